@@ -1,0 +1,22 @@
+import { defineConfig } from "rolldown";
+
+const folders = ["tokenizers", "data", "models", "artifacts", "runs"];
+const input: Record<string, string> = {
+  index: "src/index.ts",
+  nn: "src/nn/index.ts",
+  optim: "src/optim/index.ts",
+  cli: "src/cli/main.ts",
+};
+for (const name of folders) {
+  input[name] = `src/${name}/index.ts`;
+  input[`node/${name}`] = `src/node/${name}.ts`;
+}
+input["node/tenon"] = "src/node/tenon.ts";
+input["node/index"] = "src/node/index.ts";
+
+export default defineConfig({
+  input,
+  // Dependencies of the package stay imports; only our own files are bundled, into chunks shared by all entries.
+  external: (id) => !id.startsWith(".") && !id.startsWith("/"),
+  output: { dir: "dist", format: "esm", chunkFileNames: "chunks/[name]-[hash].js", cleanDir: true, sourcemap: true },
+});

@@ -1,0 +1,99 @@
+/**
+ * Typed errors. One format everywhere: `where: rule, got what we got.` followed by a hint with the next step.
+ * Each error carries its data as fields, so that programs need not parse messages.
+ */
+
+export interface ErrorDetails {
+  /** What the reader can do next; printed after the message. */
+  hint?: string;
+  /** Operation, file or function that refused. */
+  where?: string;
+  cause?: unknown;
+  /** Any further data: shapes, dtypes, rows, offsets. */
+  [field: string]: unknown;
+}
+
+export class TenonError extends Error {
+  readonly hint?: string;
+  readonly where?: string;
+  readonly details: Readonly<ErrorDetails>;
+  /** Path of the module that was running, e.g. `model.layers.3.mlp`. */
+  modulePath?: string;
+
+  constructor(message: string, details: ErrorDetails = {}) {
+    super(details.hint ? `${message} ${details.hint}` : message, { cause: details.cause });
+    this.name = new.target.name;
+    this.hint = details.hint;
+    this.where = details.where;
+    this.details = details;
+  }
+
+  /** Notes, once, in which module the error arose. */
+  inModule(path: string): this {
+    if (this.modulePath === undefined) {
+      this.modulePath = path;
+      this.message += ` (in ${path})`;
+    }
+    return this;
+  }
+}
+
+/** Shapes that do not fit the rule of an operation. */
+export class ShapeError extends TenonError {}
+/** A dtype that an operation or file cannot take. */
+export class DTypeError extends TenonError {}
+/** A device that is missing, or operands on two devices. */
+export class DeviceError extends TenonError {}
+/** Use of a tensor after `dispose()`, or after its graph was freed. */
+export class DisposedError extends TenonError {}
+/** An index outside its range. */
+export class IndexError extends TenonError {}
+/** Numbers that went wrong: NaN, infinity, overflow under strict numerics. */
+export class NumericsError extends TenonError {}
+/** Autograd used outside its rules. */
+export class GradientError extends TenonError {}
+/** A file whose bytes break its format. */
+export class FormatError extends TenonError {}
+/** Rows, columns or text that break the schema or cannot be read. */
+export class DataError extends TenonError {}
+/** An option or configuration that is unknown or of the wrong type. */
+export class ConfigError extends TenonError {}
+/** An operation, name or attribute the registry does not know. */
+export class RegistryError extends TenonError {}
+/** An allocation that would exceed the memory budget; nothing was allocated. */
+export class MemoryBudgetError extends TenonError {}
+/** A run, checkpoint or store in a state that forbids the request. */
+export class RunError extends TenonError {}
+
+/** `[2, 3]`, the way shapes are printed in every message. */
+export const showShape = (shape: readonly number[]): string => `[${shape.join(", ")}]`;
+
+/** `a`, `a and b`, `a, b and c`. */
+export const listOf = (items: readonly string[], word = "and"): string =>
+  items.length < 2 ? (items[0] ?? "none") : `${items.slice(0, -1).join(", ")} ${word} ${items[items.length - 1]}`;
+
+/** The candidate nearest to `name` by edit distance (Levenshtein), if it is near enough to be a likely misspelling. */
+export function nearest(name: string, candidates: Iterable<string>): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Math.max(2, Math.floor(name.length / 3)) + 1;
+  for (const candidate of candidates) {
+    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
+    if (distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
+    }
+    row = next;
+  }
+  return row[b.length];
+}

@@ -1,0 +1,79 @@
+/**
+ * What the host gives us beyond the language: workers, files, core count. The web platform is the default;
+ * the Node entry points install theirs (`src/node/platform.ts`), so that nothing here imports `node:`.
+ */
+
+/** Random access to bytes that may be larger than memory: a file, a Blob, a URL with range requests. */
+export interface ByteSource {
+  /** For messages: a path, a file name or a URL. */
+  readonly name: string;
+  readonly byteLength: number;
+  /** Bytes `[start, end)`; a fresh array. */
+  read(start: number, end: number): Promise<Uint8Array>;
+  close?(): Promise<void>;
+}
+
+/** A worker that runs one self-contained script. */
+export interface PlatformWorker {
+  post(message: unknown, transfer?: Transferable[]): void;
+  onMessage(listener: (message: unknown) => void): void;
+  onError(listener: (error: Error) => void): void;
+  terminate(): void;
+}
+
+export interface Platform {
+  readonly name: "node" | "web";
+  /** Logical processors, at least 1. */
+  readonly cores: number;
+  /** Starts a classic script given as text (Blob URL in browsers, `eval: true` worker in Node). Throws where refused. */
+  spawn(script: string, name: string): PlatformWorker;
+  /** Opens a path (Node only) for random access. */
+  openFile?(path: string): Promise<ByteSource>;
+  /** Is this path a directory? (Node only.) */
+  isDirectory?(path: string): Promise<boolean>;
+  /** Asks the engine for optional WebAssembly features; only when the user allowed it. Returns what was set. */
+  setEngineFlags?(): string[];
+  /** The WebGPU entry point, or the reason why there is none. */
+  gpu(): Promise<{ gpu: GPU } | { reason: string }>;
+  /** Facts for manifests: engine, version, operating system, architecture. */
+  environment(): Record<string, string>;
+}
+
+const webPlatform: Platform = {
+  name: "web",
+  get cores() {
+    return globalThis.navigator?.hardwareConcurrency || 1;
+  },
+  spawn(script, name) {
+    const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+    const worker = new Worker(url, { name });
+    const revoke = () => URL.revokeObjectURL(url);
+    worker.addEventListener("message", revoke, { once: true });
+    worker.addEventListener("error", revoke, { once: true });
+    return {
+      post: (message, transfer = []) => worker.postMessage(message, transfer),
+      onMessage: (listener) => worker.addEventListener("message", (event) => listener(event.data)),
+      onError: (listener) =>
+        worker.addEventListener("error", (event) => listener(new Error(event.message || "the worker was refused"))),
+      terminate: () => worker.terminate(),
+    };
+  },
+  async gpu() {
+    const gpu = globalThis.navigator?.gpu;
+    if (gpu) return { gpu };
+    return {
+      reason: globalThis.isSecureContext === false ? "WebGPU needs HTTPS or localhost" : "this browser has no WebGPU",
+    };
+  },
+  environment: () => ({ host: "web", userAgent: globalThis.navigator?.userAgent ?? "unknown" }),
+};
+
+let current: Platform = webPlatform;
+
+/** The platform in force. */
+export const platform = (): Platform => current;
+
+/** Installs a host's platform; called by the Node entry points before anything else. */
+export function setPlatform(next: Platform): void {
+  current = next;
+}

@@ -1,0 +1,32 @@
+/** Warnings are typed events on one listener. The core never prints: the entry point wires the console. */
+
+export interface Warning {
+  /** Stable identifier, e.g. `threads-unavailable`. */
+  code: string;
+  message: string;
+  details?: Record<string, unknown>;
+}
+
+export type WarningListener = (warning: Warning) => void;
+
+let listener: WarningListener | undefined;
+const seen = new Set<string>();
+
+/** Replaces the listener; `undefined` silences warnings. Returns the previous one. */
+export function setWarningListener(next: WarningListener | undefined): WarningListener | undefined {
+  const previous = listener;
+  listener = next;
+  return previous;
+}
+
+export function warn(code: string, message: string, details?: Record<string, unknown>): void {
+  listener?.({ code, message, details });
+}
+
+/** Like `warn`, but only the first time in this process for this code and message. */
+export function warnOnce(code: string, message: string, details?: Record<string, unknown>): void {
+  const key = `${code}\0${message}`;
+  if (seen.has(key)) return;
+  seen.add(key);
+  warn(code, message, details);
+}

@@ -1,0 +1,2 @@
+/** `tenon/node`: what only Node has. */
+import "./platform.js";

@@ -1,0 +1,3 @@
+import "./platform.js";
+
+export * from "../models/index.js";

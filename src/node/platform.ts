@@ -1,0 +1,96 @@
+/** The Node platform: worker threads, files, core count. Imported for its effect by every Node entry point. */
+import { open, stat } from "node:fs/promises";
+import * as os from "node:os";
+import { setFlagsFromString } from "node:v8";
+import { Worker } from "node:worker_threads";
+import { DataError } from "../core/errors.js";
+import { type ByteSource, type Platform, setPlatform } from "../core/platform.js";
+
+const nodePlatform: Platform = {
+  name: "node",
+  cores: os.availableParallelism(),
+  spawn(script, name) {
+    const worker = new Worker(script, { eval: true, name });
+    worker.unref();
+    return {
+      post: (message, transfer = []) => worker.postMessage(message, transfer as never),
+      onMessage: (listener) => worker.on("message", listener),
+      onError: (listener) => worker.on("error", listener),
+      terminate: () => void worker.terminate(),
+    };
+  },
+  openFile,
+  isDirectory: async (path) => {
+    try {
+      return (await stat(path)).isDirectory();
+    } catch {
+      return false;
+    }
+  },
+  setEngineFlags() {
+    const flags: string[] = [];
+    if (Number(process.versions.node.split(".")[0]) < 22) flags.push("--experimental-wasm-relaxed-simd");
+    for (const flag of flags) setFlagsFromString(flag);
+    return flags;
+  },
+  async gpu() {
+    try {
+      const specifier = "webgpu"; // an optional peer: bundlers and type checkers must not insist on it
+      const { create, globals } = await import(/* @vite-ignore */ specifier);
+      Object.assign(globalThis, globals);
+      // The object must stay referenced for the life of the process: a collected instance crashes the driver.
+      dawn ??= create([]) as GPU;
+      return { gpu: dawn };
+    } catch (cause) {
+      const missing = (cause as { code?: string }).code === "ERR_MODULE_NOT_FOUND";
+      return {
+        reason: missing ? "the optional package 'webgpu' is not installed (npm install webgpu)" : String(cause),
+      };
+    }
+  },
+  environment: () => ({
+    host: "node",
+    node: process.versions.node,
+    v8: process.versions.v8,
+    os: `${os.platform()} ${os.release()}`,
+    arch: os.arch(),
+    cpu: os.cpus()[0]?.model ?? "unknown",
+  }),
+};
+
+let dawn: GPU | undefined;
+
+/** Opens a file for random access. Throws DataError naming the path when it cannot be read. */
+async function openFile(path: string): Promise<ByteSource> {
+  let handle: Awaited<ReturnType<typeof open>>;
+  try {
+    handle = await open(path, "r");
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    const why = code === "ENOENT" ? "no such file" : code === "EACCES" ? "permission denied" : String(code);
+    throw new DataError(`${path}: cannot be read, ${why}.`, { where: path, cause });
+  }
+  const info = await handle.stat();
+  if (info.isDirectory()) {
+    await handle.close();
+    throw new DataError(`${path}: is a directory, a file was expected.`, { where: path });
+  }
+  return {
+    name: path,
+    byteLength: info.size,
+    async read(start, end) {
+      const bytes = new Uint8Array(Math.max(0, end - start));
+      let done = 0;
+      while (done < bytes.length) {
+        const { bytesRead } = await handle.read(bytes, done, bytes.length - done, start + done);
+        if (bytesRead === 0)
+          throw new DataError(`${path}: ends at byte ${start + done}, expected ${end}.`, { where: path });
+        done += bytesRead;
+      }
+      return bytes;
+    },
+    close: () => handle.close(),
+  };
+}
+
+setPlatform(nodePlatform);

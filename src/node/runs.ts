@@ -1,0 +1,3 @@
+import "./platform.js";
+
+export * from "../runs/index.js";

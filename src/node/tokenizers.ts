@@ -1,0 +1,3 @@
+import "./platform.js";
+
+export * from "../tokenizers/index.js";

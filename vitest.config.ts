@@ -1,5 +1,7 @@
 import { fileURLToPath } from "node:url";
-import { defineConfig } from "vitest/config";
+import { playwright } from "@vitest/browser-playwright";
+import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
+import { browserLaunch, useSoftwareVulkan } from "./scripts/browser.mjs";
 
 const src = (path: string) => fileURLToPath(new URL(`./src/${path}`, import.meta.url));
 const folders = ["tokenizers", "data", "models", "artifacts", "runs"];
@@ -15,6 +17,37 @@ export const aliases = (host: "node" | "web") => [
   { find: /^tenon\/(nn|optim)$/, replacement: src("$1/index.ts") },
 ];
 
+/** Set here, in the main process: what test workers set in `process.env` never reaches a driver. */
+useSoftwareVulkan();
+const launchOptions = browserLaunch();
+if (!launchOptions) {
+  const problem = "no browser: set CHROME_PATH to a Chrome or Chromium, or install one";
+  if (process.env["REQUIRE_WEBGPU"] === "1") throw new Error(problem);
+  console.warn(`skipping browser tests: ${problem}`);
+}
+
+const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+
+/** Tests in a real browser; `isolated` pages have SharedArrayBuffer and threads, the others do not. */
+const browserProject = (name: string, isolated: boolean): TestProjectInlineConfiguration => ({
+  cacheDir: `node_modules/.vite/${name}`,
+  resolve: { alias: aliases("web") },
+  server: { headers: isolated ? isolation : {} },
+  define: { __ISOLATED__: isolated },
+  test: {
+    name: `pages of ${name}`,
+    include: ["tests/browser/**/*.test.ts"],
+    testTimeout: 60_000,
+    browser: {
+      enabled: true,
+      headless: true,
+      screenshotFailures: false,
+      provider: playwright({ launchOptions: launchOptions ?? {} }),
+      instances: [{ browser: "chromium", name }],
+    },
+  },
+});
+
 export default defineConfig({
   test: {
     projects: [
@@ -25,8 +58,10 @@ export default defineConfig({
           include: ["tests/**/*.test.ts"],
           exclude: ["tests/long/**", "tests/browser/**"],
           environment: "node",
+          testTimeout: 30_000,
         },
       },
+      ...(launchOptions ? [browserProject("chromium", true), browserProject("chromium-plain", false)] : []),
     ],
   },
 });

@@ -3,6 +3,12 @@
  * the Node entry points install theirs (`src/node/platform.ts`), so that nothing here imports `node:`.
  */
 
+/** Something that takes bytes and gives a digest: 64 hex digits, after which it must not be used. */
+export interface Hasher {
+  update(bytes: Uint8Array): this;
+  digest(): string;
+}
+
 /** Random access to bytes that may be larger than memory: a file, a Blob, a URL with range requests. */
 export interface ByteSource {
   /** For messages: a path, a file name or a URL. */
@@ -35,6 +41,8 @@ export interface Platform {
   setEngineFlags?(): string[];
   /** The WebGPU entry point, or the reason why there is none. */
   gpu(): Promise<{ gpu: GPU } | { reason: string }>;
+  /** A native streaming SHA-256, where the host has a synchronous one. */
+  createSha256?(): Hasher;
   /** Facts for manifests: engine, version, operating system, architecture. */
   environment(): Record<string, string>;
 }

@@ -1,4 +1,5 @@
 /** The Node platform: worker threads, files, core count. Imported for its effect by every Node entry point. */
+import { createHash } from "node:crypto";
 import { open, stat } from "node:fs/promises";
 import * as os from "node:os";
 import { setFlagsFromString } from "node:v8";
@@ -47,6 +48,16 @@ const nodePlatform: Platform = {
         reason: missing ? "the optional package 'webgpu' is not installed (npm install webgpu)" : String(cause),
       };
     }
+  },
+  createSha256() {
+    const hash = createHash("sha256");
+    return {
+      update(bytes) {
+        hash.update(bytes);
+        return this;
+      },
+      digest: () => hash.digest("hex"),
+    };
   },
   environment: () => ({
     host: "node",

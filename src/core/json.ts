@@ -1,0 +1,82 @@
+/** JSON that is safe to read and has one way to be written. */
+
+import { FormatError } from "./errors.js";
+
+/**
+ * Canonical JSON (RFC 8785): keys ordered by UTF-16 code units, no spaces, shortest numbers. NaN and the infinities,
+ * which JSON lacks, are written as the strings "NaN", "Infinity" and "-Infinity". `undefined` members are left out.
+ */
+export function canonicalJson(value: unknown): string {
+  switch (typeof value) {
+    case "number":
+      return Number.isFinite(value) ? JSON.stringify(value) : `"${value}"`;
+    case "string":
+    case "boolean":
+      return JSON.stringify(value);
+    case "object": {
+      if (value === null) return "null";
+      if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item ?? null)).join(",")}]`;
+      const object = value as Record<string, unknown>;
+      const members = Object.keys(object)
+        .filter((key) => object[key] !== undefined)
+        .sort()
+        .map((key) => `${JSON.stringify(key)}:${canonicalJson(object[key])}`);
+      return `{${members.join(",")}}`;
+    }
+    default:
+      throw new FormatError(`canonicalJson: a value must be JSON, got ${typeof value}.`, { where: "canonicalJson" });
+  }
+}
+
+/** One line of JSON in the given key order, with non-finite numbers as strings. */
+export const jsonLine = (value: unknown): string =>
+  JSON.stringify(value, (_, item) => (typeof item === "number" && !Number.isFinite(item) ? String(item) : item));
+
+export interface ParseLimits {
+  /** For messages: the file the text came from. */
+  where: string;
+  /** Deepest nesting of arrays and objects; 64 unless told. */
+  maxDepth?: number;
+  /** Longest text in UTF-16 units; no limit unless told. */
+  maxLength?: number;
+}
+
+/**
+ * Parses untrusted JSON: depth and length are checked before parsing, `__proto__` keys are refused, errors name file
+ * and place.
+ */
+export function parseJson(
+  text: string,
+  { where, maxDepth = 64, maxLength = Number.POSITIVE_INFINITY }: ParseLimits,
+): unknown {
+  if (text.length > maxLength) {
+    throw new FormatError(`${where}: JSON of at most ${maxLength} characters expected, got ${text.length}.`, { where });
+  }
+  checkDepth(text, where, maxDepth);
+  try {
+    return JSON.parse(text, (key, value) => {
+      if (key === "__proto__") throw new FormatError(`${where}: the key "__proto__" is refused.`, { where });
+      return value;
+    });
+  } catch (cause) {
+    if (cause instanceof FormatError) throw cause;
+    throw new FormatError(`${where}: is not valid JSON: ${(cause as Error).message}.`, { where, cause });
+  }
+}
+
+function checkDepth(text: string, where: string, maxDepth: number): void {
+  let depth = 0;
+  let inString = false;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (inString) {
+      if (unit === 0x5c) i++;
+      else if (unit === 0x22) inString = false;
+    } else if (unit === 0x22) inString = true;
+    else if (unit === 0x7b || unit === 0x5b) {
+      if (++depth > maxDepth) {
+        throw new FormatError(`${where}: JSON nested deeper than ${maxDepth} at character ${i}.`, { where, offset: i });
+      }
+    } else if (unit === 0x7d || unit === 0x5d) depth--;
+  }
+}

@@ -1,0 +1,123 @@
+/** SHA-256 (FIPS 180-4): a synchronous, streaming implementation; hosts may offer a native one (`platform().sha256`). */
+
+import { type Hasher, platform } from "./platform.js";
+
+/** First 32 bits of the fractional parts of the roots of primes, as the standard derives its constants. */
+function rootFractions(count: number, root: (n: number) => number): Int32Array {
+  const out = new Int32Array(count);
+  for (let n = 2, found = 0; found < count; n++) {
+    let prime = true;
+    for (let d = 2; d * d <= n; d++) if (n % d === 0) prime = false;
+    if (prime) out[found++] = ((root(n) % 1) * 4294967296) | 0;
+  }
+  return out;
+}
+
+/** Cube root by Newton's method: `Math.cbrt` may differ between engines. */
+function cubeRoot(n: number): number {
+  let x = n;
+  for (let i = 0; i < 60; i++) x -= (x * x * x - n) / (3 * x * x);
+  return x;
+}
+
+const INITIAL = rootFractions(8, Math.sqrt);
+const ROUND = rootFractions(64, cubeRoot);
+const schedule = new Int32Array(64);
+const utf8 = new TextEncoder();
+
+export class Sha256 implements Hasher {
+  private readonly state = INITIAL.slice();
+  private readonly block = new Uint8Array(64);
+  private readonly blockView = new DataView(this.block.buffer);
+  private filled = 0;
+  private length = 0;
+
+  update(bytes: Uint8Array): this {
+    this.length += bytes.length;
+    let at = 0;
+    if (this.filled > 0) {
+      const take = Math.min(64 - this.filled, bytes.length);
+      this.block.set(bytes.subarray(0, take), this.filled);
+      this.filled += take;
+      at = take;
+      if (this.filled < 64) return this;
+      this.compress(this.blockView, 0, 1);
+      this.filled = 0;
+    }
+    const blocks = (bytes.length - at) >>> 6;
+    if (blocks > 0) this.compress(new DataView(bytes.buffer, bytes.byteOffset), at, blocks);
+    at += blocks * 64;
+    this.block.set(bytes.subarray(at), 0);
+    this.filled = bytes.length - at;
+    return this;
+  }
+
+  digest(): string {
+    const bits = this.length;
+    this.block[this.filled++] = 0x80;
+    if (this.filled > 56) {
+      this.block.fill(0, this.filled);
+      this.compress(this.blockView, 0, 1);
+      this.filled = 0;
+    }
+    this.block.fill(0, this.filled, 56);
+    this.blockView.setUint32(56, Math.floor(bits / 0x20000000));
+    this.blockView.setUint32(60, (bits << 3) >>> 0);
+    this.compress(this.blockView, 0, 1);
+    return Array.from(this.state, (word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
+  }
+
+  private compress(view: DataView, offset: number, blocks: number): void {
+    const w = schedule;
+    const state = this.state;
+    for (; blocks > 0; blocks--, offset += 64) {
+      for (let i = 0; i < 16; i++) w[i] = view.getInt32(offset + 4 * i);
+      for (let i = 16; i < 64; i++) {
+        const x = w[i - 15];
+        const y = w[i - 2];
+        const s0 = ((x >>> 7) | (x << 25)) ^ ((x >>> 18) | (x << 14)) ^ (x >>> 3);
+        const s1 = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
+        w[i] = (w[i - 16] + s0 + w[i - 7] + s1) | 0;
+      }
+      let a = state[0];
+      let b = state[1];
+      let c = state[2];
+      let d = state[3];
+      let e = state[4];
+      let f = state[5];
+      let g = state[6];
+      let h = state[7];
+      for (let i = 0; i < 64; i++) {
+        const s1 = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
+        const t1 = (h + s1 + ((e & f) ^ (~e & g)) + ROUND[i] + w[i]) | 0;
+        const s0 = ((a >>> 2) | (a << 30)) ^ ((a >>> 13) | (a << 19)) ^ ((a >>> 22) | (a << 10));
+        const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
+        h = g;
+        g = f;
+        f = e;
+        e = (d + t1) | 0;
+        d = c;
+        c = b;
+        b = a;
+        a = (t1 + t2) | 0;
+      }
+      state[0] += a;
+      state[1] += b;
+      state[2] += c;
+      state[3] += d;
+      state[4] += e;
+      state[5] += f;
+      state[6] += g;
+      state[7] += h;
+    }
+  }
+}
+
+/** A streaming hasher: the host's native one where it has one, else ours. Same digests. */
+export const createHasher = (): Hasher => platform().createSha256?.() ?? new Sha256();
+
+/** SHA-256 of bytes, or of the UTF-8 form of a text, as 64 hex digits. */
+export const sha256Hex = (data: Uint8Array | string): string =>
+  createHasher()
+    .update(typeof data === "string" ? utf8.encode(data) : data)
+    .digest();

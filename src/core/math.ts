@@ -25,7 +25,7 @@ export function exp(x: number): number {
   if (Number.isNaN(x)) return x;
   if (x > 709.79) return Number.POSITIVE_INFINITY;
   if (x < -745.2) return 0;
-  const n = Math.round(x * 1.4426950408889634);
+  const n = Math.round(x * Math.LOG2E);
   const r = x - n * LN2_HIGH - n * LN2_LOW;
   let sum = 1;
   for (let k = 14; k > 0; k--) sum = 1 + (r * sum) / k;

@@ -48,20 +48,17 @@ const browserProject = (name: string, isolated: boolean): TestProjectInlineConfi
   },
 });
 
-export default defineConfig({
-  test: {
-    projects: [
-      {
-        resolve: { alias: aliases("node") },
-        test: {
-          name: "node",
-          include: ["tests/**/*.test.ts"],
-          exclude: ["tests/long/**", "tests/browser/**"],
-          environment: "node",
-          testTimeout: 30_000,
-        },
-      },
-      ...(launchOptions ? [browserProject("chromium", true), browserProject("chromium-plain", false)] : []),
-    ],
-  },
+const nodeProject = (name: string, include: string[], testTimeout: number): TestProjectInlineConfiguration => ({
+  resolve: { alias: aliases("node") },
+  test: { name, include, exclude: ["tests/browser/**"], environment: "node", testTimeout, hookTimeout: testTimeout },
 });
+
+const everyday = [
+  nodeProject("node", ["tests/!(long)/**/*.test.ts"], 30_000),
+  ...(launchOptions ? [browserProject("chromium", true), browserProject("chromium-plain", false)] : []),
+];
+
+/** `npm run test:long`: kill loops, fuzzing, huge files, thousands of steps. */
+const long = [nodeProject("long", ["tests/long/**/*.test.ts"], 3_600_000)];
+
+export default defineConfig(({ mode }) => ({ test: { projects: mode === "long" ? long : everyday } }));

@@ -1,4 +1,2 @@
-import type { StdioOptions } from "node:child_process";
-
-export function build(stdio?: StdioOptions): void;
-export function buildIfStale(stdio?: StdioOptions): Promise<void>;
+export function build(): void;
+export function buildIfStale(): Promise<void>;

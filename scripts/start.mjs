@@ -5,7 +5,7 @@ import { buildIfStale } from "./build.mjs";
 import { installIfNeeded, root } from "./install.mjs";
 
 installIfNeeded();
-await buildIfStale(["ignore", "ignore", "inherit"]);
+await buildIfStale();
 
 // In this process, so that Ctrl-C and the exit code are the command's own.
 const cli = join(root, "dist", "cli.js");

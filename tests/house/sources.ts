@@ -52,7 +52,7 @@ export function parseSource(path: string, text: string): SourceFile {
   const use = (name: string, at: number) => file.uses.push({ name, line: text.slice(0, at).split("\n").length });
 
   const visit = (value: unknown): void => {
-    if (Array.isArray(value)) return value.forEach(visit);
+    if (Array.isArray(value)) value.forEach(visit);
     if (typeof value !== "object" || value === null || !("type" in value)) return;
     const node = value as Node;
     if (types.test(node.type)) return;
@@ -98,7 +98,8 @@ export function parseSource(path: string, text: string): SourceFile {
       case "PropertyDefinition":
       case "MethodDefinition":
         if (node["computed"]) visit(node["key"]);
-        return visit(node["value"]);
+        visit(node["value"]);
+        return;
       case "Identifier":
         use(node["name"] as string, node.start);
         return;

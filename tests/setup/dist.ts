@@ -4,6 +4,6 @@ import { buildIfStale } from "../../scripts/build.mjs";
 
 /** Path of an up-to-date `dist/`. */
 export async function builtDist(): Promise<string> {
-  await buildIfStale("pipe");
+  await buildIfStale();
   return fileURLToPath(new URL("../../dist", import.meta.url));
 }

@@ -1,7 +1,8 @@
 /**
  * Elementary functions of float32 lanes, written once as expressions: the same operations in the same order on every
  * backend. Polynomials are those of S. L. Moshier's Cephes library (expf, logf, sinf, cosf, tanhf); erf is the rational
- * approximation used by Eigen. Maximum relative errors, measured in tests/core/functions.test.ts, are a few 1e-7.
+ * approximation used by Eigen. Maximum relative errors, measured in tests/core/functions.test.ts, are a few 1e-7; zero
+ * keeps its value but not always its sign.
  */
 
 import {
@@ -41,31 +42,35 @@ const LN2_LOW = -2.1219444e-4;
 const polynomial = (x: Expr, coefficients: readonly number[]): Expr =>
   coefficients.slice(1).reduce<Expr>((sum, c) => madd(sum, x, c), constant(coefficients[0]));
 
-/** e^x for x - n ln 2 = r: p(r) and n, with n found by adding and subtracting 1.5 * 2^23. */
-function expParts(x: Expr): { p: Expr; shifted: Expr } {
-  const shifted = madd(x, Math.LOG2E, 12582912);
-  const n = sub(shifted, 12582912);
+/** 1.5 * 2^23 + 127: added to a float32, it rounds to an integer n and leaves n + 127 in the low bits. */
+const ROUND = 12583039;
+
+/** e^x = p * 2^n with |x - n ln 2| <= ln 2 / 2; `biased` holds n + 127 in its low bits, 2^n once shifted by 23. */
+function expParts(x: Expr): { p: Expr; biased: Expr } {
+  const shifted = madd(x, Math.LOG2E, ROUND);
+  const n = sub(shifted, ROUND);
   const r = madd(n, -LN2_LOW, madd(n, -LN2_HIGH, x));
   const series = polynomial(
     r,
     [1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1],
   );
-  return { p: madd(mul(r, r), series, add(r, 1)), shifted };
+  return { p: madd(mul(r, r), series, add(r, 1)), biased: bitsToI32(shifted) };
 }
 
-/** e^x for x <= 0, exact 0 below -87.33: what softmax and attention need. The low bits of `shifted` hold n. */
+/** p * 2^n by a true multiplication, so that NaN stays NaN. */
+const scale = (p: Expr, biased: Expr): Expr => mul(p, bitsToF32(shl(biased, 23)));
+
+/** e^x for x <= 0, exact 0 below -87.33: what softmax and attention need. */
 export function expNonPositive(x: Expr): Expr {
-  const { p, shifted } = expParts(x);
-  const scaled = bitsToF32(add(bitsToI32(p), shl(bitsToI32(shifted), 23)));
-  return select(lt(x, -87.33), 0, scaled);
+  const { p, biased } = expParts(x);
+  return select(lt(x, -87.33), 0, scale(p, biased));
 }
 
-/** e^x; 0 below -87.33, infinity above 88.7228. The scale 2^n is applied as 2^(n-1) * 2 where n may be 128. */
+/** e^x; 0 below -87.33, infinity above 88.7228. Where n may be 128 the scale is applied as 2^(n-1) * 2. */
 export function exp(x: Expr): Expr {
   const high = gt(x, 80);
-  const { p, shifted } = expParts(min(x, 89));
-  const n = sub(bitsToI32(shifted), select(high, constant(1, "i32"), 0));
-  const scaled = bitsToF32(add(bitsToI32(p), shl(n, 23)));
+  const { p, biased } = expParts(min(x, 89));
+  const scaled = scale(p, sub(biased, select(high, constant(1, "i32"), 0)));
   const result = mul(scaled, select(high, constant(2), 1));
   return select(gt(x, 88.72283), Number.POSITIVE_INFINITY, select(lt(x, -87.33), 0, result));
 }
@@ -132,7 +137,7 @@ export function erf(x: Expr): Expr {
     z,
     [-1.45660718464996e-5, -2.13374055278905e-4, -1.68282697438203e-3, -7.37332916720468e-3, -1.42647390514189e-2],
   );
-  return div(mul(c, p), q);
+  return mul(c, div(p, q));
 }
 
 /** Sine (turns = 0) or cosine (turns = 1), radians; reduction by pi/2 in three parts keeps |x| < 8192 accurate. */

@@ -1,21 +1,7 @@
-import { fileURLToPath } from "node:url";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
 import { browserLaunch, useSoftwareVulkan } from "./scripts/browser.mjs";
-
-const src = (path: string) => fileURLToPath(new URL(`./src/${path}`, import.meta.url));
-const folders = ["tokenizers", "data", "models", "artifacts", "runs"];
-
-/** `tenon/x` in tests is the source of that entry: its Node face in Node, its web face in browsers. */
-export const aliases = (host: "node" | "web") => [
-  { find: /^tenon$/, replacement: src(host === "node" ? "node/tenon.ts" : "index.ts") },
-  { find: /^tenon\/node$/, replacement: src("node/index.ts") },
-  {
-    find: new RegExp(`^tenon/(${folders.join("|")})$`),
-    replacement: src(host === "node" ? "node/$1.ts" : "$1/index.ts"),
-  },
-  { find: /^tenon\/(nn|optim)$/, replacement: src("$1/index.ts") },
-];
+import { aliases } from "./tests/setup/aliases.js";
 
 /** Set here, in the main process: what test workers set in `process.env` never reaches a driver. */
 useSoftwareVulkan();

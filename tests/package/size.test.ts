@@ -1,0 +1,98 @@
+/** What an import costs a page: minified and gzipped, for the imports that people write. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { join, relative, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { type OutputChunk, rolldown } from "rolldown";
+import { expect, test } from "vitest";
+import { exportsOf } from "../house/exports.js";
+import { aliases } from "../setup/aliases.js";
+
+interface Row {
+  what: string;
+  /** Entry point → names imported from it; no names: all of it. */
+  imports: Record<string, string[]>;
+  /** Parts of `src/` that count although they are loaded on first use. */
+  lazy: string[];
+  /** Kilobytes (1000 bytes), gzipped. */
+  limit: number;
+}
+
+const rows: Row[] = [
+  {
+    what: "tensors and gradients on the CPU",
+    imports: { tenon: ["init", "tensor"] },
+    lazy: ["backend/reference/", "backend/wasm/"],
+    limit: 60,
+  },
+  { what: "tokenizers alone", imports: { "tenon/tokenizers": [] }, lazy: ["tokenizers/"], limit: 30 },
+  {
+    what: "inference: load a checkpoint, tokenize, generate, on the CPU and WebGPU",
+    imports: { tenon: ["init", "loadModel"], "tenon/tokenizers": ["loadTokenizer"] },
+    lazy: ["backend/", "models/", "tokenizers/", "artifacts/"],
+    limit: 100,
+  },
+];
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+test.for(rows)("$what: under $limit kB", async ({ imports, lazy, limit }, { skip }) => {
+  for (const [from, names] of Object.entries(imports))
+    for (const name of names) if (!exportsOf(webSource(from)).has(name)) skip(`${from} does not export ${name} yet`);
+  const chunks = await bundle(imports);
+  const counted = reachable(chunks, lazy);
+  const kilobytes = counted.reduce((sum, chunk) => sum + gzipSync(chunk.code, { level: 9 }).length, 0) / 1000;
+  const largest = counted
+    .flatMap((chunk) => Object.entries(chunk.modules))
+    .map(([path, { renderedLength }]) => ({ path: relative(root, path), bytes: renderedLength }))
+    .sort((a, b) => b.bytes - a.bytes)
+    .slice(0, 12)
+    .map(({ path, bytes }) => `${path} ${bytes}`);
+  console.log(`${Object.keys(imports).join(" + ")}: ${kilobytes.toFixed(1)} of ${limit} kB gzipped`);
+  expect(kilobytes, `largest modules before minification:\n${largest.join("\n")}`).toBeLessThan(limit);
+});
+
+async function bundle(imports: Row["imports"]): Promise<OutputChunk[]> {
+  mkdirSync(join(root, ".cache"), { recursive: true });
+  const folder = mkdtempSync(join(root, ".cache", "size-"));
+  const lines = Object.entries(imports).map(([from, names]) =>
+    names.length > 0 ? `export { ${names.join(", ")} } from "${from}";` : `export * from "${from}";`,
+  );
+  const input = join(folder, "entry.js");
+  writeFileSync(input, lines.join("\n"));
+  const plugin = { name: "sources", resolveId: (id: string) => (id.startsWith("tenon") ? webSource(id) : undefined) };
+  try {
+    const build = await rolldown({ input, plugins: [plugin], platform: "browser", logLevel: "silent" });
+    const { output } = await build.generate({ format: "esm", minify: true });
+    await build.close();
+    return output.filter((file): file is OutputChunk => file.type === "chunk");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** The web's side of the sources: what the `default` condition of package.json leads to. */
+function webSource(entry: string): string {
+  const { find, replacement } = aliases("web").find(({ find }) => find.test(entry))!;
+  return entry.replace(find, replacement);
+}
+
+/** The entry, what it imports, and those chunks loaded later that belong to `lazy`. */
+function reachable(chunks: OutputChunk[], lazy: string[]): OutputChunk[] {
+  const byName = new Map(chunks.map((chunk) => [chunk.fileName, chunk]));
+  const found = new Set<OutputChunk>();
+  const add = (chunk: OutputChunk) => {
+    if (found.has(chunk)) return;
+    found.add(chunk);
+    for (const name of chunk.imports) if (byName.has(name)) add(byName.get(name)!);
+    for (const name of chunk.dynamicImports) {
+      const later = byName.get(name);
+      const path = relative(join(root, "src"), later?.facadeModuleId ?? "")
+        .split(sep)
+        .join("/");
+      if (later && lazy.some((prefix) => path.startsWith(prefix))) add(later);
+    }
+  };
+  for (const chunk of chunks) if (chunk.isEntry) add(chunk);
+  return [...found];
+}

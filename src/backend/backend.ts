@@ -56,6 +56,8 @@ export interface Backend {
   /** The operand's elements in place, where the device's memory can be addressed at once (cpu, reference). */
   view?(operand: Operand): NumericArray;
   memory(): BackendMemory;
+  /** Resolves when everything asynchronous has started (worker threads). */
+  ready?(): Promise<void>;
   /** Gives everything back. */
   destroy(): void;
 }

@@ -1,0 +1,208 @@
+/** Which devices there are, which is the default, and why something is missing. */
+
+import { ConfigError, DeviceError, listOf } from "../core/errors.js";
+import { platform } from "../core/platform.js";
+import { setWarningListener, type WarningListener, warn } from "../core/warnings.js";
+import type { Backend, BackendInfo, DeviceName } from "./backend.js";
+import { createReferenceBackend } from "./reference/backend.js";
+import { setMemoryBudget, showBytes } from "./storage.js";
+import { createCpuBackend } from "./wasm/backend.js";
+
+export type Numerics = "portable" | "fast";
+
+export interface InitOptions {
+  /** `auto`: a hardware WebGPU adapter, else the CPU. */
+  device?: DeviceName | "auto";
+  /** Threads of the cpu device; the number of cores unless given. Results do not depend on it. */
+  threads?: number;
+  /** `portable` (default): the same bits everywhere; `fast`: fused multiply-add where the processor has it. */
+  numerics?: Numerics;
+  /** Bytes that all tensors together may use. */
+  memoryBudget?: number;
+  /** Allow setting JavaScript engine flags that unlock WebAssembly features (Node only). */
+  engineFlags?: boolean;
+  /** Receives warnings in place of the console. */
+  onWarning?: WarningListener;
+}
+
+export interface Capabilities {
+  /** The default device. */
+  device: DeviceName;
+  /** Why it is this one. */
+  reason: string;
+  threads: number;
+  simd: boolean;
+  numerics: Numerics;
+  fusedMultiplyAdd: boolean;
+  crossOriginIsolated: boolean;
+  /** Bytes the device can give at most. */
+  maxMemory: number;
+  /** What is missing, each with its reason. */
+  missing: string[];
+  /** Facts by device. */
+  devices: Partial<Record<DeviceName, BackendInfo>>;
+  environment: Record<string, string>;
+}
+
+const backends = new Map<DeviceName, Backend>();
+let defaultName: DeviceName | undefined;
+let reason = "";
+let cpuOptions: { threads?: number; numerics: Numerics; engineFlags: string[] } = {
+  numerics: "portable",
+  engineFlags: [],
+};
+const unavailable = new Map<DeviceName, string>();
+
+/** Opens the cpu device, or the reference one where WebAssembly or its SIMD is forbidden or absent. */
+function openCpu(): Backend {
+  const existing = backends.get("cpu");
+  if (existing) return existing;
+  try {
+    const backend = createCpuBackend(cpuOptions);
+    backends.set("cpu", backend);
+    return backend;
+  } catch (error) {
+    unavailable.set("cpu", (error as Error).message);
+    warn(
+      "cpu-unavailable",
+      `The cpu device cannot start: ${(error as Error).message} Using the slow reference device.`,
+    );
+    return openReference();
+  }
+}
+
+function openReference(): Backend {
+  let backend = backends.get("reference");
+  if (!backend) backends.set("reference", (backend = createReferenceBackend()));
+  return backend;
+}
+
+/** The backend of a device, opened on first use. WebGPU must have been opened by `init`. */
+export function backendOf(device?: DeviceName): Backend {
+  const name = device ?? defaultName;
+  if (name === undefined) {
+    const backend = openCpu();
+    defaultName = backend.device;
+    reason = "init() was not called; the CPU is the default";
+    return backend;
+  }
+  const open = backends.get(name);
+  if (open) return open;
+  if (name === "reference") return openReference();
+  if (name === "cpu") {
+    const backend = openCpu();
+    if (backend.device === "cpu") return backend;
+    throw new DeviceError(`cpu: is not available, ${unavailable.get("cpu")}`, { where: "cpu" });
+  }
+  throw new DeviceError(`${name}: is not open.`, {
+    where: name,
+    hint:
+      name === "webgpu"
+        ? 'Call await init({ device: "webgpu" }) first.'
+        : `Devices are ${listOf(["reference", "cpu", "webgpu"])}.`,
+  });
+}
+
+/** Prepares the devices and picks the default one. Calling it again changes the default and the options given. */
+export async function init(options: InitOptions = {}): Promise<Capabilities> {
+  checkOptions(options);
+  if (options.onWarning) setWarningListener(options.onWarning);
+  if ("memoryBudget" in options) setMemoryBudget(options.memoryBudget);
+  const numerics = options.numerics ?? cpuOptions.numerics;
+  const threads = options.threads ?? cpuOptions.threads;
+  const engineFlags = options.engineFlags ? (platform().setEngineFlags?.() ?? []) : cpuOptions.engineFlags;
+  if (
+    numerics !== cpuOptions.numerics ||
+    threads !== cpuOptions.threads ||
+    engineFlags.length > cpuOptions.engineFlags.length
+  ) {
+    retire("cpu");
+  }
+  cpuOptions = { threads, numerics, engineFlags };
+  const wanted = options.device ?? "auto";
+  if (wanted === "reference") {
+    defaultName = openReference().device;
+    reason = "asked for";
+  } else {
+    const backend = openCpu();
+    await backend.ready?.();
+    defaultName = backend.device;
+    reason = wanted === "cpu" ? "asked for" : "no WebGPU device in this build; the CPU is used";
+    if (backend.device !== "cpu") reason = unavailable.get("cpu")!;
+  }
+  return capabilities();
+}
+
+/** A device whose options changed is closed once nothing lives on it, and opened anew at next use. */
+function retire(name: DeviceName): void {
+  const backend = backends.get(name);
+  if (!backend) return;
+  backends.delete(name);
+  if (backend.memory().live === 0) backend.destroy();
+}
+
+function checkOptions(options: InitOptions): void {
+  const { device, threads, numerics, memoryBudget } = options;
+  const refuse = (name: string, expected: string, got: unknown) => {
+    throw new ConfigError(`init: needs ${expected} for ${name}, got ${JSON.stringify(got)}.`, { where: "init" });
+  };
+  if (device !== undefined && !["auto", "cpu", "webgpu", "reference"].includes(device)) {
+    refuse("device", '"auto", "cpu", "webgpu" or "reference"', device);
+  }
+  if (numerics !== undefined && numerics !== "portable" && numerics !== "fast")
+    refuse("numerics", '"portable" or "fast"', numerics);
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64))
+    refuse("threads", "an integer from 1 to 64", threads);
+  if (memoryBudget !== undefined && !(memoryBudget > 0))
+    refuse("memoryBudget", "a number of bytes above 0", memoryBudget);
+}
+
+/** What this machine and page offer, and the reason for each thing that is missing. */
+export function capabilities(): Capabilities {
+  const backend = backendOf();
+  const { info } = backend;
+  const missing = [...info.missing];
+  for (const [device, why] of unavailable) missing.push(`${device}: ${why}`);
+  return {
+    device: backend.device,
+    reason,
+    threads: info.threads,
+    simd: info.simd,
+    numerics: info.numerics,
+    fusedMultiplyAdd: info.fusedMultiplyAdd,
+    crossOriginIsolated: globalThis.crossOriginIsolated ?? platform().name === "node",
+    maxMemory: info.maxMemory,
+    missing,
+    devices: Object.fromEntries([...backends].map(([name, open]) => [name, open.info])),
+    environment: platform().environment(),
+  };
+}
+
+/** One line: device, threads, SIMD, numerics, and what is missing. */
+export function describeCapabilities(caps: Capabilities): string {
+  const fma = caps.fusedMultiplyAdd ? " with fused multiply-add" : "";
+  const parts = [
+    caps.device,
+    `${caps.threads} thread${caps.threads === 1 ? "" : "s"}`,
+    caps.simd ? "SIMD" : "no SIMD",
+    `${caps.numerics} numerics${fma}`,
+    `up to ${showBytes(caps.maxMemory)}`,
+  ];
+  return `Device: ${parts.join(", ")}${caps.missing.length ? `. Missing: ${caps.missing.join("; ")}` : ""}.`;
+}
+
+export interface MemoryReport {
+  /** Bytes in use by tensors, kept for reuse, and highest use, over all devices. */
+  live: number;
+  pooled: number;
+  peak: number;
+  devices: Partial<Record<DeviceName, { live: number; pooled: number; peak: number }>>;
+}
+
+/** Live, pooled and peak bytes, in all and by device. */
+export function memory(): MemoryReport {
+  const devices = Object.fromEntries([...backends].map(([name, backend]) => [name, backend.memory()]));
+  const total = (key: "live" | "pooled" | "peak") =>
+    Object.values(devices).reduce((sum, device) => sum + device[key], 0);
+  return { live: total("live"), pooled: total("pooled"), peak: total("peak"), devices };
+}

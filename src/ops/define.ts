@@ -1,0 +1,80 @@
+/** `defineOp`, and how numbers beside tensors become 0-d tensors. */
+
+import { scalarType } from "../core/dtype.js";
+import { fromData, getDefaultDtype } from "../tensor/create.js";
+import { dispatch } from "../tensor/dispatch.js";
+import { type Attrs, type Op, type OpDefinition, registerOp } from "../tensor/op.js";
+import { Tensor } from "../tensor/tensor.js";
+
+/** What ops take for a tensor: one, or a number or boolean, which becomes a 0-d tensor on the same device. */
+export type TensorLike = Tensor | number | boolean;
+
+/** A call on tensors and plain numbers. */
+export function call(op: Op, inputs: readonly (TensorLike | undefined)[], attrs?: Attrs): readonly Tensor[] {
+  let made: Tensor[] | undefined;
+  let lifted = inputs as (Tensor | undefined)[];
+  for (let i = 0; i < inputs.length; i++) {
+    const input = inputs[i];
+    if (typeof input !== "number" && typeof input !== "boolean") continue;
+    if (made === undefined) {
+      made = [];
+      lifted = [...lifted];
+    }
+    const beside = inputs.find(
+      (other, j): other is Tensor => other instanceof Tensor && (j > 0 || op.spec(0).kind !== "bool"),
+    );
+    const fallback = inputs.find((other): other is Tensor => other instanceof Tensor);
+    const dtype = beside
+      ? scalarType(input, beside.dtype, getDefaultDtype())
+      : typeof input === "boolean"
+        ? "bool"
+        : getDefaultDtype();
+    made.push((lifted[i] = fromData([Number(input)], [], { dtype, device: fallback?.device })));
+  }
+  const outputs = dispatch(op, lifted, attrs);
+  if (made) for (const scalar of made) scalar.dispose();
+  return outputs;
+}
+
+/** A function that runs an op: inputs in order, then optionally an object of attributes. */
+export interface OpFunction {
+  (...args: (TensorLike | undefined | Attrs)[]): any;
+  readonly op: Op;
+}
+
+/**
+ * Defines an op and returns the function that runs it. The function gives one tensor, or an array where the op has
+ * several outputs. Refuses a name that is taken unless `override: true`.
+ */
+export function defineOp<A extends Attrs>(definition: OpDefinition<A>): OpFunction {
+  const op = registerOp(definition);
+  const run = (...args: (TensorLike | undefined | Attrs)[]) => {
+    const last = args[args.length - 1];
+    const hasAttrs = typeof last === "object" && last !== null && !(last instanceof Tensor);
+    const outputs = call(
+      op,
+      (hasAttrs ? args.slice(0, -1) : args) as TensorLike[],
+      hasAttrs ? (last as Attrs) : undefined,
+    );
+    return outputs.length === 1 ? outputs[0] : outputs;
+  };
+  return Object.assign(run, { op });
+}
+
+type Row<A extends Attrs> = Omit<OpDefinition<A>, "name" | "doc" | "inputs">;
+
+/** A row of one input. */
+export function unary<A extends Attrs = Attrs>(
+  name: string,
+  doc: string,
+  row: Row<A>,
+): (x: TensorLike, options?: A) => Tensor {
+  const op = registerOp({ name, doc, inputs: ["x"], promotion: "float", ...row });
+  return (x, options) => call(op, [x], options)[0];
+}
+
+/** A row of two inputs that broadcast. */
+export function binary(name: string, doc: string, row: Row<Attrs>): (a: TensorLike, b: TensorLike) => Tensor {
+  const op = registerOp({ name, doc, inputs: ["a", "b"], promotion: "common", ...row });
+  return (a, b) => call(op, [a, b])[0];
+}

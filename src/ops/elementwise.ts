@@ -1,0 +1,296 @@
+/**
+ * Elementwise rows: what each op computes and its derivative, as expressions. One row serves every backend, forward
+ * and backward; inputs broadcast, and the engine sums the gradients of what was repeated.
+ */
+
+import { DTypeError } from "../core/errors.js";
+import * as e from "../core/expr.js";
+import * as f from "../core/functions.js";
+import { registerOp } from "../tensor/op.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { binary, call, type TensorLike, unary } from "./define.js";
+
+// ── arithmetic ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** a + b; on two bools, a or b. */
+export const add = binary("add", "a + b", {
+  expr: ([a, b]) => (a.type === "bool" ? e.or(a, b) : e.add(a, b)),
+  derivative: () => [1, 1],
+});
+
+/** a - b. */
+export const sub = binary("sub", "a - b", {
+  expr: ([a, b]) => {
+    if (a.type === "bool")
+      throw new DTypeError("sub: has no arithmetic in bool.", { where: "sub", hint: "Use ne() or convert with to()." });
+    return e.sub(a, b);
+  },
+  derivative: () => [1, -1],
+});
+
+/** a * b; on two bools, a and b. */
+export const mul = binary("mul", "a * b", {
+  expr: ([a, b]) => (a.type === "bool" ? e.and(a, b) : e.mul(a, b)),
+  derivative: ([a, b]) => [b, a],
+});
+
+/** a / b, always a float. */
+export const div = binary("div", "a / b", {
+  promotion: "float",
+  expr: ([a, b]) => e.div(a, b),
+  derivative: ([, b], _, out) => [e.div(1, b), e.neg(e.div(out, b))],
+});
+
+/** a raised to b, as a float; NaN for a negative base with a fractional exponent. */
+export const pow = binary("pow", "a to the power b", {
+  promotion: "float",
+  expr: ([a, b]) => f.pow(a, b),
+  derivative: ([a, b], _, out) => [
+    e.select(e.eq(b, 0), 0, e.mul(b, f.pow(a, e.sub(b, 1)))),
+    e.select(e.and(e.eq(a, 0), e.ge(b, 0)), 0, e.mul(out, f.log(a))),
+  ],
+});
+
+/** The larger of a and b; NaN wins; the gradient of a tie is halved. */
+export const maximum = binary("maximum", "the larger of a and b", {
+  expr: ([a, b]) => (a.type === "bool" ? e.or(a, b) : e.max(a, b)),
+  derivative: ([a, b]) => [
+    e.select(e.eq(a, b), 0.5, e.select(e.gt(a, b), e.constant(1), 0)),
+    e.select(e.eq(a, b), 0.5, e.select(e.lt(a, b), e.constant(1), 0)),
+  ],
+});
+
+/** The smaller of a and b; NaN wins; the gradient of a tie is halved. */
+export const minimum = binary("minimum", "the smaller of a and b", {
+  expr: ([a, b]) => (a.type === "bool" ? e.and(a, b) : e.min(a, b)),
+  derivative: ([a, b]) => [
+    e.select(e.eq(a, b), 0.5, e.select(e.lt(a, b), e.constant(1), 0)),
+    e.select(e.eq(a, b), 0.5, e.select(e.gt(a, b), e.constant(1), 0)),
+  ],
+});
+
+/** -x. */
+export const neg = unary("neg", "-x", { promotion: "none", expr: ([x]) => e.neg(x), derivative: () => [-1] });
+
+/** |x|; the gradient at 0 is 0. */
+export const abs = unary("abs", "|x|", {
+  promotion: "none",
+  expr: ([x]) => e.abs(x),
+  derivative: ([x]) => [f.sign(x)],
+});
+
+/** x * x. */
+export const square = unary("square", "x * x", {
+  promotion: "none",
+  expr: ([x]) => e.mul(x, x),
+  derivative: ([x]) => [e.mul(x, 2)],
+});
+
+/** 1 / x. */
+export const reciprocal = unary("reciprocal", "1 / x", {
+  expr: ([x]) => e.div(1, x),
+  derivative: (_, __, out) => [e.neg(e.mul(out, out))],
+});
+
+/** The square root. */
+export const sqrt = unary("sqrt", "the square root", {
+  expr: ([x]) => e.sqrt(x),
+  derivative: (_, __, out) => [e.div(0.5, out)],
+});
+
+/** 1 / sqrt(x). */
+export const rsqrt = unary("rsqrt", "1 / sqrt(x)", {
+  expr: ([x]) => f.rsqrt(x),
+  derivative: ([x], _, out) => [e.mul(-0.5, e.div(out, x))],
+});
+
+/** -1, 0 or 1. */
+export const sign = unary("sign", "-1, 0 or 1", { expr: ([x]) => f.sign(x), derivative: () => [e.constant(0)] });
+
+/** The largest integer not above x. */
+export const floor = unary("floor", "the largest integer not above x", {
+  expr: ([x]) => e.floor(x),
+  derivative: () => [e.constant(0)],
+});
+
+/** The smallest integer not below x. */
+export const ceil = unary("ceil", "the smallest integer not below x", {
+  expr: ([x]) => e.ceil(x),
+  derivative: () => [e.constant(0)],
+});
+
+/** The nearest integer; ties go to the even one. */
+export const round = unary("round", "the nearest integer, ties to even", {
+  expr: ([x]) => e.nearest(x),
+  derivative: () => [e.constant(0)],
+});
+
+/** The integer part. */
+export const trunc = unary("trunc", "the integer part", {
+  expr: ([x]) => e.trunc(x),
+  derivative: () => [e.constant(0)],
+});
+
+// ── exponentials and angles ─────────────────────────────────────────────────────────────────────────────────────────
+
+/** e to the x. */
+export const exp = unary("exp", "e to the x", { expr: ([x]) => f.exp(x), derivative: (_, __, out) => [out] });
+
+/** The natural logarithm. */
+export const log = unary("log", "the natural logarithm", {
+  expr: ([x]) => f.log(x),
+  derivative: ([x]) => [e.div(1, x)],
+});
+
+/** log(1 + x), accurate near 0. */
+export const log1p = unary("log1p", "log(1 + x)", {
+  expr: ([x]) => f.log1p(x),
+  derivative: ([x]) => [e.div(1, e.add(x, 1))],
+});
+
+/** The sine of x radians. */
+export const sin = unary("sin", "the sine of x radians", { expr: ([x]) => f.sin(x), derivative: ([x]) => [f.cos(x)] });
+
+/** The cosine of x radians. */
+export const cos = unary("cos", "the cosine of x radians", {
+  expr: ([x]) => f.cos(x),
+  derivative: ([x]) => [e.neg(f.sin(x))],
+});
+
+/** The hyperbolic tangent. */
+export const tanh = unary("tanh", "the hyperbolic tangent", {
+  expr: ([x]) => f.tanh(x),
+  derivative: (_, __, out) => [e.sub(1, e.mul(out, out))],
+});
+
+/** The error function. */
+export const erf = unary("erf", "the error function", {
+  expr: ([x]) => f.erf(x),
+  derivative: ([x]) => [e.mul(2 / Math.sqrt(Math.PI), f.exp(e.neg(e.mul(x, x))))],
+});
+
+// ── activations ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** 1 / (1 + e^-x). */
+export const sigmoid = unary("sigmoid", "1 / (1 + e^-x)", {
+  expr: ([x]) => f.sigmoid(x),
+  derivative: (_, __, out) => [e.mul(out, e.sub(1, out))],
+});
+
+/** max(x, 0); NaN stays; the gradient at 0 is 0. */
+export const relu = unary("relu", "max(x, 0)", {
+  promotion: "none",
+  expr: ([x]) => e.max(x, 0),
+  derivative: (_, __, out) => [e.select(e.gt(out, 0), e.constant(1), 0)],
+});
+
+/** x where positive, else slope * x. */
+export const leakyRelu = unary<{ negativeSlope?: number }>("leakyRelu", "x where positive, else negativeSlope * x", {
+  attrs: { negativeSlope: { type: "number", default: 0.01 } },
+  expr: ([x], { negativeSlope }) => e.select(e.gt(x, 0), x, e.mul(x, negativeSlope)),
+  derivative: ([x], { negativeSlope }) => [e.select(e.gt(x, 0), 1, negativeSlope)],
+});
+
+/** x * sigmoid(x) (Hendrycks and Gimpel 2016; also called swish). */
+export const silu = unary("silu", "x * sigmoid(x)", {
+  expr: ([x]) => e.mul(x, f.sigmoid(x)),
+  derivative: ([x]) => {
+    const s = f.sigmoid(x);
+    return [e.mul(s, e.add(1, e.mul(x, e.sub(1, s))))];
+  },
+});
+
+/** log(1 + e^x), without overflow. */
+export const softplus = unary("softplus", "log(1 + e^x)", {
+  expr: ([x]) => e.add(e.max(x, 0), f.log1p(f.exp(e.neg(e.abs(x))))),
+  derivative: ([x]) => [f.sigmoid(x)],
+});
+
+const GELU_SCALE = 2 * Math.sqrt(2 / Math.PI);
+/** sigmoid(2 u) with u = sqrt(2 / pi) (x + 0.044715 x^3), which equals (1 + tanh u) / 2. */
+const geluGate = (x: e.Expr) => f.sigmoid(e.mul(x, e.madd(e.mul(x, x), GELU_SCALE * 0.044715, GELU_SCALE)));
+
+/** x times the normal distribution function of x; `approximate: "tanh"` as in GPT-2 (Hendrycks and Gimpel 2016). */
+export const gelu = unary<{ approximate?: "none" | "tanh" }>("gelu", "x times the normal distribution function of x", {
+  attrs: { approximate: { type: "string", default: "none", values: ["none", "tanh"] } },
+  expr: ([x], { approximate }) =>
+    approximate === "tanh" ? e.mul(x, geluGate(x)) : e.mul(e.mul(x, 0.5), e.add(1, f.erf(e.mul(x, Math.SQRT1_2)))),
+  derivative: ([x], { approximate }) => {
+    if (approximate === "tanh") {
+      const gate = geluGate(x);
+      const slope = e.mul(x, e.madd(e.mul(x, x), GELU_SCALE * 3 * 0.044715, GELU_SCALE));
+      return [e.madd(e.mul(gate, e.sub(1, gate)), slope, gate)];
+    }
+    const distribution = e.mul(0.5, e.add(1, f.erf(e.mul(x, Math.SQRT1_2))));
+    const density = e.mul(1 / Math.sqrt(2 * Math.PI), f.exp(e.mul(-0.5, e.mul(x, x))));
+    return [e.madd(x, density, distribution)];
+  },
+});
+
+/** x held between min and max; the gradient is 1 inside and at the ends. */
+export const clamp = unary<{ min?: number; max?: number }>("clamp", "x held between min and max", {
+  promotion: "none",
+  attrs: {
+    min: { type: "number", default: Number.NEGATIVE_INFINITY },
+    max: { type: "number", default: Number.POSITIVE_INFINITY },
+  },
+  expr: ([x], { min, max }) => {
+    const [low, high] = x.type === "f32" ? [min, max] : [e.toI32(min), e.toI32(max)];
+    return e.min(e.max(x, low), high);
+  },
+  derivative: ([x], { min, max }) => [e.select(e.and(e.ge(x, min), e.le(x, max)), e.constant(1), 0)],
+});
+
+// ── comparison and choice ───────────────────────────────────────────────────────────────────────────────────────────
+
+const comparison = (name: "eq" | "ne" | "lt" | "le" | "gt" | "ge", doc: string) =>
+  binary(name, doc, {
+    expr: ([a, b]) => (a.type === "bool" ? e[name](e.toI32(a), e.toI32(b)) : e[name](a, b)),
+  });
+
+/** a = b, as bool. */
+export const eq = comparison("eq", "a = b");
+/** a ≠ b, as bool. */
+export const ne = comparison("ne", "a is not b");
+/** a < b, as bool. */
+export const lt = comparison("lt", "a < b");
+/** a ≤ b, as bool. */
+export const le = comparison("le", "a <= b");
+/** a > b, as bool. */
+export const gt = comparison("gt", "a > b");
+/** a ≥ b, as bool. */
+export const ge = comparison("ge", "a >= b");
+
+const truth = (x: e.Expr) => e.toBool(x);
+
+/** Are both other than zero? */
+export const logicalAnd = binary("logicalAnd", "a and b, as truth values", {
+  expr: ([a, b]) => e.and(truth(a), truth(b)),
+});
+/** Is either other than zero? */
+export const logicalOr = binary("logicalOr", "a or b, as truth values", { expr: ([a, b]) => e.or(truth(a), truth(b)) });
+/** Is it zero? */
+export const logicalNot = unary("logicalNot", "not x, as a truth value", {
+  promotion: "none",
+  expr: ([x]) => e.not(truth(x)),
+});
+/** Is it NaN? */
+export const isnan = unary("isnan", "is x NaN", { expr: ([x]) => e.ne(x, x) });
+/** Is it neither NaN nor infinite? */
+export const isfinite = unary("isfinite", "is x finite", { expr: ([x]) => e.lt(e.abs(x), Number.POSITIVE_INFINITY) });
+
+const whereOp = registerOp({
+  name: "where",
+  doc: "a where the condition holds, else b",
+  inputs: [{ name: "condition", kind: "bool" }, "a", "b"],
+  promotion: "common",
+  expr: ([condition, a, b]) => e.select(condition, a, b),
+  derivative: ([condition]) => [
+    undefined,
+    e.select(condition, e.constant(1), 0),
+    e.select(condition, e.constant(0), 1),
+  ],
+});
+
+/** a where the condition holds, else b; all three broadcast. As a method: `condition.where(a, b)`. */
+export const where = (condition: Tensor, a: TensorLike, b: TensorLike): Tensor => call(whereOp, [condition, a, b])[0];

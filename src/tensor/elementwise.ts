@@ -1,0 +1,177 @@
+/** Elementwise rows: from an op's expression and derivative to programs, cached per attribute variant and lane types. */
+
+import type { Backend } from "../backend/backend.js";
+import { type DType, dtypes, isFloat } from "../core/dtype.js";
+import * as expr from "../core/expr.js";
+import { broadcastShapes, type Shape } from "../core/shape.js";
+import { GradNode, gradEnabled } from "./autograd.js";
+import type { Attrs, Op, TensorSpec } from "./op.js";
+import { Tensor } from "./tensor.js";
+
+/** A row for given lane types and non-number attributes. Number attributes are scalars, in `scalarNames` order. */
+interface Row {
+  readonly program: expr.Program;
+  readonly dtype: DType;
+  readonly scalarNames: readonly string[];
+  readonly derivatives: readonly (Derivative | undefined)[];
+}
+
+/** The gradient of one input: passed on, negated, or a program over the saved tensors and the gradient. */
+type Derivative = { readonly factor: 1 | -1 } | { readonly program: expr.Program; readonly reads: readonly number[] };
+
+const rows = new WeakMap<Op, Map<string, Row>>();
+
+const lane = (dtype: DType): expr.LaneType => (isFloat(dtype) ? "f32" : dtype === "bool" ? "bool" : "i32");
+const laneDType = (type: expr.LaneType, inputs: readonly { dtype: DType }[]): DType => {
+  if (type === "f32") return "float32";
+  if (type === "bool") return "bool";
+  return inputs.every((input) => input.dtype === "uint8") ? "uint8" : "int32";
+};
+
+function rowFor(op: Op, inputs: readonly { dtype: DType }[], attrs: Attrs): Row {
+  let variants = rows.get(op);
+  if (variants === undefined) rows.set(op, (variants = new Map()));
+  let key = "";
+  for (const input of inputs) key += `${input.dtype},`;
+  if (op.definition.attrs)
+    for (const name in attrs) if (typeof attrs[name] !== "number") key += `${name}=${attrs[name]};`;
+  let row = variants.get(key);
+  if (row === undefined) variants.set(key, (row = buildRow(op, inputs, attrs)));
+  return row;
+}
+
+function buildRow(op: Op, inputs: readonly { dtype: DType }[], attrs: Attrs): Row {
+  const { definition } = op;
+  const nodes = inputs.map((input, i) => expr.input(i, lane(input.dtype)));
+  const scalarNames = Object.keys(attrs).filter((name) => typeof attrs[name] === "number");
+  const given = Object.fromEntries(
+    Object.entries(attrs).map(([name, value]) => [
+      name,
+      typeof value === "number" ? expr.scalar(scalarNames.indexOf(name)) : value,
+    ]),
+  );
+  const value = definition.expr!(nodes, given);
+  const dtype = laneDType(value.type, inputs);
+  const out = expr.input(inputs.length);
+  const incoming = expr.input(inputs.length + 1);
+  const derivatives = isFloat(dtype) ? (definition.derivative?.(nodes, given, out) ?? []) : [];
+  return {
+    program: expr.program(value),
+    dtype,
+    scalarNames,
+    derivatives: inputs.map((input, i) => {
+      const local = derivatives[i];
+      if (local === undefined || !isFloat(input.dtype)) return undefined;
+      if (local === 1 || local === -1) return { factor: local };
+      return derivativeProgram(scaled(incoming, local));
+    }),
+  };
+}
+
+/** gradient * local, pushed into selections so that a branch of 0 stays 0 whatever the gradient is. */
+function scaled(gradient: expr.Expr, local: expr.Expr | number): expr.Expr {
+  if (typeof local === "number") return expr.mul(gradient, local);
+  if (local.op === "const") return local.value === 1 ? gradient : local.value === 0 ? local : expr.mul(gradient, local);
+  if (local.op === "select")
+    return expr.select(local.args[0], scaled(gradient, local.args[1]), scaled(gradient, local.args[2]));
+  return expr.mul(gradient, local);
+}
+
+/** Renumbers the inputs that a derivative reads to 0, 1, …, so that only those are saved. */
+function derivativeProgram(root: expr.Expr): Derivative {
+  const reads: number[] = [];
+  const memo = new Map<expr.Expr, expr.Expr>();
+  const renumber = (node: expr.Expr): expr.Expr => {
+    let copy = memo.get(node);
+    if (copy === undefined) {
+      if (node.op === "input") {
+        if (!reads.includes(node.value)) reads.push(node.value);
+        copy = expr.input(reads.indexOf(node.value), node.type);
+      } else {
+        copy = { ...node, args: node.args.map(renumber) };
+      }
+      memo.set(node, copy);
+    }
+    return copy;
+  };
+  return { program: expr.program(renumber(root)), reads };
+}
+
+const scalarsOf = (row: Row, attrs: Attrs): number[] => row.scalarNames.map((name) => attrs[name] as number);
+
+/** Shape and dtype of a row's value. */
+export function outputShape(op: Op, inputs: readonly Tensor[], attrs: Attrs): TensorSpec {
+  let shape: Shape = inputs[0].shape;
+  for (let i = 1; i < inputs.length; i++) shape = broadcastShapes(op.name, shape, inputs[i].shape);
+  return { shape, dtype: rowFor(op, inputs, attrs).dtype };
+}
+
+export function runRow(op: Op, backend: Backend, inputs: readonly Tensor[], output: Tensor, attrs: Attrs): void {
+  const row = rowFor(op, inputs, attrs);
+  backend.kernels.elementwise(row.program, inputs, [output], scalarsOf(row, attrs));
+}
+
+/** What a row saves, and its gradient rule. */
+export function derivativeGrads(op: Op, inputs: readonly Tensor[], output: Tensor, attrs: Attrs) {
+  const row = rowFor(op, inputs, attrs);
+  const all = [...inputs, output];
+  const positions = new Set<number>();
+  inputs.forEach((input, i) => {
+    const derivative = row.derivatives[i];
+    if (!input.requiresGrad || !derivative || "factor" in derivative) return;
+    for (const read of derivative.reads) if (read < all.length) positions.add(read);
+  });
+  const held: Tensor[] = [];
+  for (const i of positions) held[i] = all[i].alias();
+  const scalars = scalarsOf(row, attrs);
+  const pullback = (grad: Tensor, needed: readonly boolean[]): (Tensor | undefined)[] =>
+    row.derivatives.map((derivative, i) => {
+      if (!needed[i] || !derivative) return undefined;
+      if ("factor" in derivative) return derivative.factor === 1 ? grad : apply(negProgram, [grad], grad.shape);
+      const reads = derivative.reads.map((read) => (read === all.length ? grad : held[read]));
+      return apply(derivative.program, reads, grad.shape, scalars);
+    });
+  return { saved: Object.values(held), pullback };
+}
+
+const negProgram = expr.program(expr.neg(expr.input(0)));
+
+function apply(
+  program: expr.Program,
+  inputs: readonly Tensor[],
+  shape: Shape,
+  scalars: readonly number[] = [],
+): Tensor {
+  const output = Tensor.empty(inputs[0].backend, shape, "float32");
+  output.backend.kernels.elementwise(program, inputs, [output], scalars);
+  return output;
+}
+
+const castPrograms = new Map<string, expr.Program>();
+
+/** The conversion between two dtypes, elementwise; float to bool is "other than zero", float to int truncates. */
+function castProgram(from: DType, to: DType): expr.Program {
+  const key = `${lane(from)}>${lane(to)}`;
+  let program = castPrograms.get(key);
+  if (program === undefined) {
+    const x = expr.input(0, lane(from));
+    const target = lane(to);
+    program = expr.program(target === "f32" ? expr.toF32(x) : target === "i32" ? expr.toI32(x) : expr.toBool(x));
+    castPrograms.set(key, program);
+  }
+  return program;
+}
+
+/** A copy in another dtype; the gradient is cast back. */
+export function castTo(input: Tensor, dtype: DType): Tensor {
+  if (input.dtype === dtype) return input;
+  const output = Tensor.empty(input.backend, input.shape, dtype);
+  input.backend.kernels.elementwise(castProgram(input.dtype, dtype), [input], [output], []);
+  if (gradEnabled() && input.requiresGrad && dtypes[dtype].kind === "float") {
+    const { shape, backend } = output;
+    output.node = new GradNode("to", [input], [], [{ shape, dtype, backend }], ([grad]) => [
+      grad && castTo(grad, input.dtype),
+    ]);
+  }
+  return output;
+}

@@ -1,0 +1,267 @@
+/**
+ * Operations: what `defineOp` takes, the registry, and the signature checks. An op says its rule (shapes, kernel call
+ * or composition, local gradient); `dispatch` does the rest. Built-in and user ops come through the same call.
+ */
+
+import type { Kernels, Operand } from "../backend/backend.js";
+import type { DType } from "../core/dtype.js";
+import { ConfigError, listOf, nearest, RegistryError } from "../core/errors.js";
+import type { Expr } from "../core/expr.js";
+import type { Shape } from "../core/shape.js";
+import type { Tensor } from "./tensor.js";
+
+export type AttrValue = number | boolean | string | readonly number[] | undefined | null | object;
+export type Attrs = Readonly<Record<string, AttrValue>>;
+
+/** Which dtypes an input takes. `any` is every dtype, storage-only floats included; `number` is all that has arithmetic. */
+export type InputKind = "float" | "int" | "number" | "bool" | "any";
+
+export interface InputSpec {
+  readonly name: string;
+  readonly kind: InputKind;
+  readonly optional?: boolean;
+  /** Takes all remaining inputs. */
+  readonly variadic?: boolean;
+}
+
+export interface AttrSpec {
+  readonly type: "number" | "integer" | "integers" | "boolean" | "string" | "object";
+  readonly default?: AttrValue;
+  readonly optional?: boolean;
+  /** Allowed values of a string. */
+  readonly values?: readonly string[];
+}
+
+export interface TensorSpec {
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+
+/** What a gradient rule is given. Saved inputs and outputs are tensors without history; the rest is absent. */
+export interface BackwardContext<A extends Attrs = Attrs> {
+  readonly grads: readonly (Tensor | undefined)[];
+  /** The first gradient: for ops with one output. */
+  readonly grad: Tensor;
+  readonly inputs: readonly Tensor[];
+  readonly outputs: readonly Tensor[];
+  readonly shapes: readonly Shape[];
+  readonly attrs: A;
+  /** Does input i need a gradient? */
+  needs(i: number): boolean;
+}
+
+/**
+ * How dtypes of inputs are brought together before the kernel: `common` promotes all to one type; `float` does and
+ * turns integers into the default float type; `none` leaves each as it is (the signature says what is allowed).
+ */
+export type Promotion = "common" | "float" | "none";
+
+export interface OpDefinition<A extends Attrs = Attrs> {
+  readonly name: string;
+  /** Raised when results change. */
+  readonly version?: number;
+  /** One sentence: what it computes. */
+  readonly doc: string;
+  /** Inputs in order; a bare string is a `number` input of that name. */
+  readonly inputs: readonly (string | InputSpec)[];
+  readonly attrs?: Readonly<Record<string, AttrSpec>>;
+  readonly promotion?: Promotion;
+  /** Elementwise rows: the value as an expression of the inputs; number attributes arrive as scalar nodes. */
+  readonly expr?: (inputs: readonly Expr[], attrs: Readonly<Record<string, any>>) => Expr;
+  /**
+   * Rows: d(value)/d(input i), one per input (`undefined` where it is zero everywhere, or the input is no float); the
+   * engine multiplies by the incoming gradient. `out` is the value itself.
+   */
+  readonly derivative?: (
+    inputs: readonly Expr[],
+    attrs: Readonly<Record<string, any>>,
+    out: Expr,
+  ) => readonly (Expr | number | undefined)[];
+  /** Shapes and dtypes of the outputs; throws ShapeError. Not for rows, whose inputs broadcast. */
+  readonly infer?: (inputs: readonly TensorSpec[], attrs: A) => readonly TensorSpec[];
+  /** Fills the outputs with the backend's kernels. */
+  readonly run?: (kernels: Kernels, inputs: readonly Operand[], outputs: readonly Operand[], attrs: A) => void;
+  /** The meaning as other ops; used where neither `run` nor a registered kernel applies. */
+  readonly composition?: (inputs: readonly Tensor[], attrs: A) => Tensor | readonly Tensor[];
+  /** Gradients of the inputs in order; without it, gradients flow through the composition or not at all. */
+  readonly backward?: (context: BackwardContext<A>) => readonly (Tensor | undefined)[];
+  /** What `backward` reads: positions of inputs and outputs. Nothing else is kept. */
+  readonly saves?: { readonly inputs?: readonly number[]; readonly outputs?: readonly number[] };
+  /** Positions of inputs that are written to. */
+  readonly mutates?: readonly number[];
+  /** The class under mixed precision: compute low, keep float32, or the widest of the inputs. */
+  readonly autocast?: "low" | "float32" | "widest";
+  /** False where two runs may differ. */
+  readonly deterministic?: boolean;
+  /** Replace an op of the same name instead of refusing. */
+  readonly override?: boolean;
+}
+
+/** A kernel that a user registers for one op and device: reads inputs, writes outputs. */
+export type Kernel = (inputs: readonly Operand[], outputs: readonly Operand[], attrs: Attrs, kernels: Kernels) => void;
+
+/** A defined op. */
+export class Op {
+  readonly name: string;
+  readonly inputs: readonly InputSpec[];
+  /** Kernels registered by device; they come before `run`. */
+  readonly kernels = new Map<string, Kernel>();
+  private readonly required: number;
+  private readonly most: number;
+
+  constructor(readonly definition: OpDefinition<any>) {
+    this.name = definition.name;
+    this.inputs = definition.inputs.map((input) =>
+      typeof input === "string" ? { name: input, kind: "number" } : input,
+    );
+    this.required = this.inputs.filter((input) => !input.optional && !input.variadic).length;
+    this.most = this.inputs.some((input) => input.variadic) ? Number.POSITIVE_INFINITY : this.inputs.length;
+  }
+
+  get differentiable(): boolean {
+    const { derivative, backward, composition } = this.definition;
+    return Boolean(derivative || backward || composition);
+  }
+
+  spec(i: number): InputSpec {
+    return this.inputs[Math.min(i, this.inputs.length - 1)];
+  }
+
+  checkArity(count: number): void {
+    if (count >= this.required && count <= this.most) return;
+    const names = this.inputs.map((input) => `${input.variadic ? "..." : ""}${input.name}${input.optional ? "?" : ""}`);
+    throw new RegistryError(`${this.name}: needs inputs (${names.join(", ")}), got ${count}.`, { where: this.name });
+  }
+
+  /** Attributes with defaults filled in; unknown names and wrong types are refused. */
+  completeAttrs(given: Attrs): Attrs {
+    const specs = this.definition.attrs;
+    if (specs === undefined) {
+      for (const name in given) this.refuseAttr(name);
+      return given;
+    }
+    for (const name in given) if (!(name in specs)) this.refuseAttr(name);
+    const attrs: Record<string, AttrValue> = {};
+    for (const name in specs) {
+      const value = given[name] ?? specs[name].default;
+      if (value === undefined) {
+        if (specs[name].optional) continue;
+        throw new ConfigError(`${this.name}: needs the option ${name} (${specs[name].type}).`, { where: this.name });
+      }
+      checkAttr(this.name, name, specs[name], value);
+      attrs[name] = value;
+    }
+    return attrs;
+  }
+
+  private refuseAttr(name: string): never {
+    const known = Object.keys(this.definition.attrs ?? {});
+    const near = nearest(name, known);
+    throw new ConfigError(`${this.name}: has no option "${name}".`, {
+      where: this.name,
+      hint: near ? `Did you mean "${near}"?` : `Its options are: ${listOf(known)}.`,
+    });
+  }
+}
+
+function checkAttr(op: string, name: string, spec: AttrSpec, value: AttrValue): void {
+  const { type, values } = spec;
+  const ok =
+    type === "integer"
+      ? Number.isSafeInteger(value)
+      : type === "integers"
+        ? Array.isArray(value) && value.every((item) => Number.isSafeInteger(item))
+        : type === "object"
+          ? true
+          : typeof value === type && (values === undefined || values.includes(value as string));
+  if (ok) return;
+  const expected = values
+    ? `one of ${listOf(
+        values.map((v) => JSON.stringify(v)),
+        "or",
+      )}`
+    : type === "integers"
+      ? "a list of integers"
+      : `${type === "integer" ? "an" : "a"} ${type}`;
+  throw new ConfigError(`${op}: needs ${expected} for ${name}, got ${JSON.stringify(value)}.`, { where: op });
+}
+
+const registry = new Map<string, Op>();
+
+/** Adds an op to the registry. A name that is taken is refused unless `override: true`. */
+export function registerOp(definition: OpDefinition<any>): Op {
+  if (registry.has(definition.name) && !definition.override) {
+    throw new RegistryError(`defineOp: the name "${definition.name}" is taken.`, {
+      where: "defineOp",
+      hint: "Choose another name, or pass override: true to replace it.",
+    });
+  }
+  if (!definition.expr && !definition.infer && !definition.composition) {
+    throw new RegistryError(`defineOp: "${definition.name}" needs expr, infer with run or a kernel, or composition.`, {
+      where: "defineOp",
+    });
+  }
+  const op = new Op(definition);
+  registry.set(op.name, op);
+  return op;
+}
+
+/** The op of a name; an unknown name is an error that suggests the nearest. */
+export function getOp(name: string): Op {
+  const op = registry.get(name);
+  if (op) return op;
+  const near = nearest(name, registry.keys());
+  throw new RegistryError(`getOp: there is no op "${name}".`, {
+    where: "getOp",
+    hint: near ? `Did you mean "${near}"?` : "listOps() names them all.",
+  });
+}
+
+/** Gives an op a kernel on one device. A kernel that exists is refused unless `override: true`. */
+export function registerKernel(name: string, device: string, kernel: Kernel, { override = false } = {}): void {
+  const op = getOp(name);
+  if (!["reference", "cpu", "webgpu"].includes(device)) {
+    throw new RegistryError(`registerKernel: unknown device "${device}".`, {
+      where: "registerKernel",
+      hint: "Devices are reference, cpu and webgpu.",
+    });
+  }
+  if ((op.kernels.has(device) || op.definition.run || op.definition.expr) && !override) {
+    throw new RegistryError(`registerKernel: ${name} has a kernel for ${device}.`, {
+      where: "registerKernel",
+      hint: "Pass { override: true } to replace it.",
+    });
+  }
+  op.kernels.set(device, kernel);
+}
+
+export interface OpDescription {
+  name: string;
+  version: number;
+  doc: string;
+  signature: string;
+  devices: string[];
+  differentiable: boolean;
+}
+
+/** Every op: name, version, signature, devices, differentiability. */
+export function listOps(): OpDescription[] {
+  return [...registry.values()].map((op) => {
+    const { version = 1, doc, attrs = {}, run, expr, composition } = op.definition;
+    const inputs = op.inputs.map(
+      (input) => `${input.variadic ? "..." : ""}${input.name}${input.optional ? "?" : ""}: ${input.kind}`,
+    );
+    const options = Object.entries(attrs).map(
+      ([name, spec]) => `${name}${spec.default === undefined ? "" : ` = ${JSON.stringify(spec.default)}`}`,
+    );
+    const everywhere = Boolean(run || expr || composition);
+    return {
+      name: op.name,
+      version,
+      doc,
+      signature: `(${inputs.join(", ")}${options.length ? `, { ${options.join(", ")} }` : ""})`,
+      devices: everywhere ? ["reference", "cpu", "webgpu"] : [...op.kernels.keys()],
+      differentiable: op.differentiable,
+    };
+  });
+}

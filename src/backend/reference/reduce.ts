@@ -34,7 +34,7 @@ export function sum(values: Float32Array, start = 0, count = values.length - sta
 function sumBlock(values: Float32Array, start: number, count: number, stride: number): number {
   lanes.fill(0);
   for (let j = 0; j < count; j++) lanes[j % SUM_LANES] += values[start + j * stride];
-  for (let half = SUM_LANES / 2; half > 0; half /= 2) {
+  for (let half = SUM_LANES / 2; half >= 1; half /= 2) {
     for (let l = 0; l < half; l++) lanes[l] += lanes[l + half];
   }
   return lanes[0];

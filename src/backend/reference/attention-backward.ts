@@ -17,7 +17,7 @@
 
 import type { AttentionLayout, Operand } from "../backend.js";
 import { chain, keyCount, keyHead, rowAt } from "./attention.js";
-import { rows as functions } from "./interpreter.js";
+import { expRow } from "./interpreter.js";
 import { floats } from "./memory.js";
 import { sum } from "./reduce.js";
 
@@ -66,7 +66,7 @@ export function attentionBackward(
         const rowLse = lses[(b * heads + h) * queries + t];
         for (let j = 0; j < limit; j++)
           p[j] = fround(chain(Q, query, K, rowAt(layout.k, b, kv, j), dim) * scale) - rowLse;
-        functions.expNonPositive(p, p, 0, limit);
+        expRow(p, p, 0, limit);
         gQ.fill(0, query, query + dim);
         for (let j = 0; j < limit; j++) {
           const [key, value] = [rowAt(layout.k, b, kv, j), rowAt(layout.v, b, kv, j)];

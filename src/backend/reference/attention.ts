@@ -16,7 +16,7 @@
  */
 
 import type { AttentionLayout, HeadLayout, Operand } from "../backend.js";
-import { rows as functions, scalars } from "./interpreter.js";
+import { expOf, expRow, logOf } from "./interpreter.js";
 import { floats } from "./memory.js";
 import { sum } from "./reduce.js";
 
@@ -76,8 +76,8 @@ export function attention(
             next = Math.max(next, scores[j]);
           }
           for (let j = 0; j < count; j++) scores[j] -= next;
-          functions.expNonPositive(scores, scores, 0, count);
-          const alpha = scalars.expNonPositive(m - next);
+          expRow(scores, scores, 0, count);
+          const alpha = expOf(m - next);
           l = fround(fround(l * alpha) + sum(scores, 0, count));
           for (let d = 0; d < dim; d++) o[d] *= alpha;
           for (let j = 0; j < count; j++) {
@@ -88,7 +88,7 @@ export function attention(
         }
         const row = rowAt(layout.out, b, h, t);
         for (let d = 0; d < dim; d++) out[row + d] = o[d] / l;
-        lses[(b * heads + h) * queries + t] = m + scalars.log(l);
+        lses[(b * heads + h) * queries + t] = m + logOf(l);
       }
     }
   }

@@ -1,7 +1,7 @@
 /** Runs a program over a block of lanes, step by step: the meaning of every expression, without run-time code. */
 
 import { type Expr, type ExprOp, input, type LaneType, type Program, program } from "../../core/expr.js";
-import { cos, erf, exp, expNonPositive, log, sin, tanh } from "../../core/functions.js";
+import { expNonPositive, log } from "../../core/functions.js";
 import {
   bitsLoop,
   floatCompares,
@@ -35,10 +35,10 @@ function makeRegister(): Register {
   return { f, i: new Int32Array(f.buffer) };
 }
 
-// The loop of an op: `from` is the lane type of its first operand (the condition, for `select`), `to` of its result.
-// biome-ignore lint/suspicious/noExplicitAny: which arrays a loop takes is decided together with the loop, right here
-type AnyLoop = (n: number, out: any, a: any, b: any, c: any) => void;
+/** A loop whose arrays were chosen together with it, just below. */
+type AnyLoop = (n: number, out: never, a: never, b: never, c: never) => void;
 
+/** The loop of an op and which view it reads; `from` is the lane type of its first operand, `to` of its result. */
 function loopOf(op: ExprOp, from: LaneType, to: LaneType): { loop: AnyLoop; reads: "f" | "i" } {
   const reads = from === "f32" ? "f" : "i";
   if (op === "select") return { loop: selectLoop, reads: "i" };
@@ -68,7 +68,7 @@ function build({ steps }: Program): Interpreter {
     const { loop, reads } = loopOf(step.op, steps[step.args[0]].type, step.type);
     const writes = step.op === "select" || step.op === "bitsToF32" ? registers[position].i : out;
     const [a, b, c] = step.args.map((arg) => registers[arg][reads]);
-    work.push((n) => loop(n, writes, a, b, c));
+    work.push((n) => loop(n, writes as never, a as never, b as never, c as never));
   });
   return {
     registers,
@@ -98,23 +98,17 @@ export function rowFunction(build: (x: Expr) => Expr): RowFunction {
   };
 }
 
-/** The elementary functions of core/functions.ts for rows: what fused kernels call. */
-export const rows = {
-  exp: rowFunction(exp),
-  expNonPositive: rowFunction(expNonPositive),
-  log: rowFunction(log),
-  tanh: rowFunction(tanh),
-  erf: rowFunction(erf),
-  sin: rowFunction(sin),
-  cos: rowFunction(cos),
-};
+/** e^x for x <= 0 of every value of a row: the exponential of softmax, attention and cross entropy. */
+export const expRow: RowFunction = rowFunction(expNonPositive);
 
+const logRow = rowFunction(log);
 const one = new Float32Array(1);
-const scalarOf = (row: RowFunction) => (x: number) => {
+const applied = (row: RowFunction) => (x: number) => {
   one[0] = x;
   row(one);
   return one[0];
 };
 
-/** The same functions for one value. */
-export const scalars = { expNonPositive: scalarOf(rows.expNonPositive), log: scalarOf(rows.log) };
+/** The same exponential, and the natural logarithm, of one value. */
+export const expOf = applied(expRow);
+export const logOf = applied(logRow);

@@ -2,7 +2,7 @@
 
 import type { Operand } from "../backend.js";
 import { checkIndices } from "../indices.js";
-import { rows as functions, scalars } from "./interpreter.js";
+import { expRow, logOf } from "./interpreter.js";
 import { floats, ints } from "./memory.js";
 import { sum } from "./reduce.js";
 import { rowMax } from "./softmax.js";
@@ -31,8 +31,8 @@ export function crossEntropy(
     const at = row * size;
     const m = rowMax(x, at, size);
     for (let i = 0; i < size; i++) e[i] = x[at + i] - m;
-    functions.expNonPositive(e);
-    lses[row] = m + scalars.log(sum(e));
+    expRow(e);
+    lses[row] = m + logOf(sum(e));
     loss[row] = targets[row] === ignoreIndex ? 0 : lses[row] - x[at + targets[row]];
   }
 }
@@ -56,7 +56,7 @@ export function crossEntropyBackward(
       continue;
     }
     for (let i = 0; i < size; i++) p[i] = x[at + i] - lses[row];
-    functions.expNonPositive(p);
+    expRow(p);
     p[targets[row]] = fround(p[targets[row]] - 1);
     for (let i = 0; i < size; i++) dx[at + i] = p[i] * g[row];
   }

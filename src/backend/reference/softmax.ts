@@ -1,7 +1,7 @@
 /** Softmax and log-softmax of rows. exp is `expNonPositive`, sums are the canonical sum. */
 
 import type { Operand } from "../backend.js";
-import { rows as functions, scalars } from "./interpreter.js";
+import { expRow, logOf } from "./interpreter.js";
 import { floats } from "./memory.js";
 import { sum } from "./reduce.js";
 
@@ -30,9 +30,9 @@ export function softmax(input: Operand, output: Operand, { rows, size, log }: Ro
     const at = row * size;
     const m = rowMax(x, at, size);
     for (let i = 0; i < size; i++) d[i] = x[at + i] - m;
-    functions.expNonPositive(d, e);
+    expRow(d, e);
     const total = sum(e);
-    const logTotal = log ? scalars.log(total) : 0;
+    const logTotal = log ? logOf(total) : 0;
     for (let i = 0; i < size; i++) y[at + i] = log ? d[i] - logTotal : e[i] / total;
   }
 }
@@ -46,7 +46,7 @@ export function softmaxBackward(output: Operand, grad: Operand, dInput: Operand,
   for (let row = 0; row < rows; row++) {
     const at = row * size;
     if (log) {
-      functions.expNonPositive(y.subarray(at, at + size), temp);
+      expRow(y.subarray(at, at + size), temp);
       const total = sum(g, at, size);
       for (let i = 0; i < size; i++) dx[at + i] = g[at + i] - fround(temp[i] * total);
     } else {

@@ -3,6 +3,8 @@
  * the Node entry points install theirs (`src/node/platform.ts`), so that nothing here imports `node:`.
  */
 
+import type { RunStore } from "./store.js";
+
 /** Something that takes bytes and gives a digest: 64 hex digits, after which it must not be used. */
 export interface Hasher {
   update(bytes: Uint8Array): this;
@@ -37,6 +39,8 @@ export interface Platform {
   openFile?(path: string): Promise<ByteSource>;
   /** Is this path a directory? (Node only.) */
   isDirectory?(path: string): Promise<boolean>;
+  /** A folder of the file system as a store of runs (Node only). */
+  openStore?(root: string): RunStore;
   /** Asks the engine for optional WebAssembly features; only when the user allowed it. Returns what was set. */
   setEngineFlags?(): string[];
   /** The WebGPU entry point, or the reason why there is none. */

@@ -6,6 +6,7 @@ import { setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
 import { DataError } from "../core/errors.js";
 import { type ByteSource, type Platform, setPlatform } from "../core/platform.js";
+import { FileStore } from "./file-store.js";
 
 const nodePlatform: Platform = {
   name: "node",
@@ -28,6 +29,7 @@ const nodePlatform: Platform = {
       return false;
     }
   },
+  openStore: (root) => new FileStore(root),
   setEngineFlags() {
     const flags: string[] = [];
     if (Number(process.versions.node.split(".")[0]) < 22) flags.push("--experimental-wasm-relaxed-simd");

@@ -1,0 +1,64 @@
+/** Long byte work in short pieces, so that a page answers between them. */
+
+import { createHasher } from "../core/sha256.js";
+
+/** Bytes between two breaths: about 10 ms of hashing in plain JavaScript. */
+const PIECE = 2 * 1024 * 1024;
+
+/** Lets waiting events run: a macrotask without the 4 ms that browsers add to nested timers. */
+function breathe(): Promise<void> {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(0);
+  });
+}
+
+/** Consecutive views of `bytes`; long arrays yield to the event loop in between. */
+export async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += PIECE) {
+    if (at > 0) await breathe();
+    yield bytes.subarray(at, at + PIECE);
+  }
+}
+
+/** The bytes `[0, size)` of anything with `read`, in pieces: for hashing and copying what is larger than memory. */
+export async function* readPieces(
+  read: (start: number, end: number) => Promise<Uint8Array>,
+  size: number,
+): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < size; at += PIECE) yield await read(at, Math.min(size, at + PIECE));
+}
+
+/** Size and content of a file. */
+export interface FileRecord {
+  readonly size: number;
+  /** 64 hex digits. */
+  readonly sha256: string;
+}
+
+/** Bytes on their way to somewhere, measured as they pass: iterate it to the end, then ask for `record()`. */
+export function measured(bytes: Uint8Array | AsyncIterable<Uint8Array>) {
+  const hasher = createHasher();
+  let size = 0;
+  return {
+    record: (): FileRecord => ({ size, sha256: hasher.digest() }),
+    async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+      for await (const piece of bytes instanceof Uint8Array ? pieces(bytes) : bytes) {
+        hasher.update(piece);
+        size += piece.length;
+        yield piece;
+      }
+    },
+  };
+}
+
+/** Size and SHA-256 of bytes or of a stream of them, without blocking for long. */
+export async function hashBytes(bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<FileRecord> {
+  const stream = measured(bytes);
+  for await (const _ of stream);
+  return stream.record();
+}

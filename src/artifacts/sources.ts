@@ -1,0 +1,115 @@
+/** Bytes to read from, wherever they are: memory, a Blob, a URL, a file, a folder of any of these. */
+
+import { DataError } from "../core/errors.js";
+import { type ByteSource, platform } from "../core/platform.js";
+import { checkName, type RunStore, storeSource } from "../core/store.js";
+
+/** Bytes in memory as a source. `name` appears in messages. */
+export const bytesSource = (bytes: Uint8Array, name = "bytes"): ByteSource => ({
+  name,
+  byteLength: bytes.length,
+  read: async (start, end) => bytes.slice(start, end),
+});
+
+/** A Blob or File as a source; only what is asked for is read. */
+export const blobSource = (blob: Blob, name = (blob as File).name ?? "blob"): ByteSource => ({
+  name,
+  byteLength: blob.size,
+  read: async (start, end) => new Uint8Array(await blob.slice(start, end).arrayBuffer()),
+});
+
+/** Fetches a whole URL; throws DataError naming it. */
+export async function urlSource(url: string | URL): Promise<ByteSource> {
+  const name = String(url);
+  let response: Response;
+  try {
+    response = await fetch(name);
+  } catch (cause) {
+    throw new DataError(`${name}: cannot be fetched, ${(cause as Error).message}.`, { where: name, cause });
+  }
+  if (!response.ok) {
+    throw new DataError(`${name}: cannot be fetched, the server answered ${response.status}.`, {
+      where: name,
+      status: response.status,
+    });
+  }
+  return bytesSource(new Uint8Array(await response.arrayBuffer()), name);
+}
+
+/** What can be opened as a folder of named files: a path or URL of it, its files by name, or a place in a store. */
+export type FolderLike =
+  | string
+  | URL
+  | Readonly<Record<string, Uint8Array | Blob>>
+  | readonly File[]
+  | { readonly store: RunStore; readonly folder: string };
+
+/** A folder that is only read. */
+export interface Folder {
+  /** For messages. */
+  readonly name: string;
+  /** The file of that plain name, or undefined when there is none. */
+  find(name: string): Promise<ByteSource | undefined>;
+}
+
+const isUrl = (text: string): boolean => /^[a-z][a-z0-9+.-]+:\/\//i.test(text) || /^(blob|data):/i.test(text);
+
+/** Opens a folder. Names asked of it must be plain (no separators): a file list cannot lead out of it. */
+export function openFolder(from: FolderLike): Folder {
+  const plain = (name: string, find: (name: string) => Promise<ByteSource | undefined>) => ({
+    name,
+    find: (file: string) => find(checkName(file, name)),
+  });
+  if (from instanceof URL || (typeof from === "string" && isUrl(from))) return urlFolder(String(from));
+  if (typeof from === "string") {
+    const { openFile } = platform();
+    if (!openFile) return urlFolder(new URL(from, globalThis.location?.href).href);
+    return plain(from, (file) => ifPresent(() => openFile(`${from.replace(/\/+$/, "")}/${file}`), "ENOENT"));
+  }
+  if ("store" in from && "folder" in from) {
+    const { store, folder } = from as { store: RunStore; folder: string };
+    return plain(folder, async (file) => {
+      const path = folder === "" ? file : `${folder}/${file}`;
+      return (await store.size(path)) === undefined ? undefined : storeSource(store, path);
+    });
+  }
+  const files = new Map(
+    Array.isArray(from) ? from.map((file: File) => [file.name, file]) : Object.entries(from as Record<string, Blob>),
+  );
+  return plain("files", async (name) => {
+    const file = files.get(name);
+    if (file === undefined) return undefined;
+    return (file as unknown) instanceof Uint8Array
+      ? bytesSource(file as unknown as Uint8Array, name)
+      : blobSource(file, name);
+  });
+}
+
+function urlFolder(url: string): Folder {
+  const base = new URL(url.endsWith("/") ? url : `${url}/`);
+  return {
+    name: url,
+    find: (name) => ifPresent(() => urlSource(new URL(encodeURIComponent(checkName(name, url)), base)), 404),
+  };
+}
+
+/** A source, or undefined when the error says that there is no such file. */
+async function ifPresent(open: () => Promise<ByteSource>, absent: "ENOENT" | 404): Promise<ByteSource | undefined> {
+  try {
+    return await open();
+  } catch (error) {
+    const { cause, status } = error instanceof DataError ? error.details : {};
+    if (status === absent || (cause as { code?: unknown } | undefined)?.code === absent) return undefined;
+    throw error;
+  }
+}
+
+/** All of a source as UTF-8 text, closing it; other bytes are a DataError. */
+export async function sourceText(source: ByteSource): Promise<string> {
+  const bytes = await source.read(0, source.byteLength).finally(() => source.close?.());
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new DataError(`${source.name}: UTF-8 text expected, got other bytes.`, { where: source.name, cause });
+  }
+}

@@ -1,0 +1,105 @@
+/** A store in memory: for tests, for pages that keep nothing, and as the plain meaning of `RunStore`. */
+
+import { RunError } from "../core/errors.js";
+import { checkPath, missingFile, type RunStore, type StoreEntry, tooShort } from "../core/store.js";
+
+export class MemoryStore implements RunStore {
+  readonly name: string;
+  private readonly files = new Map<string, Uint8Array<ArrayBuffer>>();
+  private readonly folders = new Set<string>([""]);
+  private readonly locks = new Set<string>();
+
+  constructor(name = "memory") {
+    this.name = name;
+  }
+
+  async size(path: string): Promise<number | undefined> {
+    return this.files.get(checkPath(path).join("/"))?.length;
+  }
+
+  async read(path: string, start = 0, end?: number): Promise<Uint8Array<ArrayBuffer>> {
+    return this.file(path).slice(start, end);
+  }
+
+  async write(path: string, bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<void> {
+    checkPath(path);
+    const chunks: Uint8Array[] = [];
+    if (bytes instanceof Uint8Array) chunks.push(bytes);
+    else for await (const chunk of bytes) chunks.push(chunk.slice());
+    this.put(path, chunks);
+  }
+
+  async append(path: string, bytes: Uint8Array): Promise<void> {
+    checkPath(path);
+    const old = this.files.get(path);
+    this.put(path, old ? [old, bytes] : [bytes]);
+  }
+
+  async truncate(path: string, length: number): Promise<void> {
+    const bytes = this.file(path);
+    if (bytes.length < length) throw tooShort(this.name, path, length, bytes.length);
+    this.files.set(path, bytes.slice(0, length));
+  }
+
+  async list(folder: string): Promise<StoreEntry[]> {
+    const parent = checkPath(folder).join("/");
+    const found = new Map<string, StoreEntry["kind"]>();
+    for (const [paths, kind] of [
+      [this.files.keys(), "file"],
+      [this.folders, "folder"],
+    ] as const) {
+      for (const path of paths) {
+        const cut = path.lastIndexOf("/");
+        if (path !== "" && path.slice(0, Math.max(0, cut)) === parent) found.set(path.slice(cut + 1), kind);
+      }
+    }
+    return [...found].map(([name, kind]) => ({ name, kind })).sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  async remove(path: string): Promise<void> {
+    checkPath(path);
+    for (const paths of [this.files, this.folders]) {
+      for (const key of paths.keys()) if (key === path || key.startsWith(`${path}/`)) paths.delete(key);
+    }
+  }
+
+  async claim(folder: string): Promise<boolean> {
+    checkPath(folder);
+    if (this.folders.has(folder)) return false;
+    this.makeFolders(folder);
+    return true;
+  }
+
+  async lock(path: string): Promise<() => Promise<void>> {
+    checkPath(path);
+    if (this.locks.has(path)) {
+      throw new RunError(`${this.name}/${path}: is locked by another run in this process.`, { where: path, path });
+    }
+    this.locks.add(path);
+    return async () => void this.locks.delete(path);
+  }
+
+  private file(path: string): Uint8Array<ArrayBuffer> {
+    checkPath(path);
+    const bytes = this.files.get(path);
+    if (!bytes) throw missingFile(this.name, path);
+    return bytes;
+  }
+
+  private put(path: string, chunks: readonly Uint8Array[]): void {
+    if (this.folders.has(path)) throw new RunError(`${this.name}/${path}: is a folder.`, { where: path, path });
+    const parts = path.split("/");
+    this.makeFolders(parts.slice(0, -1).join("/"));
+    const bytes = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+    let at = 0;
+    for (const chunk of chunks) {
+      bytes.set(chunk, at);
+      at += chunk.length;
+    }
+    this.files.set(path, bytes);
+  }
+
+  private makeFolders(path: string): void {
+    for (let at = path; at !== ""; at = at.slice(0, Math.max(0, at.lastIndexOf("/")))) this.folders.add(at);
+  }
+}

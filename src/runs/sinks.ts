@@ -1,0 +1,146 @@
+/**
+ * Sinks: where a run's numbers go besides its own folder. Several at once; one that throws is reported once and
+ * stops nothing.
+ */
+
+import { platform } from "../core/platform.js";
+import type { RunStore } from "../core/store.js";
+import { warn } from "../core/warnings.js";
+import { LineFile } from "./lines.js";
+import { openStore } from "./store.js";
+
+export interface SinkRecord {
+  readonly kind: "metrics" | "timing" | "sample";
+  readonly step: number;
+  /** Of metrics and timing. */
+  readonly values?: Readonly<Record<string, number>>;
+  /** Of samples. */
+  readonly text?: string;
+}
+
+/** A receiver of records. Promises are awaited before the next record is given. */
+export interface Sink {
+  /** For messages. */
+  readonly name: string;
+  write(record: SinkRecord): void | Promise<void>;
+  /** Makes durable what was written. */
+  flush?(): void | Promise<void>;
+  close?(): void | Promise<void>;
+}
+
+/** A file for a sink: a path (Node: of the file system; browsers: of the private one), or a place in a store. */
+export type SinkTarget = string | { readonly store: RunStore; readonly path: string };
+
+export function sinkFile(target: SinkTarget): { store: RunStore; path: string } {
+  if (typeof target !== "string") return target;
+  const cut = Math.max(target.lastIndexOf("/"), platform().name === "node" ? target.lastIndexOf("\\") : -1);
+  const folder = cut < 0 ? "." : target.slice(0, cut) || "/";
+  return { store: openStore(folder), path: target.slice(cut + 1) };
+}
+
+/** Plain lines: `step 250  loss 1.9312  learningRate 0.001`. The writer is passed in, as in `consoleSink(console.log)`. */
+export function consoleSink(print: (line: string) => void): Sink {
+  return {
+    name: "consoleSink",
+    write({ kind, step, values, text }) {
+      if (kind === "timing") return;
+      const shown = Object.entries(values ?? {}).map(([name, value]) => `${name} ${showNumber(value)}`);
+      print([`step ${step}`, ...shown, ...(text === undefined ? [] : [text])].join("  "));
+    },
+  };
+}
+
+/** Five significant digits, without trailing zeros. */
+export const showNumber = (value: number): string =>
+  Number.isInteger(value) || !Number.isFinite(value) ? String(value) : String(Number(value.toPrecision(5)));
+
+/** JSON lines: a first line with format and version, then `{"kind":"metrics","step":1,"loss":4.17}`. */
+export function jsonlSink(target: SinkTarget): Sink {
+  let file: Promise<LineFile> | undefined;
+  const open = () => {
+    const { store, path } = sinkFile(target);
+    return (file ??= LineFile.open(store, path, "tenon-metrics"));
+  };
+  return {
+    name: "jsonlSink",
+    async write({ kind, step, values, text }) {
+      const lines = await open();
+      lines.write({ kind, step, ...values, ...(text === undefined ? {} : { text }) });
+      if (lines.full) await lines.flush();
+    },
+    flush: async () => (await file)?.flush(),
+    close: async () => (await file)?.flush(),
+  };
+}
+
+/** A table `step,name,value`: one line per value, whatever metrics a step has. */
+export function csvSink(target: SinkTarget): Sink {
+  let place: { store: RunStore; path: string } | undefined;
+  let waiting = "";
+  const flush = async () => {
+    if (waiting === "") return;
+    place ??= sinkFile(target);
+    const { store, path } = place;
+    const header = (await store.size(path)) === undefined ? "step,name,value\n" : "";
+    const text = header + waiting;
+    waiting = "";
+    await store.append(path, new TextEncoder().encode(text));
+  };
+  return {
+    name: "csvSink",
+    async write({ kind, step, values }) {
+      if (kind !== "metrics") return;
+      for (const [name, value] of Object.entries(values ?? {})) waiting += `${step},${csvCell(name)},${value}\n`;
+      if (waiting.length > 64 * 1024) await flush();
+    },
+    flush,
+    close: flush,
+  };
+}
+
+/** RFC 4180: quoted where a separator, quote or line end is inside. */
+export const csvCell = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+
+/** Several sinks as one that never throws. Each one gets its records in order. */
+export class SinkGroup {
+  private readonly lanes: { sink: Sink; last: Promise<void>; failed: boolean }[];
+
+  constructor(
+    sinks: readonly Sink[],
+    private readonly onError: (sink: Sink, error: unknown) => void = warnOf,
+  ) {
+    this.lanes = sinks.map((sink) => ({ sink, last: Promise.resolve(), failed: false }));
+  }
+
+  write(record: SinkRecord): void {
+    this.each((sink) => sink.write(record));
+  }
+
+  async flush(): Promise<void> {
+    this.each((sink) => sink.flush?.());
+    await Promise.all(this.lanes.map(({ last }) => last));
+  }
+
+  async close(): Promise<void> {
+    this.each((sink) => sink.close?.());
+    await Promise.all(this.lanes.map(({ last }) => last));
+  }
+
+  private each(action: (sink: Sink) => void | Promise<void>): void {
+    for (const lane of this.lanes) {
+      lane.last = lane.last
+        .then(() => action(lane.sink))
+        .catch((error) => {
+          if (!lane.failed) this.onError(lane.sink, error);
+          lane.failed = true;
+        });
+    }
+  }
+}
+
+function warnOf(sink: Sink, error: unknown): void {
+  warn("sink-failed", `${sink.name}: threw, the run goes on: ${error instanceof Error ? error.message : error}`, {
+    sink: sink.name,
+    error,
+  });
+}

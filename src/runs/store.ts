@@ -1,0 +1,23 @@
+/** Opening the place where runs are kept. */
+
+import { RunError } from "../core/errors.js";
+import { platform } from "../core/platform.js";
+import type { RunStore } from "../core/store.js";
+import { OpfsStore } from "./opfs-store.js";
+
+export type { RunStore, StoreEntry } from "../core/store.js";
+
+/**
+ * A store as it is; a text as a folder of the file system (Node) or of the origin-private file system (browsers).
+ * Nothing is made before the first write.
+ */
+export function openStore(place: RunStore | string): RunStore {
+  if (typeof place !== "string") return place;
+  const { openStore: open } = platform();
+  if (open) return open(place);
+  if (globalThis.navigator?.storage !== undefined) return new OpfsStore(place);
+  throw new RunError(`openStore: "${place}" needs a file system, and this host has none.`, {
+    where: "openStore",
+    hint: "Pass a MemoryStore, or serve the page over HTTPS so that it gets the origin-private file system.",
+  });
+}

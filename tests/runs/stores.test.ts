@@ -1,0 +1,143 @@
+import { spawnSync } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { RunError } from "../../src/core/errors.js";
+import { type RunStore, readText, storeSource, writeText } from "../../src/core/store.js";
+import { FileStore } from "../../src/node/file-store.js";
+import "../../src/node/platform.js";
+import { MemoryStore } from "../../src/runs/memory-store.js";
+import { openStore } from "../../src/runs/store.js";
+import { storeCases } from "./store-cases.js";
+
+const root = mkdtempSync(join(tmpdir(), "tenon-stores-"));
+afterAll(() => rmSync(root, { recursive: true }));
+let folders = 0;
+const folder = () => join(root, String(folders++));
+
+const stores: [string, () => RunStore][] = [
+  ["memory", () => new MemoryStore()],
+  ["file system", () => new FileStore(folder())],
+];
+
+describe.each(stores)("%s store", (_, make) => {
+  it.each(storeCases)("%s", (_name, run) => run(make(), expect));
+});
+
+describe("file system store", () => {
+  it("opens by path through the platform, and makes nothing before the first write", async () => {
+    const path = folder();
+    const store = openStore(path);
+    expect(await store.list("")).toEqual([]);
+    expect(await store.size("a")).toBeUndefined();
+    expect(existsSync(path)).toBe(false);
+    await writeText(store, "a/b.txt", "x");
+    expect(readFileSync(join(path, "a/b.txt"), "utf8")).toBe("x");
+  });
+
+  it("refuses links that lead outside, and takes those that stay inside", async () => {
+    const path = folder();
+    const secret = folder();
+    mkdirSync(path);
+    mkdirSync(secret);
+    writeFileSync(join(secret, "s.txt"), "secret");
+    symlinkSync(secret, join(path, "out"));
+    symlinkSync(join(secret, "s.txt"), join(path, "file"));
+    mkdirSync(join(path, "real"));
+    symlinkSync("real", join(path, "in"));
+    const store = new FileStore(path);
+    for (const attempt of [
+      () => store.read("out/s.txt"),
+      () => store.read("file"),
+      () => writeText(store, "out/new.txt", "x"),
+      () => store.append("file", new Uint8Array(1)),
+      () => store.truncate("file", 0),
+      () => store.remove("out/s.txt"),
+    ]) {
+      await expect(attempt()).rejects.toThrow(/a link leads outside the store/);
+    }
+    expect(readFileSync(join(secret, "s.txt"), "utf8")).toBe("secret");
+    await writeText(store, "in/x.txt", "inside");
+    expect(await readText(store, "real/x.txt")).toBe("inside");
+  });
+
+  it("leaves the old file and no litter when writing fails half-way", async () => {
+    const path = folder();
+    const store = new FileStore(path);
+    await writeText(store, "a.txt", "old");
+    async function* broken() {
+      yield new Uint8Array(10);
+      throw new Error("the source broke");
+    }
+    await expect(store.write("a.txt", broken())).rejects.toThrow("the source broke");
+    expect(await readText(store, "a.txt")).toBe("old");
+    expect(readdirSync(path)).toEqual(["a.txt"]);
+  });
+
+  it("says in words why the system refused", async () => {
+    const path = folder();
+    const store = new FileStore(path);
+    await writeText(store, "a/b", "x");
+    await expect(writeText(store, "a", "x")).rejects.toThrow(/is a folder|EISDIR|a part of the path/);
+    await expect(writeText(store, "a/b/c", "x")).rejects.toThrow(/a part of the path is a file|EEXIST/);
+    const full = "/dev/full";
+    if (existsSync(full)) {
+      mkdirSync(join(path, "d"));
+      const dev = new FileStore("/dev");
+      await expect(dev.append("full", new Uint8Array(10))).rejects.toThrow(/\/dev\/full: the disk is full/);
+    } else console.log("skipped: a full disk, this system has no /dev/full");
+  });
+
+  it("takes over the lock of a dead process, and not that of a living one", async () => {
+    const path = folder();
+    const store = new FileStore(path);
+    const hold = (end: string) => `
+      const fs = require("node:fs"); const os = require("node:os");
+      const start = Math.round(Number(process.hrtime.bigint()) / 1e6 - process.uptime() * 1000);
+      fs.mkdirSync(${JSON.stringify(path)}, { recursive: true });
+      fs.writeFileSync(${JSON.stringify(join(path, "run.lock"))}, JSON.stringify({ host: os.hostname(), pid: process.pid, start }));
+      ${end}`;
+    spawnSync(process.execPath, ["-e", hold("process.kill(process.pid, 'SIGKILL')")]);
+    expect(existsSync(join(path, "run.lock"))).toBe(true);
+    const release = await store.lock("run.lock");
+    await expect(new FileStore(path).lock("run.lock")).rejects.toThrow(/locked by another run in this process/);
+    await release();
+    expect(readdirSync(path)).toEqual([]);
+
+    writeFileSync(join(path, "run.lock"), JSON.stringify({ host: "elsewhere", pid: 1 }));
+    await expect(store.lock("run.lock")).rejects.toThrow(/locked by a process on elsewhere.*remove/);
+    // Process 1 lives, on every system with one.
+    writeFileSync(join(path, "run.lock"), JSON.stringify({ host: (await import("node:os")).hostname(), pid: 1 }));
+    await expect(store.lock("run.lock")).rejects.toThrow(/locked by process 1\./);
+    writeFileSync(join(path, "run.lock"), '{"host":');
+    await (await store.lock("run.lock"))();
+  });
+
+  it("gives one lock to one of many that want it at once", async () => {
+    const path = folder();
+    mkdirSync(path);
+    writeFileSync(join(path, "run.lock"), "left by a crash");
+    const results = await Promise.allSettled(Array.from({ length: 12 }, () => new FileStore(path).lock("run.lock")));
+    const won = results.filter(({ status }) => status === "fulfilled");
+    expect(won).toHaveLength(1);
+    for (const result of results) if (result.status === "rejected") expect(result.reason).toBeInstanceOf(RunError);
+  });
+
+  it("is a source for readers", async () => {
+    const store = new FileStore(folder());
+    await writeText(store, "f", "0123456789");
+    const source = await storeSource(store, "f");
+    expect([source.name, source.byteLength]).toEqual(["f", 10]);
+    expect(new TextDecoder().decode(await source.read(2, 5))).toBe("234");
+  });
+});

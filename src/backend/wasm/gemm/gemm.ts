@@ -1,0 +1,228 @@
+/**
+ * C = A B (+ bias) (+ C) for one range of matrices, rows and columns: the blocked loops around the tile kernel. Operands
+ * are read where they lie or packed first, whichever the caller finds faster; the bits are the same.
+ */
+
+import type { FunctionRef, ModuleBuilder } from "../assembler.js";
+import { range } from "../values.js";
+import { definePack } from "./pack.js";
+import { defineFinish, defineTile, dispatch, type LayoutA, type TileShape, tileColumns } from "./tile.js";
+
+/** Parameters in order; strides in bytes, sizes in elements. */
+export const gemmParameters = {
+  /** Matrices, rows and columns to compute: any of the three pairs may be the divided range. */
+  batch0: "i32",
+  batch1: "i32",
+  m0: "i32",
+  m1: "i32",
+  n0: "i32",
+  n1: "i32",
+  k: "i32",
+  a: "i32",
+  /** A's strides along m and along k; one of them is 4. */
+  strideAM: "i32",
+  strideAK: "i32",
+  b: "i32",
+  /** B's strides along k and along n; one of them is 4. */
+  strideBK: "i32",
+  strideBN: "i32",
+  c: "i32",
+  strideC: "i32",
+  /** Bytes from one output matrix to the next. */
+  matrixC: "i32",
+  /** Address of pairs of byte offsets (of A, of B), one pair per output matrix; 0 for a single matrix. */
+  offsets: "i32",
+  /** [n] floats, or 0. */
+  bias: "i32",
+  accumulate: "i32",
+  packA: "i32",
+  packB: "i32",
+  scratch: "i32",
+  blockM: "i32",
+  blockN: "i32",
+  blockK: "i32",
+} as const;
+
+/** Bytes of scratch per thread for given block sizes. */
+export function gemmScratch(shape: TileShape, blockM: number, blockN: number, blockK: number): number {
+  const up = (n: number, unit: number) => Math.ceil(n / unit) * unit;
+  const columns = tileColumns(shape);
+  return 4 * (shape.rows * columns + up(blockM, shape.rows) * blockK + up(blockN, columns) * blockK) + 192;
+}
+
+/** Defines and exports `gemm`. */
+export function defineGemm(module: ModuleBuilder, shape: TileShape): FunctionRef {
+  const { rows, vectors } = shape;
+  const columns = tileColumns(shape);
+  const packRows = definePack(module, rows);
+  const packColumns = definePack(module, columns);
+  const finish = defineFinish(module);
+  const tiles = (layout: LayoutA) =>
+    range(vectors).map((v) =>
+      range(rows).map((r) =>
+        defineTile(module, layout, { ...shape, rows: r + 1, vectors: v + 1 }, `tile${r + 1}x${4 * v + 4}${layout}`),
+      ),
+    );
+  const byColumn = tiles("column");
+  const byRow = tiles("row");
+
+  // A tile that is not plain: at an edge, or with something to do after its chains.
+  const runTile = module.internal(
+    "runTile",
+    {
+      height: "i32",
+      width: "i32",
+      k: "i32",
+      a: "i32",
+      strideA: "i32",
+      isRow: "i32",
+      b: "i32",
+      strideB: "i32",
+      c: "i32",
+      strideC: "i32",
+      resume: "i32",
+      bias: "i32",
+      accumulate: "i32",
+      edge: "i32",
+    },
+    (f, { height, width, k, a, strideA, isRow, b, strideB, c, strideC, resume, bias, accumulate, edge }) => {
+      // Columns that do not fill their vectors, and chains whose sum is added to C, are computed beside it.
+      const aside = f.let(width.and(3).or(accumulate));
+      const to = f.let(aside.select(edge, c));
+      const strideTo = f.let(aside.select(4 * columns, strideC));
+      f.if(aside, () => f.if(resume, () => f.call(finish, to, strideTo, c, strideC, height, width, 0, 0)));
+      const count = f.let(width.add(3).shrU(2));
+      const call = (layout: FunctionRef[][]) =>
+        dispatch(f, count, vectors, (v) =>
+          dispatch(f, height, rows, (r) =>
+            f.call(layout[v - 1][r - 1], k, a, strideA, b, strideB, to, strideTo, resume),
+          ),
+        );
+      f.if(
+        isRow,
+        () => call(byRow),
+        () => call(byColumn),
+      );
+      f.if(aside.or(bias), () => f.call(finish, c, strideC, to, strideTo, height, width, bias, accumulate));
+    },
+  );
+
+  return module.export("gemm", gemmParameters, (f, p) => {
+    const edge = f.let(p.scratch);
+    const packedA = f.let(edge.add((4 * rows * columns + 63) & ~63));
+    const packedB = f.let(
+      packedA
+        .add(
+          p.blockM
+            .add(rows - 1)
+            .divU(rows)
+            .mul(rows)
+            .mul(p.blockK)
+            .shl(2),
+        )
+        .add(63)
+        .and(-64),
+    );
+    f.for(p.batch0, p.batch1, 1, (batch) => {
+      const a = f.let(p.a);
+      const b = f.let(p.b);
+      const c = f.let(p.c.add(batch.mul(p.matrixC)));
+      f.if(p.offsets, () => {
+        const pair = f.let(p.offsets.add(batch.shl(3)));
+        f.inc(a, pair.i32());
+        f.inc(b, pair.i32(4));
+      });
+      f.for(p.n0, p.n1, p.blockN, (j0) => {
+        const width = f.let(p.n1.sub(j0).min(p.blockN));
+        // One round even for k = 0, which writes the bias or zeros.
+        f.for(0, p.k.max(1), p.blockK, (k0) => {
+          const depth = f.let(p.k.sub(k0).min(p.blockK));
+          const last = f.let(k0.add(depth).ge(p.k));
+          const resume = f.let(k0.gt(0));
+          const addBias = f.let(last.and(p.bias.ne(0)));
+          const accumulate = f.let(last.and(p.accumulate));
+          const plain = f.let(addBias.or(accumulate).eqz());
+          const fromB = f.let(b.add(k0.mul(p.strideBK)).add(j0.mul(p.strideBN)));
+          f.if(p.packB, () =>
+            f.for(0, width, columns, (j) =>
+              f.call(
+                packColumns,
+                fromB.add(j.mul(p.strideBN)),
+                p.strideBN,
+                p.strideBK,
+                depth,
+                width.sub(j).min(columns),
+                packedB.add(j.mul(depth).shl(2)),
+              ),
+            ),
+          );
+          f.for(p.m0, p.m1, p.blockM, (i0) => {
+            const height = f.let(p.m1.sub(i0).min(p.blockM));
+            const fromA = f.let(a.add(i0.mul(p.strideAM)).add(k0.mul(p.strideAK)));
+            f.if(p.packA, () =>
+              f.for(0, height, rows, (i) =>
+                f.call(
+                  packRows,
+                  fromA.add(i.mul(p.strideAM)),
+                  p.strideAM,
+                  p.strideAK,
+                  depth,
+                  height.sub(i).min(rows),
+                  packedA.add(i.mul(depth).shl(2)),
+                ),
+              ),
+            );
+            // How a tile finds its part of A and B: packed panels, or the operand itself.
+            const isRow = f.let(p.packA.eqz().and(p.strideAK.eq(4)));
+            const baseA = f.let(p.packA.select(packedA, fromA));
+            const stepA = f.let(p.packA.select(depth.shl(2), p.strideAM));
+            const strideA = f.let(p.packA.select(4 * rows, isRow.select(p.strideAM, p.strideAK)));
+            const baseB = f.let(p.packB.select(packedB, fromB));
+            const stepB = f.let(p.packB.select(depth.shl(2), 4));
+            const strideB = f.let(p.packB.select(4 * columns, p.strideBK));
+            f.for(0, width, columns, (j) => {
+              const panelB = f.let(baseB.add(j.mul(stepB)));
+              const w = f.let(width.sub(j).min(columns));
+              const outColumn = f.let(c.add(i0.mul(p.strideC)).add(j0.add(j).shl(2)));
+              const bias = f.let(addBias.select(p.bias.add(j0.add(j).shl(2)), 0));
+              f.for(0, height, rows, (i) => {
+                const panelA = f.let(baseA.add(i.mul(stepA)));
+                const out = f.let(outColumn.add(i.mul(p.strideC)));
+                const h = f.let(height.sub(i).min(rows));
+                const full = h.eq(rows).and(w.eq(columns)).and(plain);
+                const args = [depth, panelA, strideA, panelB, strideB, out, p.strideC, resume];
+                f.if(
+                  full,
+                  () =>
+                    f.if(
+                      isRow,
+                      () => f.call(byRow[vectors - 1][rows - 1], ...args),
+                      () => f.call(byColumn[vectors - 1][rows - 1], ...args),
+                    ),
+                  () =>
+                    f.call(
+                      runTile,
+                      h,
+                      w,
+                      depth,
+                      panelA,
+                      strideA,
+                      isRow,
+                      panelB,
+                      strideB,
+                      out,
+                      p.strideC,
+                      resume,
+                      bias,
+                      accumulate,
+                      edge,
+                    ),
+                );
+              });
+            });
+          });
+        });
+      });
+    });
+  });
+}

@@ -1,0 +1,133 @@
+/** Matrix products of a whole call: which kernel, what is packed, how the work is divided. None of it changes a bit. */
+
+import type { Engine } from "../engine.js";
+import { defineGemm, gemmParameters, gemmScratch } from "./gemm.js";
+import { defineGemv, gemvParameters, gemvScratch, MAX_ROWS } from "./gemv.js";
+import { type TileShape, tileColumns } from "./tile.js";
+
+/** One call: `out[i] = A[i] B[i]` for every output matrix i; addresses in bytes. */
+export interface MatmulCall {
+  a: number;
+  b: number;
+  out: number;
+  m: number;
+  n: number;
+  k: number;
+  /** A is stored [k, m], B is stored [n, k]. */
+  transposeA: boolean;
+  transposeB: boolean;
+  /** For each output matrix, which matrix of A and of B it uses. */
+  batchA: readonly number[];
+  batchB: readonly number[];
+  /** Address of [n] floats added to each row, or 0. */
+  bias: number;
+  /** out = out + (A B + bias). */
+  accumulate: boolean;
+}
+
+const BLOCK_M = 192;
+const BLOCK_N = 2048;
+const BLOCK_K = 384;
+/** An operand up to this size (bytes) is read where it lies: packing it would cost more than it saves. */
+const UNPACKED = 20 * 1024;
+
+/** The tile that V8 keeps in registers (measured; 15 vector registers are usable). */
+export const tileFor = (fused: boolean): TileShape => ({ rows: fused ? 6 : 5, vectors: 2, fused });
+
+const positions = <P extends object>(parameters: P) =>
+  Object.fromEntries(Object.keys(parameters).map((name, index) => [name, index])) as Record<keyof P, number>;
+const position = positions(gemmParameters);
+const gemvPosition = positions(gemvParameters);
+
+export function matmul(engine: Engine, call: MatmulCall): void {
+  const { m, n, batchA } = call;
+  if (m === 0 || n === 0 || batchA.length === 0) return;
+  const single = batchA.length === 1;
+  if (single && m <= MAX_ROWS && (m === 1 || !call.transposeA)) gemv(engine, call);
+  else if (single && n === 1 && !call.bias) gemv(engine, turned(call));
+  else gemm(engine, call);
+}
+
+function gemm(engine: Engine, call: MatmulCall): void {
+  const { m, n, k, transposeA, transposeB, batchA } = call;
+  const count = batchA.length;
+  const shape = tileFor(engine.fused);
+  const family = engine.family(`gemm ${shape.rows}`, (module) => defineGemm(module, shape));
+  const divided = divide(call, shape);
+  // Chains that are added to C at their end must not be interrupted: one block of k.
+  const blockK = call.accumulate ? Math.max(1, k) : Math.min(BLOCK_K, Math.max(1, k));
+  const shrink = Math.max(1, blockK / BLOCK_K);
+  const blockM = Math.min(m, Math.ceil(BLOCK_M / shrink));
+  const blockN = Math.min(n, Math.ceil(BLOCK_N / shrink / 8) * 8);
+  const scratchBytes = gemmScratch(shape, blockM, blockN, blockK);
+  const scratch = engine.memory.alloc(scratchBytes * engine.pool.threads);
+  const offsets = count > 1 || call.batchA[0] !== 0 || call.batchB[0] !== 0 ? writeOffsets(engine, call) : 0;
+  const row = 4 * n;
+  // biome-ignore format: one line per operand, in the order of gemmParameters
+  const args = [
+    0, count, 0, m, 0, n, k,
+    call.a, transposeA ? 4 : 4 * k, transposeA ? 4 * m : 4,
+    call.b, transposeB ? 4 : row, transposeB ? 4 * k : 4,
+    call.out, row, m * row, offsets, call.bias, Number(call.accumulate),
+    Number(4 * m * k > UNPACKED), Number(transposeB || 4 * n * k > UNPACKED),
+    scratch, blockM, blockN, blockK,
+  ];
+  engine.pool.run(family.gemm, args, {
+    ...divided,
+    scratchArgument: position.scratch,
+    scratchBytes,
+    cost: (count * m * n * k) / 20,
+  });
+  engine.memory.release(scratch, scratchBytes * engine.pool.threads);
+  if (offsets) engine.memory.release(offsets, 8 * count);
+}
+
+/** Divides the matrices where there are several, else the longer side: columns share packed A, rows packed B. */
+function divide({ m, n, batchA }: MatmulCall, shape: TileShape) {
+  const count = batchA.length;
+  if (count >= 8) return { rangeArgument: position.batch0, total: count, granule: 1 };
+  if (n >= m) return { rangeArgument: position.n0, total: n, granule: tileColumns(shape) };
+  return { rangeArgument: position.m0, total: m, granule: shape.rows };
+}
+
+/** Pairs of byte offsets of A and B per output matrix. */
+function writeOffsets(engine: Engine, { m, n, k, batchA, batchB }: MatmulCall): number {
+  const address = engine.memory.alloc(8 * batchA.length);
+  const words = engine.memory.u32;
+  for (let i = 0; i < batchA.length; i++) {
+    words[(address >>> 2) + 2 * i] = batchA[i] * m * k * 4;
+    words[(address >>> 2) + 2 * i + 1] = batchB[i] * k * n * 4;
+  }
+  return address;
+}
+
+/** (A B)^T = B^T A^T: a product with one column as one with one row. */
+const turned = (call: MatmulCall): MatmulCall => ({
+  ...call,
+  a: call.b,
+  b: call.a,
+  m: 1,
+  n: call.m,
+  transposeA: call.transposeB,
+  transposeB: !call.transposeA,
+  batchA: call.batchB,
+  batchB: call.batchA,
+});
+
+function gemv(engine: Engine, { a, b, out, m, n, k, transposeB, batchA, batchB, bias, accumulate }: MatmulCall): void {
+  const family = engine.family("gemv", (module) => defineGemv(module, engine.fused));
+  const scratchBytes = gemvScratch(m);
+  const scratch = engine.memory.alloc(scratchBytes * engine.pool.threads);
+  const matrixA = a + batchA[0] * m * k * 4;
+  const matrixB = b + batchB[0] * k * n * 4;
+  const args = [0, n, n, k, matrixA, matrixB, out, bias, Number(accumulate), scratch];
+  engine.pool.run(family[`gemv${transposeB ? "Out" : "In"}${m}`], args, {
+    rangeArgument: gemvPosition.n0,
+    total: n,
+    granule: 16,
+    scratchArgument: gemvPosition.scratch,
+    scratchBytes,
+    cost: (m * n * k) / 8,
+  });
+  engine.memory.release(scratch, scratchBytes * engine.pool.threads);
+}

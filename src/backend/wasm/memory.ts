@@ -1,0 +1,243 @@
+/**
+ * One linear memory for all tensors, and the allocator on it: a stack of free blocks per size class. Freed blocks are
+ * kept (the first touch of a page costs far more than anything else here); when nothing fits, free neighbours are
+ * merged and cut anew before the memory grows or the request is refused.
+ */
+
+import { MemoryBudgetError } from "../../core/errors.js";
+
+const PAGE = 65536;
+/** Bytes below this address belong to the thread pool's control block; address 0 is never handed out. */
+export const HEAP_START = 4096;
+/** All blocks start and end on multiples of this. */
+export const ALIGNMENT = 64;
+/** Kernels may read (never write) up to this far past a block: the end of the memory is kept free. */
+const GUARD = 256;
+const GROW_STEP = 16 * 1024 * 1024;
+const GIB = 1024 ** 3;
+
+export interface MemoryStatistics {
+  /** Bytes in blocks that are in use (rounded up to their size class). */
+  live: number;
+  /** Bytes in freed blocks, ready for use again. */
+  pooled: number;
+  /** The most bytes that were ever in use at once. */
+  peak: number;
+  /** Bytes the engine has given to the memory so far. */
+  reserved: number;
+  /** The most it can become. */
+  maximum: number;
+}
+
+/**
+ * The bytes a request really takes: multiples of 64 up to 256, then four classes per octave, so that at most a fifth
+ * is lost.
+ */
+export function classBytes(bytes: number): number {
+  if (bytes <= 256) return Math.max(ALIGNMENT, Math.ceil(bytes / ALIGNMENT) * ALIGNMENT);
+  const step = 2 ** (29 - Math.clz32(bytes - 1));
+  return Math.ceil(bytes / step) * step;
+}
+
+/** Position of a class (as returned by `classBytes`) in the list of all classes. */
+function classIndex(size: number): number {
+  if (size <= 256) return size / ALIGNMENT - 1;
+  const octave = 31 - Math.clz32(size - 1);
+  return 4 * (octave - 7) + (size / 2 ** (octave - 2) - 5);
+}
+
+interface Region {
+  address: number;
+  bytes: number;
+}
+
+export class LinearMemory {
+  readonly memory: WebAssembly.Memory;
+  readonly shared: boolean;
+  /** Maximum in pages of 64 KiB: what modules that import this memory must declare. */
+  readonly maximumPages: number;
+  private readonly free: number[][] = [];
+  /** Memory never cut yet, or merged back from freed blocks. The last one ends where the memory ends. */
+  private regions: Region[];
+  private live = 0;
+  private pooled = 0;
+  private peak = 0;
+  private buffer: ArrayBufferLike;
+  private views: { f32: Float32Array; i32: Int32Array; u32: Uint32Array; u16: Uint16Array; u8: Uint8Array };
+
+  /** @param maximumBytes an upper bound for tests; by default the largest of 4, 2, 1 and 0.5 GiB the engine grants */
+  constructor({ shared, maximumBytes = 4 * GIB }: { shared: boolean; maximumBytes?: number }) {
+    const { memory, pages } = createMemory(shared, maximumBytes);
+    this.memory = memory;
+    this.maximumPages = pages;
+    this.buffer = memory.buffer;
+    this.shared = shared;
+    this.views = viewsOf(this.buffer);
+    this.regions = [{ address: HEAP_START, bytes: this.buffer.byteLength - HEAP_START - GUARD }];
+  }
+
+  /** Views of the whole memory, fresh after growth. Index with `address >>> 2` for 32-bit elements. */
+  get f32(): Float32Array {
+    return this.current().f32;
+  }
+  get i32(): Int32Array {
+    return this.current().i32;
+  }
+  get u32(): Uint32Array {
+    return this.current().u32;
+  }
+  get u16(): Uint16Array {
+    return this.current().u16;
+  }
+  get u8(): Uint8Array {
+    return this.current().u8;
+  }
+
+  private current() {
+    // Growth replaces the buffer object of either kind of memory.
+    if (this.buffer !== this.memory.buffer) {
+      this.buffer = this.memory.buffer;
+      this.views = viewsOf(this.buffer);
+    }
+    return this.views;
+  }
+
+  /**
+   * The address of a block of at least `bytes` bytes, aligned to 64; its contents are undefined.
+   * Throws MemoryBudgetError when the engine's maximum is reached; everything stays usable.
+   */
+  alloc(bytes: number): number {
+    const size = classBytes(bytes);
+    const stack = this.free[classIndex(size)];
+    let address: number | undefined = stack?.pop();
+    if (address !== undefined) this.pooled -= size;
+    else address = this.cut(size);
+    this.live += size;
+    if (this.live > this.peak) this.peak = this.live;
+    return address;
+  }
+
+  /** Gives back a block; `bytes` is what it was asked for. */
+  release(address: number, bytes: number): void {
+    const size = classBytes(bytes);
+    const index = classIndex(size);
+    (this.free[index] ??= []).push(address);
+    this.live -= size;
+    this.pooled += size;
+  }
+
+  /** A block that is never given back and not counted as in use: kernels' code, small tables. */
+  allocForever(bytes: number): number {
+    return this.cut(classBytes(bytes));
+  }
+
+  statistics(): MemoryStatistics {
+    return {
+      live: this.live,
+      pooled: this.pooled,
+      peak: this.peak,
+      reserved: this.memory.buffer.byteLength,
+      maximum: this.maximumPages * PAGE,
+    };
+  }
+
+  /** Starts a new measurement of the peak. */
+  resetPeak(): void {
+    this.peak = this.live;
+  }
+
+  /** A new block: from the regions, from a grown memory, or from merged free blocks, in this order of cost. */
+  private cut(size: number): number {
+    const address = this.take(size) ?? (this.grow(size) || this.merge() ? this.take(size) : undefined);
+    if (address !== undefined) return address;
+    throw new MemoryBudgetError(
+      `memory: ${size} bytes are needed in one piece, got at most ${this.largestRegion()} bytes of ${this.maximumPages * PAGE} (${this.live} in use).`,
+      { hint: "Use a smaller batch or model, or dispose of tensors that are no longer needed.", bytes: size },
+    );
+  }
+
+  private take(size: number): number | undefined {
+    const region = this.regions.find((candidate) => candidate.bytes >= size);
+    if (!region) return undefined;
+    const { address } = region;
+    region.address += size;
+    region.bytes -= size;
+    return address;
+  }
+
+  private largestRegion(): number {
+    return this.regions.reduce((most, region) => Math.max(most, region.bytes), 0);
+  }
+
+  /** Grows so that `size` bytes fit at the end; in steps, because each growth may cost a system call. */
+  private grow(size: number): boolean {
+    const now = this.memory.buffer.byteLength;
+    const last = this.regions[this.regions.length - 1];
+    const missing = size - last.bytes;
+    for (const wanted of [Math.max(missing, GROW_STEP, Math.floor(now / 8)), missing]) {
+      const pages = Math.min(Math.ceil(wanted / PAGE), this.maximumPages - now / PAGE);
+      if (pages * PAGE < missing) continue;
+      try {
+        this.memory.grow(pages);
+      } catch {
+        continue; // the engine or the system refuses: try less, then free blocks
+      }
+      last.bytes += pages * PAGE;
+      return true;
+    }
+    return false;
+  }
+
+  /** Turns all pooled blocks back into regions, merging neighbours. True when there was anything to merge. */
+  private merge(): boolean {
+    if (this.pooled === 0) return false;
+    const end = this.regions[this.regions.length - 1];
+    const pieces = this.regions.filter((region) => region.bytes > 0 || region === end);
+    for (const [index, stack] of this.free.entries()) {
+      if (!stack) continue;
+      const bytes = bytesOfClass(index);
+      for (const address of stack) pieces.push({ address, bytes });
+      stack.length = 0;
+    }
+    pieces.sort((a, b) => a.address - b.address || a.bytes - b.bytes);
+    this.regions = [];
+    for (const piece of pieces) {
+      const last = this.regions[this.regions.length - 1];
+      if (last && last.address + last.bytes === piece.address) last.bytes += piece.bytes;
+      else this.regions.push({ ...piece });
+    }
+    this.pooled = 0;
+    return true;
+  }
+}
+
+function bytesOfClass(index: number): number {
+  if (index < 4) return (index + 1) * ALIGNMENT;
+  return ((index & 3) + 5) * 2 ** ((index >> 2) + 5);
+}
+
+function viewsOf(buffer: ArrayBufferLike) {
+  return {
+    f32: new Float32Array(buffer),
+    i32: new Int32Array(buffer),
+    u32: new Uint32Array(buffer),
+    u16: new Uint16Array(buffer),
+    u8: new Uint8Array(buffer),
+  };
+}
+
+/** A memory with the largest maximum the engine grants: the address space is reserved, not the memory. */
+function createMemory(shared: boolean, maximumBytes: number): { memory: WebAssembly.Memory; pages: number } {
+  let refusal: unknown;
+  for (const limit of [4 * GIB, 2 * GIB, GIB, GIB / 2]) {
+    const pages = Math.floor(Math.min(limit, maximumBytes) / PAGE);
+    try {
+      return { memory: new WebAssembly.Memory({ initial: 1, maximum: pages, shared }), pages };
+    } catch (error) {
+      refusal = error;
+    }
+  }
+  throw new MemoryBudgetError("memory: needs at least 0.5 GiB of address space, got a refusal by the engine.", {
+    cause: refusal,
+  });
+}

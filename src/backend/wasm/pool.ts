@@ -1,0 +1,208 @@
+/**
+ * A fork-join pool on one shared memory. A task is one kernel over a range cut into shares; every thread, the caller
+ * included, takes shares until none is left. Taking a share is one compare-and-swap, so a worker that still sleeps, is
+ * still starting, or has died before its first share delays nobody: the others do its work. Which thread computes what
+ * never changes a bit, because shares are independent outputs.
+ */
+
+import { DeviceError } from "../../core/errors.js";
+import { type PlatformWorker, platform } from "../../core/platform.js";
+import { HEAP_START, type LinearMemory } from "./memory.js";
+import { ARGUMENTS, MAX_ARGUMENTS, RECORD_HEADER, word, workerScript } from "./worker-script.js";
+
+export type Kernel = (...args: number[]) => void;
+
+/** How a kernel's work is divided. */
+export interface Division {
+  /** Index of the argument that receives the start of the range; the next one receives its end. */
+  rangeArgument: number;
+  /** The whole range is [0, total). */
+  total: number;
+  /** Shares start at multiples of this. */
+  granule?: number;
+  /** Index of the argument that holds the scratch address, if the kernel uses scratch. */
+  scratchArgument?: number;
+  /** Scratch bytes per thread; the caller has allocated `threads` times as much. */
+  scratchBytes?: number;
+  /** Estimated work in units of about one nanosecond on one thread: below the pool's threshold nobody is woken. */
+  cost: number;
+}
+
+export interface PoolOptions {
+  /** Threads including the caller; more than cores is allowed and slow. */
+  threads: number;
+  /** Rounds a worker spins before it sleeps. */
+  spin?: number;
+}
+
+/** Joins are given up, as no kernel takes that long, after this many rounds of waiting (about a minute or more). */
+const GIVE_UP = 4e10;
+
+export class Pool {
+  /** Work below this many nanoseconds stays on the calling thread. Tests set 0. */
+  threshold = 6000;
+  /** Why there are fewer threads than asked for. */
+  reason: string | undefined;
+  private readonly kernels: Kernel[] = [];
+  private readonly words: Int32Array;
+  private readonly values: Float64Array;
+  private workers: PlatformWorker[] = [];
+  private lastRecord = 0;
+  private readonly started: Promise<void>;
+
+  /** Starts the workers; work may be given at once, they join in when they are up. */
+  constructor(
+    private readonly memory: LinearMemory,
+    { threads, spin = 3000 }: PoolOptions,
+  ) {
+    if (ARGUMENTS + 8 * MAX_ARGUMENTS > HEAP_START) throw new RangeError("pool: the control block is too small.");
+    this.words = new Int32Array(memory.memory.buffer, 0, HEAP_START / 4);
+    this.values = new Float64Array(memory.memory.buffer, ARGUMENTS, MAX_ARGUMENTS);
+    this.started = this.spawn(threads, spin);
+  }
+
+  /** Threads that take part, the caller included. */
+  get threads(): number {
+    return this.workers.length + 1;
+  }
+
+  /** Resolves when every worker has started or was refused. Waiting for it is optional. */
+  ready(): Promise<void> {
+    return this.started;
+  }
+
+  private spawn(threads: number, spin: number): Promise<void> {
+    if (threads <= 1) return Promise.resolve();
+    if (!this.memory.shared) {
+      this.reason = "there is no shared memory";
+      return Promise.resolve();
+    }
+    const starts: Promise<void>[] = [];
+    for (let thread = 1; thread < threads; thread++) {
+      let worker: PlatformWorker;
+      try {
+        worker = platform().spawn(workerScript, `tenon-${thread}`);
+      } catch (error) {
+        this.reason = `workers were refused: ${(error as Error).message}`;
+        break;
+      }
+      this.workers.push(worker);
+      starts.push(
+        new Promise((resolve) => {
+          worker.onMessage(() => resolve());
+          worker.onError((error) => {
+            this.reason = `a worker stopped: ${error.message}`;
+            this.workers = this.workers.filter((other) => other !== worker);
+            resolve();
+          });
+        }),
+      );
+      worker.post({ memory: this.memory.memory, thread, spin });
+    }
+    return Promise.all(starts).then(() => undefined);
+  }
+
+  /**
+   * Compiles a module for all threads and returns the numbers of its kernels by name. Workers read the same bytes from
+   * the shared memory when they first need them.
+   */
+  load(bytes: Uint8Array<ArrayBuffer>): Record<string, number> {
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory: this.memory.memory } });
+    const numbers: Record<string, number> = {};
+    for (const [name, kernel] of Object.entries(instance.exports)) {
+      numbers[name] = this.kernels.push(kernel as Kernel) - 1;
+    }
+    if (this.memory.shared) this.publish(bytes);
+    return numbers;
+  }
+
+  private publish(bytes: Uint8Array): void {
+    const record = this.memory.allocForever(RECORD_HEADER + bytes.length);
+    const { u32, u8 } = this.memory;
+    u32[record >>> 2] = 0;
+    u32[(record >>> 2) + 1] = bytes.length;
+    u8.set(bytes, record + RECORD_HEADER);
+    if (this.lastRecord) u32[this.lastRecord >>> 2] = record;
+    else this.words[word.moduleList] = record;
+    this.lastRecord = record;
+    Atomics.add(this.words, word.modules, 1);
+  }
+
+  /** Runs a kernel on the calling thread. */
+  call(kernel: number, args: readonly number[]): void {
+    this.kernels[kernel](...args);
+  }
+
+  /** Runs a kernel over its whole range, on all threads where the work is worth it; returns when it is finished. */
+  run(kernel: number, args: number[], division: Division): void {
+    const { rangeArgument, total, granule = 1 } = division;
+    if (total <= 0) return;
+    const shares = Math.min(this.threads, Math.ceil(total / granule));
+    if (shares === 1 || division.cost < this.threshold) {
+      args[rangeArgument] = 0;
+      args[rangeArgument + 1] = total;
+      this.kernels[kernel](...args);
+      return;
+    }
+    this.post(kernel, args, division, shares);
+    const { words } = this;
+    let failure: unknown;
+    for (;;) {
+      const remaining = Atomics.load(words, word.remaining);
+      if (remaining === 0) break;
+      if (Atomics.compareExchange(words, word.remaining, remaining, remaining - 1) !== remaining) continue;
+      try {
+        this.runShare(kernel, args, division, shares - remaining, shares);
+      } catch (error) {
+        failure = error; // the other shares must end before anyone may touch the task
+      }
+      Atomics.add(words, word.done, 1);
+    }
+    this.join(shares);
+    if (failure) throw failure;
+  }
+
+  private post(kernel: number, args: readonly number[], division: Division, shares: number): void {
+    const { words, values } = this;
+    for (let k = 0; k < args.length; k++) values[k] = args[k];
+    words[word.kernel] = kernel;
+    words[word.argumentCount] = args.length;
+    words[word.rangeArgument] = division.rangeArgument;
+    words[word.total] = division.total;
+    words[word.granule] = division.granule ?? 1;
+    words[word.shares] = shares;
+    words[word.scratchArgument] = division.scratchArgument ?? -1;
+    words[word.scratchBytes] = division.scratchBytes ?? 0;
+    Atomics.store(words, word.done, 0);
+    Atomics.store(words, word.remaining, shares);
+    if (Atomics.load(words, word.sleeping) > 0) Atomics.notify(words, word.remaining);
+  }
+
+  private runShare(kernel: number, args: number[], division: Division, share: number, shares: number): void {
+    const { rangeArgument, total, granule = 1 } = division;
+    const units = Math.ceil(total / granule);
+    args[rangeArgument] = Math.min(Math.floor((units * share) / shares) * granule, total);
+    args[rangeArgument + 1] = Math.min(Math.floor((units * (share + 1)) / shares) * granule, total);
+    this.kernels[kernel](...args);
+  }
+
+  private join(shares: number): void {
+    const { words } = this;
+    for (let round = 0; Atomics.load(words, word.done) !== shares; round++) {
+      if (round < GIVE_UP) continue;
+      this.stop();
+      throw new DeviceError("cpu: a worker took its share of a kernel and never finished it.", {
+        hint: "The result is incomplete; run with threads: 1.",
+      });
+    }
+    if (words[word.failed] === 0) return;
+    words[word.failed] = 0;
+    throw new DeviceError("cpu: a kernel failed in a worker.", { hint: "Please report this; threads: 1 avoids it." });
+  }
+
+  /** Ends the workers; the pool goes on with the calling thread alone. */
+  stop(): void {
+    for (const worker of this.workers) worker.terminate();
+    this.workers = [];
+  }
+}

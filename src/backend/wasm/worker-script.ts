@@ -1,0 +1,108 @@
+/**
+ * Words of the control block at the start of the shared memory, and the script the pool's workers run: plain JavaScript
+ * in one string, because a worker made from text needs no file, no URL and no bundler.
+ */
+
+/** Indices of 32-bit words in the control block. */
+export const word = {
+  /** Shares of the current task not yet taken. Taking one is the only way to touch the task. */
+  remaining: 0,
+  /** Shares finished. */
+  done: 1,
+  /** Workers asleep on `remaining`. */
+  sleeping: 2,
+  /** 1 when a worker met an error inside a kernel. */
+  failed: 3,
+  /** Workers that have started. */
+  ready: 4,
+  /** Address of the newest module record / how many modules there are. */
+  modules: 5,
+  moduleList: 6,
+  kernel: 8,
+  argumentCount: 9,
+  /** Which argument is the start of the range (the next one is its end), or -1. */
+  rangeArgument: 10,
+  total: 11,
+  granule: 12,
+  shares: 13,
+  /** Which argument is the scratch address, or -1; each thread adds its own multiple of `scratchBytes`. */
+  scratchArgument: 14,
+  scratchBytes: 15,
+} as const;
+
+/** Arguments are float64 from this byte on: they carry 32-bit integers, addresses above 2 GiB and float32 exactly. */
+export const ARGUMENTS = 128;
+export const MAX_ARGUMENTS = 48;
+
+/**
+ * A module record in shared memory: [address of the next record or 0, byte length, bytes …]. Kernels are numbered in
+ * the order of their modules and, within one, of its exports.
+ */
+export const RECORD_HEADER = 8;
+
+/** The worker: waits for shares, takes them one by one, compiles modules it has not seen yet from their records. */
+export const workerScript = `"use strict";
+(function () {
+  const start = ({ memory, thread, spin }) => {
+    const words = new Int32Array(memory.buffer, 0, 1024);
+    const values = new Float64Array(memory.buffer, ${ARGUMENTS}, ${MAX_ARGUMENTS});
+    const kernels = [];
+    let loaded = 0, record = 0;
+    const load = () => {
+      while (loaded < Atomics.load(words, ${word.modules})) {
+        record = loaded === 0 ? words[${word.moduleList}] >>> 0 : new Uint32Array(memory.buffer)[record >>> 2];
+        const length = new Uint32Array(memory.buffer)[(record >>> 2) + 1];
+        const bytes = new Uint8Array(length);
+        bytes.set(new Uint8Array(memory.buffer, record + ${RECORD_HEADER}, length));
+        const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } });
+        for (const name of Object.keys(instance.exports)) kernels.push(instance.exports[name]);
+        loaded++;
+      }
+    };
+    const run = (share) => {
+      if (words[${word.kernel}] >= kernels.length) load();
+      const args = [];
+      for (let k = 0; k < words[${word.argumentCount}]; k++) args.push(values[k]);
+      const range = words[${word.rangeArgument}];
+      if (range >= 0) {
+        const total = words[${word.total}], granule = words[${word.granule}], shares = words[${word.shares}];
+        const units = Math.ceil(total / granule);
+        args[range] = Math.min(Math.floor((units * share) / shares) * granule, total);
+        args[range + 1] = Math.min(Math.floor((units * (share + 1)) / shares) * granule, total);
+      }
+      const scratch = words[${word.scratchArgument}];
+      if (scratch >= 0) args[scratch] += thread * words[${word.scratchBytes}];
+      kernels[words[${word.kernel}]](...args);
+    };
+    load();
+    Atomics.add(words, ${word.ready}, 1);
+    for (let idle = 0; ; ) {
+      const remaining = Atomics.load(words, ${word.remaining});
+      if (remaining < 0) return;
+      if (remaining === 0) {
+        if (++idle > spin) {
+          Atomics.add(words, ${word.sleeping}, 1);
+          Atomics.wait(words, ${word.remaining}, 0);
+          Atomics.sub(words, ${word.sleeping}, 1);
+          idle = 0;
+        }
+        continue;
+      }
+      idle = 0;
+      if (Atomics.compareExchange(words, ${word.remaining}, remaining, remaining - 1) !== remaining) continue;
+      try {
+        run(words[${word.shares}] - remaining);
+      } catch (error) {
+        Atomics.store(words, ${word.failed}, 1);
+      }
+      Atomics.add(words, ${word.done}, 1);
+    }
+  };
+  if (typeof self !== "undefined" && typeof self.postMessage === "function" && typeof importScripts === "function") {
+    self.onmessage = (event) => { self.postMessage("started"); start(event.data); };
+  } else {
+    const { parentPort } = require("node:worker_threads");
+    parentPort.once("message", (message) => { parentPort.postMessage("started"); start(message); });
+  }
+})();
+`;

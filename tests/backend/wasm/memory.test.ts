@@ -1,0 +1,91 @@
+import { describe, expect, test } from "vitest";
+import { ALIGNMENT, classBytes, HEAP_START, LinearMemory } from "../../../src/backend/wasm/memory.js";
+import { MemoryBudgetError } from "../../../src/core/errors.js";
+
+const MIB = 1024 * 1024;
+
+describe.each([true, false])("linear memory (shared: %s)", (shared) => {
+  test("blocks are aligned, disjoint, and counted exactly", () => {
+    const memory = new LinearMemory({ shared, maximumBytes: 64 * MIB });
+    const sizes = [0, 1, 63, 64, 65, 256, 257, 1000, 4096, 65537, 3 * MIB];
+    const blocks = sizes.map((bytes) => ({ bytes, address: memory.alloc(bytes) }));
+    const spans = blocks
+      .map(({ bytes, address }) => [address, address + classBytes(bytes)])
+      .sort((a, b) => a[0] - b[0]);
+    expect(spans[0][0]).toBeGreaterThanOrEqual(HEAP_START);
+    for (const [k, [start]] of spans.entries()) {
+      expect(start % ALIGNMENT).toBe(0);
+      if (k > 0) expect(start).toBeGreaterThanOrEqual(spans[k - 1][1]);
+    }
+    const total = sizes.reduce((sum, bytes) => sum + classBytes(bytes), 0);
+    expect(memory.statistics()).toMatchObject({ live: total, pooled: 0, peak: total });
+    for (const { bytes, address } of blocks) memory.release(address, bytes);
+    expect(memory.statistics()).toMatchObject({ live: 0, pooled: total, peak: total });
+    memory.resetPeak();
+    expect(memory.statistics().peak).toBe(0);
+  });
+
+  test("a freed block serves the next request of its class", () => {
+    const memory = new LinearMemory({ shared, maximumBytes: 64 * MIB });
+    const first = memory.alloc(1000);
+    memory.release(first, 1000);
+    expect(memory.alloc(1010)).toBe(first);
+    expect(memory.statistics().pooled).toBe(0);
+  });
+
+  test("views follow growth", () => {
+    const memory = new LinearMemory({ shared, maximumBytes: 64 * MIB });
+    const early = memory.alloc(4);
+    memory.f32[early >>> 2] = 1.5;
+    const late = memory.alloc(40 * MIB);
+    memory.f32[(late >>> 2) + 10 * MIB - 1] = 2.5;
+    expect(memory.f32[early >>> 2]).toBe(1.5);
+    expect(memory.f32[(late >>> 2) + 10 * MIB - 1]).toBe(2.5);
+  });
+
+  test("small freed blocks are merged for a large request before it is refused", () => {
+    const memory = new LinearMemory({ shared, maximumBytes: 32 * MIB });
+    const small = Array.from({ length: 28 }, () => memory.alloc(MIB));
+    expect(() => memory.alloc(16 * MIB)).toThrow(MemoryBudgetError);
+    for (const address of small) memory.release(address, MIB);
+    const large = memory.alloc(24 * MIB);
+    expect(memory.statistics()).toMatchObject({ live: 24 * MIB, pooled: 0 });
+    memory.release(large, 24 * MIB);
+    expect(memory.alloc(24 * MIB)).toBe(large);
+  });
+
+  test("a refused request leaves everything usable", () => {
+    const memory = new LinearMemory({ shared, maximumBytes: 32 * MIB });
+    const kept = memory.alloc(100);
+    const before = memory.statistics();
+    expect(() => memory.alloc(64 * MIB)).toThrow(/67108864 bytes are needed/);
+    expect(memory.statistics().live).toBe(before.live);
+    memory.u8[kept] = 7;
+    expect(memory.alloc(100)).not.toBe(kept);
+    expect(memory.u8[kept]).toBe(7);
+  });
+});
+
+test("size classes: at least the request, multiples of 64, at most a quarter more above 256 bytes", () => {
+  for (let bytes = 1; bytes < 2 ** 32; bytes = Math.ceil(bytes * 1.07)) {
+    const size = classBytes(bytes);
+    expect(size).toBeGreaterThanOrEqual(bytes);
+    expect(size % ALIGNMENT).toBe(0);
+    expect(classBytes(size)).toBe(size);
+    if (bytes > 256) expect(size).toBeLessThan(bytes * 1.25);
+  }
+});
+
+test("addresses above 2 GiB work where the engine grants them", () => {
+  const memory = new LinearMemory({ shared: true });
+  const { maximum } = memory.statistics();
+  expect(maximum).toBeGreaterThanOrEqual(512 * MIB);
+  if (maximum <= 2048 * MIB) return console.log(`not tested: the engine grants ${maximum} bytes`);
+  memory.alloc(2047 * MIB); // address space only: untouched pages cost nothing
+  const high = memory.alloc(64 * MIB);
+  expect(high).toBeGreaterThan(1500 * MIB);
+  const last = memory.alloc(64 * MIB);
+  expect(last + 64 * MIB).toBeGreaterThan(2 ** 31);
+  memory.f32[(last + 64 * MIB - 4) >>> 2] = 3;
+  expect(memory.f32[(last + 64 * MIB - 4) >>> 2]).toBe(3);
+});

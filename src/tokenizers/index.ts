@@ -1,1 +1,9 @@
-export {};
+/** `tenon/tokenizers`: text to ids and back. */
+
+export { byteTokenizer, charTokenizer } from "./builtin.js";
+export type { DecodeStream } from "./decode-stream.js";
+export type { AddedTokenDefinition, Component, Padding, TokenizerDefinition, Truncation } from "./definition.js";
+export { Encoding, type OffsetUnit } from "./encoding.js";
+export { loadTokenizer, type TokenizerSource } from "./load.js";
+export { type DecodeOptions, type EncodeOptions, Tokenizer, type TokenizerExtras } from "./tokenizer.js";
+export type { PaddingOptions, TruncationOptions } from "./truncation.js";

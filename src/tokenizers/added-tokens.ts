@@ -1,0 +1,145 @@
+/** Added tokens: found in the text before the model sees it. */
+
+import type { AddedTokenDefinition } from "./definition.js";
+import type { Model } from "./models/model.js";
+import type { Piece } from "./piece.js";
+
+export interface AddedToken extends Required<AddedTokenDefinition> {}
+
+/** Finds one group of added tokens (normalized ones or the others), the longest at the leftmost place. */
+interface Finder {
+  expression: RegExp;
+  byText: Map<string, AddedToken>;
+  /** Whether matches need more than being found: whole words, white space to take along. */
+  strict: boolean;
+}
+
+export class AddedTokens {
+  readonly list: AddedToken[] = [];
+  private readonly byId = new Map<number, AddedToken>();
+  private readonly byContent = new Map<string, AddedToken>();
+  private readonly original: Finder | undefined;
+  private readonly normalized: Finder | undefined;
+
+  /**
+   * As Hugging Face's library does: a token that the model knows keeps the model's id, others are numbered on from
+   * the end of the vocabulary. `normalize` is the tokenizer's normalizer.
+   */
+  constructor(definitions: AddedTokenDefinition[], model: Model, normalize: (text: string) => string) {
+    let highest = -1;
+    for (const definition of definitions) {
+      if (definition.content === "") continue;
+      const known = this.byContent.get(definition.content);
+      let id = known?.id ?? model.idOf(definition.content);
+      if (id === undefined) id = highest >= model.size || model.size === 0 ? highest + 1 : model.size;
+      highest = Math.max(highest, id);
+      const special = definition.special === true;
+      const token: AddedToken = {
+        single_word: false,
+        lstrip: false,
+        rstrip: false,
+        normalized: !special,
+        ...definition,
+        special,
+        id,
+      };
+      if (known !== undefined) this.list[this.list.indexOf(known)] = token;
+      else this.list.push(token);
+      this.byId.set(id, token);
+      this.byContent.set(token.content, token);
+    }
+    const ordered = [...this.list.filter((token) => token.special), ...this.list.filter((token) => !token.special)];
+    this.original = finder(
+      ordered.filter((token) => !token.normalized),
+      (content) => content,
+    );
+    this.normalized = finder(
+      ordered.filter((token) => token.normalized),
+      normalize,
+    );
+  }
+
+  /** Whether any token can be found in the original text, or in the normalized one. */
+  get any(): boolean {
+    return this.original !== undefined || this.normalized !== undefined;
+  }
+
+  tokenOf(id: number): string | undefined {
+    return this.byId.get(id)?.content;
+  }
+  idOf(content: string): number | undefined {
+    return this.byContent.get(content)?.id;
+  }
+  isSpecial(content: string): boolean {
+    return this.byContent.get(content)?.special === true;
+  }
+
+  /** Cuts a piece of original text at the tokens that are not normalized. */
+  splitOriginal(piece: Piece): Piece[] {
+    return split(piece, this.original);
+  }
+  /** Cuts a piece of normalized text at the tokens that are normalized. */
+  splitNormalized(piece: Piece): Piece[] {
+    return split(piece, this.normalized);
+  }
+  /** Whether nothing would be cut. */
+  misses(text: string): boolean {
+    return !found(text, this.original) && !found(text, this.normalized);
+  }
+}
+
+function found(text: string, finder: Finder | undefined): boolean {
+  if (finder === undefined) return false;
+  finder.expression.lastIndex = 0;
+  return finder.expression.test(text);
+}
+
+function finder(tokens: AddedToken[], spelling: (content: string) => string): Finder | undefined {
+  const byText = new Map<string, AddedToken>();
+  for (const token of tokens) {
+    const text = spelling(token.content);
+    if (text !== "" && !byText.has(text)) byText.set(text, token);
+  }
+  if (byText.size === 0) return undefined;
+  const longestFirst = [...byText.keys()].sort((a, b) => b.length - a.length);
+  const source = longestFirst.map((text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|");
+  return {
+    expression: new RegExp(source, "g"),
+    byText,
+    strict: tokens.some((token) => token.single_word || token.lstrip || token.rstrip),
+  };
+}
+
+const WORD_BEFORE = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
+const WORD_AFTER = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
+const SPACE = /[\p{White_Space}]/u;
+
+function split(piece: Piece, finder: Finder | undefined): Piece[] {
+  if (finder === undefined) return piece.text === "" ? [] : [piece];
+  const { text } = piece;
+  const { expression } = finder;
+  const out: Piece[] = [];
+  let from = 0;
+  expression.lastIndex = 0;
+  for (let match = expression.exec(text); match !== null; match = expression.exec(text)) {
+    const token = finder.byText.get(match[0]) as AddedToken;
+    let start = match.index;
+    let end = start + match[0].length;
+    if (finder.strict) {
+      // Two units hold any one character.
+      if (
+        token.single_word &&
+        (WORD_BEFORE.test(text.slice(Math.max(0, start - 2), start)) || WORD_AFTER.test(text.slice(end, end + 2)))
+      ) {
+        continue;
+      }
+      if (token.lstrip) while (start > from && SPACE.test(text[start - 1])) start--;
+      if (token.rstrip) while (end < text.length && SPACE.test(text[end])) end++;
+    }
+    if (from < start) out.push(piece.slice(from, start));
+    out.push(piece.slice(start, end, token.id));
+    from = end;
+  }
+  if (from < text.length) out.push(piece.slice(from, text.length));
+  return out;
+}

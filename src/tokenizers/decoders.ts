@@ -1,0 +1,169 @@
+/** Decoders: from tokens back to text. Each one maps a list of strings to a list of strings; the end joins them. */
+
+import { FormatError } from "../core/errors.js";
+import { bytesOfToken } from "./byte-alphabet.js";
+import type { Component } from "./definition.js";
+import { patternOf } from "./pattern.js";
+import { unknownType } from "./settings.js";
+
+export type Decoder = (tokens: string[]) => string[];
+
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+const strictUtf8 = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
+
+const builders: Record<string, (settings: Component) => Decoder> = {
+  ByteLevel: () => byteLevel,
+  ByteFallback: () => byteFallback,
+  Fuse: () => (tokens) => [tokens.join("")],
+  WordPiece: wordPiece,
+  Metaspace: metaspace,
+  BPEDecoder: bpe,
+  CTC: ctc,
+  Strip: strip,
+  Replace: replace,
+  Sequence: (settings) => {
+    const parts = (settings.decoders as Component[]).map(createDecoder);
+    return (tokens) => parts.reduce((list, part) => part(list), tokens);
+  },
+};
+
+/** Makes a decoder from its part of `tokenizer.json`. Throws FormatError for an unknown type. */
+export function createDecoder(settings: Component): Decoder {
+  const build = Object.hasOwn(builders, settings.type ?? "") ? builders[settings.type as string] : undefined;
+  if (build === undefined) throw unknownType("decoder", settings.type, Object.keys(builders));
+  return build(settings);
+}
+
+/** Characters of the byte alphabet become bytes, and these UTF-8; ill-formed parts become U+FFFD. */
+function byteLevel(tokens: string[]): string[] {
+  const parts = tokens.map(bytesOfToken);
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return [utf8.decode(bytes)];
+}
+
+/** Runs of `<0xNN>` become the text they spell, or one U+FFFD for each byte. */
+function byteFallback(tokens: string[]): string[] {
+  const out: string[] = [];
+  let bytes: number[] = [];
+  const flush = () => {
+    if (bytes.length === 0) return;
+    try {
+      out.push(strictUtf8.decode(new Uint8Array(bytes)));
+    } catch {
+      for (const _ of bytes) out.push("\ufffd");
+    }
+    bytes = [];
+  };
+  for (const token of tokens) {
+    const byte = /^<0x([0-9a-fA-F]{2})>$/.exec(token);
+    if (byte) {
+      bytes.push(Number.parseInt(byte[1], 16));
+    } else {
+      flush();
+      out.push(token);
+    }
+  }
+  flush();
+  return out;
+}
+
+function wordPiece(settings: Component): Decoder {
+  const prefix = (settings.prefix as string | undefined) ?? "##";
+  const clean = settings.cleanup !== false;
+  return (tokens) =>
+    tokens.map((token, i) => {
+      const spaced = i === 0 ? token : token.startsWith(prefix) ? token.slice(prefix.length) : ` ${token}`;
+      return clean ? cleanUp(spaced) : spaced;
+    });
+}
+
+/** Undoes the spaces that tokenization put before punctuation and English contractions. */
+const cleanUp = (text: string): string =>
+  text
+    .replaceAll(" .", ".")
+    .replaceAll(" ?", "?")
+    .replaceAll(" !", "!")
+    .replaceAll(" ,", ",")
+    .replaceAll(" ' ", "'")
+    .replaceAll(" n't", "n't")
+    .replaceAll(" 'm", "'m")
+    .replaceAll(" do not", " don't")
+    .replaceAll(" 's", "'s")
+    .replaceAll(" 've", "'ve")
+    .replaceAll(" 're", "'re");
+
+function metaspace(settings: Component): Decoder {
+  const replacement = (settings.replacement as string | undefined) ?? "▁";
+  const prepends = prependScheme(settings) !== "never";
+  return (tokens) => tokens.map((token, i) => token.replaceAll(replacement, i === 0 && prepends ? "" : " "));
+}
+
+/** When `Metaspace` puts its mark before a text; older files say it with `add_prefix_space`. */
+export function prependScheme(settings: Component): string {
+  if (settings.add_prefix_space === false) return "never";
+  return (settings.prepend_scheme as string | undefined) ?? "always";
+}
+
+function bpe(settings: Component): Decoder {
+  const suffix = (settings.suffix as string | undefined) ?? "</w>";
+  return (tokens) => tokens.map((token, i) => replaceText(token, suffix, i === tokens.length - 1 ? "" : " "));
+}
+
+/** Every occurrence; none when there is nothing to look for. */
+const replaceText = (text: string, from: string, to: string): string =>
+  from === "" ? text : text.split(from).join(to);
+
+/** Connectionist temporal classification: repeated tokens count once, the padding token not at all. */
+function ctc(settings: Component): Decoder {
+  const pad = (settings.pad_token as string | undefined) ?? "<pad>";
+  const delimiter = (settings.word_delimiter_token as string | undefined) ?? "|";
+  const clean = settings.cleanup !== false;
+  return (tokens) => {
+    const out: string[] = [];
+    tokens.forEach((token, i) => {
+      if (i > 0 && token === tokens[i - 1]) return;
+      let text = replaceText(token, pad, "");
+      if (clean) text = replaceText(cleanUp(text), delimiter, " ");
+      if (text !== "") out.push(text);
+    });
+    return out;
+  };
+}
+
+function strip(settings: Component): Decoder {
+  const { content, start = 0, stop = 0 } = settings as { content?: string; start?: number; stop?: number };
+  if (typeof content !== "string" || !Number.isInteger(start) || !Number.isInteger(stop)) {
+    throw new FormatError("tokenizer.json decoder (Strip): needs content, start and stop.", {
+      where: "tokenizer.json",
+    });
+  }
+  return (tokens) =>
+    tokens.map((token) => {
+      const characters = [...token];
+      let first = 0;
+      while (first < start && characters[first] === content) first++;
+      let last = characters.length;
+      while (characters.length - last < stop && last > first && characters[last - 1] === content) last--;
+      return characters.slice(first, last).join("");
+    });
+}
+
+function replace(settings: Component): Decoder {
+  const pattern = patternOf(settings.pattern, "decoder (Replace)");
+  const content = settings.content as string;
+  return (tokens) =>
+    tokens.map((token) => {
+      let out = "";
+      let last = 0;
+      for (const [start, end] of pattern.matches(token)) {
+        out += token.slice(last, start) + content;
+        last = end;
+      }
+      return out + token.slice(last);
+    });
+}

@@ -1,0 +1,369 @@
+/**
+ * The merges of a byte-pair encoding (Sennrich et al. 2016): from initial symbols to tokens.
+ *
+ * The meaning: as long as two neighbours have a merge, apply the merge of lowest rank, the leftmost one first
+ * (`mergeByRank`, a heap). The fast way does not simulate this. A sequence of tokens is the encoding of its text
+ * exactly when every two neighbours are the encoding of *their* text, and that is decided by undoing merges, latest
+ * first, and asking whether a merge across the boundary would have come earlier. So: take the longest token that fits,
+ * check it against the one before, fall back to shorter ones (van Antwerpen and Neubeck, "So many tokens, so little
+ * time", GitHub 2024). It needs ranks that grow from parts to wholes; other tables use the heap.
+ */
+
+/** No merge: larger than every rank. */
+const NONE = 0x7fffffff;
+
+const hashPair = (a: number, b: number): number => {
+  const h = Math.imul(a, 0x9e3779b1) ^ Math.imul(b, 0x85ebca6b);
+  return h ^ (h >>> 15);
+};
+
+const tableSize = (entries: number): number => {
+  let size = 16;
+  while (size < entries * 2) size *= 2;
+  return size;
+};
+
+export class Merges {
+  /** Slots of four: first id, second id, rank, merged id. */
+  private readonly table: Int32Array;
+  private readonly mask: number;
+  /** Of each token: its parts, the rank of the merge that makes it (-1: an initial symbol). */
+  private readonly left: Int32Array;
+  private readonly right: Int32Array;
+  private readonly rank: Int32Array;
+  /** Trie of all tokens that can appear: slots of four: node, symbol, child node, token at the child or -1. */
+  private trie = new Int32Array(0);
+  private trieMask = 0;
+  private parent = new Int32Array(0);
+  private tokenAt = new Int32Array(0);
+  private readonly nodeOf: Int32Array;
+  private readonly length: Int32Array;
+  /** Whether the fast way is exact for this table. */
+  readonly proper: boolean;
+  private out = new Int32Array(256);
+  private spans = new Int32Array(256);
+  private spansKnown = false;
+  private dead = new Uint8Array(257);
+
+  /**
+   * `pairs` holds three ids for each merge in order of rank: first, second, merged. `bound` is above every id;
+   * `isSymbol(id)` tells the tokens that a text can begin with.
+   */
+  constructor(
+    pairs: Int32Array,
+    bound: number,
+    private readonly isSymbol: (id: number) => boolean,
+  ) {
+    const count = pairs.length / 3;
+    const size = tableSize(count);
+    this.mask = size - 1;
+    const table = new Int32Array(size * 4).fill(-1);
+    for (let i = 0; i < count; i++) {
+      const a = pairs[3 * i];
+      const b = pairs[3 * i + 1];
+      let slot = hashPair(a, b) & this.mask;
+      while (table[slot * 4] !== -1 && (table[slot * 4] !== a || table[slot * 4 + 1] !== b)) {
+        slot = (slot + 1) & this.mask;
+      }
+      // A merge that is listed twice counts where it is listed last.
+      table[slot * 4] = a;
+      table[slot * 4 + 1] = b;
+      table[slot * 4 + 2] = i;
+      table[slot * 4 + 3] = pairs[3 * i + 2];
+    }
+    this.table = table;
+    this.left = new Int32Array(bound);
+    this.right = new Int32Array(bound);
+    this.rank = new Int32Array(bound).fill(-1);
+    this.length = new Int32Array(bound);
+    this.nodeOf = new Int32Array(bound);
+    this.proper = this.buildTrie(pairs, count);
+  }
+
+  private find(a: number, b: number): number {
+    const { table, mask } = this;
+    let slot = hashPair(a, b) & mask;
+    for (;;) {
+      const at = slot * 4;
+      const key = table[at];
+      if (key === a && table[at + 1] === b) return at;
+      if (key === -1) return -1;
+      slot = (slot + 1) & mask;
+    }
+  }
+
+  /** Rank of the merge of two ids, or a number above every rank. */
+  private rankOf(a: number, b: number): number {
+    const at = this.find(a, b);
+    return at < 0 ? NONE : this.table[at + 2];
+  }
+
+  /** Would the texts of tokens a and b, side by side, stay apart before the merge of rank `limit`? */
+  private valid(a: number, b: number, limit: number): boolean {
+    const { rank } = this;
+    for (;;) {
+      if (this.rankOf(a, b) < limit) return false;
+      const rankA = rank[a];
+      const rankB = rank[b];
+      if (rankA > rankB) {
+        // The left token's last merge came before any merge of equal rank to its right.
+        limit = rankA;
+        a = this.right[a];
+      } else {
+        if (rankB < 0) return true;
+        limit = rankB + 1;
+        b = this.left[b];
+      }
+    }
+  }
+
+  /** Finds the tokens that can appear and puts them into the trie; false when ranks do not grow from parts to wholes. */
+  private buildTrie(pairs: Int32Array, count: number): boolean {
+    const { rank, left, right, length, nodeOf } = this;
+    const bound = rank.length;
+    const last = new Int32Array(bound).fill(-1);
+    for (let i = 0; i < count; i++) last[pairs[3 * i + 2]] = i;
+    for (let i = 0; i < count; i++) {
+      const a = pairs[3 * i];
+      const b = pairs[3 * i + 1];
+      if (last[a] >= i || last[b] >= i || this.isSymbol(pairs[3 * i + 2])) return false;
+      if (this.table[this.find(a, b) + 2] !== i) return false;
+    }
+    // Symbols are single; a token that can appear has exactly one way to come about (`rank` >= 0 or a symbol).
+    let symbols = 0;
+    for (let id = 0; id < bound; id++) if (this.isSymbol(id)) length[id] = ++symbols && 1;
+    let total = symbols;
+    for (let i = 0; i < count; i++) {
+      const a = pairs[3 * i];
+      const b = pairs[3 * i + 1];
+      const merged = pairs[3 * i + 2];
+      if (length[a] === 0 || length[b] === 0 || !this.valid(a, b, i)) continue;
+      rank[merged] = i;
+      left[merged] = a;
+      right[merged] = b;
+      length[merged] = length[a] + length[b];
+      total += length[b];
+    }
+    const size = tableSize(total);
+    this.trieMask = size - 1;
+    this.trie = new Int32Array(size * 4).fill(-1);
+    this.parent = new Int32Array(total + 1);
+    this.tokenAt = new Int32Array(total + 1).fill(-1);
+    let nodes = 1;
+    for (let id = 0; id < bound; id++) {
+      if (length[id] !== 1) continue;
+      nodeOf[id] = nodes;
+      this.tokenAt[nodes++] = id;
+    }
+    const stack: number[] = [];
+    for (let i = 0; i < count; i++) {
+      const merged = pairs[3 * i + 2];
+      if (rank[merged] !== i) continue;
+      let node = nodeOf[left[merged]];
+      stack.push(right[merged]);
+      while (stack.length > 0) {
+        const token = stack.pop() as number;
+        if (length[token] > 1) {
+          stack.push(right[token], left[token]);
+          continue;
+        }
+        const slot = this.slotOf(node, token);
+        if (this.trie[slot] === -1) {
+          this.trie[slot] = node;
+          this.trie[slot + 1] = token;
+          this.trie[slot + 2] = nodes;
+          this.parent[nodes++] = node;
+        }
+        node = this.trie[slot + 2];
+        if (stack.length === 0) this.trie[slot + 3] = merged;
+      }
+      nodeOf[merged] = node;
+      this.tokenAt[node] = merged;
+    }
+    return true;
+  }
+
+  /** The slot of a node's child by symbol, or the free slot where it would be. */
+  private slotOf(node: number, symbol: number): number {
+    const { trie, trieMask } = this;
+    let slot = hashPair(node, symbol) & trieMask;
+    for (;;) {
+      const at = slot * 4;
+      const key = trie[at];
+      if (key === -1 || (key === node && trie[at + 1] === symbol)) return at;
+      slot = (slot + 1) & trieMask;
+    }
+  }
+
+  /** The longest token that begins at `symbols[at]`. */
+  private longest(symbols: Int32Array, at: number, count: number): number {
+    let best = symbols[at];
+    let node = this.nodeOf[best];
+    const { trie } = this;
+    for (let i = at + 1; i < count; i++) {
+      const slot = this.slotOf(node, symbols[i]);
+      if (trie[slot] === -1) break;
+      node = trie[slot + 2];
+      if (trie[slot + 3] >= 0) best = trie[slot + 3];
+    }
+    return best;
+  }
+
+  /** The longest token that is a shorter beginning of this one, or -1. */
+  private shorter(token: number): number {
+    let node = this.parent[this.nodeOf[token]];
+    while (node > 0 && this.tokenAt[node] < 0) node = this.parent[node];
+    return node === 0 ? -1 : this.tokenAt[node];
+  }
+
+  /** Tokens of the first `count` symbols; the result is valid until the next call. */
+  encode(symbols: Int32Array, count: number): { tokens: Int32Array; count: number } {
+    if (count > this.out.length) {
+      this.out = new Int32Array(count * 2);
+      this.dead = new Uint8Array(count * 2 + 1);
+    }
+    const { out } = this;
+    this.spansKnown = false;
+    if (count < 2) {
+      out[0] = symbols[0];
+      return { tokens: out, count };
+    }
+    if (!this.proper) return this.mergeByRank(symbols, count);
+    const { length, dead } = this;
+    let position = 0;
+    let found = 0;
+    let deadTo = 0;
+    let token = this.longest(symbols, 0, count);
+    while (position < count) {
+      const end = position + length[token];
+      if (dead[end] === 0 && (found === 0 || this.valid(out[found - 1], token, NONE))) {
+        out[found++] = token;
+        position = end;
+        if (end < count) token = this.longest(symbols, end, count);
+        continue;
+      }
+      const shorter = this.shorter(token);
+      if (shorter >= 0) {
+        token = shorter;
+        continue;
+      }
+      // No token fits here: never come back, and shorten the token before.
+      dead[position] = 1;
+      if (position >= deadTo) deadTo = position + 1;
+      token = out[--found];
+      position -= length[token];
+    }
+    if (deadTo > 0) dead.fill(0, 0, deadTo);
+    return { tokens: out, count: found };
+  }
+
+  /** The meaning of the merges, step by step. `skip`, when given, leaves out a merge at random (BPE dropout). */
+  mergeByRank(symbols: Int32Array, count: number, skip?: () => boolean): { tokens: Int32Array; count: number } {
+    const ids = symbols.slice(0, count);
+    const next = new Int32Array(count);
+    const previous = new Int32Array(count);
+    for (let i = 0; i < count; i++) {
+      next[i] = i + 1 < count ? i + 1 : -1;
+      previous[i] = i - 1;
+    }
+    const heap = new RankHeap(count);
+    const offer = (at: number) => {
+      if (at < 0 || next[at] < 0) return;
+      const found = this.find(ids[at], ids[next[at]]);
+      if (found >= 0) heap.push(this.table[found + 2], at, this.table[found + 3]);
+    };
+    for (let i = 0; i + 1 < count; i++) offer(i);
+    const skipped: number[] = [];
+    while (heap.size > 0) {
+      const { rank, at, merged } = heap.pop();
+      if (skip?.()) {
+        skipped.push(rank, at, merged);
+        continue;
+      }
+      for (let i = 0; i < skipped.length; i += 3) heap.push(skipped[i], skipped[i + 1], skipped[i + 2]);
+      skipped.length = 0;
+      const neighbour = next[at];
+      if (ids[at] < 0 || neighbour < 0) continue;
+      const found = this.find(ids[at], ids[neighbour]);
+      if (found < 0 || this.table[found + 3] !== merged) continue;
+      ids[at] = merged;
+      ids[neighbour] = -1;
+      next[at] = next[neighbour];
+      if (next[at] >= 0) previous[next[at]] = at;
+      offer(previous[at]);
+      offer(at);
+    }
+    const tokens = new Int32Array(count);
+    if (this.spans.length < count) this.spans = new Int32Array(count * 2);
+    let n = 0;
+    for (let i = 0; i >= 0 && i < count; i = next[i]) {
+      this.spans[n] = (next[i] < 0 ? count : next[i]) - i;
+      tokens[n++] = ids[i];
+    }
+    this.spansKnown = true;
+    return { tokens, count: n };
+  }
+
+  /** Symbols in token number `index` of the last result. */
+  spanOf(index: number, token: number): number {
+    return this.spansKnown ? this.spans[index] : Math.max(1, this.length[token]);
+  }
+}
+
+/** A binary heap of (rank, position), smallest first, in typed arrays. */
+class RankHeap {
+  size = 0;
+  private keys: Float64Array;
+  private merged: Int32Array;
+
+  constructor(capacity: number) {
+    this.keys = new Float64Array(capacity + 1);
+    this.merged = new Int32Array(capacity + 1);
+  }
+
+  /** Rank and position in one number: 2^21 ranks' worth of exact integers remain above 2^31 positions. */
+  push(rank: number, at: number, merged: number): void {
+    if (this.size + 1 >= this.keys.length) {
+      const keys = new Float64Array(this.keys.length * 2);
+      keys.set(this.keys);
+      this.keys = keys;
+      const ids = new Int32Array(keys.length);
+      ids.set(this.merged);
+      this.merged = ids;
+    }
+    const { keys } = this;
+    const key = rank * 0x80000000 + at;
+    let i = this.size++;
+    while (i > 0) {
+      const up = (i - 1) >> 1;
+      if (keys[up] <= key) break;
+      keys[i] = keys[up];
+      this.merged[i] = this.merged[up];
+      i = up;
+    }
+    keys[i] = key;
+    this.merged[i] = merged;
+  }
+
+  pop(): { rank: number; at: number; merged: number } {
+    const { keys } = this;
+    const top = keys[0];
+    const merged = this.merged[0];
+    const key = keys[--this.size];
+    const id = this.merged[this.size];
+    let i = 0;
+    for (;;) {
+      let child = 2 * i + 1;
+      if (child >= this.size) break;
+      if (child + 1 < this.size && keys[child + 1] < keys[child]) child++;
+      if (keys[child] >= key) break;
+      keys[i] = keys[child];
+      this.merged[i] = this.merged[child];
+      i = child;
+    }
+    keys[i] = key;
+    this.merged[i] = id;
+    const rank = Math.floor(top / 0x80000000);
+    return { rank, at: top - rank * 0x80000000, merged };
+  }
+}

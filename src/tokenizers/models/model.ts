@@ -1,0 +1,30 @@
+/** A model turns pieces of normalized text into tokens. */
+
+export interface Model {
+  /**
+   * Appends the ids of one piece to `ids` and, when given, the end of each token in UTF-8 bytes of the piece to `ends`
+   * (a token starts where the one before it ended).
+   */
+  encode(piece: string, ids: number[], ends?: number[]): void;
+  idOf(token: string): number | undefined;
+  tokenOf(id: number): string | undefined;
+  readonly size: number;
+  /** The highest id plus one. */
+  readonly bound: number;
+  entries(): Iterable<[string, number]>;
+}
+
+/** Bytes of a code point in UTF-8. */
+export const utf8Length = (codePoint: number): number =>
+  codePoint < 0x80 ? 1 : codePoint < 0x800 ? 2 : codePoint < 0x10000 ? 3 : 4;
+
+/** Bytes of a well-formed string in UTF-8. */
+export function byteLength(text: string): number {
+  let bytes = text.length;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    // A surrogate pair is two units and four bytes: two for each unit.
+    if (unit >= 0x80) bytes += unit < 0x800 || (unit >= 0xd800 && unit < 0xe000) ? 1 : 2;
+  }
+  return bytes;
+}

@@ -1,0 +1,59 @@
+/** What splitters and replacers look for: a literal text, a regular expression, or a set of characters. */
+
+import { FormatError } from "../core/errors.js";
+import { describe } from "./vocabulary.js";
+
+export interface Pattern {
+  /** All matches `[start, end)` from left to right, in UTF-16 units. */
+  matches(text: string): [number, number][];
+}
+
+/** Reads `{ "String": "…" }`, `{ "Regex": "…" }` or a plain text. */
+export function patternOf(pattern: unknown, where: string): Pattern {
+  if (typeof pattern === "string") return literal(pattern);
+  if (pattern !== null && typeof pattern === "object") {
+    const { String: text, Regex: source } = pattern as { String?: unknown; Regex?: unknown };
+    if (typeof text === "string") return literal(text);
+    if (typeof source === "string") return regex(source);
+  }
+  throw new FormatError(
+    `tokenizer.json ${where}: needs a pattern {"String": …} or {"Regex": …}, got ${describe(pattern)}.`,
+    { where: `tokenizer.json ${where}` },
+  );
+}
+
+export function literal(needle: string): Pattern {
+  return {
+    matches(text) {
+      const out: [number, number][] = [];
+      for (let at = text.indexOf(needle); at >= 0; at = text.indexOf(needle, at + needle.length)) {
+        out.push([at, at + needle.length]);
+        if (needle === "") break;
+      }
+      return out;
+    },
+  };
+}
+
+export function regex(source: string): Pattern {
+  const expression = new RegExp(source, "gu");
+  return {
+    matches: (text) => [...text.matchAll(expression)].map((match) => [match.index, match.index + match[0].length]),
+  };
+}
+
+/** Single characters of a set; next to each other they are separate matches. */
+export function characters(belongs: (code: number) => boolean): Pattern {
+  return {
+    matches(text) {
+      const out: [number, number][] = [];
+      for (let i = 0; i < text.length; i++) {
+        const code = text.codePointAt(i) as number;
+        const end = code > 0xffff ? i + 2 : i + 1;
+        if (belongs(code)) out.push([i, end]);
+        i = end - 1;
+      }
+      return out;
+    },
+  };
+}

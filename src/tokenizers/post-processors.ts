@@ -1,0 +1,170 @@
+/** Post-processors: special tokens around texts, and offsets without white space. */
+
+import { FormatError } from "../core/errors.js";
+import type { Component } from "./definition.js";
+import { joinRows, madeUpRow, type Row } from "./encoding.js";
+import { isSpace } from "./normalizers.js";
+import { unknownType } from "./settings.js";
+
+/** A place in the result: a text, or special tokens. */
+type Slot = { sequence: 0 | 1; typeId: number | undefined } | { ids: number[]; tokens: string[]; typeId: number };
+
+export interface PostProcessor {
+  /** The order of texts and special tokens for one text. */
+  single: Slot[];
+  /** The same for a pair. */
+  pair: Slot[];
+  /** Takes white space out of the offsets of each text. */
+  trim?: { addPrefixSpace: boolean };
+  /** Every type id is this one, the overflow's included. */
+  typeId?: number;
+}
+
+/** Texts one after the other. */
+export const plain: PostProcessor = {
+  single: [{ sequence: 0, typeId: undefined }],
+  pair: [
+    { sequence: 0, typeId: undefined },
+    { sequence: 1, typeId: undefined },
+  ],
+};
+
+const builders: Record<string, (settings: Component) => PostProcessor> = {
+  ByteLevel: (settings) => ({ ...plain, trim: trimming(settings) }),
+  TemplateProcessing: template,
+  BertProcessing: (settings) => {
+    const [cls, sep] = [special(settings.cls), special(settings.sep)];
+    return {
+      single: [cls(0), { sequence: 0, typeId: 0 }, sep(0)],
+      pair: [cls(0), { sequence: 0, typeId: 0 }, sep(0), { sequence: 1, typeId: 1 }, sep(1)],
+    };
+  },
+  RobertaProcessing: (settings) => {
+    const [cls, sep] = [special(settings.cls), special(settings.sep)];
+    return {
+      single: [cls(0), { sequence: 0, typeId: 0 }, sep(0)],
+      pair: [cls(0), { sequence: 0, typeId: 0 }, sep(0), sep(0), { sequence: 1, typeId: 0 }, sep(0)],
+      trim: trimming(settings),
+      typeId: 0,
+    };
+  },
+  Sequence: (settings) => {
+    const parts = (settings.processors as Component[]).map(createPostProcessor);
+    return parts.reduce(
+      (all, part) => ({
+        single: part.single === plain.single ? all.single : part.single,
+        pair: part.pair === plain.pair ? all.pair : part.pair,
+        trim: part.trim ?? all.trim,
+        typeId: part.typeId ?? all.typeId,
+      }),
+      plain,
+    );
+  },
+};
+
+/** Makes a post-processor from its part of `tokenizer.json`. Throws FormatError for an unknown type. */
+export function createPostProcessor(settings: Component): PostProcessor {
+  const build = Object.hasOwn(builders, settings.type ?? "") ? builders[settings.type as string] : undefined;
+  if (build === undefined) throw unknownType("post_processor", settings.type, Object.keys(builders));
+  return build(settings);
+}
+
+const trimming = (settings: Component) =>
+  settings.trim_offsets === false ? undefined : { addPrefixSpace: settings.add_prefix_space !== false };
+
+/** A token written as `["[SEP]", 102]`. */
+function special(value: unknown): (typeId: number) => Slot {
+  if (!Array.isArray(value) || typeof value[0] !== "string" || !Number.isInteger(value[1])) {
+    throw new FormatError(`tokenizer.json post_processor: needs [token, id], got ${JSON.stringify(value)}.`, {
+      where: "tokenizer.json post_processor",
+    });
+  }
+  return (typeId) => ({ ids: [value[1]], tokens: [value[0]], typeId });
+}
+
+interface TemplatePiece {
+  Sequence?: { id: "A" | "B"; type_id: number };
+  SpecialToken?: { id: string; type_id: number };
+}
+
+function template(settings: Component): PostProcessor {
+  const tokens = (settings.special_tokens ?? {}) as Record<string, { ids: number[]; tokens: string[] }>;
+  const slots = (pieces: unknown, name: string): Slot[] => {
+    if (!Array.isArray(pieces)) throw badTemplate(name, pieces);
+    return pieces.map((piece: TemplatePiece): Slot => {
+      if (piece?.Sequence) return { sequence: piece.Sequence.id === "B" ? 1 : 0, typeId: piece.Sequence.type_id };
+      const id = piece?.SpecialToken?.id;
+      if (id === undefined || !Object.hasOwn(tokens, id)) throw badTemplate(name, piece);
+      const { ids, tokens: texts } = tokens[id];
+      return { ids, tokens: texts, typeId: (piece.SpecialToken as { type_id: number }).type_id };
+    });
+  };
+  return { single: slots(settings.single, "single"), pair: slots(settings.pair ?? [], "pair") };
+}
+
+const badTemplate = (name: string, got: unknown) =>
+  new FormatError(
+    `tokenizer.json post_processor (TemplateProcessing): ${name} needs sequences and tokens of special_tokens, got ${JSON.stringify(got)}.`,
+    { where: "tokenizer.json post_processor" },
+  );
+
+const isSequence = (slot: Slot): slot is Extract<Slot, { sequence: 0 | 1 }> => "sequence" in slot;
+
+/** Number of tokens that are added to one text or to a pair. */
+export const addedCount = (processor: PostProcessor, pair: boolean): number =>
+  (pair ? processor.pair : processor.single).reduce((sum, slot) => sum + (isSequence(slot) ? 0 : slot.ids.length), 0);
+
+/** Ids alone: what `process` does to them. */
+export function processIds(processor: PostProcessor, texts: number[][], addSpecialTokens: boolean): number[] {
+  const slots = texts.length > 1 ? processor.pair : processor.single;
+  if (slots.length === 1 && isSequence(slots[0])) return texts[slots[0].sequence];
+  let out: number[] | undefined;
+  for (const slot of slots) {
+    if (!isSequence(slot) && !addSpecialTokens) continue;
+    const ids = isSequence(slot) ? texts[slot.sequence] : slot.ids;
+    if (out === undefined) out = isSequence(slot) ? ids : ids.slice();
+    else for (const id of ids) out.push(id);
+  }
+  return out ?? [];
+}
+
+/** Puts texts (one or two rows) and special tokens together. */
+export function process(processor: PostProcessor, texts: Row[], addSpecialTokens: boolean): Row {
+  const { trim, typeId } = processor;
+  for (const row of texts) {
+    for (const part of [row, ...row.overflowing]) {
+      if (trim) trimOffsets(part, trim.addPrefixSpace);
+      if (typeId !== undefined) part.typeIds.fill(typeId);
+    }
+  }
+  const slots = texts.length > 1 ? processor.pair : processor.single;
+  const rows: Row[] = [];
+  for (const slot of slots) {
+    if (isSequence(slot)) {
+      const row = texts[slot.sequence];
+      if (slot.typeId !== undefined) row.typeIds.fill(slot.typeId);
+      rows.push(row);
+    } else if (addSpecialTokens) rows.push(madeUpRow(slot.ids.slice(), slot.tokens.slice(), slot.typeId, 1));
+  }
+  return rows.reduce(joinRows);
+}
+
+/** Takes white space at the ends of tokens out of their offsets. */
+function trimOffsets(row: Row, addPrefixSpace: boolean): void {
+  row.tokens.forEach((token, i) => {
+    let leading = 0;
+    while (leading < token.length && isByteSpace(token.charCodeAt(leading))) leading++;
+    let trailing = 0;
+    while (trailing < token.length && isByteSpace(token.charCodeAt(token.length - 1 - trailing))) trailing++;
+    const offsets = row.offsets[i];
+    if (leading > 0) {
+      // A space that was put before the text is not part of it.
+      const first = (i === 0 || offsets[0] === 0) && addPrefixSpace;
+      offsets[0] = Math.min(offsets[0] + leading - (first ? 1 : 0), offsets[1]);
+    }
+    if (trailing > 0 && offsets[1] >= trailing) offsets[1] = Math.max(offsets[1] - trailing, offsets[0]);
+  });
+}
+
+/** White space, or the character of the space in the byte alphabet. */
+const isByteSpace = (unit: number): boolean => unit === 0x120 || isSpace(unit);

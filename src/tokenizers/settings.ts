@@ -1,0 +1,12 @@
+/** Reading the settings of components. */
+
+import { FormatError, listOf, nearest } from "../core/errors.js";
+
+/** For a component whose type nobody knows. */
+export function unknownType(component: string, type: unknown, known: string[]): FormatError {
+  const close = typeof type === "string" ? nearest(type, known) : undefined;
+  return new FormatError(
+    `tokenizer.json ${component}: needs a type out of ${listOf(known, "or")}, got ${JSON.stringify(type) ?? "none"}.`,
+    { where: `tokenizer.json ${component}`, type, hint: close && `Did you mean ${close}?` },
+  );
+}

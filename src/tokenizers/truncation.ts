@@ -1,0 +1,158 @@
+/** Cutting encodings that are too long and filling up short ones. */
+
+import { ConfigError } from "../core/errors.js";
+import type { Padding, Truncation } from "./definition.js";
+import { joinRows, madeUpRow, type Row, sliceRow } from "./encoding.js";
+
+/** How `encode` cuts: a length, or a length and more. */
+export interface TruncationOptions {
+  maxLength: number;
+  /** What to cut of a pair: the longest first (the default), only the first, only the second. */
+  strategy?: "longestFirst" | "onlyFirst" | "onlySecond";
+  /** Tokens that one part of the overflow repeats of the part before. */
+  stride?: number;
+  /** The end that is cut. */
+  direction?: "right" | "left";
+}
+
+/** How `encode` fills up. */
+export interface PaddingOptions {
+  /** A length, or "longest": the longest of the batch (the default). */
+  length?: number | "longest";
+  multipleOf?: number;
+  direction?: "right" | "left";
+  id?: number;
+  typeId?: number;
+  token?: string;
+}
+
+const lower = (name: string | undefined) => name && name[0].toLowerCase() + name.slice(1);
+
+/** The settings in force, or undefined: `true` takes the file's. */
+export function truncationOptions(
+  option: boolean | number | TruncationOptions | undefined,
+  file: Truncation | null | undefined,
+): TruncationOptions | undefined {
+  if (option === undefined || option === false) return undefined;
+  let options: TruncationOptions;
+  if (typeof option === "number") options = { maxLength: option };
+  else if (option !== true) options = option;
+  else {
+    if (!file)
+      throw new ConfigError("encode: truncation: true needs settings in the tokenizer.json, got none.", {
+        hint: "Give { maxLength }.",
+      });
+    options = {
+      maxLength: file.max_length,
+      stride: file.stride,
+      strategy: lower(file.strategy) as TruncationOptions["strategy"],
+      direction: lower(file.direction) as TruncationOptions["direction"],
+    };
+  }
+  const { maxLength, stride = 0, strategy = "longestFirst", direction = "right" } = options;
+  if (!Number.isInteger(maxLength) || maxLength < 0 || !Number.isInteger(stride) || stride < 0) {
+    throw new ConfigError(
+      `encode: truncation needs whole numbers maxLength and stride, got ${maxLength} and ${stride}.`,
+    );
+  }
+  if (!["longestFirst", "onlyFirst", "onlySecond"].includes(strategy) || !["right", "left"].includes(direction)) {
+    throw new ConfigError(
+      `encode: truncation needs a strategy longestFirst, onlyFirst or onlySecond and a direction right or left, got ${strategy} and ${direction}.`,
+    );
+  }
+  return { maxLength, stride, strategy, direction };
+}
+
+/** The settings in force, or undefined: `true` takes the file's, or pads to the longest with id 0. */
+export function paddingOptions(
+  option: boolean | PaddingOptions | undefined,
+  file: Padding | null | undefined,
+): Required<PaddingOptions> | undefined {
+  if (option === undefined || option === false) return undefined;
+  const fixed = typeof file?.strategy === "object" ? file.strategy.Fixed : "longest";
+  const given = option === true ? {} : option;
+  const options = {
+    length: given.length ?? (option === true ? fixed : "longest"),
+    multipleOf: given.multipleOf ?? (option === true ? (file?.pad_to_multiple_of ?? 0) : 0),
+    direction: given.direction ?? (lower(file?.direction) as "right" | "left" | undefined) ?? "right",
+    id: given.id ?? file?.pad_id ?? 0,
+    typeId: given.typeId ?? file?.pad_type_id ?? 0,
+    token: given.token ?? file?.pad_token ?? "[PAD]",
+  };
+  if (options.length !== "longest" && !(Number.isInteger(options.length) && options.length >= 0)) {
+    throw new ConfigError(`encode: padding needs a whole number or "longest" as its length, got ${options.length}.`);
+  }
+  return options;
+}
+
+/** Cuts one row or a pair so that they hold `maxLength` tokens together. */
+export function truncate(rows: Row[], options: TruncationOptions): Row[] {
+  const { maxLength, strategy, stride = 0, direction = "right" } = options;
+  const cut = (row: Row, length: number) => truncateRow(row, length, stride, direction);
+  const total = rows.reduce((sum, row) => sum + row.ids.length, 0);
+  if (total <= maxLength) return rows;
+  if (maxLength === 0) return rows.map((row) => cut(row, 0));
+  const [first, second] = rows;
+  if (strategy !== "longestFirst") {
+    const target = strategy === "onlyFirst" ? first : second;
+    if (target === undefined) {
+      throw new ConfigError("encode: truncation onlySecond needs a second text, got one text.");
+    }
+    const length = target.ids.length - (total - maxLength);
+    if (length <= 0) {
+      throw new ConfigError(
+        `encode: truncation ${strategy} needs a text of more than ${total - maxLength} tokens, got ${target.ids.length}.`,
+      );
+    }
+    return rows.map((row) => (row === target ? cut(row, length) : row));
+  }
+  if (second === undefined) return [cut(first, maxLength)];
+  const swap = first.ids.length > second.ids.length;
+  let short = Math.min(first.ids.length, second.ids.length);
+  let long = short > maxLength ? short : Math.max(short, maxLength - short);
+  if (short + long > maxLength) {
+    short = Math.floor(maxLength / 2);
+    long = short + (maxLength % 2);
+  }
+  return [cut(first, swap ? long : short), cut(second, swap ? short : long)];
+}
+
+function truncateRow(row: Row, length: number, stride: number, direction: "right" | "left"): Row {
+  const all = row.ids.length;
+  if (length >= all) return row;
+  if (length === 0) return { ...sliceRow(row, 0, 0), overflowing: [row] };
+  if (stride >= length) {
+    throw new ConfigError(`encode: truncation needs a stride below the ${length} tokens that remain, got ${stride}.`);
+  }
+  const parts: Row[] = [];
+  for (let at = 0; ; at += length - stride) {
+    const [start, end] =
+      direction === "right" ? [at, Math.min(at + length, all)] : [Math.max(0, all - at - length), all - at];
+    parts.push(sliceRow(row, start, end));
+    if (direction === "right" ? end === all : start === 0) break;
+  }
+  const [kept, ...overflowing] = parts;
+  return { ...kept, overflowing };
+}
+
+/** The length that rows are filled up to. */
+export function paddedLength(lengths: number[], { length, multipleOf }: Required<PaddingOptions>): number {
+  const wanted = length === "longest" ? Math.max(0, ...lengths) : length;
+  return multipleOf > 0 ? Math.ceil(wanted / multipleOf) * multipleOf : wanted;
+}
+
+/** Fills a row and its overflow up to `length` tokens. */
+export function padRow(row: Row, length: number, options: Required<PaddingOptions>): Row {
+  const overflowing = row.overflowing.map((part) => padRow(part, length, options));
+  const missing = length - row.ids.length;
+  const bare = { ...row, overflowing: [] };
+  if (missing <= 0) return { ...bare, overflowing };
+  const filling = madeUpRow(
+    new Array(missing).fill(options.id),
+    new Array(missing).fill(options.token),
+    options.typeId,
+    0,
+  );
+  const joined = options.direction === "left" ? joinRows(filling, bare) : joinRows(bare, filling);
+  return { ...joined, overflowing };
+}

@@ -17,7 +17,8 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const project = mkdtempSync(join(tmpdir(), "tenon-user-"));
 const shell = process.platform === "win32"; // npm is a shell script there
-const run = (command: string, args: string[], cwd = project) => promisify(execFile)(command, args, { cwd, shell });
+const run = (command: string, args: string[], cwd = project) =>
+  promisify(execFile)(command, args, { cwd, shell: shell && command === "npm" });
 
 /** What both users' programs do: import everything, and train one step where there are models. */
 const program = `
@@ -75,9 +76,15 @@ test("the package holds the build, the readme and the licence, and nothing else"
   expect(files).toContain(join("dist", "index.js"));
 });
 
-test("it is imported in Node and trains a step", async () => {
+test("it is imported in Node, trains a step, and never reaches for the network", async () => {
   writeFileSync(join(project, "main.mjs"), `${program}\nconsole.log(JSON.stringify(await main()));`);
-  const { stdout } = await run(process.execPath, ["main.mjs"]);
+  const offline = `import { Socket } from "node:net";
+    Socket.prototype.connect = () => { throw new Error("the network was used"); };`;
+  const { stdout } = await run(process.execPath, [
+    "--import",
+    `data:text/javascript,${encodeURIComponent(offline)}`,
+    "main.mjs",
+  ]);
   check(JSON.parse(stdout));
 });
 

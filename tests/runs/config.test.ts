@@ -1,0 +1,146 @@
+import { describe, expect, it } from "vitest";
+import { ConfigError } from "../../src/core/errors.js";
+import { override, resolveConfig } from "../../src/runs/config.js";
+
+const data = { text: "shakespeare.txt" };
+const resolve = (more: object) => resolveConfig({ data, ...more }, "c.json");
+
+describe("the training config", () => {
+  it("needs data alone; every other field has a default", () => {
+    const config = resolveConfig({ data });
+    expect(config).toEqual({
+      data: { text: "shakespeare.txt", split: { train: 0.9, val: 0.1 } },
+      tokenizer: "char",
+      model: { model_type: "gpt2", n_layer: 4, n_head: 4, n_embd: 128, n_positions: 64 },
+      training: {
+        steps: 2000,
+        batchSize: 12,
+        blockSize: 64,
+        accumulate: 1,
+        optimizer: "adamw",
+        learningRate: 1e-3,
+        minLearningRate: 1e-4,
+        schedule: "cosine",
+        warmupSteps: 100,
+        weightDecay: 0.1,
+        betas: [0.9, 0.99],
+        eps: 1e-8,
+        momentum: 0.9,
+        clipNorm: 1,
+        dropout: 0,
+        evalEvery: 250,
+        evalFraction: 0.1,
+        checkpointEvery: 500,
+        logEvery: 1,
+        sampleEvery: 250,
+        sampleTokens: 200,
+      },
+      precision: "float32",
+      seed: 1337,
+      device: "auto",
+      numerics: "portable",
+      deterministic: "warn",
+      out: "runs",
+    });
+  });
+
+  it("takes the config of the design as it stands, and leaves the input alone", () => {
+    const input = {
+      data: { text: "shakespeare.txt", split: { train: 0.9, val: 0.1 } },
+      tokenizer: "char",
+      model: { model_type: "gpt2", n_layer: 4, n_head: 4, n_embd: 128, n_positions: 64 },
+      training: {
+        steps: 2000,
+        batchSize: 12,
+        blockSize: 64,
+        learningRate: 1e-3,
+        schedule: "cosine",
+        warmupSteps: 100,
+        weightDecay: 0.1,
+        betas: [0.9, 0.99],
+        clipNorm: 1.0,
+        dropout: 0.0,
+        evalEvery: 250,
+        checkpointEvery: 500,
+      },
+      precision: "float32",
+      seed: 1337,
+      device: "auto",
+    };
+    const before = structuredClone(input);
+    expect(resolveConfig(input)).toEqual(resolveConfig({ data }));
+    expect(input).toEqual(before);
+  });
+
+  it("takes files, lists, tables, built-in corpora and trained tokenizers", () => {
+    const file = new File(["text"], "t.txt");
+    expect(resolveConfig({ data: { text: file } }).data.text).toBe(file);
+    expect(resolveConfig({ data: { text: ["a", "b"] } }).data.text).toEqual(["a", "b"]);
+    expect(resolveConfig({ data: { corpus: "tales", length: 100 } }).data.corpus).toBe("tales");
+    expect(resolveConfig({ data: { csv: "i.csv", target: "y", features: ["a"] } }).data.target).toBe("y");
+    expect(resolve({ tokenizer: { train: "bpe" } }).tokenizer).toEqual({ train: "bpe", vocabSize: 2048 });
+    expect(resolve({ model: { model_type: "mlp", hidden: [8] } }).model).toEqual({ model_type: "mlp", hidden: [8] });
+    expect(resolve({ training: { clipNorm: null } }).training.clipNorm).toBe(null);
+    expect(resolve({ training: { steps: 20 } }).training.warmupSteps).toBe(2);
+  });
+
+  const refused: [what: string, config: unknown, message: RegExp][] = [
+    ["no config", null, /c.json: needs an object, got null/],
+    ["no data", {}, /c.json: "data" needs an object with one of text, csv, .* got nothing/],
+    ["empty data", { data: {} }, /"data" needs exactly one of text/],
+    ["two data", { data: { text: "a", csv: "b" } }, /exactly one of .* got \["text","csv"\]/],
+    ["a misspelt key", { data, sed: 1 }, /c.json: "sed" is not a known key. Did you mean "seed"\?/],
+    ["a misspelt inner key", { data, training: { learningrate: 1 } }, /"training.learningrate" .* "learningRate"\?/],
+    ["a misspelt model key", { data, model: { n_layers: 3 } }, /"model.n_layers" .* "n_layer"\?/],
+    ["an unknown key", { data, colour: "red" }, /"colour" is not a known key. Known here: /],
+    ["a wrong type", { data, seed: "1" }, /"seed" needs a whole number from 0, got "1"/],
+    ["a broken number", { data, training: { steps: 1.5 } }, /"training.steps" needs a whole number from 1, got 1.5/],
+    [
+      "NaN",
+      { data, training: { learningRate: Number.NaN } },
+      /"training.learningRate" needs a number above 0, got NaN/,
+    ],
+    ["a range", { data, training: { dropout: 1 } }, /"training.dropout" needs a number from 0 up to/],
+    ["a near choice", { data, device: "gpu" }, /"device" needs "auto", "cpu", "webgpu" or "reference", got "gpu"/],
+    ["a misspelt choice", { data, training: { schedule: "cosin" } }, /got "cosin"\. Did you mean "cosine"\?/],
+    ["a list too short", { data, training: { betas: [0.9] } }, /"training.betas" needs a list of 2/],
+    ["an entry of a list", { data, training: { betas: [0.9, "x"] } }, /"training.betas\[1\]" needs a number/],
+    [
+      "another precision",
+      { data, precision: "bfloat16" },
+      /"precision" needs "float32", the only precision .* got "bfloat16"/,
+    ],
+    ["shares above one", { data: { text: "a", split: { train: 0.9, val: 0.2 } } }, /shares that sum to 1 at most/],
+    [
+      "no share to train on",
+      { data: { text: "a", split: { train: 0, val: 0.2 } } },
+      /"data.split.train" needs a number above 0/,
+    ],
+    [
+      "heads that do not fit",
+      { data, model: { n_embd: 130 } },
+      /"model.n_embd" needs a multiple of n_head \(4\), got 130/,
+    ],
+    [
+      "too few positions",
+      { data, model: { n_positions: 32 } },
+      /"model.n_positions" needs at least blockSize \(64\), got 32/,
+    ],
+    ["a warm-up too long", { data, training: { steps: 5, warmupSteps: 9 } }, /at most the 5 steps of the run, got 9/],
+    ["a floor above the rate", { data, training: { minLearningRate: 1 } }, /at most the learning rate 0.001, got 1/],
+    ["a number as tokenizer", { data, tokenizer: 3 }, /"tokenizer" needs "char", "byte", .* got 3/],
+    ["an unknown trainer", { data, tokenizer: { train: "bpee" } }, /"tokenizer.train" .* Did you mean "bpe"\?/],
+    ["an empty path", { data: { text: "" } }, /"data.text" needs a path, URL or Blob/],
+    ["zero threads", { data, threads: 0 }, /"threads" needs a whole number from 1 up to 1024, got 0/],
+  ];
+  it.each(refused)("refuses %s", (_, config, message) => {
+    expect(() => resolveConfig(config, "c.json")).toThrow(ConfigError);
+    expect(() => resolveConfig(config, "c.json")).toThrow(message);
+  });
+
+  it("is overridden by dotted path", () => {
+    expect(override({ data, training: { steps: 1 } }, "training.steps", 2)).toEqual({ data, training: { steps: 2 } });
+    expect(override({ data }, "training.steps", 2)).toEqual({ data, training: { steps: 2 } });
+    expect(() => override({}, "__proto__.x", 1)).toThrow(ConfigError);
+  });
+});

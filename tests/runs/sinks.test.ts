@@ -1,0 +1,198 @@
+import { describe, expect, it } from "vitest";
+import { readText } from "../../src/core/store.js";
+import { setWarningListener, type Warning } from "../../src/core/warnings.js";
+import "../../src/node/platform.js";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { MemoryStore } from "../../src/runs/memory-store.js";
+import { MetricsLog } from "../../src/runs/metrics.js";
+import { consoleSink, csvSink, jsonlSink, type Sink } from "../../src/runs/sinks.js";
+import { crc32c, tensorboardSink, tfRecord } from "../../src/runs/tensorboard.js";
+
+async function logged(...sinks: Sink[]): Promise<void> {
+  const log = await MetricsLog.open(new MemoryStore(), "r", { sinks });
+  log.log({ loss: 2.5, "a,b": Number.NaN }, 1);
+  log.timing(1, { seconds: 1 });
+  log.log("loss", 1 / 3, 2);
+  log.sample(2, "once upon");
+  await log.close();
+}
+
+describe("sinks", () => {
+  it("write the same records, several at once", async () => {
+    const store = new MemoryStore();
+    const lines: string[] = [];
+    await logged(
+      consoleSink((line) => lines.push(line)),
+      jsonlSink({ store, path: "out/all.jsonl" }),
+      csvSink({ store, path: "out/all.csv" }),
+    );
+    expect(lines).toEqual(["step 1  loss 2.5  a,b NaN", "step 2  loss 0.33333", "step 2  once upon"]);
+    expect(await readText(store, "out/all.csv")).toBe(
+      'step,name,value\n1,loss,2.5\n1,"a,b",NaN\n2,loss,0.3333333333333333\n',
+    );
+    expect((await readText(store, "out/all.jsonl")).split("\n").slice(1)).toEqual([
+      '{"kind":"metrics","step":1,"loss":2.5,"a,b":"NaN"}',
+      '{"kind":"timing","step":1,"seconds":1}',
+      '{"kind":"metrics","step":2,"loss":0.3333333333333333}',
+      '{"kind":"sample","step":2,"text":"once upon"}',
+      "",
+    ]);
+  });
+
+  it("take a path of the file system", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "tenon-sinks-"));
+    try {
+      await logged(csvSink(join(folder, "deep/x.csv")), tensorboardSink(join(folder, "tb")));
+      expect(readFileSync(join(folder, "deep/x.csv"), "utf8")).toMatch(/^step,name,value\n1,loss,2.5\n/);
+      expect(readFileSync(join(folder, "tb/events.out.tfevents.0000000000.tenon.0")).length).toBeGreaterThan(100);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it("stop nothing when they throw, at once or later, and are reported once each", async () => {
+    const warnings: Warning[] = [];
+    const previous = setWarningListener((warning) => warnings.push(warning));
+    const got: number[] = [];
+    const good: Sink = { name: "good", write: ({ step }) => void got.push(step) };
+    const thrower: Sink = {
+      name: "thrower",
+      write() {
+        throw new Error("no room");
+      },
+    };
+    const rejecter: Sink = { name: "rejecter", write: async () => Promise.reject(new Error("offline")) };
+    try {
+      await logged(thrower, rejecter, good);
+    } finally {
+      setWarningListener(previous);
+    }
+    expect(got).toEqual([1, 1, 2, 2]);
+    expect(warnings.map(({ code, message }) => [code, message])).toEqual([
+      ["sink-failed", "thrower: threw, the run goes on: no room"],
+      ["sink-failed", "rejecter: threw, the run goes on: offline"],
+    ]);
+  });
+
+  it("get their records one after the other, however slow they are", async () => {
+    const order: string[] = [];
+    const slow: Sink = {
+      name: "slow",
+      async write({ kind, step }) {
+        order.push(`${kind} ${step} begins`);
+        await new Promise((resolve) => setTimeout(resolve, 2));
+        order.push(`${kind} ${step} ends`);
+      },
+    };
+    await logged(slow);
+    expect(order).toHaveLength(8);
+    for (let i = 0; i < order.length; i += 2) expect(order[i + 1]).toBe(order[i].replace("begins", "ends"));
+  });
+});
+
+describe("TensorBoard event files", () => {
+  const ascii = (text: string) => new TextEncoder().encode(text);
+
+  it("use CRC-32C: the vectors of RFC 3720", () => {
+    expect(crc32c(new Uint8Array(32)).toString(16)).toBe("8a9136aa");
+    expect(crc32c(new Uint8Array(32).fill(0xff)).toString(16)).toBe("62a8ab43");
+    expect(crc32c(Uint8Array.from({ length: 32 }, (_, i) => i)).toString(16)).toBe("46dd794e");
+    expect(crc32c(ascii("123456789")).toString(16)).toBe("e3069283");
+  });
+
+  it("frame records as TensorFlow does: the first bytes of every event file it writes", () => {
+    // A record of 24 bytes, the version event, starts 18 00 … with the masked checksum a3 7f 4b 22.
+    expect(Buffer.from(tfRecord(new Uint8Array(24)).subarray(0, 12)).toString("hex")).toBe("1800000000000000a37f4b22");
+  });
+
+  it("hold version, scalars and texts, as a reader of the format finds them", async () => {
+    const store = new MemoryStore();
+    await logged(tensorboardSink({ store, path: "tb" }, { clock: () => 1700000000.25 }));
+    const [{ name }] = await store.list("tb");
+    expect(name).toBe("events.out.tfevents.1700000000.tenon.0");
+    const events = readEvents(await store.read(`tb/${name}`));
+    expect(events[0]).toEqual({ wallTime: 1700000000.25, step: 0, version: "brain.Event:2", values: [] });
+    expect(events.slice(1).map(({ step, values }) => [step, values])).toEqual([
+      [
+        1,
+        [
+          ["loss", 2.5],
+          ["a,b", Number.NaN],
+        ],
+      ],
+      [1, [["seconds", 1]]],
+      [2, [["loss", Math.fround(1 / 3)]]],
+      [2, [["sample", "text:once upon"]]],
+    ]);
+    await logged(tensorboardSink({ store, path: "tb" }, { clock: () => 1700000000.25 }));
+    expect((await store.list("tb")).map((entry) => entry.name.slice(-1))).toEqual(["0", "1"]);
+  });
+});
+
+/** A reader of its own, from the field numbers of event.proto and summary.proto; it shares no code with the writer. */
+function readEvents(file: Uint8Array) {
+  const view = new DataView(file.buffer, file.byteOffset, file.length);
+  const unmask = (masked: number) => {
+    const rotated = (masked - 0xa282ead8) >>> 0;
+    return ((rotated >>> 17) | (rotated << 15)) >>> 0;
+  };
+  const events: { wallTime: number; step: number; version?: string; values: [string, number | string][] }[] = [];
+  for (let at = 0; at < file.length; ) {
+    const length = Number(view.getBigUint64(at, true));
+    expect(unmask(view.getUint32(at + 8, true))).toBe(crc32c(file.subarray(at, at + 8)));
+    const data = file.subarray(at + 12, at + 12 + length);
+    expect(unmask(view.getUint32(at + 12 + length, true))).toBe(crc32c(data));
+    at += 16 + length;
+    const fields = readMessage(data);
+    const one = (number: number) => fields.find((field) => field.number === number)?.value;
+    const values = ((one(5) && readMessage(one(5) as Uint8Array)) || []).map(({ value }): [string, number | string] => {
+      const inner = readMessage(value as Uint8Array);
+      const get = (number: number) => inner.find((field) => field.number === number)?.value;
+      const tag = text(get(1));
+      if (get(2) !== undefined) return [tag, get(2) as number];
+      const tensor = readMessage(get(8) as Uint8Array);
+      const plugin = readMessage(readMessage(get(9) as Uint8Array)[0].value as Uint8Array)[0].value;
+      expect(tensor.find(({ number }) => number === 1)?.value).toBe(7);
+      return [tag, `${text(plugin)}:${text(tensor.find(({ number }) => number === 8)?.value)}`];
+    });
+    const version = one(3);
+    events.push({
+      wallTime: one(1) as number,
+      step: one(2) as number,
+      ...(version ? { version: text(version) } : {}),
+      values,
+    });
+  }
+  return events;
+}
+
+const text = (bytes: unknown) => new TextDecoder().decode(bytes as Uint8Array);
+
+function readMessage(bytes: Uint8Array): { number: number; value: number | Uint8Array }[] {
+  const fields: { number: number; value: number | Uint8Array }[] = [];
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  let at = 0;
+  const varint = () => {
+    let value = 0;
+    for (let scale = 1; ; scale *= 128) {
+      const byte = bytes[at++];
+      value += (byte & 127) * scale;
+      if (byte < 128) return value;
+    }
+  };
+  while (at < bytes.length) {
+    const key = varint();
+    const number = Math.floor(key / 8);
+    const wire = key % 8;
+    if (wire === 0) fields.push({ number, value: varint() });
+    else if (wire === 1) fields.push({ number, value: view.getFloat64((at += 8) - 8, true) });
+    else if (wire === 5) fields.push({ number, value: view.getFloat32((at += 4) - 4, true) });
+    else if (wire === 2) {
+      const length = varint();
+      fields.push({ number, value: bytes.subarray(at, (at += length)) });
+    } else throw new Error(`wire type ${wire}`);
+  }
+  return fields;
+}

@@ -1,22 +1,94 @@
-/** The built package in pages that forbid things: it must load, say what is missing, and ask the network for nothing. */
+/**
+ * The built package in pages that allow less and less. Everywhere it loads, computes the same bits, says what is missing
+ * and why, and asks no other server for anything.
+ */
 import { expect, test } from "vitest";
+import { exportsOf } from "../house/exports.js";
+import { webSource } from "../setup/aliases.js";
 import { servePage } from "../setup/page.js";
 
-/** No WebAssembly (`wasm-unsafe-eval` is missing), no Blob workers, no connection to anywhere else. */
-const strict = "default-src 'none'; script-src 'self'; connect-src 'self'; worker-src 'self'";
+const isolated = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+const policy = (...rules: string[]) => ({
+  "Content-Security-Policy": ["default-src 'none'", "connect-src 'self'", ...rules].join("; "),
+});
 
-test("the entry points load under a strict Content Security Policy and make no other request", async ({ skip }) => {
-  const page = await servePage({ headers: { "Content-Security-Policy": strict } });
+interface Row {
+  page: string;
+  headers: Record<string, string>;
+  device: string;
+  threads: number;
+  /** What `capabilities().missing` must speak of. */
+  missing: RegExp | null;
+}
+
+const rows: Row[] = [
+  {
+    page: "cross-origin isolated, everything allowed",
+    headers: { ...isolated, ...policy("script-src 'self' 'wasm-unsafe-eval'", "worker-src blob:") },
+    device: "cpu",
+    threads: 2,
+    missing: null,
+  },
+  {
+    page: "not cross-origin isolated",
+    headers: policy("script-src 'self' 'wasm-unsafe-eval'", "worker-src blob:"),
+    device: "cpu",
+    threads: 1,
+    missing: /SharedArrayBuffer|isolat/i,
+  },
+  {
+    page: "isolated, workers refused",
+    headers: { ...isolated, ...policy("script-src 'self' 'wasm-unsafe-eval'", "worker-src 'none'") },
+    device: "cpu",
+    threads: 1,
+    missing: /worker/i,
+  },
+  {
+    page: "isolated, WebAssembly refused",
+    headers: { ...isolated, ...policy("script-src 'self'", "worker-src blob:") },
+    device: "reference",
+    threads: 1,
+    missing: /WebAssembly/i,
+  },
+];
+
+const program = `
+  const tenon = await import("/dist/index.js");
+  for (const name of ["nn", "optim", "models", "tokenizers"]) await import("/dist/" + name + ".js");
+  const warnings = [];
+  const capabilities = await tenon.init({ threads: 2, device: "cpu", onWarning: (warning) => warnings.push(warning) });
+  tenon.manualSeed(7);
+  const a = tenon.randn([65, 33], { requiresGrad: true });
+  const loss = a.matmul(tenon.randn([33, 70])).tanh().mean();
+  loss.backward();
+  return { capabilities, warnings, values: [await loss.item(), ...(await a.grad.data())] };`;
+
+interface Outcome {
+  capabilities: { device: string; threads: number; missing: string[] };
+  warnings: { message: string }[];
+  values: number[];
+}
+
+const values = new Set<string>();
+
+test.for(rows)("$page: $device, $threads thread(s)", async ({ headers, device, threads, missing }, { skip }) => {
+  if (!exportsOf(webSource("tenon")).has("init")) skip("tenon does not export init yet");
+  const page = await servePage({ headers });
   if (!page) return skip("no browser");
   try {
-    const wasm = await page.run(`try { new WebAssembly.Module(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0])); }
-      catch (error) { return error.name; }`);
-    expect(wasm).toBe("CompileError");
+    const outcome = await page.run<Outcome>(program);
+    expect(outcome.capabilities).toMatchObject({ device, threads });
+    if (missing) expect(outcome.capabilities.missing.join("\n")).toMatch(missing);
+    else expect(outcome.warnings).toEqual([]);
 
-    await page.run(`for (const name of ["index", "nn", "optim", "models", "tokenizers"])
-      await import("/dist/" + name + ".js");`);
-    expect(page.requests.filter((url) => !url.startsWith(`${page.origin}/`))).toEqual([]);
+    // One run's bits are every page's bits.
+    expect(outcome.values.every(Number.isFinite)).toBe(true);
+    values.add(JSON.stringify(outcome.values));
+    expect(values.size).toBe(1);
+
     expect(page.requests).toContain(`${page.origin}/dist/index.js`);
+    const elsewhere = page.requests.filter((url) => !url.startsWith(`${page.origin}/`) && !url.startsWith("blob:"));
+    expect(elsewhere).toEqual([]);
   } finally {
     await page.close();
   }

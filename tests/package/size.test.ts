@@ -6,7 +6,7 @@ import { gzipSync } from "node:zlib";
 import { type OutputChunk, rolldown } from "rolldown";
 import { expect, test } from "vitest";
 import { exportsOf } from "../house/exports.js";
-import { aliases } from "../setup/aliases.js";
+import { webSource } from "../setup/aliases.js";
 
 interface Row {
   what: string;
@@ -69,12 +69,6 @@ async function bundle(imports: Row["imports"]): Promise<OutputChunk[]> {
   } finally {
     rmSync(folder, { recursive: true });
   }
-}
-
-/** The web's side of the sources: what the `default` condition of package.json leads to. */
-function webSource(entry: string): string {
-  const { find, replacement } = aliases("web").find(({ find }) => find.test(entry))!;
-  return entry.replace(find, replacement);
 }
 
 /** The entry, what it imports, and those chunks loaded later that belong to `lazy`. */

@@ -13,3 +13,9 @@ export const aliases = (host: "node" | "web") => [
   },
   { find: /^tenon\/(nn|optim)$/, replacement: src("$1/index.ts") },
 ];
+
+/** The source file behind an entry point in a page: what the `default` condition of package.json leads to. */
+export function webSource(entry: string): string {
+  const { find, replacement } = aliases("web").find(({ find }) => find.test(entry))!;
+  return entry.replace(find, replacement);
+}

@@ -1,1 +1,42 @@
-export {};
+/** `tenon`: tensors with gradients, ops, devices. */
+import "./tensor/print.js";
+import "./tensor/transfer.js";
+
+export type {
+  BackendInfo,
+  DeviceName,
+  Kernels,
+  Operand,
+} from "./backend/backend.js";
+export {
+  type Capabilities,
+  capabilities,
+  describeCapabilities,
+  type InitOptions,
+  init,
+  type MemoryReport,
+  memory,
+} from "./backend/devices.js";
+export type { DType } from "./core/dtype.js";
+export { promoteTypes } from "./core/dtype.js";
+export * from "./core/errors.js";
+export * as expr from "./core/expr.js";
+export { Generator, type RandomState } from "./core/random.js";
+export { setWarningListener, type Warning, type WarningListener } from "./core/warnings.js";
+export * from "./ops/index.js";
+export { type BackwardOptions, grad, noGrad } from "./tensor/autograd.js";
+export * from "./tensor/create.js";
+export { type Interceptor, intercept, type OpCall } from "./tensor/dispatch.js";
+export {
+  getOp,
+  type Kernel,
+  listOps,
+  type Op,
+  type OpDefinition,
+  type OpDescription,
+  registerKernel,
+} from "./tensor/op.js";
+
+export { tidy } from "./tensor/scope.js";
+export { Parameter, Tensor } from "./tensor/tensor.js";
+export type { NestedArray } from "./tensor/transfer.js";

@@ -243,23 +243,23 @@ export const clamp = unary<{ min?: number; max?: number }>("clamp", "x held betw
 
 // ── comparison and choice ───────────────────────────────────────────────────────────────────────────────────────────
 
-const comparison = (name: "eq" | "ne" | "lt" | "le" | "gt" | "ge", doc: string) =>
+const comparison = (name: string, doc: string, compare: (a: e.Expr, b: e.Expr) => e.Expr) =>
   binary(name, doc, {
-    expr: ([a, b]) => (a.type === "bool" ? e[name](e.toI32(a), e.toI32(b)) : e[name](a, b)),
+    expr: ([a, b]) => (a.type === "bool" ? compare(e.toI32(a), e.toI32(b)) : compare(a, b)),
   });
 
 /** a = b, as bool. */
-export const eq = comparison("eq", "a = b");
+export const eq = comparison("eq", "a = b", e.eq);
 /** a ≠ b, as bool. */
-export const ne = comparison("ne", "a is not b");
+export const ne = comparison("ne", "a is not b", e.ne);
 /** a < b, as bool. */
-export const lt = comparison("lt", "a < b");
+export const lt = comparison("lt", "a < b", e.lt);
 /** a ≤ b, as bool. */
-export const le = comparison("le", "a <= b");
+export const le = comparison("le", "a <= b", e.le);
 /** a > b, as bool. */
-export const gt = comparison("gt", "a > b");
+export const gt = comparison("gt", "a > b", e.gt);
 /** a ≥ b, as bool. */
-export const ge = comparison("ge", "a >= b");
+export const ge = comparison("ge", "a >= b", e.ge);
 
 const truth = (x: e.Expr) => e.toBool(x);
 

@@ -193,11 +193,13 @@ function promote(op: Op, inputs: readonly (Tensor | undefined)[]): readonly (Ten
   const { promotion = "none" } = op.definition;
   if (promotion === "none") return inputs;
   let common: DType | undefined;
-  for (const input of inputs)
-    if (input) common = common === undefined ? input.dtype : promoteTypes(common, input.dtype);
+  const takesPart = (i: number) => op.spec(i).kind !== "bool" && op.spec(i).kind !== "int";
+  inputs.forEach((input, i) => {
+    if (input && takesPart(i)) common = common === undefined ? input.dtype : promoteTypes(common, input.dtype);
+  });
   if (promotion === "float" && !isFloat(common!)) common = "float32";
-  if (inputs.every((input) => input === undefined || input.dtype === common)) return inputs;
-  return inputs.map((input) => (input === undefined || input.dtype === common ? input : castTo(input, common!)));
+  const stays = (input: Tensor | undefined, i: number) => !input || input.dtype === common || !takesPart(i);
+  return inputs.every(stays) ? inputs : inputs.map((input, i) => (stays(input, i) ? input : castTo(input!, common!)));
 }
 
 function record(op: Op, inputs: readonly (Tensor | undefined)[], outputs: readonly Tensor[], attrs: Attrs): void {

@@ -189,7 +189,7 @@ function checkAttr(op: string, name: string, spec: AttrSpec, value: AttrValue): 
 const registry = new Map<string, Op>();
 
 /** Adds an op to the registry. A name that is taken is refused unless `override: true`. */
-export function registerOp(definition: OpDefinition<any>): Op {
+export function registerOp<A extends Attrs = any>(definition: OpDefinition<A>): Op {
   if (registry.has(definition.name) && !definition.override) {
     throw new RegistryError(`defineOp: the name "${definition.name}" is taken.`, {
       where: "defineOp",

@@ -16,7 +16,9 @@ describe("portable float64 functions", () => {
       for (const x of points) {
         const expected = (Math[name] as (x: number) => number)(x);
         const got = (portable[name] as (x: number) => number)(x);
-        expect(Math.abs(got - expected), `${name}(${x})`).toBeLessThanOrEqual(1e-14 * Math.max(1, Math.abs(expected)) + 1e-322);
+        expect(Math.abs(got - expected), `${name}(${x})`).toBeLessThanOrEqual(
+          1e-14 * Math.max(1, Math.abs(expected)) + 1e-322,
+        );
       }
     });
   }

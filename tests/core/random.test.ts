@@ -1,5 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { Generator, philox4x32, randomBits, randomInteger, randomNormal, randomPermutation, randomUniform } from "../../src/core/random.js";
+import {
+  Generator,
+  philox4x32,
+  randomBits,
+  randomInteger,
+  randomNormal,
+  randomPermutation,
+  randomUniform,
+} from "../../src/core/random.js";
 
 describe("Philox-4x32-10", () => {
   // Known-answer vectors published with Random123 (kat_vectors).
@@ -57,7 +65,9 @@ describe("streams", () => {
     const counts = new Array(6).fill(0);
     for (let i = 0; i < 6000; i++) counts[randomInteger(call, i, 6)]++;
     for (const count of counts) expect(Math.abs(count - 1000)).toBeLessThan(130);
-    expect([...randomPermutation(generator.next("p"), 50)].sort((a, b) => a - b)).toEqual(Array.from({ length: 50 }, (_, i) => i));
+    expect([...randomPermutation(generator.next("p"), 50)].sort((a, b) => a - b)).toEqual(
+      Array.from({ length: 50 }, (_, i) => i),
+    );
   });
   test("a seed that is no integer is refused", () => {
     expect(() => new Generator(0.5)).toThrow("seed: needs an integer");

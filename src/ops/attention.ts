@@ -1,0 +1,264 @@
+/**
+ * Scaled dot-product attention (Vaswani et al. 2017), computed over tiles of keys with a running softmax (Dao et al.
+ * 2022). Tiles start at key 0 whatever the number of queries, so a cached decode gives the bits of a full forward pass.
+ */
+
+import type { AttentionLayout, HeadLayout } from "../backend/backend.js";
+import { ShapeError, showShape } from "../core/errors.js";
+import type { Shape } from "../core/shape.js";
+import { dispatch, dispatchOne } from "../tensor/dispatch.js";
+import { type BackwardContext, registerOp, type TensorSpec } from "../tensor/op.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { add, mul, where } from "./elementwise.js";
+import { lowerMask } from "./mask.js";
+import { matmul } from "./matmul.js";
+import { expand, reshape, transpose, unsqueeze } from "./movement.js";
+import { softmax } from "./softmax.js";
+
+/** `heads`: q [B, H, T, D]; `rows`: q [B, T, H * D], as projections give it. `keys` may be fewer than k holds (a cache). */
+interface AttentionAttrs {
+  [name: string]: number | boolean | string;
+  layout: "heads" | "rows";
+  heads: number;
+  kvHeads: number;
+  keys: number;
+  causal: boolean;
+  scale: number;
+}
+
+function layoutOf(
+  q: Shape,
+  k: Shape,
+  { layout, heads, kvHeads, keys, causal, scale }: AttentionAttrs,
+): AttentionLayout {
+  const inHeads = layout === "heads";
+  const dim = inHeads ? q[3] : q[2] / heads;
+  const queries = inHeads ? q[2] : q[1];
+  const place = (count: number, length: number): HeadLayout =>
+    inHeads
+      ? { offset: 0, batch: count * length * dim, head: length * dim, row: dim }
+      : { offset: 0, batch: length * count * dim, head: dim, row: count * dim };
+  const queryPlace = place(heads, queries);
+  const keyPlace = place(kvHeads, inHeads ? k[2] : k[1]);
+  return {
+    batch: q[0],
+    heads,
+    kvHeads,
+    queries,
+    keys,
+    dim,
+    scale,
+    causal,
+    q: queryPlace,
+    k: keyPlace,
+    v: keyPlace,
+    out: queryPlace,
+  };
+}
+
+const attrs = {
+  layout: { type: "string", values: ["heads", "rows"] },
+  heads: { type: "integer" },
+  kvHeads: { type: "integer" },
+  keys: { type: "integer" },
+  causal: { type: "boolean" },
+  scale: { type: "number" },
+} as const;
+const float = (name: string) => ({ name, kind: "float" }) as const;
+
+const backwardOp = registerOp<AttentionAttrs>({
+  name: "attentionBackward",
+  doc: "gradients of attention",
+  inputs: ["q", "k", "v", "output", "lse", "grad"],
+  attrs,
+  infer: ([q, k, v]) => [q, k, v],
+  run: (kernels, [q, k, v, output, lse, grad], [dQ, dK, dV], a) =>
+    kernels.attentionBackward(q, k, v, output, lse, grad, dQ, dK, dV, layoutOf(q.shape, k.shape, a)),
+});
+
+const attentionOp = registerOp<AttentionAttrs>({
+  name: "attention",
+  doc: "softmax(q k^T * scale) v for each head",
+  inputs: [float("q"), float("k"), float("v")],
+  attrs,
+  autocast: "low",
+  infer: ([q], { heads, layout }): TensorSpec[] => {
+    const queries = layout === "heads" ? q.shape[2] : q.shape[1];
+    return [q, { shape: [q.shape[0], heads, queries], dtype: "float32" }];
+  },
+  run: (kernels, [q, k, v], [out, lse], a) => kernels.attention(q, k, v, out, lse, layoutOf(q.shape, k.shape, a)),
+  saves: { inputs: [0, 1, 2], outputs: [0, 1] },
+  backward: ({ grad, inputs: [q, k, v], outputs: [out, lse], attrs: a }) => [
+    ...dispatch(backwardOp, [q, k, v, out, lse, grad], a),
+  ],
+});
+
+export interface AttentionOptions {
+  /** Query t attends keys 0 … t + (keys - queries). */
+  isCausal?: boolean;
+  /** 1 / sqrt(D) unless given. */
+  scale?: number;
+  /** Fewer key heads than query heads: each serves a group. */
+  enableGqa?: boolean;
+  /** bool [..., T, S]: true = attend; or float: added to the scores. */
+  attnMask?: Tensor;
+}
+
+/** Attention of q [B, H, T, D] over k, v [B, Hkv, S, D]: [B, H, T, D]. */
+export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
+  const { isCausal = false, scale = 1 / Math.sqrt(q.shape[q.ndim - 1]), enableGqa = false, attnMask } = options;
+  const fits =
+    q.ndim === 4 &&
+    k.ndim === 4 &&
+    v.ndim === 4 &&
+    q.shape[0] === k.shape[0] &&
+    q.shape[3] === k.shape[3] &&
+    k.shape.every((n, i) => n === v.shape[i]) &&
+    (enableGqa ? q.shape[1] % k.shape[1] === 0 : q.shape[1] === k.shape[1]);
+  if (!fits) {
+    throw new ShapeError(
+      `scaledDotProductAttention: needs q [B, H, T, D] and k, v [B, ${enableGqa ? "H / groups" : "H"}, S, D], got ${showShape(q.shape)}, ${showShape(k.shape)} and ${showShape(v.shape)}.`,
+      {
+        where: "scaledDotProductAttention",
+        hint: enableGqa ? undefined : "Pass enableGqa: true for fewer key heads than query heads.",
+      },
+    );
+  }
+  if (attnMask) return maskedAttention(q, k, v, attnMask, isCausal, scale);
+  return dispatchOne(attentionOp, [q, k, v], {
+    layout: "heads",
+    heads: q.shape[1],
+    kvHeads: k.shape[1],
+    keys: k.shape[2],
+    causal: isCausal,
+    scale,
+  });
+}
+
+/** The composition: scores, mask, softmax, weighted sum. */
+function maskedAttention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, causal: boolean, scale: number): Tensor {
+  const groups = q.shape[1] / k.shape[1];
+  const widen = (x: Tensor) => {
+    if (groups === 1) return x;
+    const [b, h, s, d] = x.shape;
+    return reshape(expand(unsqueeze(x, 2), [b, h, groups, s, d]), [b, h * groups, s, d]);
+  };
+  let scores = mul(matmul(q, transpose(widen(k))), scale);
+  scores = mask.dtype === "bool" ? where(mask, scores, Number.NEGATIVE_INFINITY) : add(scores, mask);
+  if (causal) scores = where(lowerMask(scores, scores.shape[3] - scores.shape[2]), scores, Number.NEGATIVE_INFINITY);
+  return matmul(softmax(scores), widen(v));
+}
+
+/**
+ * Attention on what projections give: q [B, T, H * D], k and v [B, S, Hkv * D], of which the first `keys` positions
+ * count; query t attends keys 0 … t + (keys - T). Result [B, T, H * D].
+ */
+export function causalAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  {
+    heads,
+    kvHeads = heads,
+    keys = k.shape[1],
+    scale,
+  }: { heads: number; kvHeads?: number; keys?: number; scale?: number },
+): Tensor {
+  const [batch, , width] = q.shape;
+  const dim = width / heads;
+  const fits =
+    q.ndim === 3 &&
+    k.ndim === 3 &&
+    k.shape[0] === batch &&
+    Number.isInteger(dim) &&
+    k.shape[2] === kvHeads * dim &&
+    v.shape.every((n, i) => n === k.shape[i]) &&
+    keys <= k.shape[1];
+  if (!fits) {
+    throw new ShapeError(
+      `causalAttention: needs q [B, T, H * D] and k, v [B, S, Hkv * D] for H = ${heads}, Hkv = ${kvHeads}, got ${showShape(q.shape)}, ${showShape(k.shape)} and ${showShape(v.shape)}.`,
+      { where: "causalAttention" },
+    );
+  }
+  return dispatchOne(attentionOp, [q, k, v], {
+    layout: "rows",
+    heads,
+    kvHeads,
+    keys,
+    causal: true,
+    scale: scale ?? 1 / Math.sqrt(dim),
+  });
+}
+
+interface PackedAttrs {
+  [name: string]: number;
+  heads: number;
+  scale: number;
+}
+
+/** Layout of q, k and v side by side in [B, T, 3 * H * D]. */
+function packedLayout(qkv: Shape, { heads, scale }: PackedAttrs): AttentionLayout {
+  const [batch, length, width] = qkv;
+  const channels = width / 3;
+  const dim = channels / heads;
+  const place = (part: number): HeadLayout => ({
+    offset: part * channels,
+    batch: length * width,
+    head: dim,
+    row: width,
+  });
+  return {
+    batch,
+    heads,
+    kvHeads: heads,
+    queries: length,
+    keys: length,
+    dim,
+    scale,
+    causal: true,
+    q: place(0),
+    k: place(1),
+    v: place(2),
+    out: { offset: 0, batch: length * channels, head: dim, row: channels },
+  };
+}
+
+const packedAttrs = { heads: { type: "integer" }, scale: { type: "number" } } as const;
+
+const packedBackwardOp = registerOp<PackedAttrs>({
+  name: "packedAttentionBackward",
+  doc: "gradient of packedAttention",
+  inputs: ["qkv", "output", "lse", "grad"],
+  attrs: packedAttrs,
+  infer: ([qkv]) => [qkv],
+  run: (kernels, [qkv, output, lse, grad], [dQkv], a) =>
+    kernels.attentionBackward(qkv, qkv, qkv, output, lse, grad, dQkv, dQkv, dQkv, packedLayout(qkv.shape, a)),
+});
+
+const packedOp = registerOp<PackedAttrs>({
+  name: "packedAttention",
+  doc: "causal attention on q, k and v side by side",
+  inputs: [float("qkv")],
+  attrs: packedAttrs,
+  autocast: "low",
+  infer: ([{ shape }], { heads }): TensorSpec[] => {
+    if (shape.length !== 3 || shape[2] % (3 * heads) !== 0) {
+      throw new ShapeError(`packedAttention: needs qkv [B, T, 3 * H * D] for H = ${heads}, got ${showShape(shape)}.`, {
+        where: "packedAttention",
+      });
+    }
+    return [
+      { shape: [shape[0], shape[1], shape[2] / 3], dtype: "float32" },
+      { shape: [shape[0], heads, shape[1]], dtype: "float32" },
+    ];
+  },
+  run: (kernels, [qkv], [out, lse], a) => kernels.attention(qkv, qkv, qkv, out, lse, packedLayout(qkv.shape, a)),
+  saves: { inputs: [0], outputs: [0, 1] },
+  backward: ({ grad, inputs: [qkv], outputs: [out, lse], attrs: a }: BackwardContext<PackedAttrs>) => [
+    dispatchOne(packedBackwardOp, [qkv, out, lse, grad], a),
+  ],
+});
+
+/** Causal self-attention on one projection qkv [B, T, 3 * H * D]: [B, T, H * D]. Nothing is copied or transposed. */
+export const packedAttention = (qkv: Tensor, { heads, scale }: { heads: number; scale?: number }): Tensor =>
+  dispatchOne(packedOp, [qkv], { heads, scale: scale ?? 1 / Math.sqrt(qkv.shape[qkv.ndim - 1] / 3 / heads) });

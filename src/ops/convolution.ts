@@ -1,0 +1,129 @@
+/** Convolution and pooling as compositions: windows are gathered, then multiplied or reduced. */
+
+import { ShapeError, showShape } from "../core/errors.js";
+import { fromData } from "../tensor/create.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { add } from "./elementwise.js";
+import { indexSelect } from "./indexing.js";
+import { matmul } from "./matmul.js";
+import { pad, reshape, squeeze, unsqueeze } from "./movement.js";
+import { amax, mean } from "./reduce.js";
+
+type Pair = number | readonly [number, number];
+const both = (value: Pair): readonly [number, number] => (typeof value === "number" ? [value, value] : value);
+
+export interface ConvOptions {
+  stride?: Pair;
+  padding?: Pair;
+  dilation?: Pair;
+  groups?: number;
+}
+
+interface Windows {
+  /** [N, C, kh * kw, oh * ow]. */
+  readonly values: Tensor;
+  readonly height: number;
+  readonly width: number;
+}
+
+/** The windows of x [N, C, H, W] under a kernel. */
+function windows(
+  op: string,
+  x: Tensor,
+  kernel: readonly [number, number],
+  { stride = 1, padding = 0, dilation = 1 }: ConvOptions,
+  fill = 0,
+): Windows {
+  const [sh, sw] = both(stride);
+  const [ph, pw] = both(padding);
+  const [dh, dw] = both(dilation);
+  const [n, c, h, w] = x.shape;
+  const [tall, wide] = [h + 2 * ph, w + 2 * pw];
+  const height = Math.floor((tall - dh * (kernel[0] - 1) - 1) / sh) + 1;
+  const width = Math.floor((wide - dw * (kernel[1] - 1) - 1) / sw) + 1;
+  if (height < 1 || width < 1) {
+    throw new ShapeError(
+      `${op}: needs a window no larger than the padded input, got ${showShape(kernel)} and ${showShape([tall, wide])}.`,
+      { where: op },
+    );
+  }
+  const positions = new Int32Array(kernel[0] * kernel[1] * height * width);
+  let at = 0;
+  for (let i = 0; i < kernel[0]; i++)
+    for (let j = 0; j < kernel[1]; j++)
+      for (let y = 0; y < height; y++)
+        for (let z = 0; z < width; z++) positions[at++] = (y * sh + i * dh) * wide + z * sw + j * dw;
+  const padded = ph || pw ? pad(x, [pw, pw, ph, ph], { value: fill }) : x;
+  const index = fromData(positions, [positions.length], { dtype: "int32", device: x.device });
+  const values = indexSelect(reshape(padded, [n, c, tall * wide]), 2, index);
+  return { values: reshape(values, [n, c, kernel[0] * kernel[1], height * width]), height, width };
+}
+
+/** 2-d convolution of x [N, C, H, W] with weight [O, C / groups, kh, kw] and bias [O]: [N, O, H', W']. */
+export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor, options: ConvOptions = {}): Tensor {
+  const { groups = 1 } = options;
+  const [n, c] = x.shape;
+  const [o, perGroup, kh, kw] = weight.shape;
+  if (x.ndim !== 4 || weight.ndim !== 4 || c !== perGroup * groups || o % groups !== 0) {
+    throw new ShapeError(
+      `conv2d: needs x [N, C, H, W] and weight [O, C / ${groups}, kh, kw], got ${showShape(x.shape)} and ${showShape(weight.shape)}.`,
+      { where: "conv2d" },
+    );
+  }
+  const { values, height, width } = windows("conv2d", x, [kh, kw], options);
+  const columns = reshape(values, [n, groups, perGroup * kh * kw, height * width]);
+  const rows = reshape(weight, [groups, o / groups, perGroup * kh * kw]);
+  const out = reshape(matmul(rows, columns), [n, o, height, width]);
+  return bias ? add(out, reshape(bias, [o, 1, 1])) : out;
+}
+
+/** 1-d convolution of x [N, C, L] with weight [O, C / groups, k] and bias [O]: [N, O, L']. */
+export function conv1d(
+  x: Tensor,
+  weight: Tensor,
+  bias?: Tensor,
+  {
+    stride = 1,
+    padding = 0,
+    dilation = 1,
+    groups = 1,
+  }: { stride?: number; padding?: number; dilation?: number; groups?: number } = {},
+): Tensor {
+  if (x.ndim !== 3 || weight.ndim !== 3) {
+    throw new ShapeError(
+      `conv1d: needs x [N, C, L] and weight [O, C / groups, k], got ${showShape(x.shape)} and ${showShape(weight.shape)}.`,
+      { where: "conv1d" },
+    );
+  }
+  const options = { stride: [1, stride], padding: [0, padding], dilation: [1, dilation], groups } as const;
+  return squeeze(conv2d(unsqueeze(x, 2), unsqueeze(weight, 2), bias, options), 2);
+}
+
+export interface PoolOptions {
+  /** The kernel size unless given. */
+  stride?: Pair;
+  padding?: Pair;
+}
+
+function pool(
+  op: string,
+  x: Tensor,
+  kernelSize: Pair,
+  { stride = kernelSize, padding = 0 }: PoolOptions,
+  fill: number,
+): Windows {
+  if (x.ndim !== 4) throw new ShapeError(`${op}: needs x [N, C, H, W], got ${showShape(x.shape)}.`, { where: op });
+  return windows(op, x, both(kernelSize), { stride, padding }, fill);
+}
+
+/** The largest element of each window of x [N, C, H, W]; equal ones share the gradient. */
+export function maxPool2d(x: Tensor, kernelSize: Pair, options: PoolOptions = {}): Tensor {
+  const { values, height, width } = pool("maxPool2d", x, kernelSize, options, Number.NEGATIVE_INFINITY);
+  return reshape(amax(values, { dim: 2 }), [x.shape[0], x.shape[1], height, width]);
+}
+
+/** The mean of each window of x [N, C, H, W], padding included. */
+export function avgPool2d(x: Tensor, kernelSize: Pair, options: PoolOptions = {}): Tensor {
+  const { values, height, width } = pool("avgPool2d", x, kernelSize, options, 0);
+  return reshape(mean(values, { dim: 2 }), [x.shape[0], x.shape[1], height, width]);
+}

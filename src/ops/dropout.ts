@@ -1,0 +1,41 @@
+/** Dropout (Srivastava et al. 2014): which elements stay is a function of seed, stream, call and index alone. */
+
+import { ConfigError } from "../core/errors.js";
+import type { Generator, RandomCall } from "../core/random.js";
+import { getDefaultGenerator } from "../tensor/create.js";
+import { dispatchOne } from "../tensor/dispatch.js";
+import { type Op, registerOp } from "../tensor/op.js";
+import type { Tensor } from "../tensor/tensor.js";
+
+interface DropoutAttrs {
+  [name: string]: RandomCall | number;
+  call: RandomCall;
+  threshold: number;
+  scale: number;
+}
+
+const dropoutOp: Op = registerOp<DropoutAttrs>({
+  name: "dropout",
+  doc: "zero with probability p, else scaled by 1 / (1 - p)",
+  inputs: [{ name: "x", kind: "float" }],
+  attrs: { call: { type: "object" }, threshold: { type: "number" }, scale: { type: "number" } },
+  infer: ([x]) => [x],
+  run: (kernels, [x], [out], { call, threshold, scale }) => kernels.dropout(x, out, call, threshold, scale),
+  backward: ({ grad, attrs }) => [dispatchOne(dropoutOp, [grad], attrs)],
+});
+
+/** Zeroes elements with probability p and scales the others by 1 / (1 - p). */
+export function dropout(
+  x: Tensor,
+  {
+    p = 0.5,
+    generator = getDefaultGenerator(),
+    stream = "dropout",
+  }: { p?: number; generator?: Generator; stream?: string } = {},
+): Tensor {
+  if (!(p >= 0 && p < 1))
+    throw new ConfigError(`dropout: needs a probability from 0 up to but without 1, got ${p}.`, { where: "dropout" });
+  if (p === 0) return x;
+  const threshold = Math.round((1 - p) * 4294967296);
+  return dispatchOne(dropoutOp, [x], { call: generator.next(stream), threshold, scale: Math.fround(1 / (1 - p)) });
+}

@@ -1,0 +1,80 @@
+/** All ops, as functions and, under the same names, as methods of Tensor. */
+
+import { Tensor } from "../tensor/tensor.js";
+import * as attention from "./attention.js";
+import * as convolution from "./convolution.js";
+import * as dropout from "./dropout.js";
+import * as elementwise from "./elementwise.js";
+import * as indexing from "./indexing.js";
+import * as loss from "./loss.js";
+import * as matmul from "./matmul.js";
+import * as movement from "./movement.js";
+import * as norm from "./norm.js";
+import * as reduce from "./reduce.js";
+import * as softmax from "./softmax.js";
+
+export * from "./attention.js";
+export * from "./convolution.js";
+export { defineOp, type OpFunction, type TensorLike } from "./define.js";
+export * from "./dropout.js";
+export * from "./elementwise.js";
+export * from "./indexing.js";
+export * from "./loss.js";
+export * from "./matmul.js";
+export * from "./movement.js";
+export * from "./norm.js";
+export * from "./recurrent.js";
+export * from "./reduce.js";
+export * from "./softmax.js";
+
+const families = [
+  attention,
+  convolution,
+  dropout,
+  elementwise,
+  indexing,
+  loss,
+  matmul,
+  movement,
+  norm,
+  reduce,
+  softmax,
+];
+
+/** Take lists of tensors, so they are functions only. */
+const functionsOnly = ["cat", "stack"] as const;
+
+/** Functions as methods: without their first parameter. */
+type Methods<Family> = {
+  [Name in keyof Family]: Family[Name] extends (self: any, ...rest: infer Rest) => infer Result
+    ? (...rest: Rest) => Result
+    : never;
+};
+
+declare module "../tensor/tensor.js" {
+  interface Tensor
+    extends Methods<typeof attention>,
+      Methods<typeof convolution>,
+      Methods<typeof dropout>,
+      Methods<typeof elementwise>,
+      Methods<typeof indexing>,
+      Methods<typeof loss>,
+      Methods<typeof matmul>,
+      Methods<Omit<typeof movement, (typeof functionsOnly)[number]>>,
+      Methods<typeof norm>,
+      Methods<typeof reduce>,
+      Methods<typeof softmax> {}
+}
+
+for (const family of families) {
+  for (const [name, fn] of Object.entries(family)) {
+    if (typeof fn !== "function" || (functionsOnly as readonly string[]).includes(name)) continue;
+    Object.defineProperty(Tensor.prototype, name, {
+      value(this: Tensor, ...rest: unknown[]) {
+        return (fn as (...args: unknown[]) => unknown)(this, ...rest);
+      },
+      writable: true,
+      configurable: true,
+    });
+  }
+}

@@ -1,0 +1,163 @@
+/** Matrix products. Every output element is one chain over k, whatever the shapes, batch or path (see backend.ts). */
+
+import type { MatmulLayout } from "../backend/backend.js";
+import { ShapeError, showShape } from "../core/errors.js";
+import { broadcastShapes, broadcastStrides, contiguousStrides, type Shape, sizeOf } from "../core/shape.js";
+import { dispatchOne } from "../tensor/dispatch.js";
+import { registerOp } from "../tensor/op.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { mul } from "./elementwise.js";
+import { reshape } from "./movement.js";
+import { sum } from "./reduce.js";
+
+interface MatmulAttrs {
+  [name: string]: boolean;
+  transposeA: boolean;
+  transposeB: boolean;
+}
+
+/** Sizes of a product of two stacks of matrices, and the shape of the result. */
+function plan(a: Shape, b: Shape, { transposeA, transposeB }: MatmulAttrs): { layout: MatmulLayout; shape: Shape } {
+  const [ra, ca] = a.slice(-2);
+  const [rb, cb] = b.slice(-2);
+  const [m, k] = transposeA ? [ca, ra] : [ra, ca];
+  const [kb, n] = transposeB ? [cb, rb] : [rb, cb];
+  if (k !== kb) {
+    const rule = `a ${transposeA ? "[k, m]" : "[m, k]"} and b ${transposeB ? "[n, k]" : "[k, n]"}`;
+    throw new ShapeError(`matmul: needs ${rule}, got ${showShape(a)} and ${showShape(b)}.`, {
+      where: "matmul",
+      shapes: [a, b],
+      hint: `The inner sizes differ (${k} and ${kb}).`,
+    });
+  }
+  const lead = broadcastShapes("matmul", a.slice(0, -2), b.slice(0, -2));
+  return {
+    layout: {
+      m,
+      n,
+      k,
+      transposeA,
+      transposeB,
+      batchA: matrixOf(a.slice(0, -2), lead),
+      batchB: matrixOf(b.slice(0, -2), lead),
+    },
+    shape: [...lead, m, n],
+  };
+}
+
+/** For each matrix of the broadcast stack, which matrix of the operand it is. */
+function matrixOf(own: Shape, lead: Shape): number[] {
+  const strides = broadcastStrides(own, lead);
+  const steps = contiguousStrides(lead);
+  return Array.from({ length: sizeOf(lead) }, (_, i) =>
+    strides.reduce((at, stride, d) => at + stride * (Math.floor(i / steps[d]) % lead[d]), 0),
+  );
+}
+
+const matmulOp = registerOp<MatmulAttrs>({
+  name: "matmul",
+  doc: "products of stacks of matrices, which may be read transposed",
+  inputs: [
+    { name: "a", kind: "float" },
+    { name: "b", kind: "float" },
+  ],
+  attrs: { transposeA: { type: "boolean", default: false }, transposeB: { type: "boolean", default: false } },
+  autocast: "low",
+  infer: ([a, b], attrs) => [{ shape: plan(a.shape, b.shape, attrs).shape, dtype: "float32" }],
+  run: (kernels, [a, b], [out], attrs) => kernels.matmul(a, b, out, plan(a.shape, b.shape, attrs).layout),
+  saves: { inputs: [0, 1] },
+  backward: ({ grad, inputs: [a, b], attrs: { transposeA, transposeB }, needs }) => [
+    needs(0) ? (transposeA ? product(b, grad, transposeB, true) : product(grad, b, false, !transposeB)) : undefined,
+    needs(1) ? (transposeB ? product(grad, a, true, transposeA) : product(a, grad, !transposeA, false)) : undefined,
+  ],
+});
+
+const product = (a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor =>
+  dispatchOne(matmulOp, [a, b], { transposeA, transposeB });
+
+/**
+ * The matrix product. [m, k] x [k, n]; leading dims are stacks and broadcast; a vector counts as a row (left) or column
+ * (right) and its dim is dropped from the result.
+ */
+export function matmul(a: Tensor, b: Tensor): Tensor {
+  if (a.ndim === 0 || b.ndim === 0) {
+    throw new ShapeError(`matmul: needs at least 1 dim each, got ${showShape(a.shape)} and ${showShape(b.shape)}.`, {
+      where: "matmul",
+      hint: "Use mul() for scalars.",
+    });
+  }
+  const left = a.ndim === 1 ? reshape(a, [1, -1]) : a;
+  const right = b.ndim === 1 ? reshape(b, [-1, 1]) : b;
+  // One matrix on the right: the stack on the left is one tall matrix.
+  const tall = right.ndim === 2 && left.ndim > 2 && left.shape[left.ndim - 1] === right.shape[0];
+  const result = tall
+    ? reshape(product(reshape(left, [-1, left.shape[left.ndim - 1]]), right, false, false), [
+        ...left.shape.slice(0, -1),
+        right.shape[1],
+      ])
+    : product(left, right, false, false);
+  if (a.ndim > 1 && b.ndim > 1) return result;
+  const dropped = [...result.shape];
+  if (b.ndim === 1) dropped.pop();
+  if (a.ndim === 1) dropped.splice(b.ndim === 1 ? dropped.length - 1 : dropped.length - 2, 1);
+  return reshape(result, dropped);
+}
+
+/** a_i b_j of two vectors. */
+export function outer(a: Tensor, b: Tensor): Tensor {
+  if (a.ndim !== 1 || b.ndim !== 1) {
+    throw new ShapeError(`outer: needs two vectors, got ${showShape(a.shape)} and ${showShape(b.shape)}.`, {
+      where: "outer",
+    });
+  }
+  return mul(reshape(a, [-1, 1]), reshape(b, [1, -1]));
+}
+
+interface LinearAttrs {
+  [name: string]: boolean;
+  inOut: boolean;
+}
+
+const linearOp = registerOp<LinearAttrs>({
+  name: "linear",
+  doc: "x W^T + b over the last dim",
+  inputs: [
+    { name: "x", kind: "float" },
+    { name: "weight", kind: "float" },
+    { name: "bias", kind: "float", optional: true },
+  ],
+  attrs: { inOut: { type: "boolean", default: false } },
+  autocast: "low",
+  infer: ([x, weight, bias], { inOut }) => {
+    const [out, features] = inOut ? [weight.shape[1], weight.shape[0]] : weight.shape;
+    const ok = weight.shape.length === 2 && x.shape.length > 0 && x.shape[x.shape.length - 1] === features;
+    if (!ok || (bias && (bias.shape.length !== 1 || bias.shape[0] !== out))) {
+      const tail = bias ? ` and ${showShape(bias.shape)}` : "";
+      throw new ShapeError(
+        `linear: needs x [..., in], weight ${inOut ? "[in, out]" : "[out, in]"}${bias ? " and bias [out]" : ""}, got ${showShape(x.shape)}, ${showShape(weight.shape)}${tail}.`,
+        { where: "linear", shapes: [x.shape, weight.shape] },
+      );
+    }
+    return [{ shape: [...x.shape.slice(0, -1), out], dtype: "float32" }];
+  },
+  run: (kernels, [x, weight, bias], [out], { inOut }) => {
+    const k = x.shape[x.shape.length - 1];
+    const n = out.shape[out.shape.length - 1];
+    const m = sizeOf(x.shape.slice(0, -1));
+    kernels.matmul(x, weight, out, { m, n, k, transposeA: false, transposeB: !inOut, batchA: [0], batchB: [0], bias });
+  },
+  saves: { inputs: [0, 1] },
+  backward: ({ grad, inputs: [x, weight], attrs: { inOut }, shapes, needs }) => {
+    const g = reshape(grad, [-1, grad.shape[grad.ndim - 1]]);
+    const flat = reshape(x, [-1, x.shape[x.ndim - 1]]);
+    return [
+      needs(0) ? reshape(product(g, weight, false, inOut), shapes[0]) : undefined,
+      needs(1) ? (inOut ? product(flat, g, true, false) : product(g, flat, true, false)) : undefined,
+      needs(2) ? sum(g, { dim: 0 }) : undefined,
+    ];
+  },
+});
+
+/** x W^T + b over the last dim of x; weight is [out, in], or [in, out] with `inOut` (GPT-2's files). */
+export const linear = (x: Tensor, weight: Tensor, bias?: Tensor, { inOut = false }: { inOut?: boolean } = {}): Tensor =>
+  dispatchOne(linearOp, [x, weight, bias], { inOut });

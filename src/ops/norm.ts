@@ -1,0 +1,115 @@
+/** Normalisations over the last dims. Layer norm: Ba, Kiros, Hinton 2016. RMS norm: Zhang and Sennrich 2019. */
+
+import { ShapeError, showShape } from "../core/errors.js";
+import { type Shape, sameShape, sizeOf } from "../core/shape.js";
+import { dispatch, dispatchOne } from "../tensor/dispatch.js";
+import { registerOp, type TensorSpec } from "../tensor/op.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { add, mul } from "./elementwise.js";
+import { reshape } from "./movement.js";
+
+const optional = (name: string) => ({ name, kind: "float", optional: true }) as const;
+
+/** Rows of the input; checks that the weight (or the count of dims) fits its end. */
+function rowsOf(op: string, x: Shape, weight: Shape | undefined): { rows: number; size: number; lead: Shape } {
+  const dims = weight?.length ?? 1;
+  if (x.length < dims || (weight && !sameShape(x.slice(-dims), weight))) {
+    throw new ShapeError(
+      `${op}: needs a weight of the shape of the last dims of x, got ${showShape(x)} and ${showShape(weight ?? [])}.`,
+      { where: op },
+    );
+  }
+  const lead = x.slice(0, x.length - dims);
+  return { rows: sizeOf(lead), size: sizeOf(x.slice(x.length - dims)), lead };
+}
+
+const layerNormBackwardOp = registerOp({
+  name: "layerNormBackward",
+  doc: "gradients of layerNorm",
+  inputs: ["grad", "x", optional("weight"), "mean", "rstd"],
+  infer: ([, x, weight]) => [x, ...(weight ? [weight, weight] : [])],
+  run: (kernels, [grad, x, weight, mean, rstd], [dX, dWeight, dBias]) => {
+    const { rows, size } = rowsOf("layerNorm", x.shape, weight?.shape);
+    kernels.layerNormBackward(grad, x, weight, mean, rstd, dX, dWeight, dBias, { rows, size });
+  },
+});
+
+const layerNormOp = registerOp({
+  name: "layerNorm",
+  doc: "rows with mean 0 and variance 1, then times weight plus bias",
+  inputs: [{ name: "x", kind: "float" }, optional("weight"), optional("bias")],
+  attrs: { eps: { type: "number", default: 1e-5 } },
+  autocast: "float32",
+  infer: ([x, weight]): TensorSpec[] => {
+    const row = { shape: rowsOf("layerNorm", x.shape, weight?.shape).lead, dtype: "float32" as const };
+    return [x, row, row];
+  },
+  run: (kernels, [x, weight, bias], [out, mean, rstd], { eps }: { eps: number }) => {
+    const { rows, size } = rowsOf("layerNorm", x.shape, weight?.shape);
+    kernels.layerNorm(x, weight, bias, out, mean, rstd, { rows, size, eps });
+  },
+  saves: { inputs: [0, 1], outputs: [1, 2] },
+  backward: ({ grad, inputs: [x, weight], outputs: [, mean, rstd] }) => [
+    ...dispatch(layerNormBackwardOp, [grad, x, weight, mean, rstd]),
+  ],
+});
+
+/** Layer normalisation over the dims of `weight` (the last dim without one): ((x - mean) / sqrt(var + eps)) * weight + bias. */
+export const layerNorm = (x: Tensor, weight?: Tensor, bias?: Tensor, { eps = 1e-5 }: { eps?: number } = {}): Tensor =>
+  dispatchOne(layerNormOp, [x, weight, bias], { eps });
+
+const rmsNormBackwardOp = registerOp({
+  name: "rmsNormBackward",
+  doc: "gradients of rmsNorm",
+  inputs: ["grad", "x", optional("weight"), "rstd"],
+  infer: ([, x, weight]) => [x, ...(weight ? [weight] : [])],
+  run: (kernels, [grad, x, weight, rstd], [dX, dWeight]) => {
+    const { rows, size } = rowsOf("rmsNorm", x.shape, weight?.shape);
+    kernels.rmsNormBackward(grad, x, weight, rstd, dX, dWeight, { rows, size });
+  },
+});
+
+const rmsNormOp = registerOp({
+  name: "rmsNorm",
+  doc: "rows with mean square 1, then times weight",
+  inputs: [{ name: "x", kind: "float" }, optional("weight")],
+  attrs: { eps: { type: "number", default: 1e-6 } },
+  autocast: "float32",
+  infer: ([x, weight]): TensorSpec[] => [
+    x,
+    { shape: rowsOf("rmsNorm", x.shape, weight?.shape).lead, dtype: "float32" },
+  ],
+  run: (kernels, [x, weight], [out, rstd], { eps }: { eps: number }) => {
+    const { rows, size } = rowsOf("rmsNorm", x.shape, weight?.shape);
+    kernels.rmsNorm(x, weight, out, rstd, { rows, size, eps });
+  },
+  saves: { inputs: [0, 1], outputs: [1] },
+  backward: ({ grad, inputs: [x, weight], outputs: [, rstd] }) => [
+    ...dispatch(rmsNormBackwardOp, [grad, x, weight, rstd]),
+  ],
+});
+
+/** Root-mean-square normalisation over the dims of `weight` (the last dim without one): x / sqrt(mean(x^2) + eps) * weight. */
+export const rmsNorm = (x: Tensor, weight?: Tensor, { eps = 1e-6 }: { eps?: number } = {}): Tensor =>
+  dispatchOne(rmsNormOp, [x, weight], { eps });
+
+/** Group normalisation of [N, C, ...] (Wu and He 2018): each of `numGroups` groups of channels is normalised together. */
+export function groupNorm(
+  x: Tensor,
+  numGroups: number,
+  weight?: Tensor,
+  bias?: Tensor,
+  { eps = 1e-5 }: { eps?: number } = {},
+): Tensor {
+  const [batch, channels] = x.shape;
+  if (x.ndim < 2 || channels % numGroups !== 0) {
+    throw new ShapeError(
+      `groupNorm: needs x [N, C, ...] with C divisible by ${numGroups}, got ${showShape(x.shape)}.`,
+      { where: "groupNorm" },
+    );
+  }
+  const grouped = layerNorm(reshape(x, [batch * numGroups, -1]), undefined, undefined, { eps });
+  const column = [channels, ...x.shape.slice(2).map(() => 1)];
+  const scaled = weight ? mul(reshape(grouped, x.shape), reshape(weight, column)) : reshape(grouped, x.shape);
+  return bias ? add(scaled, reshape(bias, column)) : scaled;
+}

@@ -1,0 +1,208 @@
+/** Reductions. All go through one op on adjacent dims; other dims are brought together first. */
+
+import type { ReduceKind } from "../backend/backend.js";
+import { ShapeError } from "../core/errors.js";
+import { normalizeDim, normalizeDims, type Shape, sizeOf, splitAt } from "../core/shape.js";
+import { dispatchOne } from "../tensor/dispatch.js";
+import { registerOp } from "../tensor/op.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { add, div, eq, exp, log, mul, sqrt, square, sub, where } from "./elementwise.js";
+import { expand, flip, permute, reshape } from "./movement.js";
+
+/** Which dims to reduce (all unless given) and whether they stay as size 1. */
+export interface ReduceOptions {
+  dim?: number | readonly number[];
+  keepdim?: boolean;
+}
+
+type RangeAttrs = { kind: ReduceKind; from: number; to: number };
+
+/** Dims `from` to `to` - 1 as one. */
+const range = (shape: Shape, from: number, to: number) => ({
+  outer: sizeOf(shape.slice(0, from)),
+  size: sizeOf(shape.slice(from, to)),
+  inner: sizeOf(shape.slice(to)),
+});
+
+/** Sum of all products but one, for `prod`: safe where elements are 0. */
+function prodGradient(grad: Tensor, x: Tensor, from: number, to: number): Tensor {
+  const reduceKeep = (y: Tensor, kind: ReduceKind) => {
+    const kept = x.shape.map((n, i) => (i >= from && i < to ? 1 : n));
+    return reshape(dispatchOne(reduceOp, [y], { kind, from, to }), kept);
+  };
+  const zero = eq(x, 0);
+  const filled = where(zero, 1, x);
+  const product = reduceKeep(filled, "prod");
+  const zeros = reduceKeep(zero.to({ dtype: "float32" }), "sum");
+  const others = where(zero, where(eq(zeros, 1), product, 0), where(eq(zeros, 0), div(product, filled), 0));
+  return mul(grad, others);
+}
+
+const reduceOp = registerOp({
+  name: "reduce",
+  doc: "sum, product, largest or smallest over adjacent dims",
+  inputs: ["x"],
+  attrs: {
+    kind: { type: "string", values: ["sum", "prod", "max", "min"] },
+    from: { type: "integer" },
+    to: { type: "integer" },
+  },
+  infer: ([x], { from, to }: RangeAttrs) => [
+    { shape: [...x.shape.slice(0, from), ...x.shape.slice(to)], dtype: x.dtype },
+  ],
+  run: (kernels, [x], [out], { kind, from, to }) => kernels.reduce(kind, x, out, range(x.shape, from, to)),
+  saves: { inputs: [0], outputs: [0] },
+  backward: ({ grad, inputs: [x], outputs: [out], attrs: { kind, from, to } }) => {
+    const kept = x.shape.map((n, i) => (i >= from && i < to ? 1 : n));
+    const wide = reshape(grad, kept);
+    if (kind === "sum") return [expand(wide, x.shape)];
+    if (kind === "prod") return [prodGradient(wide, x, from, to)];
+    // Equal extremes share the gradient evenly, as in PyTorch's amax.
+    const hit = eq(x, reshape(out, kept)).to({ dtype: "float32" });
+    const count = reshape(dispatchOne(reduceOp, [hit], { kind: "sum", from, to }), kept);
+    return [mul(hit, div(wide, count))];
+  },
+});
+
+const sumOp = registerOp({
+  name: "sum",
+  doc: "the sum over adjacent dims",
+  inputs: ["x"],
+  attrs: { from: { type: "integer" }, to: { type: "integer" } },
+  infer: ([x], { from, to }: { from: number; to: number }) => [
+    { shape: [...x.shape.slice(0, from), ...x.shape.slice(to)], dtype: x.dtype },
+  ],
+  run: (kernels, [x], [out], { from, to }) => kernels.reduce("sum", x, out, range(x.shape, from, to)),
+  backward: ({ grad, shapes: [shape], attrs: { from, to } }) => [
+    expand(
+      reshape(
+        grad,
+        shape.map((n, i) => (i >= from && i < to ? 1 : n)),
+      ),
+      shape,
+    ),
+  ],
+});
+
+function reduceOver(name: string, kind: ReduceKind, x: Tensor, { dim, keepdim = false }: ReduceOptions): Tensor {
+  const dims = normalizeDims(name, dim, x.ndim);
+  const input = x.dtype === "bool" || x.dtype === "uint8" ? x.to({ dtype: "int32" }) : x;
+  const kept = x.shape.map((n, i) => (dims.includes(i) ? 1 : n));
+  const target = keepdim ? kept : x.shape.filter((_, i) => !dims.includes(i));
+  if (dims.length === 0) return kind === "sum" ? add(input, 0) : input;
+  if ((kind === "max" || kind === "min") && sizeOf(dims.map((d) => x.shape[d])) === 0) {
+    throw new ShapeError(`${name}: needs at least one element to reduce, got shape [${x.shape.join(", ")}].`, {
+      where: name,
+    });
+  }
+  const adjacent = dims[dims.length - 1] - dims[0] === dims.length - 1;
+  const rest = x.shape.map((_, i) => i).filter((i) => !dims.includes(i));
+  const arranged = adjacent ? input : permute(input, [...rest, ...dims]);
+  const from = adjacent ? dims[0] : rest.length;
+  const op = kind === "sum" ? sumOp : reduceOp;
+  const attrs = { from, to: from + dims.length };
+  return reshape(dispatchOne(op, [arranged], kind === "sum" ? attrs : { kind, ...attrs }), target);
+}
+
+/** The sum over dims (all unless given). Integers give int32. */
+export const sum = (x: Tensor, options: ReduceOptions = {}): Tensor => reduceOver("sum", "sum", x, options);
+
+/** The product over dims (all unless given). */
+export const prod = (x: Tensor, options: ReduceOptions = {}): Tensor => reduceOver("prod", "prod", x, options);
+
+/** The largest element over dims; equal ones share the gradient. NaN wins. */
+export const amax = (x: Tensor, options: ReduceOptions = {}): Tensor => reduceOver("amax", "max", x, options);
+
+/** The smallest element over dims; equal ones share the gradient. NaN wins. */
+export const amin = (x: Tensor, options: ReduceOptions = {}): Tensor => reduceOver("amin", "min", x, options);
+
+const countOver = (x: Tensor, dim: ReduceOptions["dim"], name: string): number =>
+  sizeOf(normalizeDims(name, dim, x.ndim).map((d) => x.shape[d]));
+
+/** The mean over dims (all unless given): the sum divided by the count. */
+export const mean = (x: Tensor, options: ReduceOptions = {}): Tensor =>
+  div(sum(x, options), countOver(x, options.dim, "mean"));
+
+/** The variance over dims; the divisor is count - correction. */
+function variance(x: Tensor, { correction = 1, ...options }: ReduceOptions & { correction?: number } = {}): Tensor {
+  const center = mean(x, { dim: options.dim, keepdim: true });
+  return div(sum(square(sub(x, center)), options), Math.max(0, countOver(x, options.dim, "var") - correction));
+}
+
+export { variance as var };
+
+/** The standard deviation over dims; the divisor is count - correction. */
+export const std = (x: Tensor, options: ReduceOptions & { correction?: number } = {}): Tensor =>
+  sqrt(variance(x, options));
+
+/** log(sum(exp(x))) over dims, without overflow. */
+export function logsumexp(x: Tensor, { dim, keepdim = false }: ReduceOptions = {}): Tensor {
+  const largest = amax(x.detach(), { dim, keepdim: true });
+  const shift = where(eq(sub(largest, largest), 0), largest, 0);
+  const wide = add(log(sum(exp(sub(x, shift)), { dim, keepdim: true })), shift);
+  const dims = normalizeDims("logsumexp", dim, x.ndim);
+  return keepdim
+    ? wide
+    : reshape(
+        wide,
+        x.shape.filter((_, i) => !dims.includes(i)),
+      );
+}
+
+const argOp = (name: "argmax" | "argmin", doc: string) =>
+  registerOp({
+    name,
+    doc,
+    inputs: ["x"],
+    attrs: { dim: { type: "integer" } },
+    infer: ([x], { dim }: { dim: number }) => {
+      if (x.shape[dim] === 0)
+        throw new ShapeError(`${name}: needs at least one element in dim ${dim}, got shape [${x.shape.join(", ")}].`, {
+          where: name,
+        });
+      return [{ shape: x.shape.filter((_, i) => i !== dim), dtype: "int32" as const }];
+    },
+    run: (kernels, [x], [out], { dim }) => kernels.argReduce(name, x, out, splitAt(x.shape, dim)),
+  });
+const argmaxOp = argOp("argmax", "position of the first largest element of a dim");
+const argminOp = argOp("argmin", "position of the first smallest element of a dim");
+
+function argReduce(
+  op: typeof argmaxOp,
+  x: Tensor,
+  { dim, keepdim = false }: { dim?: number; keepdim?: boolean },
+): Tensor {
+  if (dim === undefined) return dispatchOne(op, [reshape(x, [-1])], { dim: 0 });
+  const at = normalizeDim(op.name, dim, x.ndim);
+  const result = dispatchOne(op, [x.ndim === 0 ? reshape(x, [1]) : x], { dim: at });
+  return keepdim
+    ? reshape(
+        result,
+        x.shape.map((n, i) => (i === at ? 1 : n)),
+      )
+    : result;
+}
+
+/** int32 position of the first largest element of a dim (of the flattened tensor unless given). NaN wins. */
+export const argmax = (x: Tensor, options: { dim?: number; keepdim?: boolean } = {}): Tensor =>
+  argReduce(argmaxOp, x, options);
+
+/** int32 position of the first smallest element of a dim (of the flattened tensor unless given). NaN wins. */
+export const argmin = (x: Tensor, options: { dim?: number; keepdim?: boolean } = {}): Tensor =>
+  argReduce(argminOp, x, options);
+
+const cumsumOp = registerOp({
+  name: "cumsum",
+  doc: "the running total along a dim",
+  inputs: ["x"],
+  attrs: { dim: { type: "integer" } },
+  infer: ([x]) => [{ shape: x.shape, dtype: x.dtype }],
+  run: (kernels, [x], [out], { dim }: { dim: number }) => kernels.cumsum(x, out, splitAt(x.shape, dim)),
+  backward: ({ grad, attrs: { dim } }) => [flip(cumsum(flip(grad, [dim]), { dim }), [dim])],
+});
+
+/** The running total along a dim. */
+export function cumsum(x: Tensor, { dim }: { dim: number }): Tensor {
+  const input = x.dtype === "bool" || x.dtype === "uint8" ? x.to({ dtype: "int32" }) : x;
+  return dispatchOne(cumsumOp, [input], { dim: normalizeDim("cumsum", dim, x.ndim) });
+}

@@ -6,11 +6,15 @@ import { aliases } from "./tests/setup/aliases.js";
 /** Set here, in the main process: what test workers set in `process.env` never reaches a driver. */
 useSoftwareVulkan();
 const launchOptions = browserLaunch();
+const args = launchOptions?.args ?? [];
 if (!launchOptions) {
   const problem = "no browser: set CHROME_PATH to a Chrome or Chromium, or install one";
   if (process.env["REQUIRE_WEBGPU"] === "1") throw new Error(problem);
   console.warn(`skipping browser tests: ${problem}`);
 }
+
+/** After each test, in Node and in pages; it asks for the garbage collector. */
+const memoryCheck = "tests/setup/memory.ts";
 
 const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
@@ -24,11 +28,12 @@ const browserProject = (name: string, isolated: boolean): TestProjectInlineConfi
     name: `pages of ${name}`,
     include: ["tests/browser/**/*.test.ts"],
     testTimeout: 60_000,
+    setupFiles: [memoryCheck],
     browser: {
       enabled: true,
       headless: true,
       screenshotFailures: false,
-      provider: playwright({ launchOptions: launchOptions ?? {} }),
+      provider: playwright({ launchOptions: { ...launchOptions, args: [...args, "--js-flags=--expose-gc"] } }),
       instances: [{ browser: "chromium", name }],
     },
   },
@@ -36,7 +41,16 @@ const browserProject = (name: string, isolated: boolean): TestProjectInlineConfi
 
 const nodeProject = (name: string, include: string[], testTimeout: number): TestProjectInlineConfiguration => ({
   resolve: { alias: aliases("node") },
-  test: { name, include, exclude: ["tests/browser/**"], environment: "node", testTimeout, hookTimeout: testTimeout },
+  test: {
+    name,
+    include,
+    exclude: ["tests/browser/**"],
+    environment: "node",
+    testTimeout,
+    hookTimeout: testTimeout,
+    setupFiles: [memoryCheck],
+    execArgv: ["--expose-gc"],
+  },
 });
 
 const everyday = [

@@ -1,0 +1,18 @@
+/** After every test, what it allocated has gone: tensors, graphs, optimizer state. Loaded by `vitest.config.ts`. */
+import { afterEach, beforeEach, expect } from "vitest";
+import { memory } from "../../src/backend/devices.js";
+
+let before = 0;
+beforeEach(() => {
+  before = memory().live;
+});
+
+afterEach(async ({ task }) => {
+  if (task.result?.state === "fail") return; // its error holds on to what it shows
+  // Tensors outside of scopes go when the collector finds them; finalizers run in a later task.
+  for (let tries = 0; tries < 5 && memory().live > before; tries++) {
+    globalThis.gc!();
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+  expect(memory().live, "bytes that live on after the test").toBeLessThanOrEqual(before);
+});

@@ -5,8 +5,7 @@ import { parseSync } from "rolldown/utils";
 
 export type Exports = Map<string, string>;
 
-// biome-ignore lint/suspicious/noExplicitAny: a syntax tree of many shapes
-type Node = any;
+type Node = any; // a syntax tree of many shapes
 
 const kinds: Record<string, string> = {
   ClassDeclaration: "class",

@@ -26,8 +26,10 @@ const tensorFree = ["tokenizers", "data"];
 /** Only these may use packages from npm; every other entry has no run-time dependency. */
 const withDependencies = ["data", "artifacts", "runs", "node", "cli"];
 
+/** Files stay near or under 300 lines; above 350 a line is printed, above 400 the test fails. */
+const maxLines = 400;
+const warnLines = 350;
 /** Files of one noun that need more room, with the reason. */
-const maxLines = 350;
 const longer: Record<string, string> = {};
 
 /** Their results may differ between engines, in the last bit or altogether. */
@@ -111,8 +113,9 @@ test("no code is evaluated at run time", () => {
 });
 
 test(`no file is longer than ${maxLines} lines`, () => {
-  const long = files.filter(({ path, lines }) => lines > maxLines && !(path in longer));
-  expect(long.map(({ path, lines }) => `${path}: ${lines} lines; does it hold more than one noun?`)).toEqual([]);
+  const long = files.filter(({ path, lines }) => lines > warnLines && !(path in longer));
+  for (const { path, lines } of long) console.warn(`${path}: ${lines} lines; does it hold more than one noun?`);
+  expect(long.filter(({ lines }) => lines > maxLines).map(({ path }) => path)).toEqual([]);
 });
 
 test("the exceptions above are still needed", () => {
@@ -127,7 +130,7 @@ test("the reader of sources sees values and ignores types, comments and texts", 
     "ops/x.ts",
     `import type { A } from "../core/a.js"; import { type B } from "../core/b.js"; import { c } from "../core/c.js";
      // Math.exp(1)
-     const when: Date = c as Date; const text = "Math.cos(1)"; const field = { Date: 1 }.Date;
+     const when: Date = c as Date; const text = "Math.cos(1)"; c instanceof performance; const field = { Date: 1 }.Date;
      export const y = Math.sin(x!) + 3 ** y + 2 ** y + 1024 ** 3; new Function("a"); (await import("./z.js")).eval;`,
   );
   expect(imports.map(({ target, typeOnly, dynamic }) => [target, typeOnly, dynamic])).toEqual([

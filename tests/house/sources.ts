@@ -88,6 +88,11 @@ export function parseSource(path: string, text: string): SourceFile {
         break;
       }
       case "BinaryExpression": {
+        // `x instanceof Date` asks, it does not use.
+        if (node["operator"] === "instanceof") {
+          visit(node["left"]);
+          return;
+        }
         // `**` is Math.pow; powers of two and of literal integers are exact everywhere.
         const [left, right] = [node["left"], node["right"]] as { value?: unknown }[];
         const exact = left.value === 2 || (Number.isInteger(left.value) && Number.isInteger(right.value));

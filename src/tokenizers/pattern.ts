@@ -1,6 +1,7 @@
 /** What splitters and replacers look for: a literal text, a regular expression, or a set of characters. */
 
 import { FormatError } from "../core/errors.js";
+import { Regex } from "./regex/regex.js";
 import { describe } from "./vocabulary.js";
 
 export interface Pattern {
@@ -35,11 +36,13 @@ export function literal(needle: string): Pattern {
   };
 }
 
-export function regex(source: string): Pattern {
-  const expression = new RegExp(source, "gu");
-  return {
-    matches: (text) => [...text.matchAll(expression)].map((match) => [match.index, match.index + match[0].length]),
-  };
+const compiled = new Map<string, Regex>();
+
+/** A regular expression with Oniguruma's meaning. Throws FormatError for one that is not supported. */
+export function regex(source: string): Regex {
+  let expression = compiled.get(source);
+  if (expression === undefined) compiled.set(source, (expression = new Regex(source)));
+  return expression;
 }
 
 /** Single characters of a set; next to each other they are separate matches. */

@@ -1,7 +1,37 @@
 /** `tenon/data`: from any file to reproducible batches. */
 
 export type { BatchSource, Json, TokenBatch } from "./batch-source.js";
+export { type Batch, Batches, type BatchesState, type BatchOptions } from "./batches.js";
+export type { BucketOptions } from "./bucket.js";
+export type { BytesOptions, DataSource } from "./bytes.js";
+export type { BatchColumn, CollateOptions } from "./collate.js";
+export { type CsvOptions, fromCsv } from "./csv.js";
+export type { Row } from "./csv-parser.js";
+export { Dataset, type DatasetState, OpeningDataset } from "./dataset.js";
+export type { TextOptions } from "./decode.js";
+export { fromIdx, type IdxArray, type IdxOptions, readIdx } from "./idx.js";
+export { fromJson, fromJsonl, type JsonlOptions, type JsonOptions } from "./json.js";
+export type { PackOptions, TokenBlock } from "./pack.js";
+export { fromParquet, type ParquetOptions } from "./parquet.js";
+export type { Provenance } from "./provenance.js";
 export { contiguousParts, type Ratios, splitText } from "./ratio.js";
+export { fromRows } from "./rows.js";
+export { type Field, type FieldType, parseSchema, type Schema, type SchemaInput } from "./schema.js";
+export type { ShuffleOptions } from "./shuffle.js";
+export type { SourceOptions } from "./source.js";
+export type { SplitOptions } from "./split.js";
+export type { MapContext, MapOptions, Mapper, StepIdentity } from "./steps.js";
+export {
+  decodeTarget,
+  type EncodedRow,
+  encodeRow,
+  type FeatureEncoding,
+  fitTable,
+  type TableEncoding,
+  type TableOptions,
+  type TargetEncoding,
+} from "./table.js";
+export { fromText, type TextSourceOptions } from "./text.js";
 export {
   type BlockOptions,
   SequentialBlocks,
@@ -10,3 +40,4 @@ export {
   type TokenBlocksOptions,
 } from "./token-blocks.js";
 export { type TokenArray, type TokenSequence, tokenRange, tokensInMemory } from "./tokens.js";
+export type { ReadReport, Violation, ViolationPolicy } from "./violation.js";

@@ -1,0 +1,62 @@
+/** Length bucketing: rows of similar length side by side, so that batches need little padding. */
+
+import { ConfigError } from "../core/errors.js";
+import { Generator, randomPermutation } from "../core/random.js";
+import type { Row } from "./csv-parser.js";
+import { type Stage, skipping } from "./stage.js";
+
+export interface BucketOptions {
+  /** Column of lists or text whose length counts. */
+  column: string;
+  /** Rows of a batch: rows are sorted so that runs of this many are alike. */
+  batchSize: number;
+  /** Batches that are sorted together; 100 unless told. The more, the less padding and the less random the order. */
+  window?: number;
+  /** Seed of the order of the runs; 0 unless told. */
+  seed?: number;
+}
+
+const lengthOf = (row: unknown, column: string): number => (row as Record<string, ArrayLike<unknown>>)[column].length;
+
+/** Sorts windows of rows by length (ties keep their order), then shuffles the runs of each window by the seed. */
+export function bucketStage<T = Row>(parent: Stage<T>, options: BucketOptions): Stage<T> {
+  const { column, batchSize, window = 100, seed = 0 } = options;
+  for (const [name, value] of Object.entries({ batchSize, window })) {
+    if (!(Number.isSafeInteger(value) && value > 0)) {
+      throw new ConfigError(`bucket: ${name} needs a positive integer, got ${value}.`, { where: "bucket" });
+    }
+  }
+  const generator = new Generator(seed);
+  const arrange = (rows: T[], epoch: number, number: number): T[] => {
+    const sorted = [...rows].sort((a, b) => lengthOf(a, column) - lengthOf(b, column));
+    const runs = Math.floor(sorted.length / batchSize);
+    // A last run that is not full stays last, so that every other batch is a whole run.
+    const order = randomPermutation(generator.at(`bucket ${epoch}`, number), runs);
+    const out: T[] = [];
+    for (const run of order) out.push(...sorted.slice(run * batchSize, (run + 1) * batchSize));
+    return [...out, ...sorted.slice(runs * batchSize)];
+  };
+  async function* arranged(epoch: number): AsyncGenerator<T[]> {
+    let held: T[] = [];
+    let number = 0;
+    const size = window * batchSize;
+    for await (const chunk of parent.open({ epoch, skip: 0 })) {
+      held = held.concat(chunk);
+      while (held.length >= size) {
+        yield arrange(held.slice(0, size), epoch, number++);
+        held = held.slice(size);
+      }
+    }
+    if (held.length > 0) yield arrange(held, epoch, number);
+  }
+  return {
+    parents: [parent],
+    step: { bucket: { column, batchSize, window, seed } },
+    changesOrder: true,
+    prepare: () => parent.prepare(),
+    get schema() {
+      return parent.schema;
+    },
+    open: ({ epoch, skip }) => skipping(arranged(epoch), skip),
+  };
+}

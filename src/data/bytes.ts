@@ -1,0 +1,195 @@
+/** Where bytes come from: a path, a URL, a Blob or File, a stream, or memory. One door for every file format. */
+
+import { ConfigError, DataError } from "../core/errors.js";
+import { type ByteSource, platform } from "../core/platform.js";
+import { createHasher } from "../core/sha256.js";
+import { gunzip } from "./gzip.js";
+import { fetchStream, openUrl } from "./http.js";
+
+/**
+ * What every `from…` function takes. A string is a URL when it starts with a scheme such as `https:`, content when it
+ * holds a line break, otherwise a path (in a page, which has no paths, an address relative to the page). `{ text }`,
+ * `{ path }` and `{ url }` say it outright; `name` is what messages call the source.
+ */
+export type DataSource =
+  | string
+  | URL
+  | Blob
+  | ArrayBuffer
+  | Uint8Array
+  | ReadableStream<Uint8Array>
+  | AsyncIterable<Uint8Array | string>
+  | { text: string; name?: string }
+  | { path: string }
+  | { url: string | URL };
+
+export interface BytesOptions {
+  /** What messages call the source. */
+  name?: string;
+  /** Most bytes that a gzip file may expand to; unless told, 250 times its size, at least 64 MiB. */
+  maxDecompressedBytes?: number;
+  /** Stops reading. */
+  signal?: AbortSignal;
+}
+
+/** Bytes that can be read: as a stream, gzip undone, and, where the source allows, by range. */
+export interface Bytes {
+  readonly name: string;
+  /** One pass over the content, gzip undone. A source that is itself a stream allows one pass only. */
+  stream(): AsyncIterable<Uint8Array>;
+  /** Random access to the bytes as stored. */
+  open(): Promise<ByteSource>;
+  /** True where passes can be repeated. */
+  readonly repeatable: boolean;
+}
+
+/** Opens a source without reading it yet. Throws ConfigError on what is no source. */
+export function openBytes(source: DataSource, options: BytesOptions = {}): Bytes {
+  const raw = rawBytes(source, options);
+  return {
+    ...raw,
+    stream: () => gunzip(raw.stream(), raw.name, options.maxDecompressedBytes),
+  };
+}
+
+function rawBytes(source: DataSource, options: BytesOptions): Bytes {
+  const named = (fallback: string) => options.name ?? fallback;
+  if (typeof source === "string") {
+    if (/^(https?|blob|data):/i.test(source)) return urlBytes(source, named(source), options);
+    if (/[\n\r]/.test(source)) return memoryBytes(new TextEncoder().encode(source), named("text"));
+    return pathBytes(source, options);
+  }
+  if (source instanceof URL) {
+    if (source.protocol === "file:") return pathBytes(decodeURIComponent(source.pathname), options);
+    return urlBytes(source.href, named(source.href), options);
+  }
+  if (source instanceof Blob) {
+    return blobBytes(source, named((source as Partial<File>).name ?? "blob"));
+  }
+  if (source instanceof ArrayBuffer) return memoryBytes(new Uint8Array(source), named("bytes"));
+  if (source instanceof Uint8Array) return memoryBytes(source, named("bytes"));
+  if (source && typeof source === "object") {
+    if ("text" in source && typeof source.text === "string") {
+      return memoryBytes(new TextEncoder().encode(source.text), named(source.name ?? "text"));
+    }
+    if ("path" in source && typeof source.path === "string") return pathBytes(source.path, options);
+    if ("url" in source) return urlBytes(String(source.url), named(String(source.url)), options);
+    if ("getReader" in source || Symbol.asyncIterator in source) return streamBytes(source, named("stream"));
+  }
+  throw new ConfigError(`data source: needs a path, URL, Blob, stream, bytes or text, got ${describe(source)}.`, {
+    where: "data source",
+  });
+}
+
+const describe = (value: unknown): string =>
+  value === null || typeof value !== "object" ? String(value) : `a ${value.constructor?.name ?? "object"}`;
+
+const READ = 1 << 18;
+
+/** A pass over random-access bytes in pieces of 256 KiB. */
+async function* sequentially(open: () => Promise<ByteSource>): AsyncGenerator<Uint8Array> {
+  const file = await open();
+  try {
+    for (let at = 0; at < file.byteLength; at += READ) yield await file.read(at, Math.min(file.byteLength, at + READ));
+  } finally {
+    await file.close?.();
+  }
+}
+
+function pathBytes(path: string, options: BytesOptions): Bytes {
+  const name = options.name ?? path;
+  const host = platform();
+  if (!host.openFile) return urlBytes(path, name, options);
+  const open = () => host.openFile!(path);
+  return { name, open, stream: () => sequentially(open), repeatable: true };
+}
+
+function blobBytes(blob: Blob, name: string): Bytes {
+  const open = async (): Promise<ByteSource> => ({
+    name,
+    byteLength: blob.size,
+    read: async (start, end) => new Uint8Array(await blob.slice(start, end).arrayBuffer()),
+  });
+  return { name, open, stream: () => sequentially(open), repeatable: true };
+}
+
+function memoryBytes(bytes: Uint8Array, name: string): Bytes {
+  return {
+    name,
+    repeatable: true,
+    open: async () => ({ name, byteLength: bytes.length, read: async (start, end) => bytes.slice(start, end) }),
+    async *stream() {
+      for (let at = 0; at < bytes.length; at += READ) yield bytes.subarray(at, Math.min(bytes.length, at + READ));
+    },
+  };
+}
+
+function urlBytes(url: string, name: string, options: BytesOptions): Bytes {
+  return {
+    name,
+    repeatable: true,
+    open: () => openUrl(url, name, options.signal),
+    stream: () => fetchStream(url, name, options.signal),
+  };
+}
+
+function streamBytes(source: ReadableStream<Uint8Array> | AsyncIterable<Uint8Array | string>, name: string): Bytes {
+  let used = false;
+  const encoder = new TextEncoder();
+  async function* stream() {
+    if (used) {
+      throw new DataError(`${name}: a stream can be read once, this is its second pass.`, {
+        where: name,
+        hint: "Call cache() on the dataset, or pass a path, URL or Blob.",
+      });
+    }
+    used = true;
+    for await (const piece of iterate(source)) yield typeof piece === "string" ? encoder.encode(piece) : piece;
+  }
+  const open = async (): Promise<ByteSource> => {
+    const bytes = await readAll(stream(), name);
+    return { name, byteLength: bytes.length, read: async (start, end) => bytes.slice(start, end) };
+  };
+  return { name, open, stream, repeatable: false };
+}
+
+/** A stream's pieces; Safari's ReadableStream is no async iterable. */
+export async function* iterate<T>(stream: ReadableStream<T> | AsyncIterable<T>): AsyncGenerator<T> {
+  if (Symbol.asyncIterator in stream) {
+    yield* stream as AsyncIterable<T>;
+    return;
+  }
+  const reader = (stream as ReadableStream<T>).getReader();
+  try {
+    for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) yield value as T;
+  } finally {
+    await reader.cancel().catch(() => {});
+  }
+}
+
+/** The whole content in one array. Throws DataError above `limit` bytes (2 GiB unless told). */
+export async function readAll(stream: AsyncIterable<Uint8Array>, name: string, limit = 2 ** 31): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of stream) {
+    length += piece.length;
+    if (length > limit) {
+      throw new DataError(`${name}: this format is read whole and may have ${limit} bytes, got more.`, { where: name });
+    }
+    pieces.push(piece);
+  }
+  const all = new Uint8Array(length);
+  let at = 0;
+  for (const piece of pieces) {
+    all.set(piece, at);
+    at += piece.length;
+  }
+  return all;
+}
+
+/** SHA-256 of the content (gzip undone, so that a file and its compressed copy are one content), in one pass. */
+export async function hashBytes(bytes: Bytes): Promise<string> {
+  const hasher = createHasher();
+  for await (const piece of bytes.stream()) hasher.update(piece);
+  return hasher.digest();
+}

@@ -1,0 +1,132 @@
+/**
+ * From what a file holds to what the schema promises. The rules, for text (CSV) and for values (JSON, Parquet, rows):
+ *
+ * - `float32`: decimal notation only (`-1.5`, `.5`, `1e-3`); finite and within float32's range. Kept as the float64
+ *   that was written; a batch rounds it to float32 once. `NaN`, `Infinity`, `0x10`, `1_000`, `1,5` are violations.
+ * - `int32`: as above and whole (`3.0` is not, as text; 3.0 is, as a number), from -2^31 to 2^31 - 1.
+ * - `bool`: true, false (any case), 1, 0.
+ * - `category` and `string`: text as it stands; numbers and booleans from JSON and Parquet become their text in a
+ *   category and are violations in a string.
+ * - Spaces and tabs around numbers and booleans are dropped, those around text are kept.
+ * - Values out of `min` and `max`, or outside `values`, are violations.
+ */
+
+import type { Field } from "./schema.js";
+
+/** Returned in place of a value that breaks the field's rule. */
+export const INVALID: unique symbol = Symbol("invalid");
+
+const DECIMAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
+const INTEGER = /^[+-]?\d+$/;
+/** Above this float64 values round to infinity in float32: halfway between the greatest float32 and 2^128. */
+const FLOAT32_LIMIT = 3.4028235677973366e38;
+
+const inRange = (value: number, { min, max }: Field): boolean =>
+  (min === undefined || value >= min) && (max === undefined || value <= max);
+
+/** A number that a field of type float32 or int32 takes. */
+export function fitsNumber(value: number, field: Field): boolean {
+  if (field.type === "int32") return value === (value | 0) && inRange(value, field);
+  return value < FLOAT32_LIMIT && value > -FLOAT32_LIMIT && inRange(value, field);
+}
+
+/** The value of one text cell (not null), or INVALID. */
+export function coerceText(field: Field, text: string, decimalComma = false): unknown {
+  switch (field.type) {
+    case "float32":
+    case "int32": {
+      let trimmed = trimBlanks(text);
+      if (decimalComma) trimmed = trimmed.replace(",", ".");
+      if (!(field.type === "int32" ? INTEGER : DECIMAL).test(trimmed)) return INVALID;
+      const value = Number(trimmed);
+      return fitsNumber(value, field) ? value : INVALID;
+    }
+    case "bool":
+      return boolean(trimBlanks(text));
+    case "string":
+      return inRange(text.length, field) ? text : INVALID;
+    case "category":
+      return !field.values || field.values.includes(text) ? text : INVALID;
+    case "bytes":
+      return new TextEncoder().encode(text);
+    default:
+      return coerceJsonText(field, text);
+  }
+}
+
+/** Lists, tokens, images and JSON in a text cell are written as JSON. */
+function coerceJsonText(field: Field, text: string): unknown {
+  try {
+    return coerceValue(field, JSON.parse(text));
+  } catch {
+    return INVALID;
+  }
+}
+
+const BOOLEANS: Record<string, boolean> = { true: true, false: false, 1: true, 0: false };
+
+const boolean = (text: string): unknown =>
+  Object.hasOwn(BOOLEANS, text.toLowerCase()) ? BOOLEANS[text.toLowerCase()] : INVALID;
+
+const trimBlanks = (text: string): string => text.replace(/^[ \t]+|[ \t]+$/g, "");
+
+/** A JavaScript value (not null) as the field's type, or INVALID. */
+export function coerceValue(field: Field, value: unknown): unknown {
+  switch (field.type) {
+    case "float32":
+    case "int32": {
+      if (typeof value === "string") return coerceText(field, value);
+      const number = typeof value === "bigint" ? safeNumber(value) : value;
+      return typeof number === "number" && fitsNumber(number, field) ? number : INVALID;
+    }
+    case "bool":
+      if (typeof value === "boolean") return value;
+      return typeof value === "string" || typeof value === "number" ? boolean(String(value)) : INVALID;
+    case "string":
+      return typeof value === "string" && inRange(value.length, field) ? value : INVALID;
+    case "category": {
+      const text =
+        typeof value === "number" || typeof value === "boolean" || typeof value === "bigint" ? `${value}` : value;
+      return typeof text === "string" && (!field.values || field.values.includes(text)) ? text : INVALID;
+    }
+    case "tokens":
+      return isTokens(value) && inRange(value.length, field) ? value : INVALID;
+    case "list":
+      return isList(value, field) && inRange(value.length, field) ? value : INVALID;
+    case "image":
+      return isBytes(value) && value.length === field.shape!.reduce((a, b) => a * b, 1) ? value : INVALID;
+    case "bytes":
+      return isBytes(value) ? value : INVALID;
+    default:
+      return value;
+  }
+}
+
+const safeNumber = (value: bigint): number | undefined =>
+  value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER ? Number(value) : undefined;
+
+const isArray = (value: unknown): value is ArrayLike<unknown> =>
+  Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+
+const isBytes = (value: unknown): value is Uint8Array =>
+  value instanceof Uint8Array || (Array.isArray(value) && value.every((n) => n === (n & 255)));
+
+function isTokens(value: unknown): value is ArrayLike<number> {
+  if (!isArray(value)) return false;
+  for (let i = 0; i < value.length; i++) {
+    const id = value[i];
+    if (typeof id !== "number" || id !== (id | 0) || id < 0) return false;
+  }
+  return true;
+}
+
+function isList(value: unknown, field: Field): value is ArrayLike<unknown> {
+  if (!isArray(value)) return false;
+  const item: Field = { name: field.name, type: field.items ?? "float32" };
+  for (let i = 0; i < value.length; i++) {
+    const element = value[i];
+    const wanted = item.type === "string" ? "string" : item.type === "bool" ? "boolean" : "number";
+    if (typeof element !== wanted || coerceValue(item, element) === INVALID) return false;
+  }
+  return true;
+}

@@ -1,0 +1,239 @@
+/** From rows to columns of typed arrays: padding, truncation, masks, and the ragged policies. */
+
+import { ConfigError, DataError } from "../core/errors.js";
+import type { Field, Schema } from "./schema.js";
+
+type Typed = Float32Array | Int32Array | Uint8Array | Uint16Array | Float64Array | Int8Array | Int16Array | Uint32Array;
+
+export interface BatchColumn {
+  /** Row-major values; strings where a column is text. */
+  data: Typed | string[] | unknown[];
+  /** The batch dimension first: `[B]` for one value per row, `[B, n]` for lists, `[B, …shape]` for images. */
+  shape: number[];
+  /** Shape of `data`: 1 where a value is real, 0 where it is padding or null (there `data` holds the pad value or 0). */
+  mask?: Uint8Array;
+}
+
+export interface CollateOptions {
+  /** Columns to keep; all unless told. */
+  columns?: readonly string[];
+  /**
+   * What to do with lists of different lengths. `error` (unless told): they must be equal. `pad`: fill up to the longest.
+   * `truncate`: cut to `maxLength`, then pad.
+   */
+  ragged?: "pad" | "truncate" | "error";
+  /** Longest list; required by `truncate`, an error beyond it otherwise. */
+  maxLength?: number;
+  /** Value of padding, for all columns or by column (e.g. `{ labels: -100 }`); 0 unless told. */
+  padValue?: number | Readonly<Record<string, number>>;
+  /** Where padding goes, and from where truncation takes; `right` unless told. */
+  padSide?: "left" | "right";
+  truncateSide?: "left" | "right";
+  /** Pads to a multiple of this length. */
+  multipleOf?: number;
+  /** Lists of length 0 are errors unless this is true: a model has nothing to say about them. */
+  allowEmpty?: boolean;
+}
+
+/** Arrays that were given back, by kind and length. */
+export class BufferPool {
+  private readonly free = new Map<number, ArrayBuffer[]>();
+  private allocated = 0;
+
+  constructor(private readonly reuse: boolean) {}
+
+  /** Zeroed memory of `bytes` bytes. */
+  take(bytes: number): ArrayBuffer {
+    const buffer = this.free.get(bytes)?.pop();
+    if (buffer) {
+      new Uint8Array(buffer).fill(0);
+      return buffer;
+    }
+    this.allocated += bytes;
+    return new ArrayBuffer(bytes);
+  }
+
+  release(columns: Record<string, BatchColumn>): void {
+    if (!this.reuse) return;
+    for (const { data, mask } of Object.values(columns)) {
+      if (ArrayBuffer.isView(data)) this.giveBack(data.buffer as ArrayBuffer);
+      if (mask) this.giveBack(mask.buffer as ArrayBuffer);
+    }
+  }
+
+  private giveBack(buffer: ArrayBuffer): void {
+    if (buffer.byteLength === 0) return; // given back before
+    // Transferring empties every view that is still held, so that no one ever sees another batch's numbers.
+    const moved = structuredClone(buffer, { transfer: [buffer] });
+    const list = this.free.get(moved.byteLength);
+    if (list) list.push(moved);
+    else this.free.set(moved.byteLength, [moved]);
+  }
+
+  memory(): { pooledBytes: number; allocatedBytes: number } {
+    let pooledBytes = 0;
+    for (const [bytes, list] of this.free) pooledBytes += bytes * list.length;
+    return { pooledBytes, allocatedBytes: this.allocated };
+  }
+}
+
+type Rows = readonly Readonly<Record<string, unknown>>[];
+
+/** Collates rows. Without a schema numbers become float32, booleans uint8, and typed arrays keep their type. */
+export function collate(
+  rows: Rows,
+  schema: Schema | undefined,
+  options: CollateOptions,
+  pool: BufferPool,
+): Record<string, BatchColumn> {
+  const known = schema?.fields.filter((field) => field.role !== "ignore").map((field) => field.name);
+  const names = options.columns ?? known ?? Object.keys(rows[0]);
+  const columns: Record<string, BatchColumn> = {};
+  for (const name of names) {
+    if (schema ? !schema.fields.some((field) => field.name === name) : !(name in rows[0])) {
+      throw new ConfigError(`batch: no column "${name}".`, {
+        where: "batch",
+        hint: `Columns: ${(known ?? Object.keys(rows[0])).join(", ")}.`,
+      });
+    }
+    const field = schema?.fields.find((candidate) => candidate.name === name) ?? fieldOfValue(name, rows[0][name]);
+    columns[name] = collateColumn(rows, field, options, pool);
+  }
+  checkMasks(columns);
+  return columns;
+}
+
+function fieldOfValue(name: string, value: unknown): Field {
+  if (typeof value === "number") return { name, type: "float32" };
+  if (typeof value === "boolean") return { name, type: "bool" };
+  if (typeof value === "string") return { name, type: "string" };
+  if (Array.isArray(value) && value.every((item) => typeof item === "number")) return { name, type: "list" };
+  if (ArrayBuffer.isView(value)) return { name, type: "list" };
+  return { name, type: "json" };
+}
+
+type Maker = (pool: BufferPool, length: number) => Typed;
+const floats: Maker = (pool, length) => new Float32Array(pool.take(4 * length));
+const ints: Maker = (pool, length) => new Int32Array(pool.take(4 * length));
+const bytes: Maker = (pool, length) => new Uint8Array(pool.take(length));
+
+function collateColumn(rows: Rows, field: Field, options: CollateOptions, pool: BufferPool): BatchColumn {
+  const { name, type } = field;
+  switch (type) {
+    case "float32":
+      return scalars(rows, field, floats, pool, Number);
+    case "int32":
+      return scalars(rows, field, ints, pool, Number);
+    case "bool":
+      return scalars(rows, field, bytes, pool, Number);
+    case "category":
+      if (!field.values) break;
+      return scalars(rows, field, ints, pool, (value) => field.values!.indexOf(value as string));
+    case "image":
+      return lists(rows, { ...field, shape: field.shape }, bytes, { ragged: "error" }, pool);
+    case "tokens":
+      return lists(rows, field, ints, options, pool);
+    case "list": {
+      if (field.items === "string") break;
+      return lists(rows, field, listMaker(rows, field), options, pool);
+    }
+  }
+  return { data: rows.map((row) => row[name]), shape: [rows.length] };
+}
+
+/** Typed arrays keep their type (of the first row); plain lists take the field's. */
+function listMaker(rows: Rows, field: Field): Maker {
+  const first = rows.find((row) => row[field.name] !== null)?.[field.name];
+  if (ArrayBuffer.isView(first) && field.items === undefined) {
+    const Kind = first.constructor as { new (buffer: ArrayBuffer): Typed; BYTES_PER_ELEMENT: number };
+    return (pool, length) => new Kind(pool.take(Kind.BYTES_PER_ELEMENT * length));
+  }
+  return field.items === "int32" ? ints : field.items === "bool" ? bytes : floats;
+}
+
+function scalars(
+  rows: Rows,
+  { name, nullable }: Field,
+  make: Maker,
+  pool: BufferPool,
+  toNumber: (value: unknown) => number,
+): BatchColumn {
+  const data = make(pool, rows.length);
+  let mask: Uint8Array | undefined;
+  if (nullable) mask = new Uint8Array(pool.take(rows.length)).fill(1);
+  for (let i = 0; i < rows.length; i++) {
+    const value = rows[i][name];
+    if (value === null || value === undefined) {
+      if (!mask) throw new DataError(`batch: column "${name}" is not nullable, got null in row ${i} of a batch.`);
+      mask[i] = 0;
+    } else data[i] = toNumber(value);
+  }
+  return mask ? { data, shape: [rows.length], mask } : { data, shape: [rows.length] };
+}
+
+function lists(rows: Rows, field: Field, make: Maker, options: CollateOptions, pool: BufferPool): BatchColumn {
+  const { name, shape } = field;
+  const values = rows.map((row) => (row[name] ?? []) as ArrayLike<number>);
+  const width = rowWidth(values, name, options);
+  const { padSide = "right", truncateSide = "right", ragged = "error", padValue = 0 } = options;
+  const pad = typeof padValue === "number" ? padValue : (padValue[name] ?? 0);
+  const data = make(pool, rows.length * width);
+  const mask = ragged === "error" ? undefined : new Uint8Array(pool.take(rows.length * width));
+  if (pad !== 0) data.fill(pad);
+  values.forEach((list, row) => {
+    const length = Math.min(list.length, width);
+    const from = truncateSide === "left" ? list.length - length : 0;
+    const to = row * width + (padSide === "left" ? width - length : 0);
+    for (let i = 0; i < length; i++) data[to + i] = Number(list[from + i]);
+    mask?.fill(1, to, to + length);
+  });
+  const column: BatchColumn = { data, shape: [rows.length, ...(shape ?? [width])] };
+  if (mask) column.mask = mask;
+  return column;
+}
+
+/** Length that every list of the column gets, after checking it against the policy. */
+function rowWidth(values: ArrayLike<number>[], name: string, options: CollateOptions): number {
+  const { ragged = "error", maxLength, multipleOf = 1, allowEmpty = false } = options;
+  let longest = 0;
+  values.forEach(({ length }, row) => {
+    if (length === 0 && !allowEmpty) {
+      throw new DataError(`batch: column "${name}", row ${row} of the batch: needs at least one element, got none.`, {
+        where: "batch",
+        hint: "Filter empty rows out, or pass allowEmpty: true.",
+      });
+    }
+    if (ragged === "error" && length !== values[0].length) {
+      throw new DataError(
+        `batch: column "${name}": rows must have equal lengths, got ${values[0].length} in row 0 and ${length} in row ${row} of the batch.`,
+        { where: "batch", hint: 'Pass ragged: "pad" or ragged: "truncate" with maxLength.' },
+      );
+    }
+    longest = Math.max(longest, length);
+  });
+  if (ragged === "truncate") {
+    if (maxLength === undefined) {
+      throw new ConfigError('batch: ragged "truncate" needs maxLength.', { where: "batch" });
+    }
+    longest = Math.min(longest, maxLength);
+  } else if (maxLength !== undefined && longest > maxLength) {
+    throw new DataError(`batch: column "${name}": rows may have ${maxLength} elements, got ${longest}.`, {
+      where: "batch",
+      hint: 'Pass ragged: "truncate", or a larger maxLength if the model\'s context allows it.',
+    });
+  }
+  const width = ragged === "error" ? longest : Math.ceil(longest / multipleOf) * multipleOf;
+  return ragged === "truncate" ? Math.min(width, maxLength!) : width;
+}
+
+/** An `attentionMask` column made by the user must cover the tokens it stands beside. */
+function checkMasks({ ids, attentionMask, labels }: Record<string, BatchColumn>): void {
+  for (const [name, column] of Object.entries({ attentionMask, labels })) {
+    if (ids && column && column.shape.join() !== ids.shape.join()) {
+      throw new DataError(
+        `batch: "${name}" must have the shape of "ids", got [${column.shape.join(", ")}] and [${ids.shape.join(", ")}].`,
+        { where: "batch", hint: "Make both with the same length for each row." },
+      );
+    }
+  }
+}

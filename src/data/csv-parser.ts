@@ -1,0 +1,369 @@
+/**
+ * The CSV parser (RFC 4180 and its usual extensions): text in pieces of any size, typed and checked rows out.
+ *
+ * Rows that look as the schema says take the fast path, which finds the end of a field and its value in one pass over
+ * the characters. At the first surprise the row is read again, cell by cell, by the plain path, which knows every rule
+ * and every message. What a row means never depends on the path.
+ */
+
+import { DataError } from "../core/errors.js";
+import { coerceText, fitsNumber, INVALID } from "./coerce.js";
+import { expectation, type Field } from "./schema.js";
+import { noteViolation, type ReadReport, showValue, type ViolationPolicy } from "./violation.js";
+
+export interface CsvFormat {
+  /** One character between fields. */
+  delimiter: string;
+  /** The quote character, or null where quotes are ordinary text. */
+  quote: string | null;
+  /** Texts that mean a missing value, e.g. `[""]`. */
+  nullValues: ReadonlySet<string>;
+  decimalComma: boolean;
+  /** Longest row in characters: what a lone quote can swallow before it is reported. */
+  maxRowLength: number;
+}
+
+/** A column of the file: the field it fills, or undefined where the schema leaves it out. */
+export type CsvColumn = Field | undefined;
+export type Row = Record<string, unknown>;
+
+const LF = 10;
+const CR = 13;
+const POWERS = Array.from({ length: 23 }, (_, n) => Number(`1e${n}`));
+/** V8 keeps a slice of 13 characters or more as a view of its parent, which would keep a whole piece of the file. */
+const VIEW_LENGTH = 13;
+const own = (text: string): string => (text.length < VIEW_LENGTH ? text : ` ${text}`.slice(1));
+
+enum Kind {
+  Slow,
+  Skip,
+  Float,
+  Int,
+  Text,
+  Bool,
+}
+
+function kindOf(field: CsvColumn, { decimalComma }: CsvFormat): Kind {
+  if (!field) return Kind.Skip;
+  switch (field.type) {
+    case "float32":
+      return decimalComma ? Kind.Slow : Kind.Float;
+    case "int32":
+      return Kind.Int;
+    case "bool":
+      return Kind.Bool;
+    case "category":
+    case "string":
+      return field.values || field.min !== undefined || field.max !== undefined ? Kind.Slow : Kind.Text;
+    default:
+      return Kind.Slow;
+  }
+}
+
+/** Cells of one record, and where the next begins. */
+export interface CsvRecord {
+  cells: string[];
+  next: number;
+  /** What is wrong with the record's quotes, if anything. */
+  flaw?: string;
+}
+
+export class CsvParser {
+  /** Records seen, headers not counted. */
+  row = 0;
+  /** Line on which the next record starts, from 1. */
+  line = 1;
+  private text = "";
+  private readonly delimiterCode: number;
+  private readonly quoteCode: number;
+  private readonly kinds: Kind[];
+  private readonly names: string[];
+  private readonly template: Row = {};
+  private readonly ranged: boolean[];
+  private readonly emptyIsNull: boolean;
+  private readonly plainNulls: boolean;
+
+  constructor(
+    private readonly columns: readonly CsvColumn[],
+    private readonly format: CsvFormat,
+    private readonly file: string,
+    private readonly policy: ViolationPolicy,
+    private readonly report: ReadReport,
+  ) {
+    this.delimiterCode = format.delimiter.charCodeAt(0);
+    this.quoteCode = format.quote === null ? -1 : format.quote.charCodeAt(0);
+    this.kinds = columns.map((column) => kindOf(column, format));
+    this.names = columns.map((column) => column?.name ?? "");
+    this.ranged = columns.map((column) => column?.min !== undefined || column?.max !== undefined);
+    for (const column of columns) if (column) this.template[column.name] = null;
+    this.emptyIsNull = format.nullValues.has("");
+    // Null texts other than "" could be text of a category: those columns then take the plain path.
+    this.plainNulls = format.nullValues.size <= (this.emptyIsNull ? 1 : 0);
+  }
+
+  /** Adds a piece of text and returns the rows that are complete. `final` ends the file. */
+  push(piece: string, final = false): Row[] {
+    const text = (this.text = this.text === "" ? piece : this.text + piece);
+    const rows: Row[] = [];
+    let at = 0;
+    while (at < text.length) {
+      const skipped = this.skipBlank(text, at, final);
+      if (skipped !== at) {
+        if (skipped < 0) break;
+        at = skipped;
+        continue;
+      }
+      let next = this.fastRow(text, at, rows);
+      if (next < 0) next = this.plainRow(text, at, final, rows);
+      if (next < 0) break;
+      at = next;
+    }
+    this.text = at === 0 ? text : text.slice(at);
+    if (this.text.length > this.format.maxRowLength) throw this.tooLong();
+    return rows;
+  }
+
+  /** Skips an empty line (an empty value, though, where there is one column). -1: more text is needed to tell. */
+  private skipBlank(text: string, at: number, final: boolean): number {
+    const code = text.charCodeAt(at);
+    if ((code !== LF && code !== CR) || this.columns.length === 1) return at;
+    if (code === CR && at + 1 === text.length && !final) return -1;
+    this.line++;
+    return code === CR && text.charCodeAt(at + 1) === LF ? at + 2 : at + 1;
+  }
+
+  /** Reads a row that is as expected. Returns where the next starts, or -1: take the plain path, nothing was done. */
+  private fastRow(text: string, at: number, rows: Row[]): number {
+    const { kinds, names, columns, delimiterCode, quoteCode, plainNulls } = this;
+    const last = kinds.length - 1;
+    const length = text.length;
+    const row: Row = { ...this.template };
+    let pos = at;
+    for (let j = 0; j <= last; j++) {
+      const kind = kinds[j];
+      let code = pos < length ? text.charCodeAt(pos) : -1;
+      const start = pos;
+      if (kind === Kind.Float || kind === Kind.Int) {
+        let negative = false;
+        if (code === 45) {
+          negative = true;
+          code = text.charCodeAt(++pos);
+        }
+        const first = pos;
+        let value = 0;
+        while (code >= 48 && code <= 57) {
+          value = value * 10 + (code - 48);
+          code = text.charCodeAt(++pos);
+        }
+        let digits = pos - first;
+        if (code === 46 && kind === Kind.Float) {
+          code = text.charCodeAt(++pos);
+          const fraction = pos;
+          while (code >= 48 && code <= 57) {
+            value = value * 10 + (code - 48);
+            code = text.charCodeAt(++pos);
+          }
+          const scale = pos - fraction;
+          digits += scale;
+          // Both exact below 2^53 and 10^22, so the quotient is the correctly rounded value (Clinger 1990).
+          if (scale > 0 && digits <= 15) value /= POWERS[scale];
+        }
+        if (digits === 0) {
+          if (pos !== start || !this.emptyIsNull || !columns[j]!.nullable) return -1;
+        } else {
+          if (negative) value = -value;
+          if (digits > 15 || code === 101 || code === 69) {
+            pos = fieldEnd(text, pos, delimiterCode);
+            const long = coerceText(columns[j]!, text.slice(start, pos));
+            if (long === INVALID) return -1;
+            value = long as number;
+          }
+          if (kind === Kind.Int && value !== (value | 0)) return -1;
+          if (this.ranged[j] && !fitsNumber(value, columns[j]!)) return -1;
+          row[names[j]] = value;
+        }
+      } else {
+        if (kind === Kind.Slow) return -1;
+        let cell: string;
+        if (code === quoteCode) {
+          pos = text.indexOf(this.format.quote!, pos + 1);
+          if (pos < 0) return -1;
+          cell = text.slice(start + 1, pos);
+          code = text.charCodeAt(++pos);
+          if (code === quoteCode) return -1;
+          if (cell.includes("\n") || cell.includes("\r")) return -1;
+        } else {
+          while (pos < length && code !== delimiterCode && code !== LF && code !== CR) code = text.charCodeAt(++pos);
+          cell = kind === Kind.Skip ? "" : text.slice(start, pos);
+        }
+        if (kind === Kind.Text) {
+          if (cell === "" ? this.emptyIsNull && columns[j]!.type === "category" && !columns[j]!.nullable : !plainNulls)
+            return -1;
+          row[names[j]] = cell === "" && this.emptyIsNull && columns[j]!.nullable ? null : own(cell);
+        } else if (kind === Kind.Bool) {
+          if (cell === "true" || cell === "True" || cell === "TRUE" || cell === "1") row[names[j]] = true;
+          else if (cell === "false" || cell === "False" || cell === "FALSE" || cell === "0") row[names[j]] = false;
+          else if (cell !== "" || !this.emptyIsNull || !columns[j]!.nullable) return -1;
+        }
+      }
+      if (pos >= length) return -1;
+      if (j < last) {
+        if (text.charCodeAt(pos) !== delimiterCode) return -1;
+        pos++;
+      }
+    }
+    let end = text.charCodeAt(pos);
+    if (end === CR) {
+      if (pos + 1 >= length) return -1;
+      if (text.charCodeAt(pos + 1) === LF) end = text.charCodeAt(++pos);
+    }
+    if (end !== LF && end !== CR) return -1;
+    rows.push(row);
+    this.row++;
+    this.line++;
+    this.report.rows++;
+    return pos + 1;
+  }
+
+  /** Reads any row, by the rules. -1: the record is not complete yet. */
+  private plainRow(text: string, at: number, final: boolean, rows: Row[]): number {
+    const record = readRecord(text, at, final, this.delimiterCode, this.format.quote);
+    if (!record) return -1;
+    const { next } = record;
+    const line = this.line;
+    this.row++;
+    this.line += countLines(text, at, next);
+    const violate = (value: string, expected: string, column?: string): boolean => {
+      noteViolation(this.report, this.policy, { file: this.file, row: this.row, line, column, value, expected });
+      return this.policy === "null";
+    };
+    const row = this.typedRow(record, violate);
+    this.report.rows++;
+    if (row) rows.push(row);
+    else this.report.skippedRows++;
+    return next;
+  }
+
+  private typedRow(
+    { cells, flaw }: CsvRecord,
+    violate: (value: string, expected: string, column?: string) => boolean,
+  ): Row | undefined {
+    const { columns, report } = this;
+    if (flaw && !violate(flaw, `quotes around whole fields, doubled inside`)) return undefined;
+    if (cells.length !== columns.length) {
+      if (!violate(`${cells.length} fields`, `${columns.length} fields`)) return undefined;
+    }
+    const row: Row = { ...this.template };
+    for (let j = 0; j < columns.length; j++) {
+      const field = columns[j];
+      if (!field) continue;
+      if (j >= cells.length) {
+        report.nulledValues++;
+        continue;
+      }
+      const cell = cells[j];
+      if (this.format.nullValues.has(cell) && (field.nullable || field.type !== "string")) {
+        if (field.nullable) continue;
+        if (!violate(showValue(cell), `${expectation(field)}, not a missing value`, field.name)) return undefined;
+        report.nulledValues++;
+        continue;
+      }
+      const value = coerceText(field, cell, this.format.decimalComma);
+      if (value === INVALID) {
+        if (!violate(showValue(cell), expectation(field), field.name)) return undefined;
+        report.nulledValues++;
+      } else row[field.name] = typeof value === "string" ? own(value) : value;
+    }
+    return row;
+  }
+
+  private tooLong(): DataError {
+    const { file, line } = this;
+    const row = this.row + 1;
+    return new DataError(`${file}: row ${row} (line ${line}) is longer than ${this.format.maxRowLength} characters.`, {
+      where: file,
+      row,
+      line,
+      hint: "A quote that is never closed is the usual cause; else pass a larger maxRowLength.",
+    });
+  }
+}
+
+/** Reads the record at `at`; undefined when it is not complete and more text may come. */
+export function readRecord(
+  text: string,
+  at: number,
+  final: boolean,
+  delimiterCode: number,
+  quote: string | null,
+): CsvRecord | undefined {
+  const cells: string[] = [];
+  const quoteCode = quote === null ? -1 : quote.charCodeAt(0);
+  let flaw: string | undefined;
+  let pos = at;
+  while (true) {
+    if (text.charCodeAt(pos) === quoteCode) {
+      let cell = "";
+      let from = pos + 1;
+      while (true) {
+        const close = text.indexOf(quote!, from);
+        if (close < 0) {
+          if (!final) return undefined;
+          flaw = "a quote that is never closed";
+          cell += text.slice(from);
+          pos = text.length;
+          break;
+        }
+        cell += text.slice(from, close);
+        if (close + 1 === text.length && !final) return undefined;
+        if (text.charCodeAt(close + 1) !== quoteCode) {
+          pos = close + 1;
+          break;
+        }
+        cell += quote;
+        from = close + 2;
+      }
+      const end = fieldEnd(text, pos, delimiterCode);
+      if (end > pos) {
+        flaw ??= `${showValue(text.slice(pos, end))} after a closing quote`;
+        cell += text.slice(pos, end);
+        pos = end;
+      }
+      cells.push(cell);
+    } else {
+      const end = fieldEnd(text, pos, delimiterCode);
+      cells.push(text.slice(pos, end));
+      pos = end;
+    }
+    if (pos >= text.length) return final ? { cells, next: text.length, flaw } : undefined;
+    const code = text.charCodeAt(pos);
+    if (code === delimiterCode) {
+      pos++;
+      continue;
+    }
+    if (code === CR) {
+      if (pos + 1 === text.length && !final) return undefined;
+      if (text.charCodeAt(pos + 1) === LF) pos++;
+    }
+    return { cells, next: pos + 1, flaw };
+  }
+}
+
+function fieldEnd(text: string, from: number, delimiterCode: number): number {
+  let pos = from;
+  for (; pos < text.length; pos++) {
+    const code = text.charCodeAt(pos);
+    if (code === delimiterCode || code === LF || code === CR) break;
+  }
+  return pos;
+}
+
+/** Line ends in `[from, to)`: LF, CR LF and lone CR. */
+function countLines(text: string, from: number, to: number): number {
+  let lines = 0;
+  for (let i = from; i < to; i++) {
+    const code = text.charCodeAt(i);
+    if (code === LF || (code === CR && text.charCodeAt(i + 1) !== LF)) lines++;
+  }
+  return lines;
+}

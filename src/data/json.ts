@@ -1,0 +1,134 @@
+/** JSON and JSON lines: rows of objects. */
+
+import { ConfigError, DataError } from "../core/errors.js";
+import { parseJson } from "../core/json.js";
+import { type DataSource, openBytes } from "./bytes.js";
+import type { Row } from "./csv-parser.js";
+import { OpeningDataset } from "./dataset.js";
+import { decodeText, type TextOptions } from "./decode.js";
+import { hashOnce, type SourceOptions, valueStage } from "./source.js";
+import { noteViolation, type ReadReport, showValue } from "./violation.js";
+
+export interface JsonlOptions extends SourceOptions, TextOptions {
+  /** Longest line in characters; 16 Mi unless told. */
+  maxRowLength?: number;
+}
+
+/** One JSON object per line, streaming. Empty lines are skipped; a line that is no JSON is a violation. */
+export function fromJsonl(source: DataSource, options: JsonlOptions = {}): OpeningDataset {
+  const bytes = openBytes(source, options);
+  const { name } = bytes;
+  const { onViolation = "error", maxRowLength = 1 << 24 } = options;
+  async function* rows(report: ReadReport): AsyncGenerator<{ rows: Row[]; lines: number[] }> {
+    let line = 0;
+    for await (const texts of lines(decodeText(bytes.stream(), name, options), name, maxRowLength)) {
+      const parsed: Row[] = [];
+      const numbers: number[] = [];
+      for (const text of texts) {
+        line++;
+        if (text.trim() === "") continue;
+        const value = parseLine(text);
+        if (value === undefined) {
+          report.rows++;
+          report.skippedRows++;
+          const expected = "one JSON object per line";
+          noteViolation(report, onViolation, { file: name, row: report.rows, line, value: showValue(text), expected });
+        } else {
+          parsed.push(value as Row);
+          numbers.push(line);
+        }
+      }
+      yield { rows: parsed, lines: numbers };
+    }
+  }
+  const step = { jsonl: { encoding: options.encoding ?? null, onViolation } };
+  const source_ = { name, step, rows, contentHash: hashOnce(bytes), repeatable: bytes.repeatable };
+  return new OpeningDataset(valueStage(source_, options));
+}
+
+/** The parsed line, or undefined. `__proto__` is refused by the parser we share with other untrusted JSON. */
+function parseLine(text: string): unknown {
+  try {
+    return text.includes("__proto__") ? parseJson(text, { where: "line" }) : JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Lines of a text in arrays; line ends are LF, CR LF and CR. Throws DataError on a line that is too long. */
+export async function* lines(
+  pieces: AsyncIterable<string>,
+  name: string,
+  maxLength = Number.POSITIVE_INFINITY,
+): AsyncGenerator<string[]> {
+  let held = "";
+  let count = 0;
+  for await (const piece of pieces) {
+    // A CR at the end waits: an LF may follow in the next piece.
+    const text = held + piece;
+    const ready = text.endsWith("\r") ? text.slice(0, -1) : text;
+    const parts = ready.split(/\r\n|\n|\r/);
+    held = parts.pop()! + text.slice(ready.length);
+    count += parts.length;
+    if (held.length > maxLength) {
+      throw new DataError(`${name}: line ${count + 1} is longer than ${maxLength} characters.`, {
+        where: name,
+        line: count + 1,
+        hint: "Pass a larger maxRowLength, if the file is meant to be so.",
+      });
+    }
+    if (parts.length > 0) yield parts;
+  }
+  if (held.endsWith("\r")) held = held.slice(0, -1);
+  if (held !== "") yield [held];
+}
+
+export interface JsonOptions extends SourceOptions, TextOptions {
+  /** Where the list of rows lies, e.g. `data.items`; the whole document unless told. */
+  path?: string;
+}
+
+/**
+ * Rows of a JSON document: a list of objects, an object with a list at `path`, or an object of columns
+ * (`{ "x": [1, 2], "y": [3, 4] }`). The document is read whole: for large data use JSON lines.
+ */
+export function fromJson(source: DataSource, options: JsonOptions = {}): OpeningDataset {
+  const given = typeof source === "string" && /^\s*[[{]/.test(source) ? { text: source } : source;
+  const bytes = openBytes(given, options);
+  const { name } = bytes;
+  async function* rows() {
+    let text = "";
+    for await (const piece of decodeText(bytes.stream(), name, options)) text += piece;
+    yield { rows: rowsOf(parseJson(text, { where: name }), name, options.path) };
+  }
+  const step = { json: { path: options.path ?? null, encoding: options.encoding ?? null } };
+  const source_ = { name, step, rows, contentHash: hashOnce(bytes), repeatable: bytes.repeatable };
+  return new OpeningDataset(valueStage(source_, options));
+}
+
+function rowsOf(document: unknown, name: string, path: string | undefined): Row[] {
+  let value = document;
+  for (const key of path?.split(".") ?? []) {
+    if (value === null || typeof value !== "object" || !Object.hasOwn(value, key)) {
+      throw new ConfigError(`${name}: the document has nothing at "${path}".`, { where: name });
+    }
+    value = (value as Record<string, unknown>)[key];
+  }
+  if (Array.isArray(value)) return value as Row[];
+  if (value !== null && typeof value === "object") {
+    const columns = Object.entries(value as Record<string, unknown>);
+    const length = columns.length > 0 && Array.isArray(columns[0][1]) ? columns[0][1].length : -1;
+    if (columns.every(([, column]) => Array.isArray(column) && column.length === length)) {
+      return Array.from({ length }, (_, i) =>
+        Object.fromEntries(columns.map(([key, column]) => [key, (column as unknown[])[i]])),
+      );
+    }
+  }
+  throw new DataError(`${name}: needs a list of objects, or an object of lists of equal length, got ${kind(value)}.`, {
+    where: name,
+    hint: "If the list lies deeper, name its place with the option path.",
+  });
+}
+
+const kind = (value: unknown): string =>
+  value === null ? "null" : typeof value === "object" ? "an object" : typeof value;

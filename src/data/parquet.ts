@@ -1,0 +1,336 @@
+/** Parquet, through hyparquet: one row group at a time, by range requests where the source is a URL. */
+
+import type { FileMetaData, SchemaElement } from "hyparquet";
+import { ConfigError, DataError } from "../core/errors.js";
+import type { ByteSource } from "../core/platform.js";
+import type { Json } from "./batch-source.js";
+import { type DataSource, openBytes } from "./bytes.js";
+import type { Row } from "./csv-parser.js";
+import { OpeningDataset } from "./dataset.js";
+import { inferValues, SAMPLE_ROWS } from "./infer.js";
+import type { Field, Schema } from "./schema.js";
+import { hashOnce, type SourceOptions, sourceStage, valueStage } from "./source.js";
+import type { Stage } from "./stage.js";
+import type { ReadReport } from "./violation.js";
+
+export interface ParquetOptions extends SourceOptions {
+  /** Columns to read; the bytes of others are not fetched. All unless told. */
+  columns?: readonly string[];
+  /**
+   * Byte columns that the file does not declare as text. `auto` (unless told): text where the first row group is valid
+   * UTF-8, else bytes.
+   */
+  binary?: "auto" | "text" | "bytes";
+}
+
+/** A page that claims to expand beyond both of these is refused before memory is taken for it. */
+const MOST_RATIO = 1100;
+const LEAST_LIMIT = 64 * 2 ** 20;
+
+/** hyparquet is loaded by the first Parquet file, so that other formats do not pay for it. */
+const library = async () => {
+  const [core, extra] = await Promise.all([import("hyparquet"), import("hyparquet-compressors")]);
+  return { ...core, compressors: bounded(extra.compressors) };
+};
+
+type Decompress = (input: Uint8Array, length: number) => Uint8Array;
+
+function bounded(compressors: object): Record<string, Decompress> {
+  const guard =
+    (decompress: Decompress): Decompress =>
+    (input, length) => {
+      if (length > Math.max(LEAST_LIMIT, MOST_RATIO * input.length)) {
+        throw new RangeError(`a page of ${input.length} bytes claims to expand to ${length}`);
+      }
+      return decompress(input, length);
+    };
+  return Object.fromEntries(
+    Object.entries(compressors as Record<string, Decompress>).map(([codec, decompress]) => [codec, guard(decompress)]),
+  );
+}
+
+/**
+ * Rows of a Parquet file: all codecs, encodings and nested types that hyparquet reads. 64-bit integers become numbers
+ * where they are exact (else they stay BigInt); lists and structs become arrays and objects; timestamps become Dates.
+ *
+ * Without a schema the file's own types are the schema, and values are passed through unchecked (NaN stays NaN). A given
+ * schema is enforced.
+ */
+export function fromParquet(source: DataSource, options: ParquetOptions = {}): OpeningDataset {
+  const bytes = openBytes(source, options);
+  const { name } = bytes;
+  if (!["auto", "text", "bytes", undefined].includes(options.binary)) {
+    throw new ConfigError(`fromParquet: binary needs auto, text or bytes, got ${JSON.stringify(options.binary)}.`, {
+      where: "fromParquet",
+    });
+  }
+  let opened: Promise<OpenParquet> | undefined;
+  const open = () => {
+    opened ??= openParquet(bytes.open, name, options);
+    opened.catch(() => {
+      opened = undefined;
+    });
+    return opened;
+  };
+  const step = { parquet: { columns: (options.columns ?? null) as Json, binary: options.binary ?? "auto" } };
+  const contentHash = hashOnce({ ...bytes, stream: () => storedBytes(bytes.open) });
+  async function* groups(): AsyncGenerator<Row[]> {
+    const file = await open();
+    for (let group = 0; group < file.groups.length; group++) yield await file.read(group);
+  }
+  let stage: Stage<Row>;
+  if (options.schema) {
+    async function* rows() {
+      for await (const group of groups()) yield { rows: group };
+    }
+    stage = valueStage({ name, step, rows, contentHash, repeatable: true }, options);
+  } else {
+    async function* read(_: Schema, report: ReadReport) {
+      for await (const group of groups()) {
+        report.rows += group.length;
+        yield group;
+      }
+    }
+    stage = sourceStage({ name, step, infer: async () => (await open()).infer(), read, contentHash }, undefined);
+  }
+  return new OpeningDataset(stage);
+}
+
+async function* storedBytes(open: () => Promise<ByteSource>): AsyncGenerator<Uint8Array> {
+  const file = await open();
+  for (let at = 0; at < file.byteLength; at += 1 << 20)
+    yield await file.read(at, Math.min(file.byteLength, at + (1 << 20)));
+  await file.close?.();
+}
+
+interface OpenParquet {
+  /** First row and number of rows of each row group. */
+  groups: { start: number; rows: number }[];
+  read(group: number): Promise<Row[]>;
+  infer(): Promise<Schema>;
+}
+
+/** Reads and checks the footer. Throws DataError on a file that breaks the format, naming what is wrong. */
+async function openParquet(
+  openBytesOf: () => Promise<ByteSource>,
+  name: string,
+  { columns, binary = "auto" }: ParquetOptions,
+): Promise<OpenParquet> {
+  const { parquetMetadataAsync, parquetReadObjects, compressors } = await library();
+  const broken = (cause: unknown, what = "cannot be read as Parquet") => {
+    if (cause instanceof DataError) return cause;
+    return new DataError(`${name}: ${what}: ${(cause as Error).message}.`, { where: name, cause });
+  };
+  const withFile = async <R>(use: (file: ByteSource) => Promise<R>): Promise<R> => {
+    const file = await openBytesOf();
+    try {
+      return await use(file);
+    } catch (cause) {
+      throw broken(cause);
+    } finally {
+      await file.close?.();
+    }
+  };
+  const metadata = await withFile((file) => parquetMetadataAsync(asyncBuffer(file), {}));
+  const byteLength = await withFile(async (file) => file.byteLength);
+  checkFooter(metadata, byteLength, name);
+  const topLevel = topLevelColumns(metadata);
+  const missing = columns?.find((column) => !topLevel.some((field) => field.name === column));
+  if (missing !== undefined) {
+    throw new DataError(`${name}: has no column "${missing}".`, {
+      where: name,
+      hint: `Columns: ${topLevel.map((field) => field.name).join(", ")}.`,
+    });
+  }
+  const kept = topLevel.filter((field) => !columns || columns.includes(field.name));
+  const wide = kept.filter((field) => field.int64).map((field) => field.name);
+  const objects = (file: ByteSource, names: string[], utf8: boolean, rowStart: number, rowEnd: number) =>
+    parquetReadObjects({
+      file: asyncBuffer(file),
+      metadata,
+      compressors,
+      parsers,
+      utf8,
+      rowStart,
+      rowEnd,
+      columns: names,
+    });
+  /** Columns whose bytes stay bytes, decided once. */
+  let raw: Promise<Set<string>> | undefined;
+  const rawColumns = async () => {
+    const undeclared = kept.filter((field) => field.undeclaredBytes).map((field) => field.name);
+    if (binary !== "auto") return new Set(binary === "bytes" ? undeclared : []);
+    const found = new Set<string>();
+    const rows = Number(metadata.row_groups[0]?.num_rows ?? 0);
+    for (const column of rows > 0 ? undeclared : []) {
+      await withFile((file) => objects(file, [column], true, 0, rows)).catch((error) => {
+        if (!isEncodingError(error.cause)) throw error;
+        found.add(column);
+      });
+    }
+    return found;
+  };
+  const readRows = async (rowStart: number, rowEnd: number): Promise<Row[]> => {
+    const bytes = await (raw ??= rawColumns());
+    return withFile(async (file) => {
+      const text = kept.map((field) => field.name).filter((column) => !bytes.has(column));
+      const rows: Row[] = await objects(file, text, true, rowStart, rowEnd);
+      if (bytes.size > 0) {
+        const more = await objects(file, [...bytes], false, rowStart, rowEnd);
+        more.forEach((row, i) => {
+          rows[i] = inOrder({ ...rows[i], ...row }, kept);
+        });
+      }
+      if (rows.length !== rowEnd - rowStart) {
+        throw new RangeError(`rows ${rowStart} to ${rowEnd} were announced, got ${rows.length} rows`);
+      }
+      for (const column of wide) for (const row of rows) row[column] = withoutBigInt(row[column]);
+      return rows;
+    });
+  };
+  const groups: OpenParquet["groups"] = [];
+  let start = 0;
+  for (const { num_rows } of metadata.row_groups) {
+    groups.push({ start, rows: Number(num_rows) });
+    start += Number(num_rows);
+  }
+  return {
+    groups,
+    read: (group) => readRows(groups[group].start, groups[group].start + groups[group].rows),
+    async infer() {
+      const sample = start === 0 ? [] : await readRows(0, Math.min(start, SAMPLE_ROWS));
+      return { fields: kept.map((field) => inferField(field, sample)) };
+    },
+  };
+}
+
+/** Text that is no UTF-8 is an error, never replaced. */
+const strict = new TextDecoder("utf-8", { fatal: true });
+const parsers = { stringFromBytes: (bytes: Uint8Array) => bytes && strict.decode(bytes) };
+const isEncodingError = (error: unknown): boolean =>
+  error instanceof TypeError && (error as { code?: string }).code !== undefined
+    ? (error as { code?: string }).code === "ERR_ENCODING_INVALID_ENCODED_DATA"
+    : error instanceof TypeError && /decode|encod/i.test(error.message);
+
+const inOrder = (row: Row, columns: readonly TopColumn[]): Row =>
+  Object.fromEntries(columns.map(({ name }) => [name, row[name]]));
+
+/** hyparquet's two-member file interface, with ranges checked against the file. */
+function asyncBuffer(file: ByteSource) {
+  return {
+    byteLength: file.byteLength,
+    async slice(start: number, end = file.byteLength): Promise<ArrayBuffer> {
+      if (!(start >= 0 && end >= start && end <= file.byteLength)) {
+        throw new RangeError(`bytes ${start} to ${end} lie outside the file of ${file.byteLength} bytes`);
+      }
+      const bytes = await file.read(start, end);
+      const whole = bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength;
+      return (whole ? bytes.buffer : bytes.slice().buffer) as ArrayBuffer;
+    },
+  };
+}
+
+/** Counts and offsets of the footer against each other and the file, before anything is allocated by them. */
+function checkFooter(metadata: FileMetaData, byteLength: number, name: string): void {
+  const lie = (what: string) => new DataError(`${name}: the Parquet footer lies: ${what}.`, { where: name });
+  let total = 0n;
+  metadata.row_groups.forEach((group, g) => {
+    if (group.num_rows < 0n) throw lie(`row group ${g} has ${group.num_rows} rows`);
+    total += group.num_rows;
+    for (const { meta_data: column } of group.columns) {
+      if (!column) throw lie(`row group ${g} has a column without metadata`);
+      const where = `column "${column.path_in_schema.join(".")}" of row group ${g}`;
+      const start = column.dictionary_page_offset || column.data_page_offset;
+      if (
+        start < 0n ||
+        column.total_compressed_size < 0n ||
+        start + column.total_compressed_size > BigInt(byteLength)
+      ) {
+        throw lie(`${where} ends at byte ${start + column.total_compressed_size} of ${byteLength}`);
+      }
+      if (column.path_in_schema.length === 1 && column.num_values < group.num_rows) {
+        throw lie(`${where} has ${column.num_values} values for ${group.num_rows} rows`);
+      }
+    }
+  });
+  // Some writers leave the total at 0.
+  if (total !== metadata.num_rows && metadata.num_rows !== 0n) throw lie(`${metadata.num_rows} rows in all, ${total} in the row groups`);
+}
+
+interface TopColumn {
+  name: string;
+  element: SchemaElement;
+  /** Some leaf below holds 64-bit or unsigned 32-bit integers, which hyparquet gives as BigInt. */
+  int64: boolean;
+  /** A leaf of bytes without a declared meaning. */
+  undeclaredBytes: boolean;
+  /** No group's statistics speak of nulls. */
+  required: boolean;
+  /** Least and greatest value by the statistics, where all groups have them. */
+  range?: [number, number];
+}
+
+function topLevelColumns(metadata: FileMetaData): TopColumn[] {
+  const columns: TopColumn[] = [];
+  let index = 1;
+  const walk = (visit: (element: SchemaElement) => void): void => {
+    const element = metadata.schema[index++];
+    if (!element) return;
+    visit(element);
+    for (let child = 0; child < (element.num_children ?? 0); child++) walk(visit);
+  };
+  for (let child = 0; child < (metadata.schema[0]?.num_children ?? 0); child++) {
+    const leaves: SchemaElement[] = [];
+    const element = metadata.schema[index];
+    walk((each) => leaves.push(each));
+    if (!element) break;
+    const int64 = leaves.some(({ type }) => type === "INT64");
+    const undeclaredBytes = leaves.some(
+      ({ type, converted_type, logical_type }) => type === "BYTE_ARRAY" && !converted_type && !logical_type,
+    );
+    const stats = metadata.row_groups.map(
+      (group) =>
+        group.columns.find(({ meta_data }) => meta_data?.path_in_schema[0] === element.name)?.meta_data?.statistics,
+    );
+    const required =
+      element.repetition_type === "REQUIRED" ||
+      stats.every((each) => each?.null_count !== undefined && Number(each.null_count) === 0);
+    const bounds = stats.flatMap((each) => [each?.min_value ?? each?.min, each?.max_value ?? each?.max]);
+    const range = bounds.every((bound) => typeof bound === "bigint" || typeof bound === "number")
+      ? ([Math.min(...bounds.map(Number)), Math.max(...bounds.map(Number))] as [number, number])
+      : undefined;
+    columns.push({ name: element.name, element, int64, undeclaredBytes, required, range });
+  }
+  return columns;
+}
+
+/** The field of a column: numbers by the file's own types, the rest by the first rows. */
+function inferField({ name, element, int64, required, range }: TopColumn, sample: readonly Row[]): Field {
+  const field = inferValues(
+    name,
+    sample.map((row) => row[name]),
+  );
+  const nullable = required ? {} : { nullable: true };
+  const plain = element.repetition_type !== "REPEATED" && !element.num_children;
+  if (plain && (element.type === "FLOAT" || element.type === "DOUBLE")) return { name, type: "float32", ...nullable };
+  if (plain && int64 && (field.type === "int32" || field.type === "float32")) {
+    const fits = range !== undefined && range[0] >= -(2 ** 31) && range[1] < 2 ** 31;
+    return { name, type: fits ? "int32" : "float32", ...nullable };
+  }
+  const { nullable: _, ...rest } = field;
+  return { ...rest, ...nullable };
+}
+
+/** BigInts as numbers where that is exact; within lists, too. */
+function withoutBigInt(value: unknown): unknown {
+  if (typeof value === "bigint") {
+    const number = Number(value);
+    return Number.isSafeInteger(number) ? number : value;
+  }
+  if (value instanceof BigInt64Array || value instanceof BigUint64Array) return Array.from(value, withoutBigInt);
+  if (Array.isArray(value)) return value.map(withoutBigInt);
+  if (value !== null && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype) {
+    for (const key of Object.keys(value)) (value as Row)[key] = withoutBigInt((value as Row)[key]);
+  }
+  return value;
+}

@@ -1,0 +1,197 @@
+/** What the sources of rows share: a schema that is given or inferred, a report, a content hash. */
+
+import { listOf } from "../core/errors.js";
+import type { Json } from "./batch-source.js";
+import { type Bytes, type BytesOptions, hashBytes } from "./bytes.js";
+import { coerceValue, INVALID } from "./coerce.js";
+import type { Row } from "./csv-parser.js";
+import { inferRows, SAMPLE_ROWS } from "./infer.js";
+import { expectation, parseSchema, type Schema, type SchemaInput } from "./schema.js";
+import { type Stage, skipping } from "./stage.js";
+import {
+  emptyReport,
+  noteViolation,
+  type ReadReport,
+  showValue,
+  type ViolationPolicy,
+  violationError,
+} from "./violation.js";
+
+export interface SourceOptions extends BytesOptions {
+  /** Enforced on every row. Unless given, inferred from the first 1000 rows, and then enforced as well. */
+  schema?: SchemaInput | Schema;
+  /** What to do with values that break the schema; `error` unless told. */
+  onViolation?: ViolationPolicy;
+  /** Columns of the file that a given schema does not name: `error` (unless told) or `drop`. */
+  extraColumns?: "error" | "drop";
+}
+
+/** How one format gives its rows. */
+export interface RowSource {
+  name: string;
+  /** Format and its options, for the fingerprint. */
+  step: Json;
+  /** Reads what a schema is inferred from; called once, and only where no schema was given. */
+  infer(): Promise<Schema>;
+  /** One pass of rows that conform to the schema, counting into `report`. */
+  read(schema: Schema, report: ReadReport): AsyncIterable<Row[]>;
+  contentHash(): Promise<string>;
+}
+
+/** A stage at the root of a pipeline. */
+export function sourceStage(source: RowSource, given: SchemaInput | Schema | undefined): Stage<Row> {
+  let schema = given && parseSchema(given);
+  let preparing: Promise<void> | undefined;
+  let report: ReadReport | undefined;
+  const prepare = async () => {
+    if (schema) return;
+    preparing ??= source.infer().then((inferred) => {
+      schema = inferred;
+    });
+    await preparing;
+  };
+  return {
+    parents: [],
+    step: source.step,
+    prepare,
+    get schema() {
+      return schema;
+    },
+    get report() {
+      return report;
+    },
+    contentHash: () => source.contentHash(),
+    async *open({ skip }) {
+      await prepare();
+      report = emptyReport();
+      yield* skipping(source.read(schema!, report), skip);
+    },
+  };
+}
+
+/** Rows of JavaScript values from a format that has no text cells, checked against the schema. */
+export interface ValueSource {
+  name: string;
+  step: Json;
+  /** One pass of rows as the format gives them; `line` is the line of the first row, where the format has lines. */
+  rows(report: ReadReport): AsyncIterable<{ rows: Row[]; lines?: number[] }>;
+  contentHash(): Promise<string>;
+  /** Passes can be repeated; else the sample is kept for the first pass. */
+  repeatable: boolean;
+}
+
+export function valueStage(source: ValueSource, options: SourceOptions): Stage<Row> {
+  const { onViolation = "error", extraColumns = "error" } = options;
+  const inferred = options.schema === undefined;
+  type Part = { rows: Row[]; lines?: number[] };
+  let resumed: { held: Part[]; rest: AsyncIterator<Part> } | undefined;
+  const infer = async (): Promise<Schema> => {
+    const rest = source.rows(emptyReport())[Symbol.asyncIterator]();
+    const held: Part[] = [];
+    let count = 0;
+    while (count < SAMPLE_ROWS) {
+      const { done, value } = await rest.next();
+      if (done) break;
+      held.push(value);
+      count += value.rows.length;
+    }
+    if (source.repeatable) await rest.return?.();
+    else resumed = { held, rest };
+    return inferRows(held.flatMap(({ rows }) => rows).slice(0, SAMPLE_ROWS));
+  };
+  async function* parts(report: ReadReport): AsyncGenerator<Part> {
+    if (!resumed) {
+      yield* source.rows(report);
+      return;
+    }
+    const { held, rest } = resumed;
+    resumed = undefined;
+    yield* held;
+    yield* { [Symbol.asyncIterator]: () => rest };
+  }
+  return sourceStage(
+    {
+      name: source.name,
+      step: source.step,
+      infer,
+      contentHash: () => source.contentHash(),
+      async *read(schema, report) {
+        const check = conform(schema, source.name, onViolation, extraColumns, report, inferred);
+        for await (const { rows, lines } of parts(report)) {
+          const out: Row[] = [];
+          rows.forEach((row, i) => {
+            const checked = check(row, lines?.[i]);
+            if (checked) out.push(checked);
+          });
+          yield out;
+        }
+      },
+    },
+    options.schema,
+  );
+}
+
+/** Checks rows one after the other; undefined where a row is skipped. */
+function conform(
+  schema: Schema,
+  file: string,
+  policy: ViolationPolicy,
+  extraColumns: "error" | "drop",
+  report: ReadReport,
+  inferred: boolean,
+): (row: Row, line: number | undefined) => Row | undefined {
+  const { fields } = schema;
+  const known = new Set(fields.map((field) => field.name));
+  return (row, line) => {
+    report.rows++;
+    const violate = (value: string, expected: string, column?: string): boolean => {
+      const violation = { file, row: report.rows, line, column, value, expected };
+      if (policy === "error" && inferred) throw violationError(violation, INFERRED);
+      noteViolation(report, policy, violation);
+      if (policy === "skip") report.skippedRows++;
+      else report.nulledValues++;
+      return policy === "null";
+    };
+    if (row === null || typeof row !== "object" || Array.isArray(row)) {
+      return violate(showValue(row), "an object") ? nullRow(schema) : undefined;
+    }
+    const out: Row = {};
+    for (const field of fields) {
+      const value = row[field.name];
+      if (value === null || value === undefined) {
+        out[field.name] = null;
+        if (field.nullable || field.type === "json") continue;
+        if (!violate(showValue(value), `${expectation(field)}, not a missing value`, field.name)) return undefined;
+        continue;
+      }
+      const coerced = coerceValue(field, value);
+      if (coerced === INVALID) {
+        out[field.name] = null;
+        if (!violate(showValue(value), expectation(field), field.name)) return undefined;
+      } else out[field.name] = coerced;
+    }
+    if (extraColumns === "error") {
+      for (const name in row) {
+        if (known.has(name)) continue;
+        if (!violate(showValue(row[name]), `one of the columns ${listOf([...known])}`, name)) return undefined;
+      }
+    }
+    return out;
+  };
+}
+
+const INFERRED = "The schema was inferred from the first rows: pass a schema that fits all of them.";
+
+const nullRow = (schema: Schema): Row => Object.fromEntries(schema.fields.map((field) => [field.name, null]));
+
+/** Content hash of a byte source, read once. */
+export function hashOnce(bytes: Bytes): () => Promise<string> {
+  let hash: Promise<string> | undefined;
+  return () => {
+    hash ??= hashBytes(bytes);
+    hash.catch(() => {
+      hash = undefined;
+    });
+    return hash;
+  };
+}

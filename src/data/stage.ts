@@ -1,0 +1,71 @@
+/** The one interface that sources and steps of a pipeline share. */
+
+import type { Json } from "./batch-source.js";
+import type { Schema } from "./schema.js";
+import type { ReadReport } from "./violation.js";
+
+/** Which rows of which epoch a pass is asked for. */
+export interface Pass {
+  /** Epoch, from 0; shuffles differ from epoch to epoch. */
+  epoch: number;
+  /** Leave out this many items from the start of the epoch's order. */
+  skip: number;
+}
+
+/** Items by number, where a source has them all at hand. */
+export interface RandomAccess<T> {
+  readonly length: number;
+  at(index: number): T | Promise<T>;
+}
+
+/** One step of a pipeline: a deterministic order of items for each epoch. */
+export interface Stage<T = unknown> {
+  /** One pass, in arrays of any length (the lengths mean nothing). Ending it early frees files and connections. */
+  open(pass: Pass): AsyncIterable<T[]>;
+  /** Items by number in the order of the epoch, where that is possible; undefined where it is not. */
+  access?(epoch: number): Promise<RandomAccess<T> | undefined>;
+  /** Reads what must be known before the first pass, such as a header. */
+  prepare(): Promise<void>;
+  /** Schema of the items; undefined where a function made them. Valid after `prepare`. */
+  readonly schema?: Schema;
+  /** What this step does to the items, for the fingerprint and the manifest; null where it does nothing to them. */
+  readonly step: Json;
+  readonly parents: readonly Stage[];
+  /** Sources: SHA-256 of their content. */
+  contentHash?(): Promise<string>;
+  /** Sources: counts of the latest pass. */
+  readonly report?: ReadReport;
+  /** True where the order of items changes with the epoch. */
+  readonly changesOrder?: boolean;
+}
+
+/** Leaves out the first `skip` items. */
+export async function* skipping<T>(chunks: AsyncIterable<T[]>, skip: number): AsyncGenerator<T[]> {
+  for await (const chunk of chunks) {
+    if (skip === 0) yield chunk;
+    else if (skip >= chunk.length) skip -= chunk.length;
+    else {
+      yield chunk.slice(skip);
+      skip = 0;
+    }
+  }
+}
+
+const CHUNK = 1024;
+
+/** A pass over random access in the order that `place` gives. */
+export async function* chunksOf<T>(
+  access: RandomAccess<T>,
+  skip: number,
+  place: (position: number) => number = (position) => position,
+): AsyncGenerator<T[]> {
+  for (let start = skip; start < access.length; start += CHUNK) {
+    const chunk: T[] = [];
+    const end = Math.min(access.length, start + CHUNK);
+    for (let position = start; position < end; position++) {
+      const item = access.at(place(position));
+      chunk.push(item instanceof Promise ? await item : item);
+    }
+    yield chunk;
+  }
+}

@@ -1,0 +1,85 @@
+/** Plain text: a row per line, or per document. */
+
+import { ConfigError, DataError } from "../core/errors.js";
+import { type DataSource, openBytes } from "./bytes.js";
+import type { Row } from "./csv-parser.js";
+import { OpeningDataset } from "./dataset.js";
+import { decodeText, type TextOptions } from "./decode.js";
+import { lines } from "./json.js";
+import { hashOnce, type SourceOptions, valueStage } from "./source.js";
+
+export interface TextSourceOptions extends SourceOptions, TextOptions {
+  /** `line` (unless told): a row per line. `document`: a row per document. `whole`: the file is one row. */
+  by?: "line" | "document" | "whole";
+  /** What stands between documents; `<|endoftext|>` unless told. Line breaks around it belong to no document. */
+  separator?: string;
+  /** Keeps empty lines; false unless told. */
+  keepEmpty?: boolean;
+  /** Longest row in characters; 64 Mi unless told. */
+  maxRowLength?: number;
+}
+
+/** Rows `{ text }` of a text file, streaming. Documents are cut at a separator, also one that two pieces share. */
+export function fromText(source: DataSource, options: TextSourceOptions = {}): OpeningDataset {
+  const bytes = openBytes(source, options);
+  const { name } = bytes;
+  const { by = "line", separator = "<|endoftext|>", keepEmpty = false, maxRowLength = 1 << 26 } = options;
+  if (!["line", "document", "whole"].includes(by)) {
+    throw new ConfigError(`fromText: by needs line, document or whole, got ${JSON.stringify(by)}.`, {
+      where: "fromText",
+    });
+  }
+  if (separator === "")
+    throw new ConfigError("fromText: separator needs a text, got an empty one.", { where: "fromText" });
+  async function* rows(): AsyncGenerator<{ rows: Row[] }> {
+    const pieces = decodeText(bytes.stream(), name, options);
+    const texts =
+      by === "line"
+        ? lines(pieces, name, maxRowLength)
+        : documents(pieces, by === "whole" ? null : separator, name, maxRowLength);
+    for await (const part of texts) {
+      const kept = keepEmpty ? part : part.filter((text) => text !== "");
+      yield { rows: kept.map((text) => ({ text })) };
+    }
+  }
+  const schema = options.schema ?? { fields: [{ name: "text", type: "string" as const, modality: "text" }] };
+  const step = { text: { by, separator, keepEmpty, encoding: options.encoding ?? null } };
+  const source_ = { name, step, rows, contentHash: hashOnce(bytes), repeatable: bytes.repeatable };
+  return new OpeningDataset(valueStage(source_, { ...options, schema }));
+}
+
+async function* documents(
+  pieces: AsyncIterable<string>,
+  separator: string | null,
+  name: string,
+  maxLength: number,
+): AsyncGenerator<string[]> {
+  const trim = (text: string) => (separator === null ? text : text.replace(/^[\r\n]+|[\r\n]+$/g, ""));
+  let held = "";
+  let searched = 0;
+  for await (const piece of pieces) {
+    held += piece;
+    const out: string[] = [];
+    if (separator !== null) {
+      let from = 0;
+      let at = held.indexOf(separator, searched);
+      while (at >= 0) {
+        out.push(trim(held.slice(from, at)));
+        from = at + separator.length;
+        at = held.indexOf(separator, from);
+      }
+      held = held.slice(from);
+      // Only the end of what was searched can belong to a separator that the next piece completes.
+      searched = Math.max(0, held.length - separator.length + 1);
+    }
+    if (held.length > maxLength) {
+      throw new DataError(`${name}: a document is longer than ${maxLength} characters.`, {
+        where: name,
+        hint: "Pass a separator that occurs in the file, or a larger maxRowLength.",
+      });
+    }
+    if (out.length > 0) yield out;
+  }
+  const last = trim(held);
+  if (last !== "") yield [last];
+}

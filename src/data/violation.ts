@@ -1,0 +1,75 @@
+/** What happens to values that break the schema: never silent, always counted. */
+
+import { DataError } from "../core/errors.js";
+
+/**
+ * `error` stops at the first violation. `skip` leaves the row out. `null` puts null in the value's place (and in
+ * missing columns of a short row; extra values of a long row are dropped). Both count what they did.
+ */
+export type ViolationPolicy = "error" | "skip" | "null";
+
+export interface Violation {
+  /** File or source. */
+  file: string;
+  /** Record number, from 1, headers not counted. */
+  row: number;
+  /** Line in the file, from 1, where the format has lines. */
+  line?: number;
+  column?: string;
+  /** The offending value as it stands in the file, cut to 80 characters. */
+  value: string;
+  /** What was expected instead. */
+  expected: string;
+}
+
+/** Counts of one pass. */
+export interface ReadReport {
+  rows: number;
+  skippedRows: number;
+  nulledValues: number;
+  /** The first 100 violations; the counts above are complete. */
+  violations: Violation[];
+}
+
+const KEPT = 100;
+
+export const emptyReport = (): ReadReport => ({ rows: 0, skippedRows: 0, nulledValues: 0, violations: [] });
+
+/** One sentence: `iris.csv: row 3 (line 4), column "width": expected a finite float32, got "abc".` */
+export function violationText({ file, row, line, column, value, expected }: Violation): string {
+  const place = `row ${row}${line === undefined ? "" : ` (line ${line})`}${column === undefined ? "" : `, column "${column}"`}`;
+  return `${file}: ${place}: expected ${expected}, got ${value}.`;
+}
+
+/** A value as it is shown in messages: JSON, cut to 80 characters. */
+export function showValue(value: unknown): string {
+  if (value === undefined) return "nothing";
+  const text = typeof value === "bigint" ? `${value}` : typeof value === "number" ? `${value}` : JSON.stringify(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+/** Applies the policy to one violation: throws DataError, or notes it. */
+export function noteViolation(report: ReadReport, policy: ViolationPolicy, violation: Violation): void {
+  if (policy === "error") throw violationError(violation);
+  if (report.violations.length < KEPT) report.violations.push(violation);
+}
+
+export function violationError(violation: Violation, hint?: string): DataError {
+  return new DataError(violationText(violation), {
+    where: violation.file,
+    hint: hint ?? hintFor(violation),
+    ...violation,
+  });
+}
+
+/** The next step for the mistakes that real files make most. */
+function hintFor({ value, expected }: Violation): string | undefined {
+  const text = value.replace(/^"|"$/g, "");
+  const number = expected.includes("float32") || expected.includes("int32");
+  if (number && /^[+-]?\d+,\d+$/.test(text)) return 'Decimal commas are read with the option decimal: ",".';
+  if (number && /^(na|n\/a|nan|null|none|-|\?)$/i.test(text)) {
+    return `If it means a missing value, pass nullValues: ["", ${value}] and make the column nullable.`;
+  }
+  if (text === "") return "Make the column nullable, or choose a policy with onViolation.";
+  return undefined;
+}

@@ -1,0 +1,263 @@
+/** `tenon runs …`: listing, showing, comparing, checking and finding runs. */
+
+import { existsSync, statSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { basename, dirname } from "node:path";
+import { parseArgs } from "node:util";
+import { ConfigError, nearest, TenonError } from "../core/errors.js";
+import { canonicalJson } from "../core/json.js";
+import { platform } from "../core/platform.js";
+import "../node/platform.js";
+import { exportRun, importRun } from "../runs/archive.js";
+import { type ComparisonFormat, compareRuns, curvesOf, formatComparison, formatTable } from "../runs/compare.js";
+import { findContent } from "../runs/find.js";
+import { type LoadedRun, listRuns, loadRun } from "../runs/list.js";
+import { curve } from "../runs/metrics.js";
+import { showNumber } from "../runs/sinks.js";
+import { verify } from "../runs/verify.js";
+import { plot } from "./plot.js";
+
+/** What a command writes to; `isTerminal` says whether a person looks at it. */
+export interface CommandIo {
+  out(line: string): void;
+  err(line: string): void;
+  readonly isTerminal: boolean;
+}
+
+const USAGE = `Usage: tenon runs <command> [--dir DIR] [--json]
+  list                            every run of DIR ("runs" unless told)
+  show RUN                        what a run is and what came out of it
+  compare RUN RUN…                side by side [--markdown | --csv | --json]
+  verify RUN                      makes every hash again and says what changed
+  find PREFIX                     runs, weights, tokenizers, data and configs by the start of their hash
+  export RUN FILE                 the run as one archive
+  import FILE                     an archive as a run
+RUN is an ID, the start of one, or the path of a run's folder.`;
+
+interface Context {
+  readonly io: CommandIo;
+  readonly dir: string;
+  readonly format: ComparisonFormat;
+  readonly json: boolean;
+}
+
+type Command = {
+  readonly operands: readonly [least: number, most: number];
+  run(c: Context, names: string[]): Promise<number>;
+};
+
+const commands: Record<string, Command> = {
+  list: { operands: [0, 0], run: list },
+  show: { operands: [1, 1], run: show },
+  compare: { operands: [2, 99], run: compare },
+  verify: { operands: [1, 1], run: check },
+  find: { operands: [1, 1], run: find },
+  export: { operands: [2, 2], run: exportTo },
+  import: { operands: [1, 1], run: importFrom },
+};
+
+/** Runs `tenon runs` with its arguments; returns the exit code: 0 done, 1 failed, 2 usage. */
+export async function run(args: string[], io: CommandIo): Promise<number> {
+  const flag = { type: "boolean" } as const;
+  let parsed: ReturnType<typeof parse>;
+  const parse = () =>
+    parseArgs({
+      args,
+      allowPositionals: true,
+      options: { dir: { type: "string" }, json: flag, markdown: flag, csv: flag, help: flag },
+    });
+  try {
+    parsed = parse();
+  } catch (error) {
+    io.err(`${(error as Error).message}\n${USAGE}`);
+    return 2;
+  }
+  const { values, positionals } = parsed;
+  const [name = "list", ...operands] = positionals;
+  if (values.help) {
+    io.out(USAGE);
+    return 0;
+  }
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (!command || operands.length < command.operands[0] || operands.length > command.operands[1]) {
+    const near = command ? undefined : nearest(name, Object.keys(commands));
+    const what = command
+      ? `runs ${name}: another number of operands expected.`
+      : `runs: there is no command "${name}".`;
+    io.err(`${what}${near ? ` Did you mean "${near}"?` : ""}\n${USAGE}`);
+    return 2;
+  }
+  const format = values.json ? "json" : values.markdown ? "markdown" : values.csv ? "csv" : "text";
+  try {
+    return await command.run({ io, dir: values.dir ?? "runs", format, json: values.json === true }, operands);
+  } catch (error) {
+    if (!(error instanceof TenonError)) throw error;
+    io.err(error.message);
+    return 1;
+  }
+}
+
+/** A run's name and store: a path names both. */
+function locate(name: string, dir: string): [name: string, store: string] {
+  const path = name.replace(/[/\\]+$/, "");
+  const isPath = /[/\\]/.test(path) || (existsSync(path) && statSync(path).isDirectory());
+  return isPath ? [basename(path), dirname(path)] : [name, dir];
+}
+
+const load = (name: string, dir: string): Promise<LoadedRun> => {
+  const [run, store] = locate(name, dir);
+  return loadRun(run, { store });
+};
+
+async function list({ io, dir, json, format }: Context): Promise<number> {
+  const entries = await listRuns({ store: dir });
+  if (json) {
+    const rows = entries.map(({ executionId, manifest, problem }) => ({
+      executionId,
+      ...(manifest
+        ? { runId: manifest.runId, status: manifest.status, device: manifest.device, seed: manifest.seed }
+        : {}),
+      ...(manifest ? { result: manifest.result ?? null, weightsHash: manifest.finalWeights } : { problem }),
+    }));
+    io.out(canonicalJson(rows));
+    return 0;
+  }
+  if (entries.length === 0) {
+    io.out(`${dir} holds no runs. "tenon train <config.json>" makes one.`);
+    return 0;
+  }
+  const rows = entries.map(({ executionId, manifest, problem }) =>
+    manifest
+      ? [
+          executionId,
+          manifest.status,
+          manifest.device,
+          String(manifest.seed),
+          cell(manifest.result?.steps),
+          cell(manifest.result?.valLoss ?? manifest.result?.trainLoss),
+          manifest.finalWeights?.slice(0, 12) ?? "-",
+        ]
+      : [executionId, `broken: ${problem}`, "-", "-", "-", "-", "-"],
+  );
+  const heading = ["run", "status", "device", "seed", "steps", "loss", "weights"];
+  io.out(formatTable([heading, ...rows], format as "text"));
+  return 0;
+}
+
+const cell = (value: unknown): string =>
+  value === undefined || value === null ? "-" : typeof value === "number" ? showNumber(value) : String(value);
+
+async function show({ io, dir, json }: Context, [name]: string[]): Promise<number> {
+  const opened = await load(name, dir);
+  const { manifest } = opened;
+  const checkpoints = await opened.checkpoints();
+  if (json) {
+    io.out(canonicalJson({ ...manifest, checkpoints: checkpoints.map(({ folder, step }) => ({ folder, step })) }));
+    return 0;
+  }
+  const { environment: facts } = manifest;
+  const rows = [
+    ["run", manifest.executionId],
+    ["status", manifest.status],
+    ["package", `${manifest.package.name} ${manifest.package.version}`],
+    ["device", `${manifest.device}, ${manifest.numerics} numerics, ${manifest.precision}`],
+    [
+      "environment",
+      Object.entries(facts)
+        .map(([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`)
+        .join(", "),
+    ],
+    ["determinism", manifest.determinism.statement],
+    ["seed", String(manifest.seed)],
+    ["config", manifest.configHash],
+    ["tokenizer", manifest.tokenizerHash ?? "-"],
+    ["data", `${manifest.data.fingerprint} (${manifest.data.sources.map((source) => source.name).join(", ")})`],
+    ["initial weights", manifest.initialWeights],
+    ["final weights", manifest.finalWeights ?? "-"],
+    ...Object.entries(manifest.result ?? {}).map(([key, value]) => [key, cell(value)]),
+    ["checkpoints", checkpoints.map(({ step }) => String(step)).join(", ") || "none"],
+  ];
+  if (manifest.provisional) rows.push(["provisional", manifest.provisional]);
+  const width = Math.max(...rows.map(([key]) => key.length));
+  for (const [key, value] of rows) io.out(`${key.padEnd(width)}  ${value}`);
+  const loss = curve(await opened.metrics(), "loss");
+  if (loss.steps.length > 1)
+    io.out(`\n${plot([{ label: "loss", ...loss }], { title: "loss", ascii: !io.isTerminal })}`);
+  return 0;
+}
+
+async function compare({ io, dir, format }: Context, names: string[]): Promise<number> {
+  const opened: LoadedRun[] = [];
+  for (const name of names) opened.push(await load(name, dir));
+  const comparison = await compareRuns(opened);
+  io.out(formatComparison(comparison, format));
+  if (format !== "text") return 0;
+  const { firstDifference: first, sameWeights } = comparison;
+  io.out(
+    first
+      ? `\nThe first difference is ${first.name} at step ${first.step}: ${first.values.map(String).join(", ")}.`
+      : "\nAll metrics that these runs share are equal.",
+  );
+  io.out(sameWeights ? "All ended with the same weights, bit for bit." : "Their final weights differ.");
+  const shown = ["valLoss", "loss"].find((name) => curvesOf(comparison, name).every(({ steps }) => steps.length > 1));
+  if (shown) io.out(`\n${plot(curvesOf(comparison, shown), { title: shown, ascii: !io.isTerminal })}`);
+  return 0;
+}
+
+async function check({ io, dir, json }: Context, [name]: string[]): Promise<number> {
+  const [run, store] = locate(name, dir);
+  const found = await verify(run, { store });
+  if (json) io.out(canonicalJson(found));
+  else {
+    for (const problem of found.problems) io.out(`CHANGED  ${problem}`);
+    for (const note of found.notes) io.out(`note     ${note}`);
+    io.out(
+      found.ok ? `${found.executionId}: everything is as it was written.` : `${found.executionId}: does not verify.`,
+    );
+  }
+  return found.ok ? 0 : 1;
+}
+
+async function find({ io, dir, json, format }: Context, [prefix]: string[]): Promise<number> {
+  const found = await findContent(prefix, { store: dir });
+  if (json) io.out(canonicalJson(found));
+  else if (found.length === 0) io.err(`${dir} knows nothing whose hash starts with ${prefix}.`);
+  else {
+    const rows = found.map(({ kind, sha256, path, runs, data }) => [
+      kind,
+      sha256,
+      path ?? data?.name ?? "-",
+      runs.join(" "),
+    ]);
+    io.out(formatTable([["kind", "sha256", "where", "runs"], ...rows], format as "text"));
+  }
+  return found.length > 0 ? 0 : 1;
+}
+
+async function exportTo({ io, dir, json }: Context, [name, file]: string[]): Promise<number> {
+  const [run, store] = locate(name, dir);
+  let target: Awaited<ReturnType<typeof open>>;
+  try {
+    target = await open(file, "wx");
+  } catch (cause) {
+    throw new ConfigError(`${file}: cannot be written, ${(cause as NodeJS.ErrnoException).code}.`, { cause });
+  }
+  try {
+    for await (const piece of exportRun(run, { store })) await target.writeFile(piece);
+  } finally {
+    await target.close();
+  }
+  io.out(json ? canonicalJson({ file }) : `${file} holds ${run}.`);
+  return 0;
+}
+
+async function importFrom({ io, dir, json }: Context, [file]: string[]): Promise<number> {
+  const source = await platform().openFile!(file);
+  try {
+    const executionId = await importRun(source, { store: dir });
+    io.out(json ? canonicalJson({ executionId }) : `${dir}/${executionId} is here, and verified.`);
+  } finally {
+    await source.close?.();
+  }
+  return 0;
+}

@@ -1,0 +1,139 @@
+/** Runs in a store: listing them, finding one by name or by how its hashes begin, and reading what it holds. */
+
+import { type Checkpoint, latestCheckpoint, openCheckpoint } from "../artifacts/checkpoint.js";
+import { MANIFEST, parseManifest, type RunManifest } from "../artifacts/manifest.js";
+import { FormatError, listOf, RunError } from "../core/errors.js";
+import { parseJson } from "../core/json.js";
+import { checkName, type RunStore, readText } from "../core/store.js";
+import { type MetricRecord, readMetrics, readSamples } from "./metrics.js";
+import { openStore } from "./store.js";
+
+export interface StoreOption {
+  /** Where the runs are: a store, or the path of a folder; "runs" unless told. */
+  readonly store?: RunStore | string;
+}
+
+/** A folder of a store that holds, or should hold, a run. */
+export interface RunEntry {
+  readonly executionId: string;
+  readonly manifest?: RunManifest;
+  /** Why the manifest cannot be used; one of the two is there. */
+  readonly problem?: string;
+}
+
+/** A run that was opened. Nothing but its manifest is read before it is asked for. */
+export interface LoadedRun {
+  readonly store: RunStore;
+  /** Path of its folder in the store. */
+  readonly folder: string;
+  readonly manifest: RunManifest;
+  /** `config.json` as the user gave it. */
+  config(): Promise<unknown>;
+  metrics(): Promise<MetricRecord[]>;
+  timing(): Promise<MetricRecord[]>;
+  samples(): Promise<{ step: number; text: string }[]>;
+  /** Complete checkpoints by step; their files are not re-hashed. */
+  checkpoints(): Promise<Checkpoint[]>;
+  /** The last one whose every file is as it was written. */
+  latestCheckpoint(): Promise<Checkpoint | undefined>;
+}
+
+/** Folders of a store that are not runs. */
+const NOT_RUNS = new Set(["blobs"]);
+
+/** Every run of a store by its executionId; a broken one is listed with its problem. */
+export async function listRuns({ store = "runs" }: StoreOption = {}): Promise<RunEntry[]> {
+  const place = openStore(store);
+  const entries: RunEntry[] = [];
+  for (const { name, kind } of await place.list("")) {
+    if (kind !== "folder" || NOT_RUNS.has(name)) continue;
+    const path = `${name}/${MANIFEST}`;
+    if ((await place.size(path)) === undefined) {
+      entries.push({ executionId: name, problem: `${path}: is missing.` });
+      continue;
+    }
+    try {
+      entries.push({ executionId: name, manifest: await readManifestOf(place, name) });
+    } catch (error) {
+      entries.push({ executionId: name, problem: (error as Error).message });
+    }
+  }
+  return entries.sort((a, b) => byExecution(a.executionId, b.executionId));
+}
+
+/** `abc-2` before `abc-10`. */
+function byExecution(a: string, b: string): number {
+  const split = (id: string): [string, number] => [id.replace(/-\d+$/, ""), Number(/-(\d+)$/.exec(id)?.[1] ?? 0)];
+  const [[runA, nA], [runB, nB]] = [split(a), split(b)];
+  return runA === runB ? nA - nB : runA < runB ? -1 : 1;
+}
+
+/**
+ * Opens a run by its executionId, by its runId (its last execution), or by the start of either. No match and several
+ * runs that match are RunErrors that list what there is.
+ */
+export async function loadRun(name: string, { store = "runs" }: StoreOption = {}): Promise<LoadedRun> {
+  const place = openStore(store);
+  const folder = await findRunFolder(place, name);
+  const manifest = await readManifestOf(place, folder);
+  const checkpoints = `${folder}/checkpoints`;
+  return {
+    store: place,
+    folder,
+    manifest,
+    async config() {
+      const where = `${folder}/config.json`;
+      return parseJson(await readText(place, where), { where });
+    },
+    metrics: () => readMetrics(place, folder),
+    timing: () => readMetrics(place, folder, "timing"),
+    samples: () => readSamples(place, folder),
+    async checkpoints() {
+      const found: Checkpoint[] = [];
+      for (const { name, kind } of await place.list(checkpoints)) {
+        const complete = (await place.size(`${checkpoints}/${name}/checkpoint.json`)) !== undefined;
+        if (kind === "folder" && complete) found.push(await openCheckpoint(place, `${checkpoints}/${name}`));
+      }
+      return found.sort((a, b) => a.step - b.step);
+    },
+    latestCheckpoint: () => latestCheckpoint(place, checkpoints),
+  };
+}
+
+/** The folder of the run that `name` means, as `loadRun` finds it. */
+export async function findRunFolder(store: RunStore, name: string): Promise<string> {
+  checkName(name, "run");
+  const folders = (await store.list(""))
+    .filter((entry) => entry.kind === "folder" && !NOT_RUNS.has(entry.name))
+    .map((entry) => entry.name)
+    .sort(byExecution);
+  if (folders.includes(name)) return name;
+  const matches = folders.filter((folder) => folder.startsWith(name));
+  const runs = new Set(matches.map((folder) => folder.replace(/-\d+$/, "")));
+  if (runs.size === 1) return matches[matches.length - 1];
+  if (runs.size === 0) {
+    const shown = folders.slice(-5);
+    throw new RunError(`${store.name}: holds no run "${name}".`, {
+      where: store.name,
+      hint:
+        folders.length === 0 ? "It holds no run at all." : `It holds ${folders.length}, the last are ${listOf(shown)}.`,
+    });
+  }
+  throw ambiguous(`${store.name}: "${name}"`, [...runs]);
+}
+
+/** The error of a prefix that several things have. */
+export const ambiguous = (what: string, matches: readonly string[]): RunError =>
+  new RunError(`${what} is the start of ${matches.length} names: ${listOf(matches)}.`, {
+    where: what,
+    matches,
+    hint: "Give more of it.",
+  });
+
+/** Reads a run's manifest and checks that it belongs to its folder. */
+export async function readManifestOf(store: RunStore, folder: string): Promise<RunManifest> {
+  const where = `${folder}/${MANIFEST}`;
+  const manifest = parseManifest(await readText(store, where), where);
+  if (manifest.executionId === folder) return manifest;
+  throw new FormatError(`${where}: belongs to run ${manifest.executionId}, not to the folder ${folder}.`, { where });
+}

@@ -1,0 +1,123 @@
+/** Checking a finished run against its own record: every hash is made again, and what differs is said. */
+
+import { checkpointProblems, filesProblems, openCheckpoint } from "../artifacts/checkpoint.js";
+import { MANIFEST, type RunManifest } from "../artifacts/manifest.js";
+import { hashBytes, readPieces } from "../artifacts/pieces.js";
+import { canonicalJson } from "../core/json.js";
+import { platform } from "../core/platform.js";
+import { sha256Hex } from "../core/sha256.js";
+import type { RunStore } from "../core/store.js";
+import { runFingerprint } from "./identity.js";
+import { findRunFolder, readManifestOf, type StoreOption } from "./list.js";
+import { openStore } from "./store.js";
+
+export interface Verification {
+  readonly executionId: string;
+  /** True when nothing differs. */
+  readonly ok: boolean;
+  /** What differs from the run's record, one sentence each. */
+  readonly problems: readonly string[];
+  /** What could not be checked, or is no fault of the run (data that moved); one sentence each. */
+  readonly notes: readonly string[];
+}
+
+/** Files that a run may hold besides those of its record: they change after it, or are asked for later. */
+const KNOWN = ["checkpoints", MANIFEST, "trace.json", "run.lock"];
+
+/**
+ * Re-hashes all that a run has on disk: manifest, identity, line files, every checkpoint, the final weights, and its
+ * data where they are still found. Never throws for what is wrong with the run; a run that is not there is a RunError.
+ */
+export async function verify(name: string, { store = "runs" }: StoreOption = {}): Promise<Verification> {
+  const place = openStore(store);
+  const folder = await findRunFolder(place, name);
+  const problems: string[] = [];
+  const notes: string[] = [];
+  let manifest: RunManifest | undefined;
+  try {
+    manifest = await readManifestOf(place, folder);
+  } catch (error) {
+    problems.push((error as Error).message);
+  }
+  if (manifest) {
+    problems.push(...identityProblems(manifest));
+    const allowed = Object.fromEntries(KNOWN.map((file) => [file, undefined]));
+    if (manifest.files) problems.push(...(await filesProblems(place, folder, { ...allowed, ...manifest.files })));
+    else notes.push(`${folder}: is "${manifest.status}", its files have no record yet.`);
+    if (manifest.provisional) notes.push(`${folder}: has a provisional ID: ${manifest.provisional}`);
+  }
+  problems.push(...(await checkpointsProblems(place, folder, manifest, notes)));
+  if (manifest) await checkData(manifest, problems, notes);
+  return { executionId: folder, ok: problems.length === 0, problems, notes };
+}
+
+/** Does the manifest's identity follow from what it says? */
+function identityProblems(manifest: RunManifest): string[] {
+  const where = `${manifest.executionId}/${MANIFEST}`;
+  const problems: string[] = [];
+  const config = sha256Hex(canonicalJson(manifest.config));
+  if (config !== manifest.configHash) problems.push(`${where}: configHash ${manifest.configHash} expected ${config}.`);
+  const fingerprint = runFingerprint({
+    configHash: manifest.configHash,
+    initialWeights: manifest.initialWeights,
+    tokenizer: manifest.tokenizerHash,
+    data: manifest.data.fingerprint,
+    packageVersion: manifest.package.version,
+    code: manifest.code?.version ?? null,
+  });
+  if (fingerprint !== manifest.fingerprint) {
+    problems.push(`${where}: fingerprint ${fingerprint} expected from its parts, got ${manifest.fingerprint}.`);
+  }
+  return problems;
+}
+
+async function checkpointsProblems(
+  store: RunStore,
+  folder: string,
+  manifest: RunManifest | undefined,
+  notes: string[],
+): Promise<string[]> {
+  const problems: string[] = [];
+  const weights: string[] = [];
+  for (const { name } of await store.list(`${folder}/checkpoints`)) {
+    const path = `${folder}/checkpoints/${name}`;
+    if ((await store.size(`${path}/checkpoint.json`)) === undefined) {
+      notes.push(`${path}: is no complete checkpoint, its run ended while it was written.`);
+      continue;
+    }
+    const found = await checkpointProblems(store, path);
+    problems.push(...found);
+    if (found.length === 0) {
+      const { files } = await openCheckpoint(store, path);
+      if (files["model.safetensors"]) weights.push(files["model.safetensors"].sha256);
+    }
+  }
+  const final = manifest?.finalWeights;
+  if (final && weights.length === 0) notes.push(`${folder}: keeps no checkpoint; its final weights cannot be checked.`);
+  else if (final && weights[weights.length - 1] !== final) {
+    problems.push(
+      `${folder}: final weights ${final} expected, the last checkpoint holds ${weights[weights.length - 1]}.`,
+    );
+  }
+  return problems;
+}
+
+/** Data are not part of a run; where they are still found they must be the same. */
+async function checkData(manifest: RunManifest, problems: string[], notes: string[]): Promise<void> {
+  const { openFile } = platform();
+  for (const { name, sha256 } of manifest.data.sources) {
+    if (!openFile) {
+      notes.push(`${name}: this host opens no files by name, the data were not checked.`);
+      continue;
+    }
+    const source = await openFile(name).catch(() => undefined);
+    if (!source) {
+      notes.push(`${name}: the data are not there any more (SHA-256 ${sha256}).`);
+      continue;
+    }
+    const found = await hashBytes(readPieces((start, end) => source.read(start, end), source.byteLength));
+    await source.close?.();
+    if (found.sha256 !== sha256)
+      problems.push(`${name}: the data changed, SHA-256 ${sha256} expected, got ${found.sha256}.`);
+  }
+}

@@ -1,0 +1,163 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { plot } from "../../src/cli/plot.js";
+import { run } from "../../src/cli/runs.js";
+import { FileStore } from "../../src/node/file-store.js";
+import { writeSampleRun } from "./sample.js";
+
+const dir = mkdtempSync(join(tmpdir(), "tenon-cli-"));
+let first: string;
+let other: string;
+
+beforeAll(async () => {
+  first = await writeSampleRun(new FileStore(join(dir, "runs")));
+  other = await writeSampleRun(new FileStore(join(dir, "runs")), { seed: 7 });
+});
+afterAll(() => rmSync(dir, { recursive: true }));
+
+async function tenonRuns(...args: string[]) {
+  const out: string[] = [];
+  const err: string[] = [];
+  const io = { out: (line: string) => out.push(line), err: (line: string) => err.push(line), isTerminal: false };
+  const code = await run([...args, "--dir", join(dir, "runs")], io);
+  return { code, out: out.join("\n"), err: err.join("\n") };
+}
+
+describe("tenon runs", () => {
+  it("lists", async () => {
+    const { code, out } = await tenonRuns("list");
+    expect(code).toBe(0);
+    expect(out.split("\n")[0]).toMatch(/^run +status +device +seed +steps +loss +weights$/);
+    expect(out).toMatch(new RegExp(`${first} +done +cpu +1337 +4 +1.2513 +[0-9a-f]{12}`));
+    const rows = JSON.parse((await tenonRuns("list", "--json")).out);
+    expect(rows).toHaveLength(2);
+    expect((await tenonRuns()).out).toBe(out);
+  });
+
+  it("shows a run with its curve, by path too", async () => {
+    const { code, out } = await tenonRuns("show", first);
+    expect(code).toBe(0);
+    expect(out).toMatch(/device +cpu, portable numerics, float32/);
+    expect(out).toMatch(/determinism +Equal bits/);
+    expect(out).toMatch(/checkpoints +4/);
+    expect(out).toMatch(/\*/);
+    expect((await tenonRuns("show", `${join(dir, "runs", first)}/`)).out).toBe(out);
+    expect(JSON.parse((await tenonRuns("show", first, "--json")).out).seed).toBe(1337);
+  });
+
+  it("compares, as text, Markdown, CSV and JSON", async () => {
+    const { code, out } = await tenonRuns("compare", first, other);
+    expect(code).toBe(0);
+    expect(out).toMatch(/seed +1337 +7/);
+    expect(out).toMatch(/The first difference is loss at step 1/);
+    expect(out).toMatch(/Their final weights differ/);
+    expect((await tenonRuns("compare", first, other, "--markdown")).out).toMatch(/^\| +\| [0-9a-f]{16}-1 \|/);
+    expect((await tenonRuns("compare", first, other, "--csv")).out).toMatch(/^,[0-9a-f]{16}-1,[0-9a-f]{16}-1\n/);
+    expect(JSON.parse((await tenonRuns("compare", first, other, "--json")).out).sameWeights).toBe(false);
+    expect((await tenonRuns("compare", first, first)).out).toMatch(/same weights, bit for bit/);
+  });
+
+  it("verifies, with an exit code", async () => {
+    expect(await tenonRuns("verify", first)).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/everything is as it was written/),
+    });
+    const changed = await writeSampleRun(new FileStore(join(dir, "runs")), { seed: 99 });
+    await new FileStore(join(dir, "runs")).append(`${changed}/metrics.jsonl`, new Uint8Array([10]));
+    const { code, out } = await tenonRuns("verify", changed);
+    expect(code).toBe(1);
+    expect(out).toMatch(/CHANGED .*metrics.jsonl: \d+ bytes expected/);
+    expect(JSON.parse((await tenonRuns("verify", changed, "--json")).out).ok).toBe(false);
+    rmSync(join(dir, "runs", changed), { recursive: true });
+  });
+
+  it("finds by the start of a hash", async () => {
+    const { code, out } = await tenonRuns("find", "eeeee");
+    expect(code).toBe(0);
+    expect(out).toMatch(/data +e{64} +a.txt/);
+    expect(await tenonRuns("find", "0123456789")).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/knows nothing/),
+    });
+    expect(await tenonRuns("find", "run")).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/hex digits, got "run"/),
+    });
+  });
+
+  it("exports to a file and imports it elsewhere, overwriting nothing", async () => {
+    const file = join(dir, "run.tar");
+    expect((await tenonRuns("export", first, file)).code).toBe(0);
+    expect(await tenonRuns("export", first, file)).toMatchObject({ code: 1, err: expect.stringMatching(/EEXIST/) });
+    expect(await tenonRuns("import", file)).toMatchObject({ code: 1, err: expect.stringMatching(/already, nothing/) });
+    const out: string[] = [];
+    const io = { out: (line: string) => out.push(line), err: (line: string) => out.push(line), isTerminal: false };
+    expect(await run(["import", file, "--dir", join(dir, "there")], io)).toBe(0);
+    expect(out[0]).toMatch(/is here, and verified/);
+    expect(await tenonRuns("import", join(dir, "none.tar"))).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/no such file/),
+    });
+  });
+
+  it("tells usage from failure by its exit code", async () => {
+    expect(await tenonRuns("lst")).toMatchObject({ code: 2, err: expect.stringMatching(/Did you mean "list"\?/) });
+    expect(await tenonRuns("show")).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/another number of operands/),
+    });
+    expect(await tenonRuns("list", "--colour")).toMatchObject({ code: 2, err: expect.stringMatching(/Usage/) });
+    expect(await tenonRuns("constructor")).toMatchObject({ code: 2 });
+    expect(await tenonRuns("show", "none")).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/holds no run "none"/),
+    });
+    expect(await tenonRuns("--help")).toMatchObject({ code: 0, out: expect.stringMatching(/^Usage/) });
+  });
+});
+
+describe("line plots", () => {
+  const steps = Array.from({ length: 100 }, (_, i) => i + 1);
+  const falling = { label: "loss", steps, values: steps.map((step) => 4 / step + 1) };
+
+  it("draw a falling curve from the top left to the bottom right", () => {
+    const lines = plot([falling], { width: 20, height: 5, ascii: true, title: "loss" }).split("\n");
+    expect(lines[0].trim()).toBe("loss");
+    expect(lines[1]).toMatch(/^ *5 \|\*/);
+    expect(lines[5]).toMatch(/^ *1\.04 \| +\*+$/);
+    expect(lines[5].length).toBe(lines[6].length);
+    expect(lines[6]).toMatch(/\+-{20}$/);
+    expect(lines[7]).toMatch(/1 +100$/);
+  });
+
+  it("use dots on a terminal for one curve, and marks for several", () => {
+    expect(plot([falling], { width: 20, height: 5 })).toMatch(/[\u2801-\u28ff]/);
+    const two = plot([falling, { ...falling, label: "other", values: falling.values.map((v) => v + 1) }], {
+      width: 20,
+    });
+    expect(two).toMatch(/\* loss/);
+    expect(two).toMatch(/o other/);
+    expect(two).not.toMatch(/[\u2801-\u28ff]/);
+  });
+
+  it("draw the bound that a loss falls towards", () => {
+    const lines = plot([falling], { width: 20, height: 5, ascii: true, bound: { label: "entropy", value: 0.5 } }).split(
+      "\n",
+    );
+    expect(lines[4]).toMatch(/^ *0\.5 \|-{12}\*{8}$/);
+    expect(lines[lines.length - 1].trim()).toBe("- entropy 0.5");
+  });
+
+  it("stand one value, gaps, NaN and nothing", () => {
+    expect(plot([{ label: "x", steps: [1], values: [2] }], { width: 5, height: 3, ascii: true })).toMatch(/\*/);
+    expect(plot([{ label: "x", steps: [1, 2], values: [Number.NaN, Number.POSITIVE_INFINITY] }])).toMatch(
+      /no finite values/,
+    );
+    expect(plot([])).toMatch(/no finite values/);
+    expect(
+      plot([{ label: "x", steps: [1, 2, 3], values: [1, Number.NaN, 3] }], { width: 5, height: 3, ascii: true }),
+    ).toMatch(/\*/);
+  });
+});

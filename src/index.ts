@@ -20,7 +20,7 @@ export {
 export type { DType } from "./core/dtype.js";
 export { promoteTypes } from "./core/dtype.js";
 export * from "./core/errors.js";
-export * as expr from "./core/expr.js";
+export * as expr from "./core/expressions.js";
 export { Generator, type RandomState } from "./core/random.js";
 export { setWarningListener, type Warning, type WarningListener } from "./core/warnings.js";
 export * from "./ops/index.js";

@@ -10,11 +10,14 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { exportsOf } from "../house/exports.js";
 import { builtDist } from "../setup/dist.js";
 import { servePage } from "../setup/page.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+/** Someone else's package: ops defined outside of the repository. */
+const plugin = fileURLToPath(new URL("plugin", import.meta.url));
 const project = mkdtempSync(join(tmpdir(), "tenon-user-"));
 const shell = process.platform === "win32"; // npm is a shell script there
 const run = (command: string, args: string[], cwd = project) =>
@@ -51,7 +54,7 @@ beforeAll(async () => {
   writeFileSync(join(project, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }));
   mkdirSync(join(project, "packed"));
   // Run-time dependencies are packed from our own node_modules: nothing is fetched.
-  for (const folder of [root, ...dependencyFolders(manifest)])
+  for (const folder of [root, plugin, ...dependencyFolders(manifest)])
     await run("npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", join(project, "packed")], folder);
   const tarballs = readdirSync(join(project, "packed")).map((name) => `./packed/${name}`);
   await run("npm", ["install", "--offline", "--no-audit", "--no-fund", ...tarballs]);
@@ -86,6 +89,42 @@ test("it is imported in Node, trains a step, and never reaches for the network",
     "main.mjs",
   ]);
   check(JSON.parse(stdout));
+});
+
+test("a second package brings ops of its own, and a model trains with them", async ({ skip }) => {
+  if (!exportsOf(join(root, "src/index.ts")).has("defineOp")) skip("tenon does not export defineOp yet");
+  const custom = `
+    import { meanSquare, swish, total } from "tenon-example-ops";
+    import { manualSeed, randn, tensor } from "tenon";
+    import { Linear } from "tenon/nn";
+    import { AdamW } from "tenon/optim";
+
+    const x = tensor([0.5, -1, 2], { requiresGrad: true });
+    total(swish(x)).backward();
+    const gradient = Array.from(await x.grad.data());
+
+    manualSeed(1);
+    const inputs = randn([32, 3]);
+    const targets = inputs.matmul(tensor([[1], [-2], [0.5]]));
+    const [first, second] = [new Linear(3, 16), new Linear(16, 1)];
+    const optimizer = new AdamW([...first.parameters(), ...second.parameters()], { lr: 0.02 });
+    const losses = [];
+    for (let step = 0; step < 60; step++) {
+      const loss = meanSquare(second.forward(swish(first.forward(inputs))).sub(targets));
+      losses.push(await loss.item());
+      loss.backward();
+      optimizer.step();
+      optimizer.zeroGrad();
+    }
+    console.log(JSON.stringify({ gradient, losses }));`;
+  writeFileSync(join(project, "custom.mjs"), custom);
+  const { stdout } = await run(process.execPath, ["custom.mjs"]);
+  const { gradient, losses } = JSON.parse(stdout) as { gradient: number[]; losses: number[] };
+
+  const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+  const slope = (x: number) => sigmoid(x) * (1 + x * (1 - sigmoid(x)));
+  expect(gradient.map((value, i) => Math.abs(value - slope([0.5, -1, 2][i])) < 1e-6)).toEqual([true, true, true]);
+  expect(losses.at(-1)).toBeLessThan(losses[0] / 5);
 });
 
 test.each(["NodeNext", "Bundler"])("TypeScript finds its types (moduleResolution %s)", async (moduleResolution) => {

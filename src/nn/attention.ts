@@ -1,0 +1,116 @@
+/** Attention layers over the fused op (see ops/attention.ts). */
+
+import type { DeviceName } from "../backend/backend.js";
+import { ConfigError } from "../core/errors.js";
+import { causalAttention, packedAttention, reshape, scaledDotProductAttention, transpose } from "../ops/index.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { Dropout } from "./dropout.js";
+import { Linear } from "./linear.js";
+import { Module } from "./module.js";
+
+export interface MultiheadAttentionOptions {
+  /** Heads of keys and values; fewer than `numHeads` make groups share them. `numHeads` unless given. */
+  kvHeads?: number;
+  bias?: boolean;
+  device?: DeviceName;
+}
+
+function checkHeads(where: string, width: number, heads: number, kvHeads = heads): void {
+  if (width % heads === 0 && heads % kvHeads === 0) return;
+  throw new ConfigError(
+    `${where}: needs a width divisible by the heads, and heads divisible by the key heads, got ${width}, ${heads} and ${kvHeads}.`,
+    { where },
+  );
+}
+
+/** Multi-head attention (Vaswani et al. 2017) with a projection each for query, key, value and output. */
+export class MultiheadAttention extends Module {
+  q_proj: Linear;
+  k_proj: Linear;
+  v_proj: Linear;
+  out_proj: Linear;
+  readonly kvHeads: number;
+  private readonly headDim: number;
+
+  constructor(
+    readonly embedDim: number,
+    readonly numHeads: number,
+    { kvHeads = numHeads, bias = true, device }: MultiheadAttentionOptions = {},
+  ) {
+    super();
+    checkHeads("MultiheadAttention", embedDim, numHeads, kvHeads);
+    this.kvHeads = kvHeads;
+    this.headDim = embedDim / numHeads;
+    const kvDim = kvHeads * this.headDim;
+    this.q_proj = new Linear(embedDim, embedDim, { bias, device });
+    this.k_proj = new Linear(embedDim, kvDim, { bias, device });
+    this.v_proj = new Linear(embedDim, kvDim, { bias, device });
+    this.out_proj = new Linear(embedDim, embedDim, { bias, device });
+  }
+
+  /**
+   * query [B, T, C] attends key and value [B, S, C] (the query itself unless given): [B, T, C]. `attnMask` is bool
+   * (true = attend) or added to the scores, and broadcasts to [B, H, T, S].
+   */
+  forward(
+    query: Tensor,
+    key: Tensor = query,
+    value: Tensor = key,
+    { isCausal = false, attnMask }: { isCausal?: boolean; attnMask?: Tensor } = {},
+  ): Tensor {
+    const [q, k, v] = [this.q_proj.forward(query), this.k_proj.forward(key), this.v_proj.forward(value)];
+    if (isCausal && !attnMask) {
+      const heads = { heads: this.numHeads, kvHeads: this.kvHeads };
+      return this.out_proj.forward(causalAttention(q, k, v, heads)); // (B, T, C)
+    }
+    const split = (x: Tensor) => transpose(reshape(x, [x.shape[0], x.shape[1], -1, this.headDim]), 1, 2); // (B, H, T, D)
+    const out = scaledDotProductAttention(split(q), split(k), split(v), {
+      isCausal,
+      attnMask,
+      enableGqa: this.kvHeads !== this.numHeads,
+    });
+    return this.out_proj.forward(reshape(transpose(out, 1, 2), query.shape));
+  }
+
+  protected override describe(): string {
+    return `${this.embedDim}, heads: ${this.numHeads}${this.kvHeads === this.numHeads ? "" : `, kvHeads: ${this.kvHeads}`}`;
+  }
+}
+
+export interface CausalSelfAttentionOptions {
+  bias?: boolean;
+  /** Probability of dropout after the output projection. */
+  dropout?: number;
+  /** Keep weights as [in, out], as GPT-2's files do. */
+  inOut?: boolean;
+  device?: DeviceName;
+}
+
+/** GPT-2's attention: one projection `c_attn` to query, key and value side by side, and `c_proj` back. */
+export class CausalSelfAttention extends Module {
+  c_attn: Linear;
+  c_proj: Linear;
+  resid_dropout: Dropout;
+
+  constructor(
+    readonly embedDim: number,
+    readonly numHeads: number,
+    { dropout = 0, ...linear }: CausalSelfAttentionOptions = {},
+  ) {
+    super();
+    checkHeads("CausalSelfAttention", embedDim, numHeads);
+    this.c_attn = new Linear(embedDim, 3 * embedDim, linear);
+    this.c_proj = new Linear(embedDim, embedDim, linear);
+    this.resid_dropout = new Dropout(dropout);
+  }
+
+  /** x [B, T, C]: [B, T, C]; position t sees positions 0 … t. */
+  forward(x: Tensor): Tensor {
+    const attended = packedAttention(this.c_attn.forward(x), { heads: this.numHeads });
+    return this.resid_dropout.forward(this.c_proj.forward(attended));
+  }
+
+  protected override describe(): string {
+    return `${this.embedDim}, heads: ${this.numHeads}`;
+  }
+}

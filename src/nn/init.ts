@@ -1,0 +1,189 @@
+/**
+ * Initial values. They are made on the host in float64 from the random stream `init`, rounded once and uploaded, so
+ * every device starts from the same bits. A model initialised by `initialize` draws each parameter from a stream keyed
+ * by the parameter's name: the order of construction does not matter.
+ */
+
+import type { DeviceName } from "../backend/backend.js";
+import { backendOf } from "../backend/devices.js";
+import { dtypes, encode } from "../core/dtype.js";
+import { ConfigError } from "../core/errors.js";
+import { type Generator, type RandomCall, randomNormal, randomUniform } from "../core/random.js";
+import { checkShape, type Shape } from "../core/shape.js";
+import { getDefaultGenerator } from "../tensor/create.js";
+import { Parameter, Tensor } from "../tensor/tensor.js";
+import type { Module } from "./module.js";
+
+/** Where the random numbers of a parameter come from, by its name within its module. */
+export type InitialCalls = (parameter: string) => RandomCall;
+
+const nextCall = (): RandomCall => getDefaultGenerator().next("init");
+
+/** Overwrites a tensor with numbers made on the host. */
+function store(target: Tensor, values: ArrayLike<number>): Tensor {
+  const stored = new dtypes[target.dtype].array(target.size);
+  for (let i = 0; i < target.size; i++) stored[i] = encode(target.dtype, values[i]);
+  target.backend.write(target.storage.handle, new Uint8Array(stored.buffer));
+  target.storage.version++;
+  return target;
+}
+
+/** Every element becomes `value`. */
+export function constant_(target: Tensor, value: number): Tensor {
+  target.backend.kernels.fill(target, value);
+  target.storage.version++;
+  return target;
+}
+
+export const zeros_ = (target: Tensor): Tensor => constant_(target, 0);
+export const ones_ = (target: Tensor): Tensor => constant_(target, 1);
+
+/** Uniform in [low, high). */
+export function uniform_(target: Tensor, { low = 0, high = 1, call = nextCall() } = {}): Tensor {
+  return store(
+    target,
+    Float64Array.from(randomUniform(call, target.size), (u) => low + u * (high - low)),
+  );
+}
+
+/** Normal with this mean and standard deviation. */
+export function normal_(target: Tensor, { mean = 0, std = 1, call = nextCall() } = {}): Tensor {
+  return store(
+    target,
+    Float64Array.from(randomNormal(call, target.size), (z) => mean + z * std),
+  );
+}
+
+/** How many inputs and outputs each element of a weight connects: weights are [out, in, …window], or [in, out]. */
+export function fans(shape: Shape, inOut = false): { fanIn: number; fanOut: number } {
+  if (shape.length < 2) {
+    throw new ConfigError(`fans: needs a weight of at least 2 dims, got ${shape.length}.`, {
+      where: "fans",
+      hint: "Give vectors constants, or bounds of their own with uniform_() or normal_().",
+    });
+  }
+  const window = shape.slice(2).reduce((a, b) => a * b, 1);
+  const [fanOut, fanIn] = [shape[0] * window, shape[1] * window];
+  return inOut ? { fanIn: fanOut, fanOut: fanIn } : { fanIn, fanOut };
+}
+
+/** What follows the layer; it sets the gain that keeps the scale of signals. */
+export type Nonlinearity = "linear" | "sigmoid" | "tanh" | "relu" | "leakyRelu";
+
+/** PyTorch's recommended gain: 1 for linear and sigmoid, 5/3 for tanh, sqrt(2 / (1 + a^2)) for (leaky) relu. */
+export function gain(nonlinearity: Nonlinearity, a = 0): number {
+  if (nonlinearity === "tanh") return 5 / 3;
+  if (nonlinearity === "relu") return Math.SQRT2;
+  return nonlinearity === "leakyRelu" ? Math.sqrt(2 / (1 + a * a)) : 1;
+}
+
+export interface KaimingOptions {
+  /** Slope of the leaky relu. */
+  a?: number;
+  /** Keep the scale of the forward (`fanIn`) or of the backward pass. */
+  mode?: "fanIn" | "fanOut";
+  nonlinearity?: Nonlinearity;
+  /** The weight is [in, out]. */
+  inOut?: boolean;
+  call?: RandomCall;
+}
+
+const kaimingStd = (shape: Shape, { a = 0, mode = "fanIn", nonlinearity = "leakyRelu", inOut }: KaimingOptions) =>
+  gain(nonlinearity, a) / Math.sqrt(fans(shape, inOut)[mode]);
+
+/** He et al. 2015: normal with standard deviation gain / sqrt(fan). */
+export const kaimingNormal_ = (target: Tensor, options: KaimingOptions = {}): Tensor =>
+  normal_(target, { std: kaimingStd(target.shape, options), call: options.call });
+
+/** He et al. 2015: uniform within sqrt(3) * gain / sqrt(fan) of 0. */
+export function kaimingUniform_(target: Tensor, options: KaimingOptions = {}): Tensor {
+  const high = Math.sqrt(3) * kaimingStd(target.shape, options);
+  return uniform_(target, { low: -high, high, call: options.call });
+}
+
+export interface XavierOptions {
+  gain?: number;
+  /** The weight is [in, out]. */
+  inOut?: boolean;
+  call?: RandomCall;
+}
+
+function xavierStd(shape: Shape, { gain = 1, inOut }: XavierOptions): number {
+  const { fanIn, fanOut } = fans(shape, inOut);
+  return gain * Math.sqrt(2 / (fanIn + fanOut));
+}
+
+/** Glorot and Bengio 2010: normal with standard deviation gain * sqrt(2 / (fanIn + fanOut)). */
+export const xavierNormal_ = (target: Tensor, options: XavierOptions = {}): Tensor =>
+  normal_(target, { std: xavierStd(target.shape, options), call: options.call });
+
+/** Glorot and Bengio 2010: uniform within gain * sqrt(6 / (fanIn + fanOut)) of 0. */
+export function xavierUniform_(target: Tensor, options: XavierOptions = {}): Tensor {
+  const high = Math.sqrt(3) * xavierStd(target.shape, options);
+  return uniform_(target, { low: -high, high, call: options.call });
+}
+
+/** The initial value of one parameter of a model, by its full name. */
+export type InitialRule = (name: string, parameter: Parameter, call: RandomCall) => void;
+
+export interface Gpt2RuleOptions {
+  std?: number;
+  /** Weights that end a residual branch. */
+  residual?: RegExp;
+}
+
+/**
+ * Radford et al. 2019: weights normal with standard deviation 0.02, divided by sqrt(2 * layers) where they end a
+ * residual branch; biases 0; vectors that scale (norm weights) 1.
+ */
+export function gpt2Rule(
+  layers: number,
+  { std = 0.02, residual = /c_proj\.weight$/ }: Gpt2RuleOptions = {},
+): InitialRule {
+  return (name, parameter, call) => {
+    if (name.endsWith("bias")) zeros_(parameter);
+    else if (parameter.ndim === 1) ones_(parameter);
+    else normal_(parameter, { std: residual.test(name) ? std / Math.sqrt(2 * layers) : std, call });
+  };
+}
+
+export interface InitializeOptions {
+  /** The default generator unless given. */
+  generator?: Generator;
+  /** Replaces what the modules do by themselves. */
+  rule?: InitialRule;
+}
+
+/** Gives every parameter of a model its initial value, a function of the generator's seed and the parameter's name alone. */
+export function initialize(model: Module, { generator = getDefaultGenerator(), rule }: InitializeOptions = {}): void {
+  const callOf = (name: string) => generator.at(`init/${name}`, 0);
+  if (rule) {
+    for (const [name, parameter] of model.namedParameters()) rule(name, parameter, callOf(name));
+    return;
+  }
+  for (const [prefix, module] of model.namedModules()) {
+    module.resetParameters((name) => callOf(prefix === "" ? name : `${prefix}.${name}`));
+  }
+}
+
+let deferred = false;
+
+/** Builds modules without giving parameters any values: for models whose values are loaded or set by `initialize`. */
+export function deferInit<M extends Module>(build: () => M): M {
+  const before = deferred;
+  deferred = true;
+  try {
+    return build();
+  } finally {
+    deferred = before;
+  }
+}
+
+/** For constructors of modules: the initial values of a module that stands alone, in order of construction. */
+export function initializeAlone(module: Module): void {
+  if (!deferred) module.resetParameters(nextCall);
+}
+
+/** An uninitialised float32 parameter. */
+export const parameter = (shape: Shape, device?: DeviceName): Parameter =>
+  new Parameter(Tensor.empty(backendOf(device), [...checkShape("parameter", shape)], "float32"));

@@ -1,0 +1,224 @@
+/**
+ * Module: parameters and other modules under names, and a `forward`. Assign them to properties in the constructor and
+ * they are found; a property that holds an array of modules names them `layers.0`, `layers.1`, …
+ */
+
+import type { DeviceName } from "../backend/backend.js";
+import type { DType } from "../core/dtype.js";
+import { noGrad } from "../tensor/autograd.js";
+import { inModule } from "../tensor/dispatch.js";
+import { keep } from "../tensor/scope.js";
+import { Parameter, Tensor } from "../tensor/tensor.js";
+import type { InitialCalls } from "./init.js";
+import { assign, checkValue, type LoadReport, refuseKeys, type StateValue } from "./state.js";
+
+/** The module whose `forward` runs, and its path. */
+let running: { module: Module; path: string } | undefined;
+
+export abstract class Module {
+  /** Set by `train()` and `eval()`; dropout reads it. */
+  training = true;
+  /** Names of properties that hold tensors which are saved but not trained. */
+  declare private bufferNames: Set<string>;
+  /** Where this module was last found: below which module, under which name. */
+  declare private place: { root: Module; name: string } | undefined;
+
+  constructor() {
+    // Wrapped once for each instance: errors and observers then know the path of the module that runs.
+    const { forward } = this;
+    const hidden = (value: unknown) => ({ value, writable: true, configurable: true });
+    Object.defineProperties(this, {
+      forward: hidden((...args: unknown[]) => this.runNamed(() => forward.apply(this, args))),
+      bufferNames: hidden(new Set()),
+      place: hidden(undefined),
+    });
+  }
+
+  abstract forward(...args: any[]): any;
+
+  /** Gives the parameters of this module, not those of its children, their initial values. */
+  resetParameters(_calls: InitialCalls): void {}
+
+  private runNamed<T>(run: () => T): T {
+    const outer = running;
+    const path = outer ? `${outer.path}${outer.path ? "." : ""}${this.nameBelow(outer.module)}` : "";
+    running = { module: this, path };
+    try {
+      return inModule(path, run);
+    } finally {
+      running = outer;
+    }
+  }
+
+  /** The name of this module below `root`; its class where it does not belong to `root`. */
+  private nameBelow(root: Module): string {
+    if (this.place?.root !== root) {
+      let name = this.constructor.name;
+      for (const [path, module] of root.namedModules()) if (module === this) name = path;
+      this.place = { root, name };
+    }
+    return this.place.name;
+  }
+
+  /** Registers a tensor that is saved with the module but not trained. */
+  registerBuffer(name: string, value: Tensor): void {
+    (this as Record<string, unknown>)[name] = keep(value);
+    this.bufferNames.add(name);
+  }
+
+  /** The modules directly below, in order of assignment. */
+  *namedChildren(): Iterable<[string, Module]> {
+    for (const [name, value] of Object.entries(this)) {
+      if (value instanceof Module) yield [name, value];
+      else if (Array.isArray(value)) {
+        for (const [i, item] of value.entries()) if (item instanceof Module) yield [`${name}.${i}`, item];
+      }
+    }
+  }
+
+  /** This module ("") and all below, each once, parents first. */
+  *namedModules(prefix = "", seen = new Set<Module>()): Iterable<[string, Module]> {
+    if (seen.has(this)) return;
+    seen.add(this);
+    yield [prefix, this];
+    for (const [name, child] of this.namedChildren()) yield* child.namedModules(join(prefix, name), seen);
+  }
+
+  *modules(): Iterable<Module> {
+    for (const [, module] of this.namedModules()) yield module;
+  }
+
+  *children(): Iterable<Module> {
+    for (const [, child] of this.namedChildren()) yield child;
+  }
+
+  /** Every name and tensor that satisfies the test, shared tensors under each of their names. */
+  private *tensors(test: (owner: Module, name: string, value: Tensor) => boolean): Iterable<[string, Tensor]> {
+    for (const [prefix, module] of this.namedModules()) {
+      for (const [name, value] of Object.entries(module)) {
+        if (value instanceof Tensor && test(module, name, value)) yield [join(prefix, name), value];
+      }
+    }
+  }
+
+  /** Parameters with their names, each once (tied ones under their first name), in order of assignment. */
+  *namedParameters(): Iterable<[string, Parameter]> {
+    const seen = new Set<Tensor>();
+    for (const [name, value] of this.tensors((_, __, tensor) => tensor instanceof Parameter)) {
+      if (!seen.has(value)) yield [name, value as Parameter];
+      seen.add(value);
+    }
+  }
+
+  *parameters(): Iterable<Parameter> {
+    for (const [, parameter] of this.namedParameters()) yield parameter;
+  }
+
+  /** What is saved: parameters and buffers, tied ones under their first name. The tensors themselves, not copies. */
+  stateDict(): Record<string, Tensor> {
+    const names = new Map<Tensor, string>();
+    for (const [name, value] of this.savedTensors()) if (!names.has(value)) names.set(value, name);
+    return Object.fromEntries([...names].map(([value, name]) => [name, value]));
+  }
+
+  private savedTensors(): Iterable<[string, Tensor]> {
+    return this.tensors((owner, name, value) => value instanceof Parameter || owner.bufferNames.has(name));
+  }
+
+  /**
+   * Copies values in, converting dtype and device. A tied parameter may come under any of its names. Unless
+   * `strict: false`, a missing or unknown name is a ConfigError; a wrong shape always is a ShapeError. Nothing is
+   * written before all names and shapes are checked.
+   */
+  loadStateDict(state: Readonly<Record<string, StateValue>>, { strict = true } = {}): LoadReport {
+    const own = new Map(this.savedTensors());
+    const given = new Set([...own].filter(([name]) => Object.hasOwn(state, name)).map(([, tensor]) => tensor));
+    const missing = [...own].filter(([, tensor]) => !given.has(tensor)).map(([name]) => name);
+    const unexpected = Object.keys(state).filter((name) => !own.has(name));
+    if (strict) refuseKeys("loadStateDict", { missing, unexpected }, own.keys());
+    const pairs = [...own].filter(([name]) => Object.hasOwn(state, name));
+    for (const [name, tensor] of pairs) checkValue(`loadStateDict: ${name}`, tensor, state[name]);
+    for (const [name, tensor] of pairs) assign(`loadStateDict: ${name}`, tensor, state[name]);
+    return { missing, unexpected };
+  }
+
+  /** Training behaviour on (or off) here and below. */
+  train(mode = true): this {
+    for (const module of this.modules()) module.training = mode;
+    return this;
+  }
+
+  /** Training behaviour off here and below. */
+  eval(): this {
+    return this.train(false);
+  }
+
+  /** Freezes (false) or frees (true) every parameter here and below. */
+  requiresGrad_(value = true): this {
+    for (const parameter of this.parameters()) parameter.requiresGrad = value;
+    return this;
+  }
+
+  /** Drops the gradients of all parameters. */
+  zeroGrad(): void {
+    for (const parameter of this.parameters()) {
+      parameter.grad?.dispose();
+      parameter.grad = undefined;
+    }
+  }
+
+  /** Calls a function with this module and all below, children first. */
+  apply(fn: (module: Module) => void): this {
+    for (const child of this.children()) child.apply(fn);
+    fn(this);
+    return this;
+  }
+
+  /** Moves parameters and buffers to a device or dtype. They become new tensors: make the optimizer afterwards. */
+  to(target: { dtype?: DType; device?: DeviceName }): this {
+    const moved = new Map<Tensor, Tensor>();
+    for (const module of this.modules()) {
+      for (const [name, value] of Object.entries(module)) {
+        if (!(value instanceof Parameter || (value instanceof Tensor && module.bufferNames.has(name)))) continue;
+        let next = moved.get(value);
+        if (next === undefined) {
+          const copy = noGrad(() => value.detach().to(target));
+          next = value instanceof Parameter ? new Parameter(copy, value.requiresGrad) : keep(copy);
+          moved.set(value, next);
+        }
+        (module as unknown as Record<string, Tensor>)[name] = next;
+      }
+    }
+    for (const old of moved.keys()) {
+      old.grad?.dispose();
+      old.dispose();
+    }
+    return this;
+  }
+
+  /** Frees all parameters, buffers and gradients. */
+  dispose(): void {
+    this.zeroGrad();
+    for (const [, tensor] of this.savedTensors()) tensor.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** Options worth showing when the module is printed. */
+  protected describe(): string {
+    return "";
+  }
+
+  /** The tree of modules, one per line. */
+  toString(): string {
+    const lines = [...this.namedChildren()].map(
+      ([name, child]) => `  (${name}): ${String(child).replace(/\n/g, "\n  ")}`,
+    );
+    const head = `${this.constructor.name}(${this.describe()}`;
+    return lines.length ? `${head}\n${lines.join("\n")}\n)` : `${head})`;
+  }
+}
+
+const join = (prefix: string, name: string): string => (prefix === "" ? name : `${prefix}.${name}`);

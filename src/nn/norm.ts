@@ -1,0 +1,110 @@
+/** Normalisation layers. */
+
+import type { DeviceName } from "../backend/backend.js";
+import type { Shape } from "../core/shape.js";
+import { groupNorm, layerNorm, rmsNorm } from "../ops/index.js";
+import type { Parameter, Tensor } from "../tensor/tensor.js";
+import { initializeAlone, ones_, parameter, zeros_ } from "./init.js";
+import { Module } from "./module.js";
+
+export interface NormOptions {
+  eps?: number;
+  /** Learn a weight (and a bias, where the norm has one); true unless given. */
+  affine?: boolean;
+  /** False leaves only the bias out. */
+  bias?: boolean;
+  device?: DeviceName;
+}
+
+const shapeOf = (shape: number | Shape): Shape => (typeof shape === "number" ? [shape] : [...shape]);
+
+/** Layer norm (Ba, Kiros, Hinton 2016) over the last dims, which have `normalizedShape`. */
+export class LayerNorm extends Module {
+  weight?: Parameter;
+  bias?: Parameter;
+  readonly eps: number;
+  readonly normalizedShape: Shape;
+
+  constructor(normalizedShape: number | Shape, { eps = 1e-5, affine = true, bias = true, device }: NormOptions = {}) {
+    super();
+    this.normalizedShape = shapeOf(normalizedShape);
+    this.eps = eps;
+    if (affine) this.weight = parameter(this.normalizedShape, device);
+    if (affine && bias) this.bias = parameter(this.normalizedShape, device);
+    initializeAlone(this);
+  }
+
+  override resetParameters(): void {
+    if (this.weight) ones_(this.weight);
+    if (this.bias) zeros_(this.bias);
+  }
+
+  forward(x: Tensor): Tensor {
+    return layerNorm(x, this.weight, this.bias, { eps: this.eps });
+  }
+
+  protected override describe(): string {
+    return `${this.normalizedShape}, eps: ${this.eps}`;
+  }
+}
+
+/** RMS norm (Zhang and Sennrich 2019) over the last dims, which have `normalizedShape`. */
+export class RMSNorm extends Module {
+  weight?: Parameter;
+  readonly eps: number;
+  readonly normalizedShape: Shape;
+
+  constructor(normalizedShape: number | Shape, { eps = 1e-6, affine = true, device }: Omit<NormOptions, "bias"> = {}) {
+    super();
+    this.normalizedShape = shapeOf(normalizedShape);
+    this.eps = eps;
+    if (affine) this.weight = parameter(this.normalizedShape, device);
+    initializeAlone(this);
+  }
+
+  override resetParameters(): void {
+    if (this.weight) ones_(this.weight);
+  }
+
+  forward(x: Tensor): Tensor {
+    return rmsNorm(x, this.weight, { eps: this.eps });
+  }
+
+  protected override describe(): string {
+    return `${this.normalizedShape}, eps: ${this.eps}`;
+  }
+}
+
+/** Group norm (Wu and He 2018) of x [N, C, ...] with C channels in `numGroups` groups. */
+export class GroupNorm extends Module {
+  weight?: Parameter;
+  bias?: Parameter;
+  readonly eps: number;
+
+  constructor(
+    readonly numGroups: number,
+    readonly numChannels: number,
+    { eps = 1e-5, affine = true, device }: Omit<NormOptions, "bias"> = {},
+  ) {
+    super();
+    this.eps = eps;
+    if (affine) {
+      this.weight = parameter([numChannels], device);
+      this.bias = parameter([numChannels], device);
+    }
+    initializeAlone(this);
+  }
+
+  override resetParameters(): void {
+    if (this.weight) ones_(this.weight);
+    if (this.bias) zeros_(this.bias);
+  }
+
+  forward(x: Tensor): Tensor {
+    return groupNorm(x, this.numGroups, this.weight, this.bias, { eps: this.eps });
+  }
+
+  protected override describe(): string {
+    return `${this.numGroups}, ${this.numChannels}, eps: ${this.eps}`;
+  }
+}

@@ -1,0 +1,44 @@
+/** Gradient clipping by norm (Pascanu, Mikolov, Bengio 2013), all on the device: nothing is read back. */
+
+import { mul } from "../core/expr.js";
+import { add, div, minimum, sqrt, square, stack, sum } from "../ops/index.js";
+import { noGrad } from "../tensor/autograd.js";
+import { tidy } from "../tensor/scope.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { defineUpdate } from "./update.js";
+
+/** The Euclidean norm of all the given tensors together, as a 0-d tensor: the root of the sum of each one's squares. */
+export function totalNorm(tensors: Iterable<Tensor>): Tensor {
+  // A scope for each, so that only one tensor's squares live at a time.
+  const sumOfSquares = (x: Tensor) => tidy(() => sum(square(x)));
+  return noGrad(() => tidy(() => sqrt(sum(stack([...tensors].map(sumOfSquares))))));
+}
+
+/** The norm of the `.grad`s of parameters; those without one count for nothing. */
+export const gradNorm = (parameters: Iterable<Tensor>): Tensor =>
+  totalNorm([...parameters].flatMap(({ grad }) => (grad ? [grad] : [])));
+
+/** min(1, maxNorm / (norm + 1e-6)) as a 0-d tensor: give it to `optimizer.step(undefined, { scale })`. NaN stays NaN. */
+export const clipCoefficient = (norm: Tensor, maxNorm: number): Tensor =>
+  noGrad(() => tidy(() => minimum(div(maxNorm, add(norm, 1e-6)), 1)));
+
+const scaleUpdate = defineUpdate({
+  name: "scaleGradient",
+  doc: "g * factor, in place",
+  inputs: ["tensor", "factor"],
+  scalars: [],
+  next: ({ tensor, factor }) => ({ tensor: mul(tensor, factor) }),
+});
+
+/** Scales the `.grad`s of parameters in place so that their norm is at most `maxNorm`; returns the norm before. */
+export function clipGradNorm_(parameters: Iterable<Tensor>, maxNorm: number): Tensor {
+  const own = [...parameters];
+  const norm = gradNorm(own);
+  noGrad(() =>
+    tidy(() => {
+      const factor = clipCoefficient(norm, maxNorm);
+      for (const { grad } of own) if (grad) scaleUpdate({ tensor: grad, factor }, {});
+    }),
+  );
+  return norm;
+}

@@ -1,0 +1,248 @@
+/** What optimizers share: parameter groups, the step, and a state that is saved and restored exactly. */
+
+import { ConfigError, listOf, nearest, ShapeError, showShape } from "../core/errors.js";
+import { sameShape } from "../core/shape.js";
+import { assign, refuseKeys, type StateValue } from "../nn/state.js";
+import { noGrad } from "../tensor/autograd.js";
+import { zerosLike } from "../tensor/create.js";
+import { keep, tidy } from "../tensor/scope.js";
+import { Tensor } from "../tensor/tensor.js";
+
+/** Parameters, alone or with their names: `model.parameters()` or `model.namedParameters()`. */
+export type Parameters = Iterable<Tensor | readonly [string, Tensor]>;
+
+/** Parameters with options of their own; what is not given comes from the optimizer. */
+export type ParameterGroup<Options> = { readonly params: Parameters } & Partial<Options>;
+
+/** One group as the optimizer holds it. Its options may be changed between steps. */
+export interface Group<Options> {
+  readonly params: readonly { readonly name: string; readonly tensor: Tensor }[];
+  options: Options;
+}
+
+/** What an optimizer remembers of one parameter. */
+export interface ParameterState {
+  /** Steps taken, this one included. */
+  step: number;
+  readonly tensors: Record<string, Tensor>;
+}
+
+/** Everything needed to go on: numbers for a JSON file, tensors for a safetensors file. The tensors are not copies. */
+export interface OptimizerState<T = Tensor> {
+  type: string;
+  groups: { options: Record<string, unknown>; params: string[] }[];
+  steps: Record<string, number>;
+  /** `<parameter>.<moment>`. */
+  tensors: Record<string, T>;
+}
+
+export interface StepOptions {
+  /** A 0-d tensor on the device that multiplies every gradient: `clipCoefficient()`. */
+  scale?: Tensor;
+}
+
+export abstract class Optimizer<Options extends { lr: number }> {
+  readonly groups: Group<Options>[];
+  private readonly states = new Map<Tensor, ParameterState>();
+
+  /** Names of the moments each parameter has; they start at 0. */
+  protected abstract readonly moments: readonly string[];
+
+  constructor(params: Parameters | readonly ParameterGroup<Options>[], defaults: Options) {
+    const type = new.target.name;
+    const list = [...params] as (Tensor | readonly [string, Tensor] | ParameterGroup<Options>)[];
+    const isGroup = (item: object): item is ParameterGroup<Options> => "params" in item;
+    const groups = list.length > 0 && list.every(isGroup) ? list : [{ params: list as unknown as Parameters }];
+    const seen = new Set<Tensor>();
+    this.groups = groups.map(({ params: own, ...options }) => {
+      checkOptions(type, options, defaults);
+      const named = [...own].map((item) => {
+        const [name, tensor] = item instanceof Tensor ? [String(seen.size), item] : item;
+        if (seen.has(tensor)) throw new ConfigError(`${type}: the parameter ${name} is given twice.`, { where: type });
+        seen.add(tensor);
+        return { name, tensor };
+      });
+      return { params: named, options: { ...defaults, ...options } as Options };
+    });
+    if (seen.size === 0) throw new ConfigError(`${type}: needs at least one parameter.`, { where: type });
+  }
+
+  /** Updates one parameter in place. */
+  protected abstract update(
+    parameter: Tensor,
+    grad: Tensor,
+    state: ParameterState,
+    options: Options,
+    scale: Tensor | undefined,
+  ): void;
+
+  /** The learning rate of the first group; setting it sets all groups. */
+  get lr(): number {
+    return this.groups[0].options.lr;
+  }
+
+  set lr(value: number) {
+    for (const group of this.groups) group.options.lr = value;
+  }
+
+  /**
+   * One step from the parameters' own `.grad`, or from gradients given by name or in order. Parameters without a
+   * gradient and frozen ones stay as they are.
+   */
+  step(grads?: Readonly<Record<string, Tensor>> | readonly (Tensor | undefined)[], { scale }: StepOptions = {}): void {
+    const given = this.gradients(grads);
+    noGrad(() =>
+      tidy(() => {
+        for (const { params, options } of this.groups) {
+          for (const { tensor } of params) {
+            const grad = given.get(tensor);
+            if (!grad || !tensor.requiresGrad) continue;
+            const state = this.stateOf(tensor);
+            state.step++;
+            this.update(tensor, grad, state, options, scale);
+          }
+        }
+      }),
+    );
+  }
+
+  private gradients(grads: Parameters_): Map<Tensor, Tensor | undefined> {
+    const all = this.groups.flatMap(({ params }) => params);
+    const where = this.constructor.name;
+    if (grads && !Array.isArray(grads)) {
+      const names = all.map(({ name }) => name);
+      refuseKeys(
+        `${where}: step`,
+        { missing: [], unexpected: Object.keys(grads).filter((n) => !names.includes(n)) },
+        names,
+      );
+    } else if (grads && grads.length !== all.length) {
+      throw new ConfigError(`${where}: step needs ${all.length} gradients in order, got ${grads.length}.`, { where });
+    }
+    return new Map(
+      all.map(({ name, tensor }, i) => {
+        const grad = grads
+          ? (grads as Record<string | number, Tensor | undefined>)[Array.isArray(grads) ? i : name]
+          : tensor.grad;
+        if (grad && !sameShape(grad.shape, tensor.shape)) {
+          throw new ShapeError(
+            `${where}: ${name} needs a gradient of its shape, got ${showShape(tensor.shape)} and ${showShape(grad.shape)}.`,
+            { where, shapes: [tensor.shape, grad.shape] },
+          );
+        }
+        return [tensor, grad];
+      }),
+    );
+  }
+
+  private stateOf(parameter: Tensor): ParameterState {
+    let state = this.states.get(parameter);
+    if (!state) {
+      const tensors = Object.fromEntries(this.moments.map((name) => [name, keep(zerosLike(parameter))]));
+      this.states.set(parameter, (state = { step: 0, tensors }));
+    }
+    return state;
+  }
+
+  /** Drops the gradients of all parameters. */
+  zeroGrad(): void {
+    for (const { params } of this.groups) {
+      for (const { tensor } of params) {
+        tensor.grad?.dispose();
+        tensor.grad = undefined;
+      }
+    }
+  }
+
+  /** Options, steps and moments, by parameter name (by number where parameters came without names). */
+  stateDict(): OptimizerState {
+    const state: OptimizerState = { type: this.constructor.name, groups: [], steps: {}, tensors: {} };
+    for (const { params, options } of this.groups) {
+      state.groups.push({ options: { ...options }, params: params.map(({ name }) => name) });
+      for (const { name, tensor } of params) {
+        const own = this.states.get(tensor);
+        if (!own) continue;
+        state.steps[name] = own.step;
+        for (const [moment, value] of Object.entries(own.tensors)) state.tensors[`${name}.${moment}`] = value;
+      }
+    }
+    return state;
+  }
+
+  /** Restores what `stateDict` gave: the next step gives the same bits. Refuses a state of other parameters or type. */
+  loadStateDict(state: OptimizerState<StateValue>): void {
+    const where = `${this.constructor.name}: loadStateDict`;
+    if (state.type !== this.constructor.name) {
+      throw new ConfigError(`${where}: needs the state of ${this.constructor.name}, got ${state.type}.`, { where });
+    }
+    const own = this.groups.map(({ params }) => params.map(({ name }) => name));
+    const given = state.groups.map(({ params }) => params);
+    const [names, others] = [own.flat(), given.flat()];
+    const missing = names.filter((name) => !others.includes(name));
+    refuseKeys(where, { missing, unexpected: others.filter((name) => !names.includes(name)) }, names);
+    if (own.length !== given.length) {
+      throw new ConfigError(`${where}: needs ${own.length} parameter groups, got ${given.length}.`, { where });
+    }
+    const expected = Object.keys(state.steps).flatMap((name) => this.moments.map((moment) => `${name}.${moment}`));
+    refuseKeys(where, { missing: expected.filter((key) => !Object.hasOwn(state.tensors, key)), unexpected: [] }, []);
+    this.groups.forEach((group, i) => {
+      group.options = { ...group.options, ...(state.groups[i].options as Options) };
+      for (const { name, tensor } of group.params) {
+        if (!Object.hasOwn(state.steps, name)) {
+          this.forget(tensor);
+          continue;
+        }
+        const target = this.stateOf(tensor);
+        target.step = state.steps[name];
+        for (const moment of this.moments) {
+          assign(`${where}: ${name}.${moment}`, target.tensors[moment], state.tensors[`${name}.${moment}`]);
+        }
+      }
+    });
+  }
+
+  private forget(parameter: Tensor): void {
+    for (const tensor of Object.values(this.states.get(parameter)?.tensors ?? {})) tensor.dispose();
+    this.states.delete(parameter);
+  }
+
+  /** Frees the moments. */
+  dispose(): void {
+    for (const parameter of [...this.states.keys()]) this.forget(parameter);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+type Parameters_ = Readonly<Record<string, Tensor>> | readonly (Tensor | undefined)[] | undefined;
+
+/** Refuses options that the optimizer does not have, and numbers below 0. */
+export function checkOptions(where: string, options: object, defaults: object): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (!(name in defaults)) {
+      const near = nearest(name, Object.keys(defaults));
+      throw new ConfigError(`${where}: has no option "${name}".`, {
+        where,
+        hint: near ? `Did you mean "${near}"?` : `Its options are ${listOf(Object.keys(defaults))}.`,
+      });
+    }
+    const fallback = (defaults as Record<string, unknown>)[name];
+    if (typeof fallback === "number" && !(typeof value === "number" && value >= 0)) {
+      throw new ConfigError(`${where}: needs a number from 0 up for ${name}, got ${JSON.stringify(value)}.`, { where });
+    }
+  }
+}
+
+/** Two groups: weights of two dims and more decay, vectors (biases, norms) do not. */
+export function decayGroups(
+  named: Iterable<readonly [string, Tensor]>,
+  weightDecay: number,
+): { params: (readonly [string, Tensor])[]; weightDecay: number }[] {
+  const all = [...named];
+  return [
+    { params: all.filter(([, tensor]) => tensor.ndim >= 2), weightDecay },
+    { params: all.filter(([, tensor]) => tensor.ndim < 2), weightDecay: 0 },
+  ];
+}

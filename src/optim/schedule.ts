@@ -1,0 +1,89 @@
+/** Learning rates over time, in float64 from portable functions: a schedule gives the factor of the rate at a step. */
+
+import { ConfigError, listOf, nearest } from "../core/errors.js";
+import { cos } from "../core/math.js";
+import type { Optimizer } from "./optimizer.js";
+
+/** The factor of the learning rate at step 0, 1, 2, … */
+export type Schedule = (step: number) => number;
+
+export interface ScheduleOptions {
+  /** Steps of the whole run; the last has number steps - 1. */
+  steps: number;
+  /** Steps that lead up to the full rate: step s of them has the factor (s + 1) / (warmupSteps + 1). */
+  warmupSteps?: number;
+  /** The factor that the decay ends at; 0 unless given. */
+  minFactor?: number;
+}
+
+function withWarmup(
+  { steps, warmupSteps = 0, minFactor = 0 }: ScheduleOptions,
+  decay: (done: number) => number,
+): Schedule {
+  const length = Math.max(1, steps - warmupSteps);
+  return (step) => {
+    if (step < warmupSteps) return (step + 1) / (warmupSteps + 1);
+    return minFactor + (1 - minFactor) * decay(Math.min(1, (step - warmupSteps) / length));
+  };
+}
+
+/** 1 after the warm-up. */
+export const constantSchedule = (options: Omit<ScheduleOptions, "minFactor">): Schedule => withWarmup(options, () => 1);
+
+/** From 1 after the warm-up down to `minFactor` in a straight line. */
+export const linearSchedule = (options: ScheduleOptions): Schedule => withWarmup(options, (done) => 1 - done);
+
+/** From 1 after the warm-up down to `minFactor` along half a cosine (Loshchilov and Hutter 2017). */
+export const cosineSchedule = (options: ScheduleOptions): Schedule =>
+  withWarmup(options, (done) => 0.5 * (1 + cos(Math.PI * done)));
+
+export const schedules = { constant: constantSchedule, linear: linearSchedule, cosine: cosineSchedule } as const;
+export type ScheduleName = keyof typeof schedules;
+
+/** A schedule by its name in configs; an unknown name suggests the nearest. */
+export function createSchedule(name: ScheduleName, options: ScheduleOptions): Schedule {
+  if (Object.hasOwn(schedules, name)) return schedules[name](options);
+  const near = nearest(String(name), Object.keys(schedules));
+  throw new ConfigError(`schedule: there is no schedule "${name}".`, {
+    where: "schedule",
+    hint: near ? `Did you mean "${near}"?` : `Schedules are ${listOf(Object.keys(schedules))}.`,
+  });
+}
+
+/** Sets the learning rate of every group to its starting rate times the schedule's factor. */
+export class LambdaLR {
+  private readonly baseRates: number[];
+  /** The step whose rate is set. */
+  private current = 0;
+
+  constructor(
+    private readonly optimizer: Optimizer<{ lr: number }>,
+    private readonly schedule: Schedule,
+  ) {
+    this.baseRates = optimizer.groups.map(({ options }) => options.lr);
+    this.set();
+  }
+
+  private set(): void {
+    const factor = this.schedule(this.current);
+    this.optimizer.groups.forEach(({ options }, i) => {
+      options.lr = this.baseRates[i] * factor;
+    });
+  }
+
+  /** Goes on to the next step's rate: call it after `optimizer.step()`. */
+  step(): void {
+    this.current++;
+    this.set();
+  }
+
+  stateDict(): { step: number; baseRates: number[] } {
+    return { step: this.current, baseRates: [...this.baseRates] };
+  }
+
+  loadStateDict({ step, baseRates }: { step: number; baseRates: readonly number[] }): void {
+    this.current = step;
+    this.baseRates.splice(0, this.baseRates.length, ...baseRates);
+    this.set();
+  }
+}

@@ -1,0 +1,68 @@
+/** Stochastic gradient descent with momentum (Sutskever et al. 2013). */
+
+import { madd, mul } from "../core/expr.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { checkOptions, Optimizer, type ParameterGroup, type ParameterState, type Parameters } from "./optimizer.js";
+import { defineUpdate, flush } from "./update.js";
+
+export interface SGDOptions {
+  lr: number;
+  momentum: number;
+  /** The gradient enters the momentum times 1 - dampening, but for the first time. */
+  dampening: number;
+  weightDecay: number;
+  /** Look ahead along the momentum. */
+  nesterov: boolean;
+}
+
+const plainUpdate = defineUpdate({
+  name: "sgdStep",
+  doc: "p - lr * (g + weightDecay * p)",
+  inputs: ["parameter", "grad"],
+  scalars: ["weightDecay", "negativeLr"],
+  next: ({ parameter, grad }, s) => ({
+    parameter: madd(madd(parameter, s.weightDecay, grad), s.negativeLr, parameter),
+  }),
+});
+
+const momentumScalars = ["weightDecay", "momentum", "gain", "negativeLr"] as const;
+const momentumUpdate = (nesterov: boolean) =>
+  defineUpdate({
+    name: nesterov ? "nesterovStep" : "momentumStep",
+    doc: `one step of gradient descent with ${nesterov ? "Nesterov's" : "classical"} momentum`,
+    inputs: ["parameter", "grad", "momentumBuffer"],
+    scalars: momentumScalars,
+    next: ({ parameter, grad, momentumBuffer }, s) => {
+      const g = madd(parameter, s.weightDecay, grad);
+      const buffer = flush(madd(g, s.gain, mul(momentumBuffer, s.momentum)));
+      const direction = nesterov ? madd(buffer, s.momentum, g) : buffer;
+      return { parameter: madd(direction, s.negativeLr, parameter), momentumBuffer: buffer };
+    },
+  });
+const classicalUpdate = momentumUpdate(false);
+const nesterovUpdate = momentumUpdate(true);
+
+const defaults: SGDOptions = { lr: 1e-3, momentum: 0, dampening: 0, weightDecay: 0, nesterov: false };
+
+/** SGD. Options: lr 1e-3, momentum 0, dampening 0, weightDecay 0 (added to the gradient), nesterov false. */
+export class SGD extends Optimizer<SGDOptions> {
+  protected readonly moments = ["momentumBuffer"];
+
+  constructor(params: Parameters | readonly ParameterGroup<SGDOptions>[], options: Partial<SGDOptions> = {}) {
+    checkOptions("SGD", options, defaults);
+    super(params, { ...defaults, ...options });
+  }
+
+  protected update(parameter: Tensor, grad: Tensor, state: ParameterState, options: SGDOptions, scale?: Tensor): void {
+    const { lr, momentum, dampening, weightDecay, nesterov } = options;
+    const numbers = { weightDecay, negativeLr: -lr };
+    if (momentum === 0) {
+      plainUpdate({ parameter, grad }, numbers, scale);
+      return;
+    }
+    const { momentumBuffer } = state.tensors;
+    const gain = state.step === 1 ? 1 : 1 - dampening;
+    const update = nesterov ? nesterovUpdate : classicalUpdate;
+    update({ parameter, grad, momentumBuffer }, { ...numbers, momentum, gain }, scale);
+  }
+}

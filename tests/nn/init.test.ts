@@ -1,0 +1,120 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { init as start } from "../../src/backend/devices.js";
+import { Generator } from "../../src/core/random.js";
+import { deferInit, Embedding, init, initialize, LayerNorm, Linear, Module, Sequential } from "../../src/nn/index.js";
+import { manualSeed, zeros } from "../../src/tensor/create.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
+import "../../src/tensor/transfer.js";
+
+beforeAll(() => start({ device: "reference" }));
+afterAll(() => start({ device: "auto" }));
+
+const call = { key0: 1, key1: 2, call: 3 };
+
+async function moments(of: Tensor): Promise<{ mean: number; std: number; max: number }> {
+  const values = [...(await of.data())];
+  const mean = values.reduce((s, x) => s + x, 0) / values.length;
+  const variance = values.reduce((s, x) => s + (x - mean) ** 2, 0) / values.length;
+  return { mean, std: Math.sqrt(variance), max: values.reduce((m, x) => Math.max(m, Math.abs(x)), 0) };
+}
+
+describe("distributions", () => {
+  const weight = () => zeros([200, 50]);
+  test("normal and uniform", async () => {
+    const normal = await moments(init.normal_(weight(), { mean: 3, std: 0.5, call }));
+    expect(normal.mean).toBeCloseTo(3, 1);
+    expect(normal.std).toBeCloseTo(0.5, 1);
+    const uniform = await moments(init.uniform_(weight(), { low: -2, high: 2, call }));
+    expect(uniform.mean).toBeCloseTo(0, 1);
+    expect(uniform.std).toBeCloseTo(4 / Math.sqrt(12), 1);
+    expect(uniform.max).toBeLessThanOrEqual(2);
+  });
+
+  test("Kaiming: fan 50 in, 200 out; swapped for [in, out]", async () => {
+    const std = async (of: Tensor) => (await moments(of)).std;
+    const relu = { nonlinearity: "relu", call } as const;
+    expect(await std(init.kaimingNormal_(weight(), relu))).toBeCloseTo(Math.sqrt(2 / 50), 2);
+    expect(await std(init.kaimingNormal_(weight(), { ...relu, mode: "fanOut" }))).toBeCloseTo(Math.sqrt(2 / 200), 2);
+    expect(await std(init.kaimingNormal_(weight(), { ...relu, inOut: true }))).toBeCloseTo(Math.sqrt(2 / 200), 2);
+    const uniform = await moments(init.kaimingUniform_(weight(), { a: Math.sqrt(5), call }));
+    expect(uniform.max).toBeLessThanOrEqual(1 / Math.sqrt(50));
+    expect(uniform.max).toBeGreaterThan(0.99 / Math.sqrt(50));
+  });
+
+  test("Xavier: both fans", async () => {
+    const normal = await moments(init.xavierNormal_(weight(), { call }));
+    expect(normal.std).toBeCloseTo(Math.sqrt(2 / 250), 2);
+    const uniform = await moments(init.xavierUniform_(weight(), { gain: 2, call }));
+    expect(uniform.max).toBeLessThanOrEqual(2 * Math.sqrt(6 / 250));
+    expect(uniform.std).toBeCloseTo(2 * Math.sqrt(2 / 250), 2);
+  });
+
+  test("a vector has no fans", () => {
+    expect(() => init.kaimingNormal_(zeros([3]))).toThrow("needs a weight of at least 2 dims, got 1");
+  });
+});
+
+class Net extends Module {
+  a!: Linear;
+  b!: Linear;
+  norm = new LayerNorm(3);
+  constructor(order: readonly ("a" | "b")[]) {
+    super();
+    for (const name of order) this[name] = new Linear(3, 3);
+  }
+  forward(x: Tensor): Tensor {
+    return this.b.forward(this.a.forward(x));
+  }
+}
+
+describe("initialize", () => {
+  test("a parameter's value depends on its name and the seed, not on the order of construction", async () => {
+    const [first, second] = [new Net(["a", "b"]), new Net(["b", "a"])];
+    for (const net of [first, second]) initialize(net, { generator: new Generator(5) });
+    expect(await first.a.weight.toArray()).toEqual(await second.a.weight.toArray());
+    expect(await first.b.bias!.toArray()).toEqual(await second.b.bias!.toArray());
+    expect(await first.a.weight.toArray()).not.toEqual(await first.b.weight.toArray());
+    const before = await first.a.weight.toArray();
+    initialize(first, { generator: new Generator(6) });
+    expect(await first.a.weight.toArray()).not.toEqual(before);
+  });
+
+  test("modules that stand alone follow manualSeed", async () => {
+    const make = () => {
+      manualSeed(3);
+      return [new Linear(2, 2), new Linear(2, 2)];
+    };
+    const [[a, b], [c]] = [make(), make()];
+    expect(await a.weight.toArray()).toEqual(await c.weight.toArray());
+    expect(await a.weight.toArray()).not.toEqual(await b.weight.toArray());
+  });
+
+  test("GPT-2's rule", async () => {
+    class Gpt extends Module {
+      wte = new Embedding(100, 64);
+      ln_f = new LayerNorm(64);
+      c_proj = new Linear(64, 64);
+      forward(x: Tensor): Tensor {
+        return x;
+      }
+    }
+    const gpt = deferInit(() => new Gpt());
+    initialize(gpt, { generator: new Generator(1), rule: init.gpt2Rule(8) });
+    expect((await moments(gpt.wte.weight)).std).toBeCloseTo(0.02, 3);
+    expect((await moments(gpt.c_proj.weight)).std).toBeCloseTo(0.02 / 4, 4);
+    expect(await moments(gpt.c_proj.bias!)).toEqual({ mean: 0, std: 0, max: 0 });
+    expect(await moments(gpt.ln_f.weight!)).toEqual({ mean: 1, std: 0, max: 1 });
+  });
+
+  test("deferInit draws nothing", () => {
+    const generator = new Generator(9);
+    const net = deferInit(() => new Sequential(new Linear(2, 2)));
+    initialize(net, { generator });
+    expect(generator.getState()).toEqual({ seed: 9, calls: {} });
+    expect(Number.isFinite((net.at(0) as Linear).weight.view()![0])).toBe(true);
+  });
+
+  test("sizes that are no whole numbers are refused", () => {
+    expect(() => new Linear(2.5, 3)).toThrow("needs a shape of whole numbers");
+  });
+});

@@ -1,0 +1,245 @@
+/** Layers call the right op with their own parameters; the ops' numbers are tested against PyTorch elsewhere. */
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { init as start } from "../../src/backend/devices.js";
+import { Generator } from "../../src/core/random.js";
+import * as nn from "../../src/nn/index.js";
+import { gelu, linear, sum } from "../../src/ops/index.js";
+import { fromData, ones, rand, tensor } from "../../src/tensor/create.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
+import "../../src/tensor/autograd.js";
+import "../../src/tensor/transfer.js";
+
+beforeAll(() => start({ device: "reference" }));
+afterAll(() => start({ device: "auto" }));
+
+const values = async (x: Tensor) => [...(await x.data())];
+const near = async (x: Tensor, want: readonly number[], digits = 5) => {
+  const got = await values(x);
+  expect(got.length).toBe(want.length);
+  for (const [i, value] of got.entries()) expect(value).toBeCloseTo(want[i], digits);
+};
+const signal = (shape: number[]) => {
+  const count = shape.reduce((a, b) => a * b, 1);
+  return fromData(
+    Array.from({ length: count }, (_, i) => Math.sin(i + 1)),
+    shape,
+  );
+};
+
+describe("Linear", () => {
+  test("x W^T + b, with the weight either way around", async () => {
+    const [plain, turned] = [new nn.Linear(2, 3), new nn.Linear(2, 3, { inOut: true })];
+    const bias = tensor([10, 20, 30]);
+    plain.loadStateDict({
+      weight: tensor([
+        [1, 2],
+        [3, 4],
+        [5, 6],
+      ]),
+      bias,
+    });
+    turned.loadStateDict({
+      weight: tensor([
+        [1, 3, 5],
+        [2, 4, 6],
+      ]),
+      bias,
+    });
+    const x = tensor([
+      [1, 1],
+      [0, -1],
+    ]);
+    const want = [13, 27, 41, 8, 16, 24];
+    await near(plain.forward(x), want);
+    await near(turned.forward(x), want);
+    expect(new nn.Linear(2, 3, { bias: false }).bias).toBeUndefined();
+  });
+});
+
+test("Embedding looks rows up and sends gradients back to them", async () => {
+  const table = new nn.Embedding(3, 2);
+  table.loadStateDict({
+    weight: tensor([
+      [0, 1],
+      [10, 11],
+      [20, 21],
+    ]),
+  });
+  const out = table.forward(tensor(new Int32Array([2, 2, 0])));
+  await near(out, [20, 21, 20, 21, 0, 1]);
+  sum(out).backward();
+  await near(table.weight.grad!, [1, 1, 0, 0, 2, 2]);
+});
+
+describe("norms", () => {
+  test("have mean 0 and variance 1, or mean square 1", async () => {
+    const x = signal([3, 8]);
+    const layer = await values(new nn.LayerNorm(8).forward(x));
+    const rms = await values(new nn.RMSNorm(8).forward(x));
+    for (let row = 0; row < 3; row++) {
+      const own = (all: number[]) => all.slice(row * 8, row * 8 + 8);
+      expect(own(layer).reduce((a, b) => a + b, 0) / 8).toBeCloseTo(0, 5);
+      expect(own(layer).reduce((a, b) => a + b * b, 0) / 8).toBeCloseTo(1, 3);
+      expect(own(rms).reduce((a, b) => a + b * b, 0) / 8).toBeCloseTo(1, 3);
+    }
+    expect(Object.keys(new nn.LayerNorm(8, { bias: false }).stateDict())).toEqual(["weight"]);
+    expect(Object.keys(new nn.LayerNorm(8, { affine: false }).stateDict())).toEqual([]);
+  });
+
+  test("group norm treats each group by itself", async () => {
+    const norm = new nn.GroupNorm(2, 4);
+    const out = await values(norm.forward(signal([1, 4, 3])));
+    for (const group of [out.slice(0, 6), out.slice(6)]) {
+      expect(group.reduce((a, b) => a + b, 0)).toBeCloseTo(0, 4);
+    }
+  });
+});
+
+describe("Dropout", () => {
+  test("works while training only, and follows its generator", async () => {
+    const layer = new nn.Dropout(0.25);
+    const x = ones([1000]);
+    const draw = async (seed: number) => {
+      nn.setGenerator(layer, new Generator(seed));
+      return values(layer.forward(x));
+    };
+    const first = await draw(1);
+    expect(first).toEqual(await draw(1));
+    expect(first).not.toEqual(await draw(2));
+    expect(new Set(first)).toEqual(new Set([0, Math.fround(4 / 3)]));
+    layer.eval();
+    expect(layer.forward(x)).toBe(x);
+    expect(() => new nn.Dropout(1)).toThrow("needs a probability");
+  });
+});
+
+describe("attention", () => {
+  test("the causal path of MultiheadAttention equals the masked one", async () => {
+    const layer = new nn.MultiheadAttention(8, 4, { kvHeads: 2 });
+    const x = signal([2, 3, 8]);
+    const mask = tensor([
+      [true, false, false],
+      [true, true, false],
+      [true, true, true],
+    ]);
+    const causal = layer.forward(x, x, x, { isCausal: true });
+    await near(layer.forward(x, x, x, { attnMask: mask }), await values(causal));
+    expect(layer.forward(x, signal([2, 5, 8])).shape).toEqual([2, 3, 8]);
+    expect(() => new nn.MultiheadAttention(8, 3)).toThrow("needs a width divisible by the heads");
+  });
+
+  test("CausalSelfAttention is MultiheadAttention with its projections side by side", async () => {
+    const apart = new nn.MultiheadAttention(8, 2);
+    const packed = new nn.CausalSelfAttention(8, 2);
+    const rows = (await Promise.all([apart.q_proj, apart.k_proj, apart.v_proj].map((p) => values(p.weight)))).flat();
+    const biases = (await Promise.all([apart.q_proj, apart.k_proj, apart.v_proj].map((p) => values(p.bias!)))).flat();
+    packed.c_attn.loadStateDict({ weight: fromData(rows, [24, 8]), bias: fromData(biases, [24]) });
+    packed.c_proj.loadStateDict(apart.out_proj.stateDict());
+    const x = signal([2, 5, 8]);
+    await near(packed.forward(x), await values(apart.forward(x, x, x, { isCausal: true })));
+  });
+});
+
+describe("convolution and pooling", () => {
+  test("a window of ones sums", async () => {
+    const conv = new nn.Conv2d(1, 1, 2);
+    conv.loadStateDict({ weight: ones([1, 1, 2, 2]), bias: tensor([100]) });
+    const x = fromData([1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 1, 3, 3]);
+    await near(conv.forward(x), [112, 116, 124, 128]);
+    await near(new nn.MaxPool2d(2, { stride: 1 }).forward(x), [5, 6, 8, 9]);
+    await near(new nn.AvgPool2d(2, { stride: 1 }).forward(x), [3, 4, 6, 7]);
+    const line = new nn.Conv1d(1, 1, 3, { padding: 1, bias: false });
+    line.loadStateDict({ weight: ones([1, 1, 3]) });
+    await near(line.forward(fromData([1, 2, 3], [1, 1, 3])), [3, 6, 5]);
+    expect(new nn.Flatten().forward(x).shape).toEqual([1, 9]);
+  });
+});
+
+describe("recurrent cells", () => {
+  const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+  /** One unit, one input: weights, in gate order, for input and state, and biases. */
+  const load = (cell: nn.LSTMCell | nn.GRUCell, ih: number[], hh: number[], b: number[]) =>
+    cell.loadStateDict({
+      weight_ih: fromData(ih, [ih.length, 1]),
+      weight_hh: fromData(hh, [hh.length, 1]),
+      bias_ih: tensor(b),
+      bias_hh: tensor(b.map((x) => 2 * x)),
+    });
+
+  test("LSTM", async () => {
+    const cell = new nn.LSTMCell(1, 1);
+    load(cell, [0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.8], [0.01, 0.02, 0.03, 0.04]);
+    const gate = (i: number) => 2 * [0.1, 0.2, 0.3, 0.4][i] + 0.25 * [0.5, 0.6, 0.7, 0.8][i] + 0.03 * (i + 1);
+    const c = sigmoid(gate(1)) * -0.5 + sigmoid(gate(0)) * Math.tanh(gate(2));
+    const [h, next] = cell.forward(tensor([[2]]), [tensor([[0.25]]), tensor([[-0.5]])]);
+    await near(next, [c]);
+    await near(h, [sigmoid(gate(3)) * Math.tanh(c)]);
+  });
+
+  test("GRU", async () => {
+    const cell = new nn.GRUCell(1, 1);
+    load(cell, [0.1, 0.2, 0.3], [0.5, 0.6, 0.7], [0.01, 0.02, 0.03]);
+    const x = (i: number) => 2 * [0.1, 0.2, 0.3][i] + 0.01 * (i + 1);
+    const h = (i: number) => 0.25 * [0.5, 0.6, 0.7][i] + 0.02 * (i + 1);
+    const [r, z] = [sigmoid(x(0) + h(0)), sigmoid(x(1) + h(1))];
+    const n = Math.tanh(x(2) + r * h(2));
+    await near(cell.forward(tensor([[2]]), tensor([[0.25]])), [(1 - z) * n + z * 0.25]);
+    expect(cell.forward(tensor([[2], [3]])).shape).toEqual([2, 1]);
+  });
+});
+
+describe("activations and losses", () => {
+  test("run the op with their options", async () => {
+    const x = tensor([-1, 0, 2]);
+    await near(new nn.ReLU().forward(x), [0, 0, 2]);
+    await near(new nn.LeakyReLU(0.5).forward(x), [-0.5, 0, 2]);
+    await near(new nn.GELU({ approximate: "tanh" }).forward(x), await values(gelu(x, { approximate: "tanh" })));
+    await near(new nn.SiLU().forward(x), [-1 / (1 + Math.E), 0, 2 / (1 + Math.exp(-2))]);
+    await near(new nn.Sigmoid().forward(x), [1 / (1 + Math.E), 0.5, 1 / (1 + Math.exp(-2))]);
+    await near(new nn.Tanh().forward(x), [Math.tanh(-1), 0, Math.tanh(2)]);
+    await near(new nn.Softplus().forward(x), [Math.log1p(Math.exp(-1)), Math.log(2), Math.log1p(Math.exp(2))]);
+    await near(new nn.Softmax({ dim: 0 }).forward(tensor([[1], [1]])), [0.5, 0.5]);
+    await near(new nn.LogSoftmax().forward(tensor([3, 3])), [-Math.LN2, -Math.LN2]);
+  });
+
+  test("losses reduce as told", async () => {
+    const [a, b] = [tensor([1, 2, 6]), tensor([1, 4, 3])];
+    await near(new nn.MSELoss().forward(a, b), [13 / 3]);
+    await near(new nn.MSELoss({ reduction: "sum" }).forward(a, b), [13]);
+    await near(new nn.L1Loss({ reduction: "none" }).forward(a, b), [0, 2, 3]);
+    await near(new nn.HuberLoss({ delta: 2 }).forward(a, b), [(0 + 2 + 4) / 3]);
+    await near(new nn.BCEWithLogitsLoss().forward(tensor([0]), tensor([1])), [Math.LN2]);
+    const logits = tensor([
+      [0, 0],
+      [0, Math.log(3)],
+    ]);
+    const labels = tensor(new Int32Array([-100, 1]));
+    await near(new nn.CrossEntropyLoss().forward(logits, labels), [Math.log(4 / 3)]);
+    await near(new nn.NLLLoss().forward(new nn.LogSoftmax().forward(logits), labels), [Math.log(4 / 3)]);
+    const p = tensor([[0.25, 0.75]]);
+    await near(new nn.KLDivLoss({ reduction: "batchmean" }).forward(p.log(), p), [0]);
+  });
+});
+
+test("a small network learns", async () => {
+  const generator = new Generator(4);
+  const net = new nn.Sequential(new nn.Linear(2, 8), new nn.Tanh(), new nn.Linear(8, 1));
+  nn.initialize(net, { generator });
+  const x = rand([64, 2], { generator });
+  const target = linear(x, tensor([[1, -2]]), tensor([0.5]));
+  const loss = new nn.MSELoss();
+  const losses: number[] = [];
+  for (let step = 0; step < 60; step++) {
+    const value = loss.forward(net.forward(x), target);
+    value.backward();
+    losses.push(await value.item());
+    for (const parameter of net.parameters()) {
+      const view = parameter.view() as Float32Array;
+      const grad = parameter.grad!.view()!;
+      for (let i = 0; i < view.length; i++) view[i] -= 0.1 * grad[i];
+    }
+    net.zeroGrad();
+  }
+  expect(losses[59]).toBeLessThan(losses[0] / 10);
+});

@@ -1,0 +1,193 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { init } from "../../src/backend/devices.js";
+import { ConfigError, IndexError, ShapeError } from "../../src/core/errors.js";
+import { Embedding, Identity, LayerNorm, Linear, Module, ModuleList, Sequential } from "../../src/nn/index.js";
+import { add, sum } from "../../src/ops/index.js";
+import { fromData, ones, tensor } from "../../src/tensor/create.js";
+import { intercept } from "../../src/tensor/dispatch.js";
+import { Parameter, type Tensor } from "../../src/tensor/tensor.js";
+import "../../src/tensor/autograd.js";
+import "../../src/tensor/transfer.js";
+
+beforeAll(() => init({ device: "reference" }));
+afterAll(() => init({ device: "auto" }));
+
+class Block extends Module {
+  norm = new LayerNorm(4);
+  mlp = new Linear(4, 4);
+  forward(x: Tensor): Tensor {
+    return add(x, this.mlp.forward(this.norm.forward(x)));
+  }
+}
+
+class Model extends Module {
+  wte = new Embedding(5, 4);
+  layers = new ModuleList([new Block(), new Block()]);
+  extra = [new Linear(4, 4, { bias: false })];
+  head = new Linear(4, 5, { bias: false });
+  constructor() {
+    super();
+    this.head.weight = this.wte.weight;
+  }
+  forward(ids: Tensor): Tensor {
+    let x = this.wte.forward(ids);
+    for (const layer of this.layers) x = layer.forward(x);
+    return this.head.forward(this.extra[0].forward(x));
+  }
+}
+
+const names = [
+  "wte.weight",
+  "layers.0.norm.weight",
+  "layers.0.norm.bias",
+  "layers.0.mlp.weight",
+  "layers.0.mlp.bias",
+  "layers.1.norm.weight",
+  "layers.1.norm.bias",
+  "layers.1.mlp.weight",
+  "layers.1.mlp.bias",
+  "extra.0.weight",
+];
+
+describe("names", () => {
+  test("parameters come once, in order of assignment, tied ones under their first name", () => {
+    const model = new Model();
+    expect([...model.namedParameters()].map(([name]) => name)).toEqual(names);
+    expect([...model.parameters()].length).toBe(names.length);
+    expect(Object.keys(model.stateDict())).toEqual(names);
+    expect([...model.namedModules()].map(([name]) => name).slice(0, 4)).toEqual(["", "wte", "layers", "layers.0"]);
+  });
+
+  test("errors say in which module they arose", () => {
+    const model = new Model();
+    expect(() => model.forward(tensor(new Int32Array([1, 9])))).toThrow(IndexError);
+    expect(() => model.forward(tensor(new Int32Array([1, 9])))).toThrow("(in wte)");
+    model.layers.at(1)!.mlp = new Linear(3, 4);
+    expect(() => model.forward(tensor(new Int32Array([1])))).toThrow("(in layers.1.mlp)");
+    expect(() => new Linear(3, 4).forward(ones([2, 2]))).toThrow(ShapeError);
+    const wrong = new Sequential(new Identity(), new Linear(3, 2));
+    expect(() => wrong.forward(ones([2, 2]))).toThrow("(in 1)");
+  });
+
+  test("observers see the path, and afterwards none", () => {
+    const seen = new Set<string>();
+    const remove = intercept((call, next) => {
+      seen.add(`${call.modulePath}:${call.op.name}`);
+      return next();
+    });
+    new Model().forward(tensor(new Int32Array([1])));
+    add(ones([1]), 1);
+    remove();
+    expect([...seen]).toEqual([
+      "wte:embedding",
+      "layers.0.norm:layerNorm",
+      "layers.0.mlp:linear",
+      "layers.0:add",
+      "layers.1.norm:layerNorm",
+      "layers.1.mlp:linear",
+      "layers.1:add",
+      "extra.0:linear",
+      "head:linear",
+      ":add",
+    ]);
+  });
+
+  test("printing shows the tree", () => {
+    expect(String(new Sequential(new Linear(2, 3), new Identity()))).toBe(
+      "Sequential(\n  (0): Linear(2, 3)\n  (1): Identity()\n)",
+    );
+  });
+
+  test("a list has no forward", () => {
+    expect(() => new ModuleList().forward()).toThrow("or use Sequential");
+  });
+});
+
+describe("state", () => {
+  test("goes from one model to another, converting dtype", async () => {
+    const [a, b] = [new Model(), new Model()];
+    b.loadStateDict(a.stateDict());
+    const ids = tensor(new Int32Array([0, 3]));
+    expect(await b.forward(ids).toArray()).toEqual(await a.forward(ids).toArray());
+    const linear = new Linear(2, 1, { bias: false });
+    linear.loadStateDict({ weight: { dtype: "bfloat16", shape: [1, 2], data: new Uint16Array([0x3f80, 0xc000]) } });
+    expect(await linear.weight.toArray()).toEqual([[1, -2]]);
+  });
+
+  test("a tied parameter may come under either name", async () => {
+    const model = new Model();
+    const { "wte.weight": weight, ...rest } = model.stateDict();
+    const report = model.loadStateDict({ ...rest, "head.weight": ones(weight.shape) });
+    expect(report).toEqual({ missing: [], unexpected: [] });
+    expect((await model.wte.weight.data())[0]).toBe(1);
+  });
+
+  test("missing and unknown names are refused, with the nearest, unless not strict", async () => {
+    const linear = new Linear(1, 1);
+    const weight = fromData([7], [1, 1]);
+    expect(() => linear.loadStateDict({ weigth: weight, bias: ones([1]) })).toThrow(ConfigError);
+    expect(() => linear.loadStateDict({ weigth: weight, bias: ones([1]) })).toThrow(
+      "missing weight and unexpected weigth. Did you mean weight for weigth?",
+    );
+    expect(linear.loadStateDict({ weight, other: weight }, { strict: false })).toEqual({
+      missing: ["bias"],
+      unexpected: ["other"],
+    });
+    expect(await linear.weight.item()).toBe(7);
+  });
+
+  test("a wrong shape is refused before anything is written", async () => {
+    const linear = new Linear(1, 1);
+    const before = await linear.weight.item();
+    expect(() => linear.loadStateDict({ weight: fromData([before + 1], [1, 1]), bias: ones([2]) })).toThrow(
+      "loadStateDict: bias: needs shape [1], got [2].",
+    );
+    expect(await linear.weight.item()).toBe(before);
+  });
+
+  test("buffers are saved and not trained", () => {
+    const model = new Identity();
+    model.registerBuffer("count", ones([2]));
+    expect(Object.keys(model.stateDict())).toEqual(["count"]);
+    expect([...model.parameters()]).toEqual([]);
+  });
+});
+
+describe("modes", () => {
+  test("train and eval reach every module", () => {
+    const model = new Model().eval();
+    expect([...model.modules()].some((module) => module.training)).toBe(false);
+    model.train();
+    expect([...model.modules()].every((module) => module.training)).toBe(true);
+  });
+
+  test("frozen parameters get no gradient; zeroGrad drops the others", () => {
+    const model = new Sequential(new Linear(2, 2), new Linear(2, 1));
+    const [first, second] = [model.at(0) as Linear, model.at(1) as Linear];
+    first.requiresGrad_(false);
+    sum(model.forward(ones([1, 2]))).backward();
+    expect(first.weight.grad).toBeUndefined();
+    expect(second.weight.grad?.shape).toEqual([1, 2]);
+    model.zeroGrad();
+    expect(second.weight.grad).toBeUndefined();
+  });
+
+  test("to() makes new parameters and keeps ties", () => {
+    const model = new Model();
+    const before = model.wte.weight;
+    model.to({ dtype: "bfloat16" });
+    expect(model.wte.weight.dtype).toBe("bfloat16");
+    expect(model.head.weight).toBe(model.wte.weight);
+    expect(model.wte.weight).toBeInstanceOf(Parameter);
+    expect(before.disposed).toBe(true);
+  });
+
+  test("dispose gives everything back", () => {
+    const model = new Model();
+    const { backend } = model.wte.weight;
+    const before = backend.memory().live;
+    const bytes = [...model.parameters()].reduce((total, { size }) => total + 4 * size, 0);
+    model.dispose();
+    expect(backend.memory().live).toBe(before - bytes);
+  });
+});

@@ -1,0 +1,271 @@
+/** Each optimizer against its formula in float64, over several steps; states, groups, clipping. */
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { init as start } from "../../src/backend/devices.js";
+import { ConfigError, ShapeError } from "../../src/core/errors.js";
+import { Linear } from "../../src/nn/index.js";
+import { matmul, mul, sum, transpose } from "../../src/ops/index.js";
+import {
+  Adam,
+  AdamW,
+  clipCoefficient,
+  clipGradNorm_,
+  decayGroups,
+  gradNorm,
+  Muon,
+  type Optimizer,
+  orthogonalize,
+  SGD,
+} from "../../src/optim/index.js";
+import { fromData, ones, tensor } from "../../src/tensor/create.js";
+import { listOps } from "../../src/tensor/op.js";
+import { Parameter } from "../../src/tensor/tensor.js";
+import "../../src/tensor/autograd.js";
+import "../../src/tensor/transfer.js";
+
+beforeAll(() => start({ device: "reference" }));
+afterAll(() => start({ device: "auto" }));
+
+const STEPS = 5;
+const p0 = [0.5, -1.25, 3, 1e-3];
+/** The gradient at each step: of fixed numbers, not of the parameters, so that only the update is tested. */
+const gradient = (step: number) => p0.map((_, i) => Math.fround(Math.sin(3 * step + i) * (i + 1)));
+const fresh = () => new Parameter(tensor(p0));
+
+/** The parameter after each step. */
+async function run(parameter: Parameter, optimizer: Optimizer<{ lr: number }>, steps = STEPS): Promise<number[]> {
+  for (let step = 1; step <= steps; step++) optimizer.step([tensor(gradient(step))]);
+  return [...(await parameter.data())];
+}
+
+function near(got: number[], want: number[], tolerance = 1e-6): void {
+  got.forEach((value, i) => {
+    expect(Math.abs(value - want[i]), `${got} and ${want}`).toBeLessThan(tolerance * Math.max(1, Math.abs(want[i])));
+  });
+}
+
+/** One element's walk: `next` takes the element, its gradient, its moments and the step's number. */
+function walk(next: (p: number, g: number, state: number[], step: number) => number): number[] {
+  return p0.map((start, i) => {
+    let p = start;
+    const state = [0, 0];
+    for (let step = 1; step <= STEPS; step++) p = next(p, gradient(step)[i], state, step);
+    return p;
+  });
+}
+
+describe("against float64", () => {
+  test("SGD, plain and with weight decay", async () => {
+    const p = fresh();
+    const got = await run(p, new SGD([p], { lr: 0.1, weightDecay: 0.2 }));
+    near(
+      got,
+      walk((x, g) => x - 0.1 * (g + 0.2 * x)),
+    );
+  });
+
+  test.each([false, true])("SGD with momentum, Nesterov %s", async (nesterov) => {
+    const p = fresh();
+    const dampening = nesterov ? 0 : 0.3;
+    const got = await run(p, new SGD([p], { lr: 0.1, momentum: 0.9, dampening, nesterov, weightDecay: 0.01 }));
+    const want = walk((x, gradient, state, step) => {
+      const g = gradient + 0.01 * x;
+      state[0] = step === 1 ? g : 0.9 * state[0] + (1 - dampening) * g;
+      return x - 0.1 * (nesterov ? g + 0.9 * state[0] : state[0]);
+    });
+    near(got, want);
+  });
+
+  const adam = (x: number, g: number, state: number[], step: number, b1: number, b2: number, lr: number) => {
+    state[0] = b1 * state[0] + (1 - b1) * g;
+    state[1] = b2 * state[1] + (1 - b2) * g * g;
+    const m = state[0] / (1 - b1 ** step);
+    const v = state[1] / (1 - b2 ** step);
+    return x - (lr * m) / (Math.sqrt(v) + 1e-8);
+  };
+
+  test("Adam: weight decay is part of the gradient", async () => {
+    const p = fresh();
+    const got = await run(p, new Adam([p], { lr: 0.05, weightDecay: 0.1 }));
+    near(
+      got,
+      walk((x, g, state, step) => adam(x, g + 0.1 * x, state, step, 0.9, 0.999, 0.05)),
+    );
+  });
+
+  test("AdamW: weight decay is apart from it", async () => {
+    const p = fresh();
+    const got = await run(p, new AdamW([p], { lr: 0.05, betas: [0.8, 0.95], weightDecay: 0.1 }));
+    near(
+      got,
+      walk((x, g, state, step) => adam(x * (1 - 0.05 * 0.1), g, state, step, 0.8, 0.95, 0.05)),
+    );
+  });
+
+  test("Muon moves along a nearly orthogonal matrix", async () => {
+    const g = fromData([3, 1, 0, 0, 2, 0, 0, 0, 0.5, 1, 1, 1], [4, 3]);
+    const square = await matmul(transpose(orthogonalize(g)), orthogonalize(g)).toArray();
+    (square as number[][]).forEach((row, i) => {
+      row.forEach((value, j) => {
+        if (i === j) expect(value).toBeGreaterThan(0.4);
+        expect(Math.abs(value - (i === j ? 1 : 0))).toBeLessThan(0.6);
+      });
+    });
+    // From rest and without Nesterov the buffer points along the gradient, so the step is that of the gradient itself.
+    const p = new Parameter(ones([4, 3]));
+    new Muon([p], { lr: 0.1, weightDecay: 0.5, nesterov: false }).step([g]);
+    const direction = await orthogonalize(mul(g, 1 - 0.95)).data();
+    near(
+      [...(await p.data())],
+      Array.from(direction, (d) => 0.95 - 0.1 * Math.sqrt(4 / 3) * d),
+    );
+    expect(() => new Muon([["b", fresh()]])).toThrow("Muon: needs matrices, got b of shape [4]");
+  });
+});
+
+describe("step", () => {
+  test("uses .grad, skips what has none or is frozen, and zeroGrad drops it", async () => {
+    const [a, b, c] = [fresh(), fresh(), fresh()];
+    sum(mul(a, 2)).backward();
+    sum(mul(c, 2)).backward();
+    c.requiresGrad = false;
+    const optimizer = new SGD([a, b, c], { lr: 0.5 });
+    optimizer.step();
+    near(
+      [...(await a.data())],
+      p0.map((x) => x - 1),
+    );
+    near([...(await b.data())], p0);
+    near([...(await c.data())], p0);
+    optimizer.zeroGrad();
+    expect(a.grad).toBeUndefined();
+  });
+
+  test("takes gradients by name, and refuses unknown names and wrong shapes", async () => {
+    const layer = new Linear(2, 1);
+    const optimizer = new SGD(layer.namedParameters(), { lr: 1 });
+    const before = [...(await layer.bias!.data())];
+    optimizer.step({ bias: ones([1]) });
+    near([...(await layer.bias!.data())], [before[0] - 1]);
+    expect(() => optimizer.step({ biass: ones([1]) })).toThrow("Did you mean bias for biass?");
+    expect(() => optimizer.step({ weight: ones([2, 1]) })).toThrow(ShapeError);
+    expect(() => optimizer.step([ones([1])])).toThrow("needs 2 gradients in order, got 1");
+  });
+
+  test("a scale on the device multiplies the gradient", async () => {
+    const [a, b] = [fresh(), fresh()];
+    const g = tensor(gradient(1));
+    new AdamW([a], { lr: 0.1 }).step([g], { scale: tensor([0.25]).reshape([]) });
+    new AdamW([b], { lr: 0.1 }).step([mul(g, 0.25)]);
+    expect([...(await a.data())]).toEqual([...(await b.data())]);
+  });
+
+  test("moments below 2^-126 become 0", () => {
+    const p = fresh();
+    const optimizer = new AdamW([["p", p]]);
+    optimizer.step([tensor([1e-25, 1e-15, 0, 1])]);
+    const { tensors } = optimizer.stateDict();
+    const [avg, sq] = [tensors["p.expAvg"].view()!, tensors["p.expAvgSq"].view()!];
+    expect(sq[0]).toBe(0);
+    expect(sq[1]).toBeGreaterThan(0);
+    expect(avg[0]).toBeGreaterThan(0);
+  });
+
+  test("leaves no memory behind", () => {
+    const p = fresh();
+    const optimizer = new Muon([new Parameter(ones([3, 3]))]);
+    const grad = ones([3, 3]);
+    optimizer.step([grad]);
+    const before = p.backend.memory().live;
+    for (let i = 0; i < 3; i++) optimizer.step([grad]);
+    expect(p.backend.memory().live).toBe(before);
+    optimizer.dispose();
+    expect(p.backend.memory().live).toBe(before - 36);
+  });
+
+  test("each update is an op that observers can see", () => {
+    const names = listOps().map(({ name }) => name);
+    for (const name of ["sgdStep", "momentumStep", "nesterovStep", "adamStep", "adamwStep", "muonStep"]) {
+      expect(names).toContain(name);
+    }
+  });
+});
+
+describe("options", () => {
+  test("unknown names and bad values are refused", () => {
+    expect(() => new AdamW([fresh()], { weigthDecay: 1 } as object)).toThrow('Did you mean "weightDecay"?');
+    expect(() => new AdamW([fresh()], { lr: -1 })).toThrow(ConfigError);
+    expect(() => new SGD([])).toThrow("needs at least one parameter");
+    const p = fresh();
+    expect(() => new SGD([p, p])).toThrow("given twice");
+  });
+
+  test("groups have their own", async () => {
+    const layer = new Linear(1, 1);
+    layer.loadStateDict({ weight: fromData([1], [1, 1]), bias: tensor([1]) });
+    const optimizer = new AdamW(decayGroups(layer.namedParameters(), 0.5), { lr: 0.1 });
+    optimizer.step({ weight: fromData([0], [1, 1]), bias: tensor([0]) });
+    near([...(await layer.weight.data()), ...(await layer.bias!.data())], [0.95, 1]);
+    optimizer.lr = 0.2;
+    expect(optimizer.groups.map(({ options }) => options.lr)).toEqual([0.2, 0.2]);
+  });
+});
+
+describe("state", () => {
+  const makers: [string, (p: Parameter) => Optimizer<{ lr: number }>][] = [
+    ["SGD", (p) => new SGD([["p", p]], { momentum: 0.9 })],
+    ["Adam", (p) => new Adam([["p", p]])],
+    ["AdamW", (p) => new AdamW([["p", p]])],
+  ];
+  test.each(makers)("%s goes on with the same bits", async (_, make) => {
+    const [a, b] = [fresh(), fresh()];
+    const first = make(a);
+    await run(a, first, 3);
+    const state = first.stateDict();
+    const numbers = JSON.parse(JSON.stringify({ ...state, tensors: undefined }));
+    const tensors = Object.fromEntries(
+      await Promise.all(
+        Object.entries(state.tensors).map(async ([name, value]) => [
+          name,
+          { dtype: "float32", shape: value.shape, data: (await value.data()) as Float32Array },
+        ]),
+      ),
+    );
+    b.view()!.set(a.view()!);
+    const second = make(b);
+    second.lr = 7;
+    second.loadStateDict({ ...numbers, tensors });
+    expect(second.lr).toBe(first.lr);
+    expect(await run(b, second, 4)).toEqual(await run(a, first, 4));
+  });
+
+  test("another type, other parameters or a lost moment are refused", () => {
+    const named = (name: string) => new AdamW([[name, fresh()]]);
+    const optimizer = named("p");
+    optimizer.step([tensor(gradient(1))]);
+    const state = optimizer.stateDict();
+    expect(() => new Adam([["p", fresh()]]).loadStateDict(state)).toThrow("needs the state of Adam, got AdamW");
+    expect(() => named("q").loadStateDict(state)).toThrow("missing q and unexpected p");
+    const { "p.expAvg": _, ...tensors } = state.tensors;
+    expect(() => named("p").loadStateDict({ ...state, tensors })).toThrow("missing p.expAvg");
+  });
+});
+
+describe("clipping", () => {
+  test("scales to the norm, and leaves smaller gradients alone", async () => {
+    const [a, b] = [new Parameter(ones([2])), new Parameter(ones([1]))];
+    a.grad = tensor([3, 0]);
+    b.grad = tensor([4]);
+    expect(await gradNorm([a, b]).item()).toBe(5);
+    expect(await clipGradNorm_([a, b], 10).item()).toBe(5);
+    near([...(await a.grad.data()), ...(await b.grad.data())], [3, 0, 4]);
+    await clipGradNorm_([a, b], 1).item();
+    near([...(await a.grad.data()), ...(await b.grad.data())], [0.6, 0, 0.8]);
+    const none = new Parameter(ones([1]));
+    expect(await gradNorm([a, none]).item()).toBeCloseTo(0.6, 6);
+  });
+
+  test("NaN stays NaN", async () => {
+    expect(await clipCoefficient(tensor([Number.NaN]).reshape([]), 1).item()).toBeNaN();
+  });
+});

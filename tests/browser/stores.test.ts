@@ -1,0 +1,59 @@
+/** The same table of promises over the browser's private file system, in the page and in a worker. */
+import { describe, expect, it } from "vitest";
+import { bytesSource } from "../../src/artifacts/sources.js";
+import { exportRun, importRun } from "../../src/runs/archive.js";
+import { loadRun } from "../../src/runs/list.js";
+import { MemoryStore } from "../../src/runs/memory-store.js";
+import { OpfsStore } from "../../src/runs/opfs-store.js";
+import { openStore } from "../../src/runs/store.js";
+import { verify } from "../../src/runs/verify.js";
+import { writeSampleRun } from "../runs/sample.js";
+import { storeCases } from "../runs/store-cases.js";
+
+const folder = () => `test-${crypto.randomUUID()}`;
+
+async function emptied(name: string, use: (store: OpfsStore) => Promise<void>): Promise<void> {
+  try {
+    await use(new OpfsStore(name));
+  } finally {
+    const root = await navigator.storage.getDirectory();
+    await root.removeEntry(name, { recursive: true }).catch(() => undefined);
+  }
+}
+
+describe("in the page", () => {
+  it.each(storeCases)("%s", (_, run) => emptied(folder(), (store) => run(store, expect)));
+
+  it("a run is written, verified, and carried into another store as one archive", async () => {
+    await emptied(folder(), async (store) => {
+      const run = await writeSampleRun(store);
+      expect((await verify(run, { store })).problems).toEqual([]);
+      const pieces: Uint8Array<ArrayBuffer>[] = [];
+      for await (const piece of exportRun(run, { store })) pieces.push(piece.slice());
+      const archive = new Uint8Array(await new Blob(pieces).arrayBuffer());
+      const there = new MemoryStore();
+      await importRun(bytesSource(archive, "run.tar"), { store: there });
+      expect((await loadRun(run, { store: there })).manifest).toEqual((await loadRun(run, { store })).manifest);
+    });
+  });
+
+  it("a text opens the private file system", () => {
+    expect(openStore("runs").name).toBe("opfs:/runs");
+  });
+});
+
+describe("in a worker", () => {
+  it("all promises hold, with the quick way of appending that workers have", async () => {
+    const worker = new Worker(new URL("../setup/opfs-worker.ts", import.meta.url), { type: "module" });
+    try {
+      const results = await new Promise<[name: string, problem: string | null][]>((resolve, reject) => {
+        worker.onmessage = ({ data }) => resolve(data);
+        worker.onerror = (event) => reject(new Error(event.message));
+        worker.postMessage(folder());
+      });
+      expect(results).toEqual([["has the quick way", null], ...storeCases.map(([name]) => [name, null])]);
+    } finally {
+      worker.terminate();
+    }
+  });
+});

@@ -23,6 +23,7 @@ export * from "./core/errors.js";
 export * as expr from "./core/expressions.js";
 export { Generator, type RandomState } from "./core/random.js";
 export { setWarningListener, type Warning, type WarningListener } from "./core/warnings.js";
+export * from "./models/index.js";
 export * from "./ops/index.js";
 export { type BackwardOptions, grad, noGrad } from "./tensor/autograd.js";
 export * from "./tensor/create.js";
@@ -36,7 +37,6 @@ export {
   type OpDescription,
   registerKernel,
 } from "./tensor/op.js";
-
 export { tidy } from "./tensor/scope.js";
 export { Parameter, Tensor } from "./tensor/tensor.js";
 export type { NestedArray } from "./tensor/transfer.js";

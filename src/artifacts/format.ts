@@ -10,6 +10,7 @@ import { warnOnce } from "../core/warnings.js";
 /** The formats of this version of Tenon. Each one changes alone. */
 export const FORMATS = {
   "tenon-manifest": "1.0",
+  "tenon-model": "1.0",
   "tenon-checkpoint": "1.0",
   "tenon-training-state": "1.0",
   "tenon-optimizer": "1.0",

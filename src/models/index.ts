@@ -1,1 +1,9 @@
-export {};
+/** `tenon/models`: language models, and the functions that make, load and run them. */
+
+export type { GenerateOptions, Generation, GenerationRecord, Prompt, StreamedToken } from "./generation.js";
+export { Gpt2, type Gpt2Config } from "./gpt2.js";
+export type { TokenIds } from "./ids.js";
+export { type Batch, LanguageModel, type StepResult, type TrainStepOptions } from "./language-model.js";
+export { type CreateOptions, createModel, type LoadOptions, loadModel, type Weights } from "./load.js";
+export type { SamplingOptions } from "./sampling.js";
+export { hashWeights } from "./save.js";

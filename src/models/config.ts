@@ -1,0 +1,64 @@
+/** Model configs: the fields of a Hugging Face `config.json` that a family uses, checked; the rest is kept as it is. */
+
+import { ConfigError, listOf } from "../core/errors.js";
+
+export interface Fields {
+  model_type: string;
+  [field: string]: unknown;
+}
+
+/** One field: its default, and what it must be. */
+export interface Field {
+  readonly default: unknown;
+  readonly expected: string;
+  check(value: unknown): boolean;
+}
+
+const make = (fallback: unknown, expected: string, check: (value: unknown) => boolean): Field => ({
+  default: fallback,
+  expected,
+  check,
+});
+const whole = (value: unknown) => Number.isSafeInteger(value) && (value as number) > 0;
+
+/** Kinds of fields. */
+export const field = {
+  size: (fallback: number) => make(fallback, "a whole number above 0", whole),
+  optionalSize: () => make(null, "a whole number above 0 or null", (value) => value === null || whole(value)),
+  number: (fallback: number) =>
+    make(fallback, "a number", (value) => typeof value === "number" && Number.isFinite(value)),
+  boolean: (fallback: boolean) => make(fallback, "true or false", (value) => typeof value === "boolean"),
+  oneOf: (values: readonly string[]) =>
+    make(
+      values[0],
+      listOf(
+        values.map((value) => JSON.stringify(value)),
+        "or",
+      ),
+      (value) => values.includes(value as string),
+    ),
+  /** A token id, several of them, or none. */
+  optionalToken: () =>
+    make(
+      null,
+      "a token id or null",
+      (value) =>
+        value === null || Number.isSafeInteger(value) || (Array.isArray(value) && value.every(Number.isSafeInteger)),
+    ),
+};
+
+/** The fields of a family with defaults for those not given; other fields are kept, so that a file is saved as it came. */
+export function readConfig(family: string, fields: Readonly<Record<string, Field>>, given: object): Fields {
+  const config: Record<string, unknown> = { ...given, model_type: family };
+  for (const [name, { default: fallback, expected, check }] of Object.entries(fields)) {
+    const value = config[name] ?? fallback;
+    if (!check(value)) {
+      throw new ConfigError(`${family}: needs ${expected} for ${name}, got ${JSON.stringify(value)}.`, {
+        where: family,
+        field: name,
+      });
+    }
+    config[name] = value;
+  }
+  return config as Fields;
+}

@@ -1,0 +1,298 @@
+/**
+ * Generation with a key-value cache. Prompts of equal length run as one batch; every row gets the tokens it would get
+ * alone. The model sees at most its context: of a longer prompt the last tokens, and when the window is full during
+ * generation it slides, keeping the last half.
+ */
+
+import { ConfigError, DataError } from "../core/errors.js";
+import { Generator, randomBits } from "../core/random.js";
+import { warnOnce } from "../core/warnings.js";
+import { noGrad } from "../tensor/autograd.js";
+import { fromData } from "../tensor/create.js";
+import { tidy } from "../tensor/scope.js";
+import { KeyValueCache } from "./cache.js";
+import type { LanguageModel } from "./language-model.js";
+import {
+  type Choice,
+  checkOptionNames,
+  checkSampling,
+  chooseToken,
+  type SamplingOptions,
+  samplingDefaults,
+} from "./sampling.js";
+
+/** A text (with a tokenizer) or token ids. */
+export type Prompt = string | ArrayLike<number>;
+
+export interface GenerateOptions extends SamplingOptions {
+  /** Most new tokens; 100 unless given. `maxNewTokens` is the same. */
+  maxTokens?: number;
+  maxNewTokens?: number;
+  /** Ends the text before the first of these (needs a tokenizer). */
+  stop?: string | readonly string[];
+  /** Seed of the sampling stream; 0 unless given. */
+  seed?: number;
+  /** Also return the log-probability of each token. */
+  logprobs?: boolean;
+  /** Go on after an end-of-text token. */
+  ignoreEos?: boolean;
+  signal?: AbortSignal;
+}
+
+/** What replays a generation. */
+export interface GenerationRecord {
+  prompt: number[];
+  seed: number;
+  options: Record<string, unknown>;
+  tokens: number[];
+  tokenizerHash?: string;
+}
+
+export interface Generation {
+  /** The new text; empty without a tokenizer. */
+  text: string;
+  /** The new token ids. */
+  tokens: number[];
+  promptTokens: number[];
+  /** Natural logarithms of the model's probabilities of `tokens`. */
+  logprobs?: number[];
+  finishReason: "length" | "stop" | "eos" | "aborted";
+  record: GenerationRecord;
+}
+
+export interface StreamedToken {
+  id: number;
+  /** Text that became complete with this token; a character of several tokens comes with its last one. */
+  text: string;
+  logprob: number;
+}
+
+const optionNames = [
+  ...Object.keys(samplingDefaults),
+  "maxTokens",
+  "maxNewTokens",
+  "stop",
+  "seed",
+  "logprobs",
+  "ignoreEos",
+  "signal",
+];
+
+interface Settings {
+  readonly sampling: Required<SamplingOptions>;
+  readonly maxTokens: number;
+  readonly stop: readonly string[];
+  readonly seed: number;
+  readonly eos: ReadonlySet<number>;
+  readonly signal?: AbortSignal;
+  readonly logprobs: boolean;
+}
+
+function settings(model: LanguageModel, options: GenerateOptions): Settings {
+  checkOptionNames("generate", options, optionNames);
+  const maxTokens = options.maxTokens ?? options.maxNewTokens ?? 100;
+  if (!Number.isSafeInteger(maxTokens) || maxTokens < 0) {
+    throw new ConfigError(`generate: needs a whole number from 0 up for maxTokens, got ${maxTokens}.`, {
+      where: "generate",
+    });
+  }
+  const stop = typeof options.stop === "string" ? [options.stop] : (options.stop ?? []);
+  if (stop.some((text) => typeof text !== "string" || text === "")) {
+    throw new ConfigError("generate: needs texts that are not empty for stop.", { where: "generate" });
+  }
+  if (stop.length > 0 && !model.tokenizer)
+    throw new ConfigError("generate: needs a tokenizer for stop.", { where: "generate" });
+  const eos = options.ignoreEos ? null : (model.generationConfig?.eos_token_id ?? model.config.eos_token_id ?? null);
+  return {
+    sampling: checkSampling(options),
+    maxTokens,
+    stop,
+    seed: options.seed ?? 0,
+    eos: new Set(eos === null ? [] : Array.isArray(eos) ? (eos as number[]) : [eos as number]),
+    signal: options.signal,
+    logprobs: options.logprobs ?? false,
+  };
+}
+
+function promptIds(model: LanguageModel, prompt: Prompt): number[] {
+  let ids: number[];
+  if (typeof prompt === "string") {
+    if (!model.tokenizer) {
+      throw new ConfigError("generate: needs a tokenizer for a text prompt.", {
+        where: "generate",
+        hint: "Pass token ids, or set model.tokenizer.",
+      });
+    }
+    ids = [...model.tokenizer.encode(prompt).ids];
+  } else ids = Array.from(prompt);
+  if (ids.length === 0) {
+    throw new DataError("generate: needs a prompt of at least one token.", {
+      where: "generate",
+      hint: "Begin with the token of a line end or the start of a text.",
+    });
+  }
+  const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= model.vocabSize);
+  if (wrong !== undefined) {
+    throw new DataError(`generate: needs token ids from 0 to ${model.vocabSize - 1}, got ${wrong}.`, {
+      where: "generate",
+    });
+  }
+  return ids;
+}
+
+/** One row on its way. */
+class Row {
+  readonly tokens: number[] = [];
+  readonly logprobs: number[] = [];
+  text = "";
+  finished: Generation["finishReason"] | undefined;
+  private readonly decoder;
+
+  constructor(
+    private readonly model: LanguageModel,
+    readonly prompt: number[],
+    private readonly settings: Settings,
+  ) {
+    this.decoder = model.tokenizer?.decodeStream();
+  }
+
+  /** The prompt and what followed. */
+  history(): number[] {
+    return [...this.prompt, ...this.tokens];
+  }
+
+  /** Takes a chosen token; returns the text that became complete. */
+  accept({ token, logprob }: Choice): string {
+    if (this.settings.eos.has(token)) {
+      this.finished = "eos";
+      return "";
+    }
+    this.tokens.push(token);
+    this.logprobs.push(logprob);
+    const before = this.text.length;
+    this.text += this.decoder?.push(token) ?? "";
+    const ends = this.settings.stop
+      .map((stop) => this.text.indexOf(stop, Math.max(0, before - stop.length + 1)))
+      .filter((at) => at >= 0);
+    if (ends.length > 0) {
+      this.text = this.text.slice(0, Math.min(...ends));
+      this.finished = "stop";
+    } else if (this.tokens.length >= this.settings.maxTokens) this.finished = "length";
+    return this.text.slice(before);
+  }
+
+  /** Text of a character that never became complete. */
+  end(): string {
+    if (this.finished === "stop") return "";
+    const rest = this.decoder?.end() ?? "";
+    this.text += rest;
+    return rest;
+  }
+
+  result(options: GenerateOptions): Generation {
+    const { seed, logprobs } = this.settings;
+    const { signal: _, ...recorded } = options;
+    return {
+      text: this.text,
+      tokens: this.tokens,
+      promptTokens: this.prompt,
+      ...(logprobs ? { logprobs: this.logprobs } : {}),
+      finishReason: this.finished ?? "aborted",
+      record: {
+        prompt: this.prompt,
+        seed,
+        options: { ...recorded, maxTokens: this.settings.maxTokens, seed },
+        tokens: this.tokens,
+        ...(this.model.tokenizer ? { tokenizerHash: this.model.tokenizer.hash } : {}),
+      },
+    };
+  }
+}
+
+/** Runs rows of one prompt length together; yields after each step. */
+async function* decode(
+  model: LanguageModel,
+  rows: readonly Row[],
+  { sampling, seed, signal, maxTokens }: Settings,
+): AsyncGenerator<{ row: Row; choice: Choice; text: string }> {
+  if (maxTokens === 0) {
+    for (const row of rows) row.finished = "length";
+    return;
+  }
+  const context = model.contextLength;
+  const generator = new Generator(seed);
+  const training = model.training;
+  model.eval();
+  // Ids that the next forward pass reads, per row; the cache holds what came before them.
+  let pending = rows.map((row) => row.prompt.slice(-context));
+  if (rows[0].prompt.length > context) {
+    warnOnce(
+      "prompt-cut",
+      `generate: the prompt has ${rows[0].prompt.length} tokens, the model sees the last ${context}.`,
+    );
+  }
+  const capacity = Math.min(context, pending[0].length + maxTokens);
+  const cache = new KeyValueCache(model.cacheShape, rows.length, capacity, model.device);
+  try {
+    for (let step = 0; rows.some((row) => !row.finished); step++) {
+      if (cache.length + pending[0].length > context) {
+        pending = rows.map((row) => row.history().slice(-Math.ceil(context / 2)));
+        cache.length = 0;
+      }
+      const ids = { flat: pending.flat(), shape: [rows.length, pending[0].length] };
+      const logits = noGrad(() =>
+        tidy(() => model.nextLogits(fromData(ids.flat, ids.shape, { dtype: "int32", device: model.device }), cache)),
+      );
+      const data = (await logits.data()) as Float32Array;
+      logits.dispose();
+      // Row r draws word r of the step's call: the first row of a batch samples like the prompt alone.
+      const words = randomBits(generator.at("sample", step), rows.length);
+      for (const [r, row] of rows.entries()) {
+        if (row.finished) continue;
+        const scores = data.subarray(r * model.vocabSize, (r + 1) * model.vocabSize);
+        const seen = sampling.repetitionPenalty === 1 ? [] : row.history();
+        const choice = chooseToken(scores, seen, sampling, () => words[r] * 2 ** -32);
+        yield { row, choice, text: row.accept(choice) };
+      }
+      if (signal?.aborted) return;
+      // Finished rows stay in the batch with their last token, so that the others keep their places and bits.
+      pending = rows.map((row) => row.history().slice(-1));
+    }
+  } finally {
+    cache.dispose();
+    model.train(training);
+  }
+}
+
+export async function generate(
+  model: LanguageModel,
+  prompt: Prompt | readonly Prompt[],
+  options: GenerateOptions = {},
+): Promise<Generation | Generation[]> {
+  const rules = settings(model, options);
+  const many = Array.isArray(prompt) && typeof prompt[0] !== "number" && prompt.length > 0;
+  const prompts = (many ? prompt : [prompt]) as readonly Prompt[];
+  const rows = prompts.map((each) => new Row(model, promptIds(model, each), rules));
+  const byLength = new Map<number, Row[]>();
+  for (const row of rows) byLength.set(row.prompt.length, [...(byLength.get(row.prompt.length) ?? []), row]);
+  for (const group of byLength.values()) {
+    for await (const _ of decode(model, group, rules));
+    for (const row of group) row.end();
+  }
+  const results = rows.map((row) => row.result(options));
+  return many ? results : results[0];
+}
+
+export async function* stream(
+  model: LanguageModel,
+  prompt: Prompt,
+  options: GenerateOptions = {},
+): AsyncGenerator<StreamedToken> {
+  const rules = settings(model, options);
+  const row = new Row(model, promptIds(model, prompt), rules);
+  for await (const { choice, text } of decode(model, [row], rules)) {
+    if (row.finished === "eos") break;
+    const rest = row.finished ? row.end() : "";
+    yield { id: choice.token, text: text + rest, logprob: choice.logprob };
+  }
+}

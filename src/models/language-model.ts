@@ -1,0 +1,192 @@
+/** What all language models share: loss, training steps, generation, saving. A family adds its layers. */
+
+import type { DeviceName } from "../backend/backend.js";
+import { ConfigError, ShapeError, showShape } from "../core/errors.js";
+import type { RunStore } from "../core/store.js";
+import { type InitialRule, Module } from "../nn/index.js";
+import { crossEntropy, linear, narrow, reshape, select } from "../ops/index.js";
+import { AdamW, clipCoefficient, gradNorm, type Optimizer } from "../optim/index.js";
+import { tidy } from "../tensor/scope.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { Tokenizer } from "../tokenizers/index.js";
+import type { KeyValueCache } from "./cache.js";
+import type { Fields } from "./config.js";
+import {
+  type GenerateOptions,
+  type Generation,
+  generate,
+  type Prompt,
+  type StreamedToken,
+  stream,
+} from "./generation.js";
+import { readIds, type TokenIds } from "./ids.js";
+import { checkOptionNames } from "./sampling.js";
+import { saveModel } from "./save.js";
+
+/** Rows of ids, and labels of the same shape (-100: ignored) where they differ from the ids. */
+export interface Batch {
+  ids: TokenIds;
+  labels?: TokenIds;
+  /** [B, T] of flat arrays. */
+  shape?: readonly number[];
+}
+
+export interface TrainStepOptions {
+  /** One AdamW that the model keeps, unless given. */
+  optimizer?: Optimizer<{ lr: number }>;
+  /** Sets the optimizer's learning rate for this step. */
+  learningRate?: number;
+  /** Largest norm of all gradients together; gradients are not clipped unless given. */
+  clipNorm?: number;
+  /** Of the AdamW that the model makes at its first step. */
+  weightDecay?: number;
+  betas?: readonly [number, number];
+  eps?: number;
+}
+
+export interface StepResult {
+  /** Mean loss in nats per label that counts. */
+  loss: number;
+  /** Norm of all gradients together, before clipping. */
+  gradNorm: number;
+}
+
+const stepOptionNames = ["optimizer", "learningRate", "clipNorm", "weightDecay", "betas", "eps"];
+
+export abstract class LanguageModel extends Module {
+  abstract readonly config: Fields;
+  /** Most positions of one forward pass. */
+  abstract get contextLength(): number;
+  abstract get vocabSize(): number;
+  /** Layers and columns of a key-value cache. */
+  abstract get cacheShape(): { layers: number; width: number };
+  /** How parameters of a new model get their values. */
+  abstract get initialRule(): InitialRule;
+  /** Rows of the output embedding [V, C]. */
+  abstract get head(): Tensor;
+  /** The last hidden states [B, T, C]; with a cache, `ids` follow what it holds. */
+  abstract hidden(ids: Tensor, cache?: KeyValueCache): Tensor;
+
+  /** Encodes prompts and decodes what is generated; without one, prompts are token ids. */
+  declare tokenizer?: Tokenizer;
+  /** Fields of generation_config.json. */
+  declare generationConfig?: Record<string, unknown>;
+  declare private ownOptimizer?: Optimizer<{ lr: number }>;
+
+  constructor() {
+    super();
+    const hidden = { value: undefined, writable: true, configurable: true, enumerable: false };
+    Object.defineProperties(this, {
+      tokenizer: { ...hidden },
+      generationConfig: { ...hidden },
+      ownOptimizer: { ...hidden },
+    });
+  }
+
+  get device(): DeviceName {
+    return this.head.device;
+  }
+
+  /** Logits [B, T, V] of ids [B, T]. */
+  forward(ids: TokenIds): Tensor {
+    const input = this.ids("forward", ids);
+    return linear(this.hidden(input), this.head);
+  }
+
+  /** Logits [B, V] of the position after the last of `ids`, which follow what the cache holds. */
+  nextLogits(ids: Tensor, cache: KeyValueCache): Tensor {
+    const states = this.hidden(ids, cache);
+    cache.length += ids.shape[1];
+    return linear(select(states, 1, ids.shape[1] - 1), this.head);
+  }
+
+  /**
+   * Cross-entropy in nats of each token given those before it: labels [B, T] (the ids themselves unless given) are
+   * shifted inside, so that T ids give T - 1 terms; -100 is ignored. The mean over labels that count, or their sum.
+   */
+  loss(
+    ids: TokenIds,
+    labels: TokenIds | undefined = ids,
+    { reduction = "mean", shape }: { reduction?: "mean" | "sum"; shape?: readonly number[] } = {},
+  ): Tensor {
+    const input = this.ids("loss", ids, { maxLength: this.contextLength + 1, shape });
+    const target =
+      labels === ids
+        ? input
+        : this.ids("loss", labels, { ignoreIndex: -100, maxLength: this.contextLength + 1, shape });
+    const [B, T] = input.shape;
+    if (target.shape[0] !== B || target.shape[1] !== T) {
+      throw new ShapeError(
+        `loss: needs labels of the shape of the ids, got ${showShape(target.shape)} and ${showShape(input.shape)}.`,
+        { where: "loss" },
+      );
+    }
+    if (T < 2)
+      throw new ShapeError(`loss: needs at least 2 tokens in a row, got ${T}.`, {
+        where: "loss",
+        hint: "Each token is predicted from those before it.",
+      });
+    const states = this.hidden(narrow(input, 1, 0, T - 1)); // (B, T - 1, C)
+    const logits = linear(reshape(states, [B * (T - 1), -1]), this.head); // (B * (T - 1), V)
+    return crossEntropy(logits, reshape(narrow(target, 1, 1, T - 1), [-1]), { reduction });
+  }
+
+  /** One optimizer step on a batch: forward, backward, clipping, update. */
+  async trainStep(batch: Batch, options: TrainStepOptions = {}): Promise<StepResult> {
+    checkOptionNames("trainStep", options, stepOptionNames);
+    if (typeof batch !== "object" || batch === null || batch.ids === undefined) {
+      throw new ConfigError("trainStep: needs a batch { ids, labels? }.", { where: "trainStep" });
+    }
+    const { learningRate, clipNorm } = options;
+    const optimizer = options.optimizer ?? (this.ownOptimizer ??= this.makeOptimizer(options));
+    if (learningRate !== undefined) optimizer.lr = learningRate;
+    this.train();
+    const [loss, norm] = tidy(() => {
+      this.zeroGrad();
+      const loss = this.loss(batch.ids, batch.labels, { shape: batch.shape });
+      loss.backward();
+      const norm = gradNorm(this.parameters());
+      optimizer.step(undefined, clipNorm === undefined ? {} : { scale: clipCoefficient(norm, clipNorm) });
+      return [loss.detach(), norm];
+    });
+    const result = { loss: await loss.item(), gradNorm: await norm.item() };
+    loss.dispose();
+    norm.dispose();
+    return result;
+  }
+
+  private makeOptimizer({ weightDecay = 0.01, betas = [0.9, 0.999], eps = 1e-8 }: TrainStepOptions): AdamW {
+    return new AdamW(this.namedParameters(), { weightDecay, betas, eps });
+  }
+
+  /** Text (or ids) that follows a prompt; an array of prompts gives an array of results. */
+  generate(prompt: Prompt, options?: GenerateOptions): Promise<Generation>;
+  generate(prompt: readonly Prompt[], options?: GenerateOptions): Promise<Generation[]>;
+  generate(prompt: Prompt | readonly Prompt[], options?: GenerateOptions): Promise<Generation | Generation[]> {
+    return generate(this, prompt, options);
+  }
+
+  /** The tokens of one generation as they are made. */
+  stream(prompt: Prompt, options?: GenerateOptions): AsyncIterable<StreamedToken> {
+    return stream(this, prompt, options);
+  }
+
+  /** Writes config.json, model.safetensors, tokenizer.json, generation_config.json and manifest.json. */
+  save(target: string | { store: RunStore; folder: string }): Promise<void> {
+    return saveModel(this, target);
+  }
+
+  private ids(
+    where: string,
+    ids: TokenIds,
+    rules: { maxLength?: number; ignoreIndex?: number; shape?: readonly number[] } = {},
+  ): Tensor {
+    return readIds(ids, {
+      where,
+      vocabSize: this.vocabSize,
+      device: this.device,
+      maxLength: this.contextLength,
+      ...rules,
+    });
+  }
+}

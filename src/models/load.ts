@@ -1,0 +1,139 @@
+/** `createModel` and `loadModel`: from a config, or a folder in the Hugging Face layout, to a model. */
+
+import { type FolderLike, openFolder, sourceText } from "../artifacts/sources.js";
+import { openWeights } from "../artifacts/weights.js";
+import type { DeviceName } from "../backend/backend.js";
+import { backendOf } from "../backend/devices.js";
+import { isDType } from "../core/dtype.js";
+import { ConfigError, DTypeError, FormatError, listOf, nearest } from "../core/errors.js";
+import { parseJson } from "../core/json.js";
+import { Generator } from "../core/random.js";
+import { deferInit, type HostTensor, initialize, type StateValue } from "../nn/index.js";
+import { loadTokenizer } from "../tokenizers/index.js";
+import { Gpt2 } from "./gpt2.js";
+import type { LanguageModel } from "./language-model.js";
+
+/** A model family: builds from a config, and knows the quirks of its files. */
+interface Family {
+  new (config: object): LanguageModel;
+  sanitize<T>(weights: Record<string, T>): Record<string, T>;
+}
+
+const families: Record<string, Family> = { gpt2: Gpt2 };
+
+function familyOf(config: object, where: string): Family {
+  const type = (config as { model_type?: unknown }).model_type;
+  if (typeof type === "string" && Object.hasOwn(families, type)) return families[type];
+  const near = typeof type === "string" ? nearest(type, Object.keys(families)) : undefined;
+  throw new ConfigError(`${where}: unknown model_type ${JSON.stringify(type)}.`, {
+    where,
+    hint: near ? `Did you mean "${near}"?` : `Known are ${listOf(Object.keys(families))}.`,
+  });
+}
+
+/** Values of a safetensors file, or tensors, by weight name. */
+export type Weights = Readonly<
+  Record<string, StateValue | { dtype: string; shape: readonly number[]; data: ArrayLike<number | bigint> }>
+>;
+
+export interface CreateOptions {
+  /** Of the initial values, where no weights are given; the default generator's unless given. */
+  seed?: number;
+  device?: DeviceName;
+}
+
+/** A model of the family `config.model_type` names, with given or new weights. */
+export async function createModel(
+  config: object,
+  weights?: Weights,
+  { seed, device }: CreateOptions = {},
+): Promise<LanguageModel> {
+  if (typeof config !== "object" || config === null)
+    throw new ConfigError(`createModel: needs a config object, got ${typeof config}.`, { where: "createModel" });
+  const Model = familyOf(config, "createModel");
+  await backendOf(device).ready?.();
+  const model = deferInit(() => new Model(config));
+  if (device && model.device !== device) model.to({ device });
+  if (weights) loadWeights(model, Model.sanitize(weights as Record<string, StateValue>));
+  else
+    initialize(model, { rule: model.initialRule, ...(seed === undefined ? {} : { generator: new Generator(seed) }) });
+  return model;
+}
+
+/** Copies values of files or tensors into a model; every name must be known and none missing. */
+function loadWeights(model: LanguageModel, weights: Readonly<Record<string, unknown>>): void {
+  const known = Object.fromEntries(Object.entries(weights).filter(([name, value]) => !isTiedHead(model, name, value)));
+  model.loadStateDict(
+    Object.fromEntries(Object.entries(known).map(([name, value]) => [name, hostTensor(name, value)])),
+  );
+}
+
+/** Some files hold the tied output embedding a second time. */
+const isTiedHead = (model: LanguageModel, name: string, _: unknown): boolean =>
+  name === "lm_head.weight" && model.config.tie_word_embeddings === true;
+
+const fileDTypes: Record<string, string> = {
+  F32: "float32",
+  F16: "float16",
+  BF16: "bfloat16",
+  I32: "int32",
+  U8: "uint8",
+  BOOL: "bool",
+};
+
+/** Values of a file as the module takes them. I64 and F64 are narrowed where every value fits. */
+function hostTensor(name: string, value: unknown): StateValue {
+  const { dtype, shape, data } = value as { dtype: string; shape: number[]; data: ArrayLike<number | bigint> };
+  if (isDType(dtype)) return value as StateValue;
+  if (Object.hasOwn(fileDTypes, dtype)) return { dtype: fileDTypes[dtype], shape, data } as unknown as HostTensor;
+  if (dtype === "F64" || dtype === "I64") {
+    const wide = Array.from(data as ArrayLike<number>, Number);
+    const narrow = dtype === "F64" ? Float32Array.from(wide) : Int32Array.from(wide);
+    const fits = wide.every((x, i) =>
+      dtype === "F64" ? Number.isNaN(x) || Number.isFinite(narrow[i]) === Number.isFinite(x) : narrow[i] === x,
+    );
+    if (fits) return { dtype: dtype === "F64" ? "float32" : "int32", shape, data: narrow };
+    throw new DTypeError(
+      `${name}: needs ${dtype} values that fit ${dtype === "F64" ? "float32" : "int32"}, some do not.`,
+      { where: name },
+    );
+  }
+  throw new DTypeError(`${name}: holds ${dtype}, which no parameter can take.`, { where: name });
+}
+
+export interface LoadOptions {
+  device?: DeviceName;
+}
+
+/** Loads config.json, the weights, and the tokenizer where there is one, from a path, a URL or files by name. */
+export async function loadModel(source: FolderLike, { device }: LoadOptions = {}): Promise<LanguageModel> {
+  const folder = openFolder(source);
+  const json = async (name: string): Promise<Record<string, unknown> | undefined> => {
+    const file = await folder.find(name);
+    if (!file) return undefined;
+    const where = `${folder.name}/${name}`;
+    const value = parseJson(await sourceText(file), { where, maxDepth: 100 });
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+    throw new FormatError(`${where}: a JSON object expected.`, { where });
+  };
+  const config = await json("config.json");
+  if (!config) {
+    throw new FormatError(`${folder.name}: config.json expected, found none.`, {
+      where: folder.name,
+      hint: "Give the folder of a checkpoint in the Hugging Face layout.",
+    });
+  }
+  familyOf(config, `${folder.name}/config.json`);
+  const reader = await openWeights(folder);
+  const weights: Record<string, StateValue> = {};
+  try {
+    for (const name of reader.entries.keys()) weights[name] = (await reader.read(name)) as unknown as StateValue;
+  } finally {
+    await reader.close();
+  }
+  const model = await createModel(config, weights, { device });
+  const tokenizer = await json("tokenizer.json");
+  if (tokenizer) model.tokenizer = await loadTokenizer(tokenizer);
+  model.generationConfig = await json("generation_config.json");
+  return model.eval();
+}

@@ -1,0 +1,128 @@
+/**
+ * Choosing the next token from logits. In float64 on the host, from portable functions and the run's random stream:
+ * equal logits, options and seed give equal tokens in every engine.
+ */
+
+import { ConfigError, nearest } from "../core/errors.js";
+import { exp, log } from "../core/math.js";
+
+export interface SamplingOptions {
+  /** 0 takes the most likely token; 1 samples as the model says; 1 unless given. */
+  temperature?: number;
+  /** Only the k most likely tokens. */
+  topK?: number;
+  /** Only the fewest tokens whose probabilities reach p (Holtzman et al. 2019). */
+  topP?: number;
+  /** Only tokens at least this fraction as likely as the likeliest (Nguyen et al. 2024). */
+  minP?: number;
+  /** Divides (or multiplies, below 0) the logits of tokens seen before (Keskar et al. 2019); 1 changes nothing. */
+  repetitionPenalty?: number;
+}
+
+export const samplingDefaults: Required<SamplingOptions> = {
+  temperature: 1,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+};
+
+/** Fills in defaults and refuses values out of range. */
+export function checkSampling(options: SamplingOptions): Required<SamplingOptions> {
+  const given = Object.fromEntries(
+    Object.entries(options).filter(([name, value]) => name in samplingDefaults && value !== undefined),
+  );
+  const full = { ...samplingDefaults, ...given };
+  const rules: [keyof SamplingOptions, string, (x: number) => boolean][] = [
+    ["temperature", "a number from 0 up", (x) => x >= 0 && x < Number.POSITIVE_INFINITY],
+    ["topK", "a whole number from 0 up (0: no limit)", (x) => Number.isSafeInteger(x) && x >= 0],
+    ["topP", "a number above 0, at most 1", (x) => x > 0 && x <= 1],
+    ["minP", "a number from 0 to 1", (x) => x >= 0 && x <= 1],
+    ["repetitionPenalty", "a number above 0", (x) => x > 0 && x < Number.POSITIVE_INFINITY],
+  ];
+  for (const [name, expected, ok] of rules) {
+    if (typeof full[name] !== "number" || !ok(full[name])) {
+      throw new ConfigError(`generate: needs ${expected} for ${name}, got ${JSON.stringify(full[name])}.`, {
+        where: "generate",
+        option: name,
+      });
+    }
+  }
+  return full;
+}
+
+/** Refuses option names that are not known. */
+export function checkOptionNames(where: string, given: object, known: readonly string[]): void {
+  for (const name of Object.keys(given)) {
+    if (known.includes(name)) continue;
+    const near = nearest(name, known);
+    throw new ConfigError(`${where}: has no option "${name}".`, {
+      where,
+      hint: near ? `Did you mean "${near}"?` : `Its options are ${known.join(", ")}.`,
+    });
+  }
+}
+
+function penalize(logits: Float64Array, seen: Iterable<number>, penalty: number): void {
+  for (const id of new Set(seen)) {
+    if (id < logits.length) logits[id] = logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty;
+  }
+}
+
+/** The position of the first largest. */
+function argmax(values: ArrayLike<number>): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
+  return best;
+}
+
+export interface Choice {
+  token: number;
+  /** log of the probability the model gave the token, before temperature and cuts (after the repetition penalty). */
+  logprob: number;
+}
+
+/**
+ * One token. `uniform` is a number in [0, 1) from the random stream; it is not used at temperature 0.
+ * Order: repetition penalty, temperature, top-k, top-p, min-p.
+ */
+export function chooseToken(
+  row: ArrayLike<number>,
+  seen: Iterable<number>,
+  { temperature, topK, topP, minP, repetitionPenalty }: Required<SamplingOptions>,
+  uniform: () => number,
+): Choice {
+  const logits = Float64Array.from(row);
+  if (repetitionPenalty !== 1) penalize(logits, seen, repetitionPenalty);
+  const best = argmax(logits);
+  let total = 0;
+  for (const value of logits) total += exp(value - logits[best]);
+  const logprobOf = (token: number) => logits[token] - logits[best] - log(total);
+  if (temperature === 0) return { token: best, logprob: logprobOf(best) };
+
+  let order = Array.from(logits, (_, id) => id);
+  const cuts = topK > 0 || topP < 1;
+  if (cuts) order.sort((a, b) => logits[b] - logits[a] || a - b);
+  if (topK > 0) order = order.slice(0, topK);
+  const weights = order.map((id) => exp((logits[id] - logits[best]) / temperature));
+  let count = weights.length;
+  if (topP < 1) {
+    const sum = weights.reduce((a, b) => a + b, 0);
+    let reached = 0;
+    count = 0;
+    while (count < weights.length && reached < topP * sum) reached += weights[count++];
+  }
+  if (minP > 0) {
+    // Weights are relative to the likeliest token, whose weight is 1.
+    for (let i = 0; i < count; i++) if (weights[i] < minP) weights[i] = 0;
+  }
+  let sum = 0;
+  for (let i = 0; i < count; i++) sum += weights[i];
+  let left = uniform() * sum;
+  for (let i = 0; i < count; i++) {
+    left -= weights[i];
+    if (left < 0 && weights[i] > 0) return { token: order[i], logprob: logprobOf(order[i]) };
+  }
+  const last = weights.slice(0, count).findLastIndex((weight) => weight > 0);
+  return { token: order[last], logprob: logprobOf(order[last]) };
+}

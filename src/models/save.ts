@@ -1,0 +1,76 @@
+/** A model on disk: the Hugging Face layout, and a manifest that says what wrote it and the hash of its weights. */
+
+import { stampedJson } from "../artifacts/format.js";
+import { safetensorsChunks, type TensorsToWrite, weightsHash } from "../artifacts/safetensors-write.js";
+import { ConfigError } from "../core/errors.js";
+import { platform } from "../core/platform.js";
+import { type RunStore, writeText } from "../core/store.js";
+import { VERSION } from "../core/version.js";
+import type { Module } from "../nn/index.js";
+import type { LanguageModel } from "./language-model.js";
+
+/** A module's parameters and buffers as safetensors entries; data are read when their turn comes. */
+export function tensorsToWrite(state: ReturnType<Module["stateDict"]>): TensorsToWrite {
+  const names = { float32: "F32", float16: "F16", bfloat16: "BF16", int32: "I32", uint8: "U8", bool: "BOOL" } as const;
+  return Object.fromEntries(
+    Object.entries(state).map(([name, tensor]) => [
+      name,
+      {
+        dtype: names[tensor.dtype],
+        shape: tensor.shape,
+        data: async () => storedArray(tensor.dtype, await tensor.bytes()),
+      },
+    ]),
+  );
+}
+
+function storedArray(dtype: string, bytes: Uint8Array) {
+  const { buffer, byteOffset, byteLength } = bytes;
+  if (dtype === "float32") return new Float32Array(buffer, byteOffset, byteLength / 4);
+  if (dtype === "int32") return new Int32Array(buffer, byteOffset, byteLength / 4);
+  return dtype === "float16" || dtype === "bfloat16" ? new Uint16Array(buffer, byteOffset, byteLength / 2) : bytes;
+}
+
+/** SHA-256 of the canonical `model.safetensors` of a module: what `sha256sum` prints for the saved file. */
+export const hashWeights = (model: Module): Promise<string> => weightsHash(tensorsToWrite(model.stateDict()));
+
+/** The small files of a model: config.json, generation_config.json and tokenizer.json, as text by name. */
+export function modelFiles(model: LanguageModel): Record<string, string> {
+  const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
+  const { config, generationConfig, tokenizer } = model;
+  const tokens = { bos_token_id: config.bos_token_id ?? null, eos_token_id: config.eos_token_id ?? null };
+  return {
+    "config.json": json(config),
+    "generation_config.json": json(generationConfig ?? { _from_model_config: true, ...tokens }),
+    ...(tokenizer ? { "tokenizer.json": json(tokenizer.toJSON()) } : {}),
+  };
+}
+
+function resolveTarget(target: string | { store: RunStore; folder: string }): { store: RunStore; folder: string } {
+  if (typeof target !== "string") return target;
+  const { openStore } = platform();
+  if (!openStore) {
+    throw new ConfigError(`save: "${target}" needs a file system, and this host has none.`, {
+      where: "save",
+      hint: "Pass { store, folder } with a store of tenon/runs.",
+    });
+  }
+  return { store: openStore(target), folder: "" };
+}
+
+export async function saveModel(
+  model: LanguageModel,
+  target: string | { store: RunStore; folder: string },
+): Promise<void> {
+  const { store, folder } = resolveTarget(target);
+  const path = (name: string) => (folder === "" ? name : `${folder}/${name}`);
+  const tensors = tensorsToWrite(model.stateDict());
+  for (const [name, text] of Object.entries(modelFiles(model))) await writeText(store, path(name), text);
+  await store.write(path("model.safetensors"), safetensorsChunks(tensors));
+  const manifest = {
+    package: { name: "tenon", version: VERSION },
+    weightsHash: await weightsHash(tensors),
+    tokenizerHash: model.tokenizer?.hash ?? null,
+  };
+  await writeText(store, path("manifest.json"), stampedJson("tenon-model", manifest));
+}

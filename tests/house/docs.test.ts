@@ -7,16 +7,29 @@ import { promisify } from "node:util";
 import { transformSync } from "rolldown/utils";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { builtDist } from "../setup/dist.js";
-import { readPage } from "./fences.js";
+import { type Example, type Page, readPage } from "./fences.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const run = promisify(execFile);
 
-const markdown = readdirSync(root, { recursive: false, encoding: "utf8" })
+const markdown = readdirSync(root, { encoding: "utf8" })
   .concat(readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" }).map((name) => join("docs", name)))
   .filter((name) => name.endsWith(".md"))
   .sort();
-const pages = markdown.map((name) => ({ name, ...readPage(readFileSync(join(root, name), "utf8")) }));
+const documents = markdown.map((name) => ({ name, ...readPage(readFileSync(join(root, name), "utf8")) }));
+
+/** `examples/*.ts` and `.js`: a program each. One that no test can wait for opens with `// no-run` and its reason. */
+const programs = readdirSync(root, { encoding: "utf8" })
+  .filter((name) => name === "examples")
+  .flatMap((name) => readdirSync(join(root, name), { encoding: "utf8" }))
+  .filter((name) => /\.(ts|js|mjs)$/.test(name))
+  .map((name): { name: string } & Page => {
+    const code = readFileSync(join(root, "examples", name), "utf8");
+    const language = name.endsWith(".ts") ? "ts" : "js";
+    const example: Example = { line: 1, language, code, run: !code.startsWith("// no-run") };
+    return { name: `examples/${name}`, examples: [example], files: [] };
+  });
+const pages = [...documents, ...programs];
 
 /** Inside the project, so that `import … from "tenon"` finds the package by its own name. */
 const folder = join(root, ".cache", "examples");

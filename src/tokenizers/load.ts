@@ -1,9 +1,9 @@
 /** `loadTokenizer`: from URL, path, Blob or object to a tokenizer. */
 
-import { FormatError } from "../core/errors.js";
 import { platform } from "../core/platform.js";
 import type { TokenizerDefinition } from "./definition.js";
-import { Bpe } from "./models/bpe.js";
+import { createModel } from "./models/create.js";
+import { registered } from "./normalizers.js";
 import { Tokenizer } from "./tokenizer.js";
 
 /** What a tokenizer is loaded from. */
@@ -29,8 +29,10 @@ async function readText(source: string | URL | Blob): Promise<string> {
   return new TextDecoder().decode(bytes);
 }
 
-export function createTokenizer(definition: TokenizerDefinition): Tokenizer {
-  const { model } = definition;
-  if (!model?.merges) throw new FormatError("tokenizer.json: needs a BPE model.");
-  return new Tokenizer(definition, new Bpe(model));
+/** Makes a tokenizer from the contents of a `tokenizer.json`. */
+export async function createTokenizer(definition: TokenizerDefinition): Promise<Tokenizer> {
+  if (JSON.stringify(definition.normalizer ?? null).includes('"Precompiled"')) {
+    registered.Precompiled = (await import("./charsmap.js")).precompiled;
+  }
+  return new Tokenizer(definition, await createModel(definition.model));
 }

@@ -45,7 +45,7 @@ function reorder(characters: string[], extra: boolean[]): void {
 const isAscii = (text: string): boolean => text.charCodeAt(0) < 0x80 && text.charCodeAt(1) < 0x80;
 
 /** Start of each old character, in order, and one past the end. */
-function starts(text: string): number[] {
+export function starts(text: string): number[] {
   const out: number[] = [];
   let at = 0;
   for (const character of text) {
@@ -87,7 +87,7 @@ export function composed(text: string, form: "NFC" | "NFD" | "NFKC" | "NFKD"): E
  * From changes to sources. A change of 1 is an added character: it stands for the character before; 0 replaces the
  * next character, -n replaces it and drops the n after it.
  */
-function sourcesOf(changes: number[], starts: number[]): number[] {
+export function sourcesOf(changes: number[], starts: number[]): number[] {
   let next = 0;
   return changes.map((change) => {
     if (change > 0) return next === 0 ? -1 : starts[next - 1];

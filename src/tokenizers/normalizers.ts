@@ -235,12 +235,15 @@ const isChinese = (code: number): boolean =>
   (code >= 0xf900 && code <= 0xfaff) ||
   (code >= 0x2f800 && code <= 0x2fa1f);
 
+/** Of private use only the ends of each area are in the table that Hugging Face's library consults. */
+const BERT_REMOVED = /[\0\ufffd]|(?![\t\n\r])[\p{Cc}\p{Cf}\ue000\uf8ff\u{f0000}\u{ffffd}\u{100000}\u{10fffd}]/u;
+
 /** The steps of BERT's original tokenizer (Devlin et al. 2018). */
 function bert(settings: Component): Normalizer {
   const lower = settings.lowercase !== false;
   const parts: Normalizer[] = [];
   if (settings.clean_text !== false) {
-    parts.push(without(/[\0\ufffd]|(?![\t\n\r])[\p{Cc}\p{Cf}\p{Co}]/u), mapped(/[\t\n\r]|\p{White_Space}/u, " "));
+    parts.push(without(BERT_REMOVED), mapped(/[\t\n\r]|\p{White_Space}/u, " "));
   }
   if (settings.handle_chinese_chars !== false) {
     parts.push(

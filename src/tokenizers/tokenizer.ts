@@ -149,15 +149,19 @@ export class Tokenizer {
         row.tokens.push(piece.text);
         row.offsets.push(piece.range(0, piece.text.length));
       } else {
-        const ends: number[] = [];
-        this.model.encode(piece.text, row.ids, ends);
+        const spans: number[] = [];
+        this.model.encode(piece.text, row.ids, spans);
         const unitOf = bytesToUnits(piece.text);
-        let start = 0;
-        ends.forEach((end, i) => {
-          row.offsets.push(piece.range(unitOf(start, false), unitOf(end, true)));
-          row.tokens.push(this.model.tokenOf(row.ids[first + i]) as string);
-          start = end;
-        });
+        for (let i = first; i < row.ids.length; i++) {
+          const at = 2 * (i - first);
+          const start = unitOf(spans[at], false);
+          const end = unitOf(spans[at + 1], true);
+          const id = row.ids[i];
+          row.offsets.push(piece.range(start, end));
+          row.tokens.push(
+            id === this.model.verbatimId ? piece.text.slice(start, end) : (this.model.tokenOf(id) as string),
+          );
+        }
       }
       for (let i = first; i < row.ids.length; i++) row.wordIds.push(word);
     });

@@ -12,7 +12,7 @@ const CACHED_PIECES = 1 << 17;
 
 interface CachedPiece {
   ids: number[];
-  ends: number[] | undefined;
+  spans: number[] | undefined;
 }
 
 const utf8 = new TextEncoder();
@@ -132,36 +132,36 @@ export class Bpe implements Model {
     return (id) => flags[id] === 1;
   }
 
-  encode(piece: string, ids: number[], ends?: number[]): void {
+  encode(piece: string, ids: number[], spans?: number[]): void {
     if (piece === "") return;
     if (this.random !== undefined || piece.length > CACHED_LENGTH) {
-      this.encodeWhole(piece, ids, ends);
+      this.encodeWhole(piece, ids, spans);
       return;
     }
     let cached = this.cache.get(piece);
-    if (cached === undefined || (ends !== undefined && cached.ends === undefined)) {
-      cached = { ids: [], ends: ends && [] };
-      this.encodeWhole(piece, cached.ids, cached.ends);
+    if (cached === undefined || (spans !== undefined && cached.spans === undefined)) {
+      cached = { ids: [], spans: spans && [] };
+      this.encodeWhole(piece, cached.ids, cached.spans);
       if (this.cache.size >= CACHED_PIECES) this.cache.clear();
       this.cache.set(piece, cached);
     }
     for (let i = 0; i < cached.ids.length; i++) ids.push(cached.ids[i]);
-    if (ends !== undefined) for (const end of cached.ends as number[]) ends.push(end);
+    if (spans !== undefined) for (const end of cached.spans as number[]) spans.push(end);
   }
 
-  private encodeWhole(piece: string, ids: number[], ends: number[] | undefined): void {
+  private encodeWhole(piece: string, ids: number[], spans: number[] | undefined): void {
     if (this.ignoreMerges && this.random === undefined) {
       const id = this.vocabulary.idOf(piece);
       if (id !== undefined) {
         ids.push(id);
-        ends?.push(byteLength(piece));
+        spans?.push(0, byteLength(piece));
         return;
       }
     }
-    this.encodeFresh(piece, ids, ends);
+    this.encodeFresh(piece, ids, spans);
   }
 
-  private encodeFresh(piece: string, ids: number[], ends: number[] | undefined): void {
+  private encodeFresh(piece: string, ids: number[], spans: number[] | undefined): void {
     const count = this.split(piece);
     const { symbols, merges } = this;
     let found: { tokens: Int32Array; count: number };
@@ -172,13 +172,14 @@ export class Bpe implements Model {
       found = merges.encode(symbols, count);
     }
     for (let i = 0; i < found.count; i++) ids.push(found.tokens[i]);
-    if (ends === undefined) return;
+    if (spans === undefined) return;
     let symbol = 0;
     let end = 0;
     for (let i = 0; i < found.count; i++) {
+      spans.push(end);
       const span = merges.spanOf(i, found.tokens[i]);
       for (let k = 0; k < span; k++) end += this.symbolBytes[symbol++];
-      ends.push(end);
+      spans.push(end);
     }
   }
 

@@ -9,6 +9,8 @@
  * time", GitHub 2024). It needs ranks that grow from parts to wholes; other tables use the heap.
  */
 
+import { Trie } from "./trie.js";
+
 /** No merge: larger than every rank. */
 const NONE = 0x7fffffff;
 
@@ -31,10 +33,8 @@ export class Merges {
   private readonly left: Int32Array;
   private readonly right: Int32Array;
   private readonly rank: Int32Array;
-  /** Trie of all tokens that can appear: slots of four: node, symbol, child node, token at the child or -1. */
-  private trie = new Int32Array(0);
-  private trieMask = 0;
-  private parent = new Int32Array(0);
+  /** All tokens that can appear, by their symbols. */
+  private trie = new Trie(0);
   private tokenAt = new Int32Array(0);
   private readonly nodeOf: Int32Array;
   private readonly length: Int32Array;
@@ -144,16 +144,13 @@ export class Merges {
       length[merged] = length[a] + length[b];
       total += length[b];
     }
-    const size = tableSize(total);
-    this.trieMask = size - 1;
-    this.trie = new Int32Array(size * 4).fill(-1);
-    this.parent = new Int32Array(total + 1);
+    this.trie = new Trie(total);
     this.tokenAt = new Int32Array(total + 1).fill(-1);
-    let nodes = 1;
+    const { trie } = this;
     for (let id = 0; id < bound; id++) {
       if (length[id] !== 1) continue;
-      nodeOf[id] = nodes;
-      this.tokenAt[nodes++] = id;
+      nodeOf[id] = trie.child(trie.add(0, id));
+      this.tokenAt[nodeOf[id]] = id;
     }
     const stack: number[] = [];
     for (let i = 0; i < count; i++) {
@@ -167,32 +164,14 @@ export class Merges {
           stack.push(right[token], left[token]);
           continue;
         }
-        const slot = this.slotOf(node, token);
-        if (this.trie[slot] === -1) {
-          this.trie[slot] = node;
-          this.trie[slot + 1] = token;
-          this.trie[slot + 2] = nodes;
-          this.parent[nodes++] = node;
-        }
-        node = this.trie[slot + 2];
-        if (stack.length === 0) this.trie[slot + 3] = merged;
+        const slot = trie.add(node, token);
+        node = trie.child(slot);
+        if (stack.length === 0) trie.setValue(slot, merged);
       }
       nodeOf[merged] = node;
       this.tokenAt[node] = merged;
     }
     return true;
-  }
-
-  /** The slot of a node's child by symbol, or the free slot where it would be. */
-  private slotOf(node: number, symbol: number): number {
-    const { trie, trieMask } = this;
-    let slot = hashPair(node, symbol) & trieMask;
-    for (;;) {
-      const at = slot * 4;
-      const key = trie[at];
-      if (key === -1 || (key === node && trie[at + 1] === symbol)) return at;
-      slot = (slot + 1) & trieMask;
-    }
   }
 
   /** The longest token that begins at `symbols[at]`. */
@@ -201,18 +180,19 @@ export class Merges {
     let node = this.nodeOf[best];
     const { trie } = this;
     for (let i = at + 1; i < count; i++) {
-      const slot = this.slotOf(node, symbols[i]);
-      if (trie[slot] === -1) break;
-      node = trie[slot + 2];
-      if (trie[slot + 3] >= 0) best = trie[slot + 3];
+      const slot = trie.find(node, symbols[i]);
+      if (slot < 0) break;
+      node = trie.child(slot);
+      const token = trie.value(slot);
+      if (token >= 0) best = token;
     }
     return best;
   }
 
   /** The longest token that is a shorter beginning of this one, or -1. */
   private shorter(token: number): number {
-    let node = this.parent[this.nodeOf[token]];
-    while (node > 0 && this.tokenAt[node] < 0) node = this.parent[node];
+    let node = this.trie.parent(this.nodeOf[token]);
+    while (node > 0 && this.tokenAt[node] < 0) node = this.trie.parent(node);
     return node === 0 ? -1 : this.tokenAt[node];
   }
 

@@ -2,16 +2,18 @@
 
 export interface Model {
   /**
-   * Appends the ids of one piece to `ids` and, when given, the end of each token in UTF-8 bytes of the piece to `ends`
-   * (a token starts where the one before it ended).
+   * Appends the ids of one piece to `ids` and, when given, start and end of each token in UTF-8 bytes of the piece to
+   * `spans`.
    */
-  encode(piece: string, ids: number[], ends?: number[]): void;
+  encode(piece: string, ids: number[], spans?: number[]): void;
   idOf(token: string): number | undefined;
   tokenOf(id: number): string | undefined;
   readonly size: number;
   /** The highest id plus one. */
   readonly bound: number;
   entries(): Iterable<[string, number]>;
+  /** An id whose tokens are spelt as the text they stand for. */
+  readonly verbatimId?: number;
 }
 
 /** Bytes of a code point in UTF-8. */

@@ -1,0 +1,184 @@
+/** Unigram language model (Kudo 2018): the most probable way to cut a piece into tokens, found by dynamic programming. */
+
+import { FormatError } from "../../core/errors.js";
+import type { Component } from "../definition.js";
+import { describe } from "../vocabulary.js";
+import { byteToken } from "./bpe.js";
+import { byteLength, type Model } from "./model.js";
+import { Trie } from "./trie.js";
+
+const WHERE = "tokenizer.json model (Unigram)";
+/** How much less probable than the least probable token an unknown character is. */
+const UNKNOWN_PENALTY = 10;
+const CACHED_LENGTH = 256;
+const CACHED_PIECES = 1 << 17;
+
+const utf8 = new TextEncoder();
+
+export class Unigram implements Model {
+  private readonly tokens: string[] = [];
+  private readonly scores: Float64Array;
+  private readonly ids = new Map<string, number>();
+  private readonly trie: Trie;
+  private readonly unknown: number;
+  private readonly unknownScore: number;
+  private readonly byteIds: (number | undefined)[] | undefined;
+  private readonly cache = new Map<string, number[]>();
+  private best = new Float64Array(257);
+  private from = new Int32Array(257);
+  private last = new Int32Array(257);
+
+  constructor(settings: Component) {
+    const { vocab, unk_id, byte_fallback } = settings;
+    if (!Array.isArray(vocab)) {
+      throw new FormatError(`${WHERE}: needs a list of [token, score], got ${describe(vocab)}.`, { where: WHERE });
+    }
+    this.scores = new Float64Array(vocab.length);
+    this.trie = new Trie(vocab.length * 4);
+    let lowest = Number.POSITIVE_INFINITY;
+    vocab.forEach((entry, id) => {
+      if (!Array.isArray(entry) || typeof entry[0] !== "string" || typeof entry[1] !== "number") {
+        throw new FormatError(`${WHERE} vocab[${id}]: needs [token, score], got ${JSON.stringify(entry)}.`, {
+          where: WHERE,
+          id,
+        });
+      }
+      const [token, score] = entry;
+      this.tokens.push(token);
+      this.scores[id] = score;
+      this.ids.set(token, id);
+      this.trie.addText(token, id);
+      lowest = Math.min(lowest, score);
+    });
+    if (unk_id !== undefined && unk_id !== null && !(Number.isInteger(unk_id) && (unk_id as number) in this.tokens)) {
+      throw new FormatError(`${WHERE}: unk_id is a token's id or null, got ${describe(unk_id)}.`, { where: WHERE });
+    }
+    this.unknown = (unk_id as number | null | undefined) ?? -1;
+    this.unknownScore = lowest - UNKNOWN_PENALTY;
+    if (byte_fallback === true) {
+      this.byteIds = Array.from({ length: 256 }, (_, byte) => this.ids.get(byteToken(byte)));
+    }
+  }
+
+  get size(): number {
+    return this.ids.size;
+  }
+  get bound(): number {
+    return this.tokens.length;
+  }
+  get verbatimId(): number {
+    return this.unknown;
+  }
+  idOf(token: string): number | undefined {
+    return this.ids.get(token);
+  }
+  tokenOf(id: number): string | undefined {
+    return this.tokens[id];
+  }
+  entries(): Iterable<[string, number]> {
+    return this.ids;
+  }
+
+  encode(piece: string, ids: number[], spans?: number[]): void {
+    if (piece === "") return;
+    if (spans !== undefined || piece.length > CACHED_LENGTH) {
+      this.encodeFresh(piece, ids, spans);
+      return;
+    }
+    let cached = this.cache.get(piece);
+    if (cached === undefined) {
+      cached = [];
+      this.encodeFresh(piece, cached, undefined);
+      if (this.cache.size >= CACHED_PIECES) this.cache.clear();
+      this.cache.set(piece, cached);
+    }
+    for (let i = 0; i < cached.length; i++) ids.push(cached[i]);
+  }
+
+  private encodeFresh(piece: string, ids: number[], spans: number[] | undefined): void {
+    let at = 0;
+    for (const end of this.cuts(piece)) {
+      const text = piece.slice(at, end);
+      at = end;
+      const bytes = spans === undefined ? 0 : byteLength(text);
+      const start = spans === undefined || spans.length === 0 ? 0 : spans[spans.length - 1];
+      const id = this.ids.get(text);
+      const fallback = id === undefined ? this.fallback(text) : undefined;
+      const found = id !== undefined ? [id] : (fallback ?? [this.unknown]);
+      if (found[0] < 0) {
+        throw new FormatError(`${WHERE}: needs an unk_id to encode ${JSON.stringify(text)}, got none.`, {
+          where: WHERE,
+          piece,
+        });
+      }
+      for (const token of found) {
+        ids.push(token);
+        spans?.push(start, start + bytes);
+      }
+    }
+  }
+
+  /** The byte tokens of a text, where the model has all of them. */
+  private fallback(text: string): number[] | undefined {
+    if (this.byteIds === undefined) return undefined;
+    const found: number[] = [];
+    for (const byte of utf8.encode(text)) {
+      const id = this.byteIds[byte];
+      if (id === undefined) return undefined;
+      found.push(id);
+    }
+    return found;
+  }
+
+  /** Ends of the tokens of the best path, unknown neighbours taken together. */
+  private cuts(piece: string): number[] {
+    const { length } = piece;
+    if (length >= this.best.length) {
+      this.best = new Float64Array(length * 2);
+      this.from = new Int32Array(length * 2);
+      this.last = new Int32Array(length * 2);
+    }
+    const { best, from, last, trie, scores, unknown } = this;
+    from.fill(-1, 0, length + 1);
+    best[0] = 0;
+    for (let start = 0; start < length; ) {
+      const here = best[start];
+      const unit = piece.charCodeAt(start);
+      const next = start + (unit >= 0xd800 && unit < 0xdc00 ? 2 : 1);
+      let single = false;
+      let node = 0;
+      for (let end = start; end < length; ) {
+        const slot = trie.find(node, piece.charCodeAt(end));
+        if (slot < 0) break;
+        node = trie.child(slot);
+        const id = trie.value(slot);
+        end++;
+        if (id < 0) continue;
+        const score = scores[id] + here;
+        if (from[end] < 0 || score > best[end]) {
+          best[end] = score;
+          from[end] = start;
+          last[end] = id;
+        }
+        if (end === next) single = true;
+      }
+      if (!single) {
+        const score = this.unknownScore + here;
+        if (from[next] < 0 || score > best[next]) {
+          best[next] = score;
+          from[next] = start;
+          last[next] = unknown;
+        }
+      }
+      start = next;
+    }
+    const ends: number[] = [];
+    let fused = false;
+    for (let end = length; end > 0; end = from[end]) {
+      const isUnknown = unknown >= 0 && last[end] === unknown;
+      if (!(isUnknown && fused)) ends.push(end);
+      fused = isUnknown;
+    }
+    return ends.reverse();
+  }
+}

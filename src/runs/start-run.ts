@@ -1,0 +1,97 @@
+/** Runs of users' own loops: the same folder, identity, metrics and checkpoints as those of `train`. */
+
+import type { Checkpoint, FileContent } from "../artifacts/checkpoint.js";
+import type { RunManifest } from "../artifacts/manifest.js";
+import { safetensorsChunks, type TensorsToWrite, weightsHash } from "../artifacts/safetensors-write.js";
+import { canonicalJson } from "../core/json.js";
+import { platform } from "../core/platform.js";
+import { sha256Hex } from "../core/sha256.js";
+import { VERSION } from "../core/version.js";
+import type { StoreOption } from "./list.js";
+import { type Ending, RunRecorder } from "./recorder.js";
+import type { Sink } from "./sinks.js";
+import { openStore } from "./store.js";
+
+export interface StartRunOptions extends StoreOption {
+  readonly sinks?: readonly Sink[];
+  /** Weights before the first step; they are part of the identity. */
+  readonly weights?: TensorsToWrite;
+  /** Fingerprint of the data (64 hex digits), or the data themselves as bytes or text. */
+  readonly data?: string | Uint8Array;
+  /** What names your code: a version or a commit. Without it the ID is provisional, and says so. */
+  readonly codeVersion?: string;
+  readonly device?: string;
+  readonly numerics?: string;
+}
+
+/** A run in a user's hands. */
+export interface StartedRun {
+  /** `<runId>-<n>`. */
+  readonly id: string;
+  readonly runId: string;
+  log(name: string, value: number, step: number): void;
+  log(values: Readonly<Record<string, number>>, step: number): void;
+  sample(step: number, text: string): void;
+  /** Keeps weights (as `model.safetensors`) and any further files. */
+  checkpoint(step: number, weights: TensorsToWrite, files?: Readonly<Record<string, FileContent>>): Promise<Checkpoint>;
+  /** Ends the run; with `weights` their hash is the run's result. */
+  finish(ending?: Partial<Omit<Ending, "finalWeights">> & { weights?: TensorsToWrite }): Promise<RunManifest>;
+}
+
+const HASH = /^[0-9a-f]{64}$/;
+
+/** Starts a run for a loop of one's own. `config` is any JSON; its `seed`, if it has one, is the run's. */
+export async function startRun(
+  config: Readonly<Record<string, unknown>>,
+  {
+    store = "runs",
+    sinks,
+    weights = {},
+    data = "",
+    codeVersion,
+    device = "cpu",
+    numerics = "portable",
+  }: StartRunOptions = {},
+): Promise<StartedRun> {
+  const plain = JSON.parse(canonicalJson(config));
+  const fingerprint = typeof data === "string" && HASH.test(data) ? data : sha256Hex(data);
+  const recorder = await RunRecorder.start(
+    openStore(store),
+    {
+      package: { name: "tenon", version: VERSION },
+      ...(codeVersion === undefined
+        ? { provisional: "the code of the run has no version (codeVersion)" }
+        : { code: { version: codeVersion } }),
+      config: plain,
+      tokenizerHash: null,
+      data: { fingerprint, sources: [], split: null },
+      initialWeights: await weightsHash(weights),
+      seed: Number.isSafeInteger(plain.seed) && plain.seed >= 0 ? plain.seed : 0,
+      numerics,
+      precision: "float32",
+      device,
+      asked: { device, numerics },
+      environment: platform().environment(),
+      determinism: {
+        promise: "device",
+        statement: "The loop is the user's own: equal bits as far as its code is deterministic.",
+      },
+    },
+    { sinks },
+  );
+  const { metrics, executionId, runId } = recorder;
+  return {
+    id: executionId,
+    runId,
+    log: metrics.log.bind(metrics) as StartedRun["log"],
+    sample: (step, text) => metrics.sample(step, text),
+    checkpoint: (step, tensors, files = {}) =>
+      recorder.checkpoint(step, { ...files, "model.safetensors": safetensorsChunks(tensors) }),
+    finish: async ({ weights: final, ...ending } = {}) =>
+      recorder.finish({
+        status: "done",
+        ...ending,
+        ...(final ? { finalWeights: await weightsHash(final) } : {}),
+      }),
+  };
+}

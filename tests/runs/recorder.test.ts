@@ -1,0 +1,156 @@
+import { describe, expect, it } from "vitest";
+import { readTrainingState, TRAINING_STATE } from "../../src/artifacts/training-state.js";
+import { readText, writeText } from "../../src/core/store.js";
+import { setWarningListener } from "../../src/core/warnings.js";
+import { loadRun } from "../../src/runs/list.js";
+import { MemoryStore } from "../../src/runs/memory-store.js";
+import { RunRecorder } from "../../src/runs/recorder.js";
+import { startRun } from "../../src/runs/start-run.js";
+import { verify } from "../../src/runs/verify.js";
+import { sampleManifest } from "./sample.js";
+
+const {
+  runId: _r,
+  executionId: _e,
+  fingerprint: _f,
+  configHash: _c,
+  finalWeights: _w,
+  status: _s,
+  ...draft
+} = sampleManifest();
+
+/** A loop whose "weights" are one number that each step changes; checkpoints every third step. */
+async function work(recorder: RunRecorder, from: number, to: number, value: number): Promise<number> {
+  for (let step = from; step <= to; step++) {
+    value = (value * 1103515245 + step) % 2147483648;
+    recorder.metrics.log({ loss: value }, step);
+    if (step % 3 === 0) {
+      recorder.metrics.sample(step, `at ${step}`);
+      const state = { random: { seed: 1, calls: {} }, source: step, optimizer: null, loop: { value } };
+      await recorder.checkpoint(step, { "value.json": JSON.stringify(value) }, state);
+    }
+  }
+  return value;
+}
+
+describe("a run that is written", () => {
+  it("is resumed after a crash with the bytes of an undisturbed run", async () => {
+    const smooth = new MemoryStore();
+    const undisturbed = await RunRecorder.start(smooth, draft);
+    await work(undisturbed, 1, 10, 7);
+    const { executionId: id } = await undisturbed.finish({ status: "done", result: { steps: 10 } });
+
+    const store = new MemoryStore();
+    const first = await RunRecorder.start(store, draft);
+    expect(first.executionId).toBe(id);
+    await work(first, 1, 8, 7);
+    await first.metrics.flush();
+    // The process is gone; so is its lock.
+    const crashed = new MemoryStore();
+    await copy(store, crashed, "");
+    const { recorder, checkpoint, state } = await RunRecorder.resume(crashed, id);
+    expect([checkpoint.step, state.step, state.source]).toEqual([6, 6, 6]);
+    await work(recorder, 7, 10, (state.loop as { value: number }).value);
+    await recorder.finish({ status: "done", result: { steps: 10 } });
+    for (const file of ["config.json", "metrics.jsonl", "samples.jsonl", "timing.jsonl"]) {
+      expect(await readText(crashed, `${id}/${file}`), file).toBe(await readText(smooth, `${id}/${file}`));
+    }
+    expect(recorder.manifest.resumedAt).toEqual([6]);
+    expect(recorder.manifest.files).toEqual((await loadRun(id, { store: smooth })).manifest.files);
+    expect((await verify(id, { store: crashed })).problems).toEqual([]);
+    await expect(RunRecorder.resume(crashed, id)).rejects.toThrow(/is done, there is nothing to resume/);
+  });
+
+  it("is written by one process at a time, and the second says so", async () => {
+    const store = new MemoryStore();
+    const recorder = await RunRecorder.start(store, draft);
+    await work(recorder, 1, 3, 7);
+    const state = { random: { seed: 1, calls: {} }, source: 3, optimizer: null, loop: {} };
+    expect((await recorder.checkpoint(3, {}, state)).files, "asked for again").toHaveProperty("value.json");
+    await expect(RunRecorder.resume(store, recorder.executionId)).rejects.toThrow(/run.lock: is locked by/);
+    await recorder.finish({ status: "stopped" });
+    const again = await RunRecorder.resume(store, recorder.executionId);
+    expect(again.state.step).toBe(3);
+    expect(again.recorder.manifest.files).toBeUndefined();
+    await again.recorder.finish({ status: "failed" });
+  });
+
+  it("gives each execution a folder of its own, and a run without a checkpoint cannot be resumed", async () => {
+    const store = new MemoryStore();
+    const one = await RunRecorder.start(store, draft);
+    const two = await RunRecorder.start(store, draft, { userConfig: { data: { text: new File(["x"], "x.txt") } } });
+    expect(one.runId).toBe(two.runId);
+    expect([one.executionId, two.executionId]).toEqual([`${one.runId}-1`, `${one.runId}-2`]);
+    expect(JSON.parse(await readText(store, `${two.folder}/config.json`))).toEqual({
+      format: "tenon-config",
+      formatVersion: "1.0",
+      data: { text: "x.txt" },
+    });
+    await one.finish({ status: "failed" });
+    await expect(RunRecorder.resume(store, one.executionId)).rejects.toThrow(/no complete checkpoint to resume from/);
+    await expect(RunRecorder.resume(store, one.executionId), "the lock was given back").rejects.toThrow(/no complete/);
+  });
+
+  it("goes on from the checkpoint before a damaged one", async () => {
+    const store = new MemoryStore();
+    const recorder = await RunRecorder.start(store, draft);
+    await work(recorder, 1, 9, 7);
+    await recorder.finish({ status: "stopped" });
+    await writeText(store, `${recorder.folder}/checkpoints/step-000009/value.json`, "0");
+    const previous = setWarningListener(undefined);
+    const { checkpoint, recorder: again } = await RunRecorder.resume(store, recorder.runId);
+    setWarningListener(previous);
+    expect(checkpoint.step).toBe(6);
+    await work(again, 7, 9, JSON.parse(await readText(store, `${checkpoint.folder}/value.json`)));
+    await again.finish({ status: "done" });
+    const path = `${recorder.folder}/checkpoints/step-000009/${TRAINING_STATE}`;
+    expect(readTrainingState(await readText(store, path), path).step).toBe(9);
+    expect((await verify(recorder.runId, { store })).problems).toEqual([]);
+  });
+});
+
+async function copy(from: MemoryStore, to: MemoryStore, folder: string): Promise<void> {
+  for (const { name, kind } of await from.list(folder)) {
+    const path = folder === "" ? name : `${folder}/${name}`;
+    if (kind === "folder") await copy(from, to, path);
+    else await to.write(path, await from.read(path));
+  }
+}
+
+describe("startRun", () => {
+  const weights = (value: number) => ({ w: { dtype: "F32", shape: [1], data: new Float32Array([value]) } }) as const;
+
+  it("gives a loop of one's own an identity, metrics, checkpoints and a sealed manifest", async () => {
+    const store = new MemoryStore();
+    const run = await startRun(
+      { seed: 3, rate: 0.1 },
+      { store, weights: weights(0), data: "1,2\n", codeVersion: "1.0" },
+    );
+    for (let step = 1; step <= 3; step++) run.log("loss", 1 / step, step);
+    run.log({ loss: 0.2, accuracy: 0.9 }, 4);
+    run.sample(4, "y = 2x");
+    const checkpoint = await run.checkpoint(4, weights(2), { "notes.txt": "mine" });
+    const manifest = await run.finish({ weights: weights(2), result: { loss: 0.2 } });
+    expect(manifest).toMatchObject({ executionId: run.id, seed: 3, status: "done" });
+    expect(manifest.provisional).toBeUndefined();
+    expect(manifest.finalWeights).toBe(checkpoint.files["model.safetensors"].sha256);
+    expect(await verify(run.id, { store })).toMatchObject({ ok: true, problems: [] });
+    const again = await startRun(
+      { rate: 0.1, seed: 3 },
+      { store, weights: weights(0), data: "1,2\n", codeVersion: "1.0" },
+    );
+    expect(again.id).toBe(`${run.runId}-2`);
+    const other = await startRun(
+      { rate: 0.1, seed: 3 },
+      { store, weights: weights(0), data: "1,3\n", codeVersion: "1.0" },
+    );
+    expect(other.runId).not.toBe(run.runId);
+  });
+
+  it("says that the ID is provisional where nothing names the code", async () => {
+    const store = new MemoryStore();
+    const run = await startRun({}, { store });
+    expect((await run.finish()).provisional).toMatch(/no version/);
+    expect((await verify(run.id, { store })).notes.join()).toMatch(/provisional ID/);
+  });
+});

@@ -24,7 +24,6 @@ import {
   ne,
   nearest,
   neg,
-  or,
   select,
   shl,
   shr,
@@ -160,15 +159,31 @@ function circular(x: Expr, turns: 0 | 1): Expr {
 export const sin = (x: Expr): Expr => circular(x, 0);
 export const cos = (x: Expr): Expr => circular(x, 1);
 
-/** x^y as e^(y log|x|), negative where x is negative and y odd; NaN for negative x and fractional y; x^0 = 1. */
+/** x^n for whole n from 0 to 15, as a product of x, x^2, x^4 and x^8. */
+function smallPower(x: Expr, n: Expr): Expr {
+  let result = constant(1);
+  let square = x;
+  for (let bit = 1; bit <= 8; bit *= 2) {
+    result = select(ne(and(n, constant(bit, "i32")), 0), mul(result, square), result);
+    square = mul(square, square);
+  }
+  return result;
+}
+
+/**
+ * x^y. Whole y from -15 to 15 by multiplication, so that squares are squares; else e^(y log|x|), negative where x is
+ * negative and y odd, NaN for negative x and fractional y. x^0 = 1^y = 1.
+ */
 export function pow(x: Expr, y: Expr): Expr {
   const magnitude = exp(mul(y, log(abs(x))));
   const whole = eq(trunc(y), y);
   const half = mul(y, 0.5);
   const odd = and(whole, ne(trunc(half), half));
   const negative = select(whole, select(odd, neg(magnitude), magnitude), Number.NaN);
-  const result = select(lt(x, 0), negative, magnitude);
-  return select(or(eq(y, 0), eq(x, 1)), 1, select(eq(y, 1), x, result));
+  const general = select(lt(x, 0), negative, magnitude);
+  const product = smallPower(x, toI32(abs(y)));
+  const small = select(lt(y, 0), div(1, product), product);
+  return select(eq(x, 1), 1, select(and(whole, lt(abs(y), 16)), small, general));
 }
 
 /** 1 / sqrt(x). */

@@ -1,18 +1,30 @@
 /** `tenon/runs`: training runs: config, events, metrics, sinks, stores, comparison and proof. */
-export * from "./aggregates.js";
-export * from "./archive.js";
-export * from "./compare.js";
-export * from "./config.js";
-export * from "./events.js";
-export * from "./find.js";
-export * from "./identity.js";
-export * from "./list.js";
+export type { Aggregate } from "./aggregates.js";
+export { exportRun, importRun } from "./archive.js";
+export {
+  type Comparison,
+  type ComparisonFormat,
+  compareRuns,
+  type Difference,
+  formatComparison,
+} from "./compare.js";
+export {
+  type DataConfig,
+  type ModelConfig,
+  resolveConfig,
+  type TokenizerConfig,
+  type TrainingConfig,
+  type TrainingConfigInput,
+  type TrainingOptions,
+} from "./config.js";
+export { createRun, type Run, type TrainingEvent, type TrainingResult, type TrainingRun } from "./events.js";
+export { type Content, type ContentKind, findContent, findRuns, loadDataReference, loadWeights } from "./find.js";
+export { type LoadedRun, listRuns, loadRun, type RunEntry, type StoreOption } from "./list.js";
 export { MemoryStore } from "./memory-store.js";
-export * from "./metrics.js";
+export type { MetricRecord } from "./metrics.js";
 export { OpfsStore } from "./opfs-store.js";
-export * from "./recorder.js";
 export { consoleSink, csvSink, jsonlSink, type Sink, type SinkRecord, type SinkTarget } from "./sinks.js";
-export * from "./start-run.js";
+export { type StartedRun, type StartRunOptions, startRun } from "./start-run.js";
 export { openStore, type RunStore, type StoreEntry } from "./store.js";
 export { type TensorboardOptions, tensorboardSink } from "./tensorboard.js";
-export * from "./verify.js";
+export { type Verification, verify } from "./verify.js";

@@ -82,8 +82,8 @@ export class CharacterMap {
 const offsetOf = (unit: number): number => ((unit >>> 10) << ((unit & 0x200) >>> 6)) >>> 0;
 
 /** Characters that join the one before them in a grapheme, or that the one after joins. */
-// biome-ignore lint/suspicious/noMisleadingCharacterClass: single characters are meant
 const JOINS =
+  // biome-ignore lint/suspicious/noMisleadingCharacterClass: single characters are meant
   /[\p{Grapheme_Extend}\p{Emoji_Modifier}\p{Mc}\u200d\u0e33\u0eb3\r\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u0d4e\u1100-\u115f\ua960-\ua97c\u1160-\u11ff\ud7b0-\ud7fb\u{110bd}\u{110cd}\u{111c2}\u{111c3}\u{1193f}\u{11941}\u{11a3a}\u{11a84}-\u{11a89}\u{11d46}\u{11f02}]/u;
 // biome-ignore lint/suspicious/noMisleadingCharacterClass: single characters are meant
 const EXTENDS = /[\p{Grapheme_Extend}\p{Emoji_Modifier}\p{Mc}\u200d\u0e33\u0eb3]/u;

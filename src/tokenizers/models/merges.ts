@@ -117,33 +117,35 @@ export class Merges {
     }
   }
 
-  /** Finds the tokens that can appear and puts them into the trie; false when ranks do not grow from parts to wholes. */
+  /**
+   * Finds how each token comes about when its text is encoded alone, and puts those that do into the trie. False when
+   * a token comes about by a merge that ranks before the merges of its parts: undoing by rank would go wrong.
+   */
   private buildTrie(pairs: Int32Array, count: number): boolean {
     const { rank, left, right, length, nodeOf } = this;
     const bound = rank.length;
-    const last = new Int32Array(bound).fill(-1);
-    for (let i = 0; i < count; i++) last[pairs[3 * i + 2]] = i;
-    for (let i = 0; i < count; i++) {
-      const a = pairs[3 * i];
-      const b = pairs[3 * i + 1];
-      if (last[a] >= i || last[b] >= i || this.isSymbol(pairs[3 * i + 2])) return false;
-      if (this.table[this.find(a, b) + 2] !== i) return false;
-    }
-    // Symbols are single; a token that can appear has exactly one way to come about (`rank` >= 0 or a symbol).
-    let symbols = 0;
-    for (let id = 0; id < bound; id++) if (this.isSymbol(id)) length[id] = ++symbols && 1;
-    let total = symbols;
+    let total = 0;
+    for (let id = 0; id < bound; id++) if (this.isSymbol(id)) length[id] = ++total && 1;
+    const open: number[] = [];
     for (let i = 0; i < count; i++) {
       const a = pairs[3 * i];
       const b = pairs[3 * i + 1];
       const merged = pairs[3 * i + 2];
-      if (length[a] === 0 || length[b] === 0 || !this.valid(a, b, i)) continue;
+      if (length[merged] === 1) return false;
+      // Listed again further down, or made already by a merge of lower rank.
+      if (this.rankOf(a, b) !== i || length[merged] > 0) continue;
+      if (length[a] === 0 || length[b] === 0) {
+        open.push(i);
+        continue;
+      }
+      if (!this.valid(a, b, i)) continue;
       rank[merged] = i;
       left[merged] = a;
       right[merged] = b;
       length[merged] = length[a] + length[b];
       total += length[b];
     }
+    if (open.some((i) => this.comesAbout(pairs[3 * i], pairs[3 * i + 1], pairs[3 * i + 2]))) return false;
     this.trie = new Trie(total);
     this.tokenAt = new Int32Array(total + 1).fill(-1);
     const { trie } = this;
@@ -152,26 +154,40 @@ export class Merges {
       nodeOf[id] = trie.child(trie.add(0, id));
       this.tokenAt[nodeOf[id]] = id;
     }
-    const stack: number[] = [];
+    const symbols: number[] = [];
     for (let i = 0; i < count; i++) {
       const merged = pairs[3 * i + 2];
       if (rank[merged] !== i) continue;
       let node = nodeOf[left[merged]];
-      stack.push(right[merged]);
-      while (stack.length > 0) {
-        const token = stack.pop() as number;
-        if (length[token] > 1) {
-          stack.push(right[token], left[token]);
-          continue;
-        }
-        const slot = trie.add(node, token);
+      let slot = -1;
+      symbols.length = 0;
+      this.symbolsOf(right[merged], symbols);
+      for (const symbol of symbols) {
+        slot = trie.add(node, symbol);
         node = trie.child(slot);
-        if (stack.length === 0) trie.setValue(slot, merged);
       }
+      trie.setValue(slot, merged);
       nodeOf[merged] = node;
       this.tokenAt[node] = merged;
     }
     return true;
+  }
+
+  /** Whether a merge of parts that were found later makes a token out of its text after all. */
+  private comesAbout(a: number, b: number, merged: number): boolean {
+    if (this.length[a] === 0 || this.length[b] === 0 || this.length[merged] > 0) return false;
+    const symbols: number[] = [];
+    this.symbolsOf(a, symbols);
+    this.symbolsOf(b, symbols);
+    return this.mergeByRank(Int32Array.from(symbols), symbols.length).count === 1;
+  }
+
+  private symbolsOf(token: number, out: number[]): void {
+    if (this.length[token] === 1) out.push(token);
+    else {
+      this.symbolsOf(this.left[token], out);
+      this.symbolsOf(this.right[token], out);
+    }
   }
 
   /** The longest token that begins at `symbols[at]`. */

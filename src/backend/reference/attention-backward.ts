@@ -18,6 +18,7 @@
 import type { AttentionLayout, Operand } from "../backend.js";
 import { chain, keyCount, keyHead, rowAt } from "./attention.js";
 import { expRow } from "./interpreter.js";
+import { link } from "./matmul.js";
 import { floats } from "./memory.js";
 import { sum } from "./reduce.js";
 
@@ -41,11 +42,6 @@ export function attentionBackward(
   const product = new Float32Array(dim);
   const p = new Float32Array(keys);
   const ds = new Float32Array(keys);
-
-  /** to[toRow + d] += factor * from[fromRow + d]: one link of `dim` chains. */
-  const link = (to: Float32Array, toRow: number, factor: number, from: Float32Array, fromRow: number): void => {
-    for (let d = 0; d < dim; d++) to[toRow + d] += fround(factor * from[fromRow + d]);
-  };
 
   for (let b = 0; b < batch; b++) {
     for (let kv = 0; kv < kvHeads; kv++) {
@@ -72,9 +68,9 @@ export function attentionBackward(
           const [key, value] = [rowAt(layout.k, b, kv, j), rowAt(layout.v, b, kv, j)];
           const dp = chain(dO, out, V, value, dim);
           ds[j] = fround(p[j] * fround(dp - D)) * scale;
-          link(gQ, query, ds[j], K, key);
-          link(gK, key, ds[j], Q, query);
-          link(gV, value, p[j], dO, out);
+          link(gQ, query, ds[j], K, key, dim);
+          link(gK, key, ds[j], Q, query, dim);
+          link(gV, value, p[j], dO, out, dim);
         }
       }
     }

@@ -17,6 +17,7 @@
 
 import type { AttentionLayout, HeadLayout, Operand } from "../backend.js";
 import { expOf, expRow, logOf } from "./interpreter.js";
+import { link } from "./matmul.js";
 import { floats } from "./memory.js";
 import { sum } from "./reduce.js";
 
@@ -81,8 +82,7 @@ export function attention(
           l = fround(fround(l * alpha) + sum(scores, 0, count));
           for (let d = 0; d < dim; d++) o[d] *= alpha;
           for (let j = 0; j < count; j++) {
-            const value = rowAt(layout.v, b, kv, first + j);
-            for (let d = 0; d < dim; d++) o[d] += fround(scores[j] * V[value + d]);
+            link(o, 0, scores[j], V, rowAt(layout.v, b, kv, first + j), dim);
           }
           m = next;
         }

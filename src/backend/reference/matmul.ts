@@ -16,17 +16,16 @@ export function matmul(a: Operand, b: Operand, output: Operand, layout: MatmulLa
   const out = floats(output);
   const bias = layout.bias && floats(layout.bias);
   const [aRow, aStep] = transposeA ? [1, m] : [k, 1];
-  const [bStep, bColumn] = transposeB ? [1, k] : [n, 1];
+  const rows = new Float32Array(k * n);
   // One row of chains advances together: each still sees k ascending.
   const acc = new Float32Array(n);
   batchA.forEach((matrixA, z) => {
+    const matrix = right.subarray(batchB[z] * k * n, (batchB[z] + 1) * k * n);
+    for (let p = 0; p < k; p++)
+      for (let j = 0; j < n; j++) rows[p * n + j] = matrix[transposeB ? j * k + p : p * n + j];
     for (let i = 0; i < m; i++) {
       acc.fill(0);
-      for (let p = 0; p < k; p++) {
-        const x = left[matrixA * m * k + i * aRow + p * aStep];
-        const from = batchB[z] * k * n + p * bStep;
-        for (let j = 0; j < n; j++) acc[j] += fround(x * right[from + j * bColumn]);
-      }
+      for (let p = 0; p < k; p++) link(acc, 0, left[matrixA * m * k + i * aRow + p * aStep], rows, p * n, n);
       const row = (z * m + i) * n;
       for (let j = 0; j < n; j++) {
         const value = bias ? fround(acc[j] + bias[j]) : acc[j];
@@ -34,4 +33,16 @@ export function matmul(a: Operand, b: Operand, output: Operand, layout: MatmulLa
       }
     }
   });
+}
+
+/** One link of `count` chains: to[toAt + i] += x * from[fromAt + i], the product and the sum rounded. */
+export function link(
+  to: Float32Array,
+  toAt: number,
+  x: number,
+  from: Float32Array,
+  fromAt: number,
+  count: number,
+): void {
+  for (let i = 0; i < count; i++) to[toAt + i] = fround(to[toAt + i] + fround(x * from[fromAt + i]));
 }

@@ -43,7 +43,7 @@ export class Bpe implements Model {
   private symbolBytes = new Int32Array(256);
 
   constructor(settings: Component) {
-    this.vocabulary = Vocabulary.fromObject(settings.vocab, `${WHERE} vocab`);
+    this.vocabulary = new Vocabulary(settings.vocab, `${WHERE} vocab`);
     this.prefix = text(settings, "continuing_subword_prefix") ?? "";
     this.suffix = text(settings, "end_of_word_suffix") ?? "";
     this.unknownToken = text(settings, "unk_token");
@@ -86,6 +86,8 @@ export class Bpe implements Model {
     }
     const { vocabulary, prefix } = this;
     const out = new Int32Array(merges.length * 3);
+    // Files list tokens in the order of their merges: the next one is often the one after the last.
+    let guess = -1;
     for (let i = 0; i < merges.length; i++) {
       const merge = merges[i];
       let first: string;
@@ -101,12 +103,19 @@ export class Bpe implements Model {
         if (typeof first !== "string" || typeof second !== "string") throw badMerge(i, merge);
       }
       // Hugging Face drops as many characters as the prefix has bytes; prefixes are ASCII in practice.
-      const merged = first + (prefix === "" ? second : second.slice(prefix.length));
+      const rest = prefix === "" ? second : second.slice(prefix.length);
       const a = vocabulary.idOf(first);
       const b = vocabulary.idOf(second);
-      const c = vocabulary.idOf(merged);
+      const next = vocabulary.tokenOf(++guess);
+      const guessed =
+        next !== undefined &&
+        next.length === first.length + rest.length &&
+        next.startsWith(first) &&
+        next.endsWith(rest);
+      const c = guessed ? guess : vocabulary.idOf(first + rest);
+      if (c !== undefined) guess = c;
       if (a === undefined || b === undefined || c === undefined) {
-        const missing = a === undefined ? first : b === undefined ? second : merged;
+        const missing = a === undefined ? first : b === undefined ? second : first + rest;
         throw new FormatError(
           `${WHERE} merges[${i}]: needs tokens of the vocabulary, got ${JSON.stringify(missing)}, which is not in it.`,
           { where: WHERE, merge: i, token: missing },

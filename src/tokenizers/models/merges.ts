@@ -14,6 +14,9 @@ import { Trie } from "./trie.js";
 /** No merge: larger than every rank. */
 const NONE = 0x7fffffff;
 
+/** Up to here looking through all neighbours is faster than anything clever. */
+const SHORT = 24;
+
 const hashPair = (a: number, b: number): number => {
   const h = Math.imul(a, 0x9e3779b1) ^ Math.imul(b, 0x85ebca6b);
   return h ^ (h >>> 15);
@@ -30,19 +33,20 @@ export class Merges {
   private readonly table: Int32Array;
   private readonly mask: number;
   /** Of each token: its parts, the rank of the merge that makes it (-1: an initial symbol). */
-  private readonly left: Int32Array;
-  private readonly right: Int32Array;
-  private readonly rank: Int32Array;
+  private left = new Int32Array(0);
+  private right = new Int32Array(0);
+  private rank = new Int32Array(0);
   /** All tokens that can appear, by their symbols. */
   private trie = new Trie(0);
   private tokenAt = new Int32Array(0);
-  private readonly nodeOf: Int32Array;
-  private readonly length: Int32Array;
-  /** Whether the fast way is exact for this table. */
-  readonly proper: boolean;
+  private nodeOf = new Int32Array(0);
+  private length = new Int32Array(0);
+  /** Whether the fast way is exact for this table; undefined until it is first asked for. */
+  private exact: boolean | undefined;
   private out = new Int32Array(256);
   private spans = new Int32Array(256);
   private spansKnown = false;
+  private readonly ranks = new Int32Array(SHORT + 1);
   private dead = new Uint8Array(257);
 
   /**
@@ -50,8 +54,8 @@ export class Merges {
    * `isSymbol(id)` tells the tokens that a text can begin with.
    */
   constructor(
-    pairs: Int32Array,
-    bound: number,
+    private readonly pairs: Int32Array,
+    private readonly bound: number,
     private readonly isSymbol: (id: number) => boolean,
   ) {
     const count = pairs.length / 3;
@@ -72,12 +76,12 @@ export class Merges {
       table[slot * 4 + 3] = pairs[3 * i + 2];
     }
     this.table = table;
-    this.left = new Int32Array(bound);
-    this.right = new Int32Array(bound);
-    this.rank = new Int32Array(bound).fill(-1);
-    this.length = new Int32Array(bound);
-    this.nodeOf = new Int32Array(bound);
-    this.proper = this.buildTrie(pairs, count);
+  }
+
+  /** Whether the fast way is exact for this table. */
+  get proper(): boolean {
+    this.exact ??= this.buildTrie();
+    return this.exact;
   }
 
   private find(a: number, b: number): number {
@@ -121,9 +125,14 @@ export class Merges {
    * Finds how each token comes about when its text is encoded alone, and puts those that do into the trie. False when
    * a token comes about by a merge that ranks before the merges of its parts: undoing by rank would go wrong.
    */
-  private buildTrie(pairs: Int32Array, count: number): boolean {
-    const { rank, left, right, length, nodeOf } = this;
-    const bound = rank.length;
+  private buildTrie(): boolean {
+    const { pairs, bound } = this;
+    const count = pairs.length / 3;
+    const left = (this.left = new Int32Array(bound));
+    const right = (this.right = new Int32Array(bound));
+    const rank = (this.rank = new Int32Array(bound).fill(-1));
+    const length = (this.length = new Int32Array(bound));
+    const nodeOf = (this.nodeOf = new Int32Array(bound));
     let total = 0;
     for (let id = 0; id < bound; id++) if (this.isSymbol(id)) length[id] = ++total && 1;
     const open: number[] = [];
@@ -222,8 +231,11 @@ export class Merges {
     this.spansKnown = false;
     if (count < 2) {
       out[0] = symbols[0];
+      this.spans[0] = 1;
+      this.spansKnown = true;
       return { tokens: out, count };
     }
+    if (count <= SHORT) return { tokens: out, count: this.mergeShort(symbols, count) };
     if (!this.proper) return this.mergeByRank(symbols, count);
     const { length, dead } = this;
     let position = 0;
@@ -251,6 +263,39 @@ export class Merges {
     }
     if (deadTo > 0) dead.fill(0, 0, deadTo);
     return { tokens: out, count: found };
+  }
+
+  /** For a few symbols: looks through all neighbours for the lowest rank, again and again. */
+  private mergeShort(symbols: Int32Array, count: number): number {
+    const { out, spans, ranks, table } = this;
+    for (let i = 0; i < count; i++) {
+      out[i] = symbols[i];
+      spans[i] = 1;
+      ranks[i] = i + 1 < count ? this.rankOf(symbols[i], symbols[i + 1]) : NONE;
+    }
+    this.spansKnown = true;
+    let n = count;
+    for (;;) {
+      let best = NONE;
+      let at = -1;
+      for (let i = 0; i + 1 < n; i++) {
+        if (ranks[i] < best) {
+          best = ranks[i];
+          at = i;
+        }
+      }
+      if (at < 0) return n;
+      out[at] = table[this.find(out[at], out[at + 1]) + 3];
+      spans[at] += spans[at + 1];
+      n--;
+      for (let i = at + 1; i < n; i++) {
+        out[i] = out[i + 1];
+        spans[i] = spans[i + 1];
+        ranks[i] = ranks[i + 1];
+      }
+      ranks[at] = at + 1 < n ? this.rankOf(out[at], out[at + 1]) : NONE;
+      if (at > 0) ranks[at - 1] = this.rankOf(out[at - 1], out[at]);
+    }
   }
 
   /** The meaning of the merges, step by step. `skip`, when given, leaves out a merge at random (BPE dropout). */

@@ -12,7 +12,7 @@ export class WordLevel implements Model {
   private readonly unknownToken: string;
 
   constructor(settings: Component) {
-    this.vocabulary = Vocabulary.fromObject(settings.vocab, `${WHERE} vocab`);
+    this.vocabulary = new Vocabulary(settings.vocab, `${WHERE} vocab`);
     this.unknownToken = (settings.unk_token as string | undefined) ?? "<unk>";
   }
 

@@ -17,7 +17,7 @@ export class WordPiece implements Model {
   private readonly longest: number;
 
   constructor(settings: Component) {
-    this.vocabulary = Vocabulary.fromObject(settings.vocab, `${WHERE} vocab`);
+    this.vocabulary = new Vocabulary(settings.vocab, `${WHERE} vocab`);
     const prefix = (settings.continuing_subword_prefix as string | undefined) ?? "##";
     this.unknownToken = (settings.unk_token as string | undefined) ?? "[UNK]";
     this.longest = (settings.max_input_chars_per_word as number | undefined) ?? 100;

@@ -6,8 +6,8 @@ import { type DataSource, openBytes } from "./bytes.js";
 import type { Row } from "./csv-parser.js";
 import { OpeningDataset } from "./dataset.js";
 import { decodeText, type TextOptions } from "./decode.js";
-import { hashOnce, type SourceOptions, valueStage } from "./source.js";
-import { noteViolation, type ReadReport, showValue } from "./violation.js";
+import { hashOnce, type SourceOptions, UnreadableRow, valueStage } from "./source.js";
+import { showValue } from "./violation.js";
 
 export interface JsonlOptions extends SourceOptions, TextOptions {
   /** Longest line in characters; 16 Mi unless told. */
@@ -18,40 +18,32 @@ export interface JsonlOptions extends SourceOptions, TextOptions {
 export function fromJsonl(source: DataSource, options: JsonlOptions = {}): OpeningDataset {
   const bytes = openBytes(source, options);
   const { name } = bytes;
-  const { onViolation = "error", maxRowLength = 1 << 24 } = options;
-  async function* rows(report: ReadReport): AsyncGenerator<{ rows: Row[]; lines: number[] }> {
+  const { maxRowLength = 1 << 24 } = options;
+  async function* rows() {
     let line = 0;
     for await (const texts of lines(decodeText(bytes.stream(), name, options), name, maxRowLength)) {
-      const parsed: Row[] = [];
+      const parsed: (Row | UnreadableRow)[] = [];
       const numbers: number[] = [];
       for (const text of texts) {
         line++;
         if (text.trim() === "") continue;
-        const value = parseLine(text);
-        if (value === undefined) {
-          report.rows++;
-          report.skippedRows++;
-          const expected = "one JSON object per line";
-          noteViolation(report, onViolation, { file: name, row: report.rows, line, value: showValue(text), expected });
-        } else {
-          parsed.push(value as Row);
-          numbers.push(line);
-        }
+        parsed.push(parseLine(text));
+        numbers.push(line);
       }
       yield { rows: parsed, lines: numbers };
     }
   }
-  const step = { jsonl: { encoding: options.encoding ?? null, onViolation } };
+  const step = { jsonl: { encoding: options.encoding ?? null } };
   const source_ = { name, step, rows, contentHash: hashOnce(bytes), repeatable: bytes.repeatable };
   return new OpeningDataset(valueStage(source_, options));
 }
 
-/** The parsed line, or undefined. `__proto__` is refused by the parser we share with other untrusted JSON. */
-function parseLine(text: string): unknown {
+/** The row of a line. Keys that would change an object's prototype are refused, as in all untrusted JSON. */
+function parseLine(text: string): Row | UnreadableRow {
   try {
-    return text.includes("__proto__") ? parseJson(text, { where: "line" }) : JSON.parse(text);
+    return (text.includes("__proto__") ? parseJson(text, { where: "line" }) : JSON.parse(text)) as Row;
   } catch {
-    return undefined;
+    return new UnreadableRow(showValue(text), "one JSON object per line");
   }
 }
 

@@ -254,7 +254,8 @@ function checkFooter(metadata: FileMetaData, byteLength: number, name: string): 
     }
   });
   // Some writers leave the total at 0.
-  if (total !== metadata.num_rows && metadata.num_rows !== 0n) throw lie(`${metadata.num_rows} rows in all, ${total} in the row groups`);
+  if (total !== metadata.num_rows && metadata.num_rows !== 0n)
+    throw lie(`${metadata.num_rows} rows in all, ${total} in the row groups`);
 }
 
 interface TopColumn {

@@ -19,7 +19,7 @@ export function fromRows(rows: readonly Row[], options: SourceOptions = {}): Dat
   const checking = valueStage(
     {
       name,
-      step: "rows",
+      step: { rows: null },
       repeatable: true,
       contentHash: async () => hashRows(rows),
       async *rows() {
@@ -43,7 +43,7 @@ export function fromRows(rows: readonly Row[], options: SourceOptions = {}): Dat
   };
   return new Dataset({
     parents: [],
-    step: "rows",
+    step: checking.step,
     schema,
     prepare: async () => {},
     get report() {

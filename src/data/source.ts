@@ -69,12 +69,20 @@ export function sourceStage(source: RowSource, given: SchemaInput | Schema | und
   };
 }
 
+/** In place of a row that the format could not read. */
+export class UnreadableRow {
+  constructor(
+    readonly value: string,
+    readonly expected: string,
+  ) {}
+}
+
 /** Rows of JavaScript values from a format that has no text cells, checked against the schema. */
 export interface ValueSource {
   name: string;
-  step: Json;
-  /** One pass of rows as the format gives them; `line` is the line of the first row, where the format has lines. */
-  rows(report: ReadReport): AsyncIterable<{ rows: Row[]; lines?: number[] }>;
+  step: { readonly [key: string]: Json };
+  /** One pass of rows as the format gives them; `lines` are theirs, where the format has lines. */
+  rows(): AsyncIterable<{ rows: (Row | UnreadableRow)[]; lines?: number[] }>;
   contentHash(): Promise<string>;
   /** Passes can be repeated; else the sample is kept for the first pass. */
   repeatable: boolean;
@@ -83,10 +91,10 @@ export interface ValueSource {
 export function valueStage(source: ValueSource, options: SourceOptions): Stage<Row> {
   const { onViolation = "error", extraColumns = "error" } = options;
   const inferred = options.schema === undefined;
-  type Part = { rows: Row[]; lines?: number[] };
+  type Part = { rows: (Row | UnreadableRow)[]; lines?: number[] };
   let resumed: { held: Part[]; rest: AsyncIterator<Part> } | undefined;
   const infer = async (): Promise<Schema> => {
-    const rest = source.rows(emptyReport())[Symbol.asyncIterator]();
+    const rest = source.rows()[Symbol.asyncIterator]();
     const held: Part[] = [];
     let count = 0;
     while (count < SAMPLE_ROWS) {
@@ -97,11 +105,12 @@ export function valueStage(source: ValueSource, options: SourceOptions): Stage<R
     }
     if (source.repeatable) await rest.return?.();
     else resumed = { held, rest };
-    return inferRows(held.flatMap(({ rows }) => rows).slice(0, SAMPLE_ROWS));
+    const rows = held.flatMap((part) => part.rows).filter((row): row is Row => isObject(row));
+    return inferRows(rows.slice(0, SAMPLE_ROWS));
   };
-  async function* parts(report: ReadReport): AsyncGenerator<Part> {
+  async function* parts(): AsyncGenerator<Part> {
     if (!resumed) {
-      yield* source.rows(report);
+      yield* source.rows();
       return;
     }
     const { held, rest } = resumed;
@@ -112,12 +121,12 @@ export function valueStage(source: ValueSource, options: SourceOptions): Stage<R
   return sourceStage(
     {
       name: source.name,
-      step: source.step,
+      step: { ...source.step, onViolation, extraColumns },
       infer,
       contentHash: () => source.contentHash(),
       async *read(schema, report) {
         const check = conform(schema, source.name, onViolation, extraColumns, report, inferred);
-        for await (const { rows, lines } of parts(report)) {
+        for await (const { rows, lines } of parts()) {
           const out: Row[] = [];
           rows.forEach((row, i) => {
             const checked = check(row, lines?.[i]);
@@ -139,21 +148,23 @@ function conform(
   extraColumns: "error" | "drop",
   report: ReadReport,
   inferred: boolean,
-): (row: Row, line: number | undefined) => Row | undefined {
+): (row: Row | UnreadableRow, line: number | undefined) => Row | undefined {
   const { fields } = schema;
   const known = new Set(fields.map((field) => field.name));
   return (row, line) => {
     report.rows++;
     const violate = (value: string, expected: string, column?: string): boolean => {
       const violation = { file, row: report.rows, line, column, value, expected };
-      if (policy === "error" && inferred) throw violationError(violation, INFERRED);
+      if (policy === "error" && inferred && column !== undefined) throw violationError(violation, INFERRED);
       noteViolation(report, policy, violation);
       if (policy === "skip") report.skippedRows++;
       else report.nulledValues++;
       return policy === "null";
     };
-    if (row === null || typeof row !== "object" || Array.isArray(row)) {
-      return violate(showValue(row), "an object") ? nullRow(schema) : undefined;
+    if (!isObject(row)) {
+      const [value, expected] =
+        row instanceof UnreadableRow ? [row.value, row.expected] : [showValue(row), "an object"];
+      return violate(value, expected) ? nullRow(schema) : undefined;
     }
     const out: Row = {};
     for (const field of fields) {
@@ -179,6 +190,9 @@ function conform(
     return out;
   };
 }
+
+const isObject = (row: unknown): row is Row =>
+  row !== null && typeof row === "object" && !Array.isArray(row) && !(row instanceof UnreadableRow);
 
 const INFERRED = "The schema was inferred from the first rows: pass a schema that fits all of them.";
 

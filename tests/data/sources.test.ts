@@ -1,0 +1,269 @@
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { fromCsv, fromIdx, fromJson, fromJsonl, fromRows, fromText, readIdx } from "tenon/data";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describeWithData, inPieces } from "./shared.js";
+
+const rows = [
+  { a: 1, b: "x" },
+  { a: 2, b: "y" },
+];
+
+describe("every kind of source gives the same rows", () => {
+  const csv = "a,b\n1,x\n2,y\n";
+  const bytes = new TextEncoder().encode(csv);
+  const stream = () => new Blob([bytes]).stream();
+  const kinds: [string, () => Parameters<typeof fromCsv>[0]][] = [
+    ["text with line breaks", () => csv],
+    ["{ text }", () => ({ text: csv })],
+    ["bytes", () => bytes],
+    ["ArrayBuffer", () => bytes.slice().buffer],
+    ["Blob", () => new Blob([bytes])],
+    ["File", () => new File([bytes], "x.csv")],
+    ["ReadableStream", stream],
+    [
+      "async iterable of texts",
+      async function* () {
+        yield "a,b\n1,";
+        yield "x\n2,y\n";
+      } as never,
+    ],
+    ["data: URL", () => `data:text/csv,${encodeURIComponent(csv)}`],
+  ];
+  test.each(kinds)("%s", async (name, make) => {
+    const source = name.startsWith("async") ? (make as unknown as () => AsyncIterable<string>)() : make();
+    expect(await fromCsv(source).toArray()).toEqual(rows);
+  });
+});
+
+describe("JSON lines", () => {
+  const text = '{"a":1,"b":"x"}\n\n{"b":"y","a":2}\r\n';
+  test("rows, with any pieces and line ends", async () => {
+    for (const size of [1, 5, 1000]) expect(await fromJsonl(inPieces(text, size)).toArray()).toEqual(rows);
+  });
+  test("a broken line is named, skipped or counted", async () => {
+    const broken = '{"a":1}\n{"a":\n[1]\n{"a":"x"}\n{"a":4}';
+    const name = "t.jsonl";
+    const schema = { fields: { a: "int32" as const } };
+    await expect(fromJsonl({ text: broken, name }, { schema }).toArray()).rejects.toThrow(
+      't.jsonl: row 2 (line 2): expected one JSON object per line, got "{\\"a\\":".',
+    );
+    const data = fromJsonl({ text: broken, name }, { schema, onViolation: "skip" });
+    expect(await data.toArray()).toEqual([{ a: 1 }, { a: 4 }]);
+    expect(data.report).toMatchObject({ rows: 5, skippedRows: 3 });
+    expect(data.report!.violations.map(({ line }) => line)).toEqual([2, 3, 4]);
+  });
+  test("missing keys are missing values; undeclared keys are violations", async () => {
+    expect(await fromJsonl({ text: '{"a":1}\n{"b":"x"}' }).toArray()).toEqual([
+      { a: 1, b: null },
+      { a: null, b: "x" },
+    ]);
+    const schema = { fields: { a: { type: "int32" as const } } };
+    await expect(fromJsonl({ text: '{"a":1,"c":2}' }, { schema }).toArray()).rejects.toThrow(
+      'column "c": expected one of the columns a, got 2',
+    );
+  });
+  test("lists are typed: tokens, floats, texts", async () => {
+    const data = await fromJsonl(
+      { text: '{"ids":[1,2],"x":[0.5],"s":["a"]}' },
+      {
+        schema: {
+          fields: { ids: "tokens", x: { type: "list", items: "float32" }, s: { type: "list", items: "string" } },
+        },
+      },
+    );
+    expect(await data.toArray()).toEqual([{ ids: [1, 2], x: [0.5], s: ["a"] }]);
+    for (const bad of ['{"ids":[-1]}', '{"ids":[1.5]}', '{"ids":"12"}', '{"ids":[4294967296]}']) {
+      await expect(fromJsonl({ text: bad }, { schema: { fields: { ids: "tokens" } } }).toArray()).rejects.toThrow(
+        "expected a list of token ids",
+      );
+    }
+  });
+  test("a prototype cannot be smuggled in", async () => {
+    await expect(
+      fromJsonl({ text: '{"__proto__":{"a":1}}' }, { schema: { fields: { a: "json" } } }).toArray(),
+    ).rejects.toThrow();
+  });
+  test("a later row that breaks the inferred schema is an error that says so", async () => {
+    const text = `${'{"a":1}\n'.repeat(1500)}{"a":"text"}\n`;
+    await expect(fromJsonl({ text }).toArray()).rejects.toThrow("The schema was inferred from the first rows");
+  });
+});
+
+describe("JSON", () => {
+  test("a list, a list within, an object of columns", async () => {
+    expect(await fromJson('[{"a":1,"b":"x"},{"a":2,"b":"y"}]').toArray()).toEqual(rows);
+    expect(
+      await fromJson({ text: '{"d":{"items":[{"a":1,"b":"x"},{"a":2,"b":"y"}]}}' }, { path: "d.items" }).toArray(),
+    ).toEqual(rows);
+    expect(await fromJson({ text: '{"a":[1,2],"b":["x","y"]}' }).toArray()).toEqual(rows);
+  });
+  test("broken documents", async () => {
+    await expect(fromJson({ text: "[1,", name: "x.json" }).toArray()).rejects.toThrow("x.json: is not valid JSON");
+    await expect(fromJson({ text: '"hello"' }).toArray()).rejects.toThrow("needs a list of objects");
+    await expect(fromJson({ text: "{}" }, { path: "a" }).toArray()).rejects.toThrow('nothing at "a"');
+    await expect(fromJson({ text: "[1, 2]" }).toArray()).rejects.toThrow("expected an object, got 1");
+    await expect(fromJson({ text: "[".repeat(100) }).toArray()).rejects.toThrow("nested deeper than 64");
+  });
+});
+
+describe("text", () => {
+  test("by line, by document, whole, in pieces of any size", async () => {
+    const text = "one\r\ntwo\n\nthree<|endoftext|>\nfour\n<|endoftext|>five";
+    const read = async (options: Parameters<typeof fromText>[1], size: number) =>
+      (await fromText(inPieces(text, size), options).toArray()).map((row) => row["text"]);
+    for (const size of [1, 4, 1000]) {
+      expect(await read({}, size)).toEqual(["one", "two", "three<|endoftext|>", "four", "<|endoftext|>five"]);
+      expect(await read({ keepEmpty: true }, size)).toContain("");
+      expect(await read({ by: "document" }, size)).toEqual(["one\r\ntwo\n\nthree", "four", "five"]);
+      expect(await read({ by: "whole" }, size)).toEqual([text]);
+    }
+  });
+  test("options are checked", async () => {
+    expect(() => fromText({ text: "x" }, { by: "word" as never })).toThrow(
+      'by needs line, document or whole, got "word"',
+    );
+    await expect(fromText({ text: "x".repeat(100) }, { maxRowLength: 10 }).toArray()).rejects.toThrow(
+      "line 1 is longer than 10 characters",
+    );
+    await expect(fromText({ text: "x".repeat(1e5) }, { by: "document", maxRowLength: 1e4 }).toArray()).rejects.toThrow(
+      "longer than 10000 characters",
+    );
+  });
+});
+
+describe("idx", () => {
+  const idx = (type: number, shape: number[], data: number[]) =>
+    Uint8Array.from([0, 0, type, shape.length, ...shape.flatMap((n) => [0, 0, 0, n]), ...data]);
+  test("all types", () => {
+    expect(readIdx(idx(8, [2, 2], [1, 2, 3, 255]))).toEqual({ shape: [2, 2], data: Uint8Array.of(1, 2, 3, 255) });
+    expect(readIdx(idx(9, [1], [255])).data).toEqual(Int8Array.of(-1));
+    expect(readIdx(idx(11, [1], [1, 2])).data).toEqual(Int16Array.of(258));
+    expect(readIdx(idx(13, [1], [0x3f, 0x80, 0, 0])).data).toEqual(Float32Array.of(1));
+  });
+  test("broken files are named with the offset", () => {
+    expect(() => readIdx(Uint8Array.of(0, 0, 8))).toThrow(
+      "idx: is not a valid idx file: needs a header of at least 4 bytes, got 3 at offset 0.",
+    );
+    expect(() => readIdx(idx(7, [1], [0]))).toThrow("needs a type of 8, 9, 11, 12, 13 or 14, got 7 at offset 2");
+    expect(() => readIdx(idx(8, [3], [1, 2]))).toThrow("shape [3] needs 3 bytes, got 2");
+    expect(() => readIdx(idx(8, [1], [1, 2]))).toThrow("shape [1] needs 1 bytes, got 2");
+    expect(() => readIdx(Uint8Array.of(1, 0, 8, 1, 0, 0, 0, 0))).toThrow("needs two zero bytes");
+    expect(() => readIdx(Uint8Array.of(0, 0, 8, 255, 255, 255, 255, 255))).toThrow("needs 255 sizes");
+  });
+  test("images and labels must agree in number", async () => {
+    const images = idx(8, [2, 1, 2], [1, 2, 3, 4]);
+    const data = await fromIdx(images, { labels: idx(8, [2], [7, 9]) });
+    expect(data.schema.fields[0]).toMatchObject({ name: "image", type: "image", shape: [1, 2] });
+    expect(await data.toArray()).toEqual([
+      { image: Uint8Array.of(1, 2), label: 7 },
+      { image: Uint8Array.of(3, 4), label: 9 },
+    ]);
+    await expect(fromIdx(images, { labels: idx(8, [1], [7]) }).toArray()).rejects.toThrow(
+      "needs 2 labels, one per item, got 1",
+    );
+  });
+});
+
+describe("rows in memory", () => {
+  test("are checked against a schema, once", async () => {
+    const schema = { fields: { a: { type: "int32" as const, max: 1 }, b: "string" as const } };
+    await expect(fromRows(rows, { schema }).toArray()).rejects.toThrow(
+      'rows: row 2, column "a": expected an int32 of at most 1, got 2.',
+    );
+    const data = fromRows(rows, { schema, onViolation: "null" });
+    expect(await data.toArray()).toEqual([
+      { a: 1, b: "x" },
+      { a: null, b: "y" },
+    ]);
+    expect(data.report).toMatchObject({ rows: 2, nulledValues: 1 });
+  });
+  test("their schema is inferred", () => {
+    const data = fromRows([{ i: 1, f: 0.5, s: "long enough text", l: [1.5], t: true, n: null, d: new Date(0) }]);
+    expect(Object.fromEntries(data.schema.fields.map(({ name, type }) => [name, type]))).toEqual({
+      i: "int32",
+      f: "float32",
+      s: "string",
+      l: "list",
+      t: "bool",
+      n: "json",
+      d: "json",
+    });
+  });
+});
+
+describe("schemas", () => {
+  const bad: [unknown, string][] = [
+    [{ fields: { a: "flaot32" } }, 'field "a" needs a known type, got "flaot32". Did you mean "float32"?'],
+    [
+      { fields: { a: { type: "int32", nulable: true } } },
+      'field "a" has an unknown key "nulable". Did you mean "nullable"?',
+    ],
+    [{ fields: { a: { type: "int32", min: 3, max: 1 } } }, "needs min <= max, got 3 and 1"],
+    [
+      {
+        fields: [
+          { name: "a", type: "int32" },
+          { name: "a", type: "bool" },
+        ],
+      },
+      'the field "a" is declared twice',
+    ],
+    [{ feilds: {} }, 'needs an object with "fields"'],
+    [{ fields: {}, splits: {} }, 'unknown key "splits". Did you mean "split"?'],
+    [{ fields: { a: { type: "image" } } }, 'an image needs a "shape"'],
+    [{ fields: { a: { type: "int32", values: ["x"] } } }, '"values" needs a list of strings, on a category'],
+  ];
+  test.each(bad)("%j", (schema, message) => {
+    expect(() => fromRows([], { schema: schema as never })).toThrow(message);
+  });
+});
+
+describe("HTTP", () => {
+  const server = createServer((request, response) => {
+    if (request.url === "/ok.csv") response.end("a,b\n1,x\n2,y\n");
+    else if (request.url === "/cut.csv") {
+      response.writeHead(200, { "Content-Length": 1000 });
+      response.write("a,b\n1,x\n", () => response.destroy());
+    } else response.writeHead(503).end();
+  });
+  let origin = "";
+  beforeAll(async () => {
+    await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+    origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  afterAll(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  test("rows, errors, a cut in the middle", async () => {
+    expect(await fromCsv(`${origin}/ok.csv`).toArray()).toEqual(rows);
+    expect(await fromCsv(new URL(`${origin}/ok.csv`)).toArray()).toEqual(rows);
+    await expect(fromCsv(`${origin}/no.csv`).toArray()).rejects.toThrow("/no.csv: the server answered HTTP 503");
+    await expect(fromCsv(`${origin}/cut.csv`).toArray()).rejects.toThrow(
+      "/cut.csv: the connection was cut after 8 bytes of 1000",
+    );
+  });
+});
+
+describeWithData("public data", "tabular", (folder) => {
+  test("MNIST: 10,000 digits, split 8,000 to 2,000", async () => {
+    const mnist = join(folder, "mnist");
+    const data = await fromIdx(join(mnist, "t10k-images-idx3-ubyte.gz"), {
+      labels: join(mnist, "t10k-labels-idx1-ubyte.gz"),
+    });
+    expect(await data.count()).toBe(10000);
+    const { train, val } = data.split({ train: 0.8, val: 0.2 }, { seed: 1 });
+    expect([await train.count(), await val.count()]).toEqual([8000, 2000]);
+    const [first] = await data.take(1).toArray();
+    expect((first["image"] as Uint8Array).length).toBe(784);
+    expect(first["label"]).toBe(7);
+  });
+  test("instruction data", async () => {
+    const file = join(folder, "../text/instruction-data/instruction-data.json");
+    const expected = JSON.parse(readFileSync(file, "utf8"));
+    expect(await fromJson(file).toArray()).toEqual(expected);
+  });
+});

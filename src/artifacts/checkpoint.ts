@@ -8,7 +8,7 @@ import { FormatError, RunError } from "../core/errors.js";
 import { checkName, missingFile, type RunStore, readText, writeText } from "../core/store.js";
 import { warn } from "../core/warnings.js";
 import { parseStamped, stampedJson } from "./format.js";
-import { type FileRecord, hashBytes, measured, readPieces } from "./pieces.js";
+import { type FileRecord, hashBytes, hashesAtOnce, measured, readPieces } from "./pieces.js";
 import { check, integer, object, record, text } from "./schema.js";
 
 const LIST = "checkpoint.json";
@@ -116,6 +116,7 @@ export async function filesProblems(
 export async function hashFile(store: RunStore, path: string): Promise<FileRecord> {
   const size = await store.size(path);
   if (size === undefined) throw missingFile(store.name, path);
+  if (hashesAtOnce(size)) return hashBytes(await store.read(path));
   return hashBytes(readPieces((start, end) => store.read(path, start, end), size));
 }
 

@@ -6,9 +6,8 @@
  */
 
 import { DTypeError, ShapeError, showShape } from "../core/errors.js";
-import { createHasher } from "../core/sha256.js";
 import { byteLengthOf, FILE_DTYPES, type FileDTypeName, isFileDType, type TensorBytes } from "./dtypes.js";
-import { pieces } from "./pieces.js";
+import { hashBytes, hashesAtOnce, pieces } from "./pieces.js";
 
 /** A tensor to write. Data may be made when its turn comes, so that no two tensors are in memory at once. */
 export interface TensorToWrite {
@@ -61,9 +60,19 @@ export async function* safetensorsChunks(
 
 /** SHA-256 of the canonical file: what `sha256sum model.safetensors` prints for a saved checkpoint. */
 export async function weightsHash(tensors: TensorsToWrite): Promise<string> {
-  const hasher = createHasher();
-  for await (const chunk of safetensorsChunks(tensors)) hasher.update(chunk);
-  return hasher.digest();
+  const { size } = layOut(tensors, CANONICAL_METADATA);
+  const chunks = safetensorsChunks(tensors);
+  return (await hashBytes(hashesAtOnce(size) ? await collect(chunks, size) : chunks)).sha256;
+}
+
+async function collect(chunks: AsyncIterable<Uint8Array>, size: number): Promise<Uint8Array> {
+  const whole = new Uint8Array(size);
+  let at = 0;
+  for await (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
 }
 
 type Named = readonly [name: string, tensor: TensorToWrite];

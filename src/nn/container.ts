@@ -17,6 +17,10 @@ export class Sequential extends Module {
     for (const [i, item] of this.items.entries()) yield [String(i), item];
   }
 
+  protected override setChild(name: string, module: Module): void {
+    this.items[Number(name)] = module;
+  }
+
   get length(): number {
     return this.items.length;
   }
@@ -42,6 +46,10 @@ export class ModuleList<M extends Module = Module> extends Module {
 
   override *namedChildren(): Iterable<[string, Module]> {
     for (const [i, item] of this.items.entries()) yield [String(i), item];
+  }
+
+  protected override setChild(name: string, module: Module): void {
+    this.items[Number(name)] = module as M;
   }
 
   get length(): number {

@@ -5,6 +5,7 @@
 
 import type { DeviceName } from "../backend/backend.js";
 import type { DType } from "../core/dtype.js";
+import { nearest, RegistryError } from "../core/errors.js";
 import { noGrad } from "../tensor/autograd.js";
 import { inModule } from "../tensor/dispatch.js";
 import { keep } from "../tensor/scope.js";
@@ -90,6 +91,36 @@ export abstract class Module {
 
   *children(): Iterable<Module> {
     for (const [, child] of this.namedChildren()) yield child;
+  }
+
+  /** The module at a path, e.g. `layers.3.mlp`; an unknown path is a RegistryError that suggests the nearest. */
+  getSubmodule(path: string): Module {
+    const all = new Map(this.namedModules());
+    const found = all.get(path);
+    if (found) return found;
+    const near = nearest(path, all.keys());
+    throw new RegistryError(`getSubmodule: there is no module "${path}".`, {
+      where: "getSubmodule",
+      hint: near ? `Did you mean "${near}"?` : "namedModules() names them all.",
+    });
+  }
+
+  /** Puts another module in the place of the one at a path: an adapter around it, a quantised form of it. */
+  setSubmodule(path: string, module: Module): void {
+    const old = this.getSubmodule(path);
+    for (const [prefix, owner] of [...this.namedModules()]) {
+      for (const [name, child] of owner.namedChildren()) {
+        if (child === old && join(prefix, name) === path) owner.setChild(name, module);
+      }
+    }
+  }
+
+  /** Replaces the child that `namedChildren` gives under this name. */
+  protected setChild(name: string, module: Module): void {
+    const own = this as unknown as Record<string, Module | Module[]>;
+    const [key, position] = name.split(".");
+    if (position === undefined) own[key] = module;
+    else (own[key] as Module[])[Number(position)] = module;
   }
 
   /** Every name and tensor that satisfies the test, shared tensors under each of their names. */

@@ -10,7 +10,7 @@ import { Module } from "./module.js";
 export interface NormOptions {
   eps?: number;
   /** Learn a weight (and a bias, where the norm has one); true unless given. */
-  affine?: boolean;
+  elementwiseAffine?: boolean;
   /** False leaves only the bias out. */
   bias?: boolean;
   device?: DeviceName;
@@ -25,12 +25,15 @@ export class LayerNorm extends Module {
   readonly eps: number;
   readonly normalizedShape: Shape;
 
-  constructor(normalizedShape: number | Shape, { eps = 1e-5, affine = true, bias = true, device }: NormOptions = {}) {
+  constructor(
+    normalizedShape: number | Shape,
+    { eps = 1e-5, elementwiseAffine = true, bias = true, device }: NormOptions = {},
+  ) {
     super();
     this.normalizedShape = shapeOf(normalizedShape);
     this.eps = eps;
-    if (affine) this.weight = parameter(this.normalizedShape, device);
-    if (affine && bias) this.bias = parameter(this.normalizedShape, device);
+    if (elementwiseAffine) this.weight = parameter(this.normalizedShape, device);
+    if (elementwiseAffine && bias) this.bias = parameter(this.normalizedShape, device);
     initializeAlone(this);
   }
 
@@ -54,11 +57,14 @@ export class RMSNorm extends Module {
   readonly eps: number;
   readonly normalizedShape: Shape;
 
-  constructor(normalizedShape: number | Shape, { eps = 1e-6, affine = true, device }: Omit<NormOptions, "bias"> = {}) {
+  constructor(
+    normalizedShape: number | Shape,
+    { eps = 1e-6, elementwiseAffine = true, device }: Omit<NormOptions, "bias"> = {},
+  ) {
     super();
     this.normalizedShape = shapeOf(normalizedShape);
     this.eps = eps;
-    if (affine) this.weight = parameter(this.normalizedShape, device);
+    if (elementwiseAffine) this.weight = parameter(this.normalizedShape, device);
     initializeAlone(this);
   }
 
@@ -84,7 +90,7 @@ export class GroupNorm extends Module {
   constructor(
     readonly numGroups: number,
     readonly numChannels: number,
-    { eps = 1e-5, affine = true, device }: Omit<NormOptions, "bias"> = {},
+    { eps = 1e-5, affine = true, device }: { eps?: number; affine?: boolean; device?: DeviceName } = {},
   ) {
     super();
     this.eps = eps;

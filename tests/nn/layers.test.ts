@@ -84,7 +84,7 @@ describe("norms", () => {
       expect(own(rms).reduce((a, b) => a + b * b, 0) / 8).toBeCloseTo(1, 3);
     }
     expect(Object.keys(new nn.LayerNorm(8, { bias: false }).stateDict())).toEqual(["weight"]);
-    expect(Object.keys(new nn.LayerNorm(8, { affine: false }).stateDict())).toEqual([]);
+    expect(Object.keys(new nn.LayerNorm(8, { elementwiseAffine: false }).stateDict())).toEqual([]);
   });
 
   test("group norm treats each group by itself", async () => {

@@ -14,7 +14,7 @@ afterAll(() => init({ device: "auto" }));
 
 class Block extends Module {
   norm = new LayerNorm(4);
-  mlp = new Linear(4, 4);
+  mlp: Linear | Identity = new Linear(4, 4);
   forward(x: Tensor): Tensor {
     return add(x, this.mlp.forward(this.norm.forward(x)));
   }
@@ -90,6 +90,20 @@ describe("names", () => {
       "head:linear",
       ":add",
     ]);
+  });
+
+  test("a module can be found and replaced by its path", () => {
+    const model = new Model();
+    expect(model.getSubmodule("layers.1.mlp")).toBe(model.layers.at(1)!.mlp);
+    expect(() => model.getSubmodule("layers.1.mpl")).toThrow('Did you mean "layers.1.mlp"?');
+    const [block, extra, mlp] = [new Block(), new Linear(4, 4), new Identity()];
+    model.setSubmodule("layers.0", block);
+    model.setSubmodule("layers.0.mlp", mlp);
+    model.setSubmodule("extra.0", extra);
+    expect(model.layers.at(0)).toBe(block);
+    expect(block.mlp).toBe(mlp);
+    expect(model.extra[0]).toBe(extra);
+    expect(model.forward(tensor(new Int32Array([1]))).shape).toEqual([1, 5]);
   });
 
   test("printing shows the tree", () => {

@@ -25,11 +25,17 @@ const rows: Row[] = [
     lazy: ["backend/reference/", "backend/wasm/"],
     limit: 60,
   },
-  { what: "tokenizers alone", imports: { "tenon/tokenizers": [] }, lazy: ["tokenizers/"], limit: 30 },
   {
-    what: "inference: load a checkpoint, tokenize, generate, on the CPU and WebGPU",
+    what: "load a BPE tokenizer, encode and decode",
+    imports: { "tenon/tokenizers": ["loadTokenizer"] },
+    lazy: ["tokenizers/models/bpe"],
+    limit: 20,
+  },
+  { what: "everything about tokenizers", imports: { "tenon/tokenizers": [] }, lazy: ["tokenizers/"], limit: 45 },
+  {
+    what: "inference: load a checkpoint with its BPE tokenizer, generate, on the CPU and WebGPU",
     imports: { tenon: ["init", "loadModel"], "tenon/tokenizers": ["loadTokenizer"] },
-    lazy: ["backend/", "models/", "tokenizers/", "artifacts/"],
+    lazy: ["backend/", "models/", "tokenizers/models/bpe", "artifacts/"],
     limit: 100,
   },
 ];

@@ -15,14 +15,6 @@ export type Parameters = Record<string, TypeName>;
 /** The parameters as locals, by name. */
 export type ParameterLocals<P extends Parameters> = { [K in keyof P]: Instance<P[K]> };
 
-const simdStore = (opcode: number, offset: number, lane?: number): Code => [
-  0xfd,
-  unsigned(opcode),
-  2,
-  unsigned(offset),
-  lane === undefined ? [] : [lane],
-];
-
 /** The body of one function, statement by statement. */
 export class FunctionBuilder {
   private readonly blocks: Code[][] = [[]];
@@ -88,6 +80,10 @@ export class FunctionBuilder {
     const inner = this.block(body);
     this.emit(condition.code, 0x04, 0x40, 0x03, 0x40, inner, condition.code, 0x0d, 0, 0x0b, 0x0b);
   }
+  /** Runs the body, and again while the condition holds. */
+  doWhile(condition: I32, body: () => void): void {
+    this.emit(0x03, 0x40, this.block(body), condition.code, 0x0d, 0, 0x0b);
+  }
   /** for (i = from; i < to; i += step), signed. */
   for(from: IntLike, to: IntLike, step: IntLike, body: (i: I32) => void): void {
     const i = this.i32(from);
@@ -132,15 +128,12 @@ export class FunctionBuilder {
     this.emit(address.code, codeOf("f32", value), 0x38, 2, unsigned(offset));
   }
   storeV128(address: I32, value: V128, offset = 0): void {
-    this.emit(address.code, value.code, simdStore(11, offset));
+    this.emit(address.code, value.code, 0xfd, 11, 2, unsigned(offset));
   }
-  /** Stores one 32-bit lane. */
-  store32Lane(address: I32, value: V128, lane: number, offset = 0): void {
-    this.emit(address.code, value.code, simdStore(90, offset, lane));
-  }
-  /** Stores one 64-bit lane: lanes 0 and 1, or 2 and 3, of the 32-bit view. */
-  store64Lane(address: I32, value: V128, lane: number, offset = 0): void {
-    this.emit(address.code, value.code, simdStore(91, offset, lane));
+  /** Stores one lane of 1, 2, 4 or 8 bytes. */
+  storeLane(bytes: 1 | 2 | 4 | 8, address: I32, value: V128, lane: number, offset = 0): void {
+    const opcode = 88 + Math.clz32(1) - Math.clz32(bytes);
+    this.emit(address.code, value.code, 0xfd, unsigned(opcode), 0, unsigned(offset), lane);
   }
   /** Copies bytes, memmove-like. */
   copy(to: I32, from: I32, bytes: IntLike): void {

@@ -153,10 +153,6 @@ export class I32 {
   u16x4(offset = 0): V128 {
     return new V128([this.code, simd(4, at(1, offset))]);
   }
-  /** Eight unsigned bytes, widened to 16-bit lanes. */
-  u8x8(offset = 0): V128 {
-    return new V128([this.code, simd(2, at(0, offset))]);
-  }
 }
 
 /** One float32. */
@@ -314,6 +310,8 @@ export const i32x4 = {
   mul: binary(181),
   minS: binary(182),
   maxS: binary(184),
+  /** Low half of sixteen unsigned bytes, widened to eight 16-bit lanes. */
+  lowU8: unary(137),
   /** Low or high half of eight unsigned 16-bit lanes, widened. */
   lowU16: unary(169),
   highU16: unary(170),

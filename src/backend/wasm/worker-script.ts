@@ -32,7 +32,7 @@ export const word = {
 
 /** Arguments are float64 from this byte on: they carry 32-bit integers, addresses above 2 GiB and float32 exactly. */
 export const ARGUMENTS = 128;
-export const MAX_ARGUMENTS = 48;
+export const MAX_ARGUMENTS = 256;
 
 /**
  * A module record in shared memory: [address of the next record or 0, byte length, bytes …]. Kernels are numbered in

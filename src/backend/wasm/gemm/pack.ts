@@ -68,7 +68,7 @@ function definePackTransposed(module: ModuleBuilder, W: number): FunctionRef {
         }
         for (; x < W; x++) {
           const values = f.let(row[x].v128());
-          for (const step of range(4)) f.store32Lane(to, values, step, 4 * (step * W + x));
+          for (const step of range(4)) f.storeLane(4, to, values, step, 4 * (step * W + x));
         }
         for (const p of row) f.inc(p, 16);
         f.inc(from, 16);

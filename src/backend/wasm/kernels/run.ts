@@ -1,0 +1,31 @@
+/** Running row kernels: the first two arguments are the range, the last one is the scratch address. */
+
+import type { Engine } from "../engine.js";
+
+export interface RowRun {
+  /** Length of the divided range. */
+  rows: number;
+  /** All arguments; range and scratch are filled in. */
+  args: number[];
+  scratchBytes: number;
+  /** Estimated nanoseconds on one thread. */
+  cost: number;
+  granule?: number;
+}
+
+export function runRows(engine: Engine, kernel: number, { rows, args, scratchBytes, cost, granule }: RowRun): void {
+  const threads = engine.pool.threads;
+  const bytes = Math.ceil(scratchBytes / 64) * 64;
+  const scratch = engine.memory.alloc(bytes * threads);
+  const last = args.length - 1;
+  args[last] = scratch;
+  engine.pool.run(kernel, args, {
+    rangeArgument: 0,
+    total: rows,
+    granule,
+    scratchArgument: last,
+    scratchBytes: bytes,
+    cost,
+  });
+  engine.memory.release(scratch, bytes * threads);
+}

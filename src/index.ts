@@ -1,6 +1,7 @@
 /** `tenon`: tensors with gradients, ops, devices. */
 import "./tensor/print.js";
 import "./tensor/transfer.js";
+import { setWarningListener } from "./core/warnings.js";
 
 export type {
   BackendInfo,
@@ -40,3 +41,7 @@ export {
 export { tidy } from "./tensor/scope.js";
 export { Parameter, Tensor } from "./tensor/tensor.js";
 export type { NestedArray } from "./tensor/transfer.js";
+export { train } from "./train.js";
+
+// The entry point wires warnings to the console; init({ onWarning }) and setWarningListener take them elsewhere.
+setWarningListener(({ code, message }) => console.warn(`tenon: ${message} [${code}]`));

@@ -63,10 +63,12 @@ export async function createModel(
 /** Copies values of files or tensors into a model; every name must be known and none missing. */
 function loadWeights(model: LanguageModel, weights: Readonly<Record<string, unknown>>): void {
   const known = Object.fromEntries(Object.entries(weights).filter(([name, value]) => !isTiedHead(model, name, value)));
-  model.loadStateDict(
-    Object.fromEntries(Object.entries(known).map(([name, value]) => [name, hostTensor(name, value)])),
-  );
+  model.loadStateDict(stateValues(known));
 }
+
+/** Tensors of a safetensors file as `loadStateDict` takes them. */
+export const stateValues = (tensors: Readonly<Record<string, unknown>>): Record<string, StateValue> =>
+  Object.fromEntries(Object.entries(tensors).map(([name, value]) => [name, hostTensor(name, value)]));
 
 /** Some files hold the tied output embedding a second time. */
 const isTiedHead = (model: LanguageModel, name: string, _: unknown): boolean =>

@@ -22,9 +22,11 @@ export { type Content, type ContentKind, findContent, findRuns, loadDataReferenc
 export { type LoadedRun, listRuns, loadRun, type RunEntry, type StoreOption } from "./list.js";
 export { MemoryStore } from "./memory-store.js";
 export type { MetricRecord } from "./metrics.js";
+export type { CodeTask } from "./module-task.js";
 export { OpfsStore } from "./opfs-store.js";
 export { consoleSink, csvSink, jsonlSink, type Sink, type SinkRecord, type SinkTarget } from "./sinks.js";
 export { type StartedRun, type StartRunOptions, startRun } from "./start-run.js";
 export { openStore, type RunStore, type StoreEntry } from "./store.js";
 export { type TensorboardOptions, tensorboardSink } from "./tensorboard.js";
+export { type CodeConfig, type TrainOptions, train } from "./train.js";
 export { type Verification, verify } from "./verify.js";

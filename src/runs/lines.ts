@@ -24,9 +24,12 @@ export class LineFile {
     private bytes: number,
   ) {}
 
-  /** Opens a file for writing: a new one starts with its stamp; with `cutTo` what follows that byte is dropped. */
+  /**
+   * Opens a file for writing: a new one starts with its stamp; with `cutTo` what follows that byte is dropped, without
+   * it a last line that a kill cut short.
+   */
   static async open(store: RunStore, path: string, format: FormatName, cutTo?: number): Promise<LineFile> {
-    const size = await store.size(path);
+    const size = cutTo === undefined ? await dropBrokenLine(store, path) : await store.size(path);
     if (cutTo !== undefined && size !== undefined && size > cutTo) await store.truncate(path, cutTo);
     if (cutTo !== undefined && (size ?? 0) < cutTo) {
       throw new FormatError(`${path}: at least ${cutTo} bytes expected by the checkpoint, got ${size ?? 0}.`, {
@@ -64,6 +67,16 @@ export class LineFile {
     }
     return this.writing;
   }
+}
+
+/** Cuts a file back to the end of its last whole line; returns its size then. */
+async function dropBrokenLine(store: RunStore, path: string): Promise<number | undefined> {
+  const size = await store.size(path);
+  const newline = 10;
+  if (!size || (await store.read(path, size - 1))[0] === newline) return size;
+  const whole = (await store.read(path)).lastIndexOf(newline) + 1;
+  await store.truncate(path, whole);
+  return whole;
 }
 
 /**

@@ -18,7 +18,10 @@ export interface SinkRecord {
   readonly text?: string;
 }
 
-/** A receiver of records. Promises are awaited before the next record is given. */
+/**
+ * A receiver of records. Promises are awaited before the next record is given. A resumed run gives the records after
+ * its checkpoint again: only the run's own files are cut back.
+ */
 export interface Sink {
   /** For messages. */
   readonly name: string;

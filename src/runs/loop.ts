@@ -1,0 +1,222 @@
+/**
+ * The training loop: micro-batches, gradients, clipping, update; metrics, validation, samples and checkpoints on the
+ * way. It knows no clock and no file system: both are passed in.
+ */
+
+import type { Checkpoint } from "../artifacts/checkpoint.js";
+import { safetensorsChunks } from "../artifacts/safetensors-write.js";
+import { MemoryBudgetError } from "../core/errors.js";
+import type { Generator } from "../core/random.js";
+import { hashWeights, tensorsToWrite } from "../models/save.js";
+import { div } from "../ops/index.js";
+import { clipCoefficient, gradNorm, type Optimizer, type Schedule } from "../optim/index.js";
+import { noGrad } from "../tensor/autograd.js";
+import { tidy } from "../tensor/scope.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { showBudget } from "./budget.js";
+import type { TrainingEvent } from "./events.js";
+import type { RunRecorder } from "./recorder.js";
+import type { MicroBatch, Task } from "./task.js";
+
+export interface LoopOptions {
+  readonly steps: number;
+  readonly accumulate: number;
+  readonly learningRate: number;
+  readonly schedule: Schedule;
+  readonly clipNorm: number | null;
+  readonly evalEvery: number;
+  readonly checkpointEvery: number;
+  readonly logEvery: number;
+  readonly sampleEvery: number;
+}
+
+export interface LoopContext {
+  readonly task: Task;
+  readonly optimizer: Optimizer<{ lr: number }>;
+  readonly generator: Generator;
+  readonly recorder: RunRecorder;
+  readonly emit: (event: TrainingEvent) => void;
+  readonly signal: AbortSignal;
+  /** Milliseconds; absent where the caller gave no clock. */
+  readonly clock?: () => number;
+  /** Steps done before (a resumed run). */
+  readonly fromStep: number;
+  /** Tokens trained on before, and the last losses. */
+  readonly progress: Progress;
+}
+
+/** What the loop carries from step to step, besides weights and optimizer. */
+export interface Progress {
+  tokens: number;
+  trainLoss: number;
+  valLoss: number;
+}
+
+export interface LoopResult extends Progress {
+  readonly step: number;
+  readonly stopped: boolean;
+  readonly weightsHash: string;
+  /** Over the steps of this process; NaN without a clock. */
+  readonly tokensPerSecond: number;
+}
+
+/** How long the loop may hold the thread before it lets the host do something else, in milliseconds. */
+const YIELD_EVERY = 50;
+
+/** A macrotask: the host shows progress, takes Ctrl-C, paints. */
+const breathe = (): Promise<void> =>
+  new Promise((resolve) => {
+    const channel = new MessageChannel();
+    channel.port1.onmessage = () => {
+      channel.port1.close();
+      resolve();
+    };
+    channel.port2.postMessage(null);
+  });
+
+/** One optimizer step: the losses of all micro-batches are summed and divided once by the labels that count. */
+export async function trainStep(
+  { task, optimizer }: Pick<LoopContext, "task" | "optimizer">,
+  { accumulate, clipNorm }: Pick<LoopOptions, "accumulate" | "clipNorm">,
+): Promise<{ loss: number; gradNorm: number; tokens: number } | null> {
+  if (task.step) {
+    const own = await task.step();
+    return own && { ...own, gradNorm: Number.NaN };
+  }
+  const batches: MicroBatch[] = [];
+  while (batches.length < accumulate) {
+    const batch = await task.next();
+    if (batch === null) break;
+    batches.push(batch);
+  }
+  if (batches.length === 0) return null;
+  const count = batches.reduce((sum, batch) => sum + batch.count, 0);
+  task.model.train();
+  task.model.zeroGrad();
+  const losses = batches.map((batch) => tidy(() => backward(batch, count)));
+  const norm = tidy(() => {
+    const norm = gradNorm(task.model.parameters());
+    optimizer.step(undefined, clipNorm === null ? {} : { scale: clipCoefficient(norm, clipNorm) });
+    return norm;
+  });
+  task.model.zeroGrad();
+  let loss = 0;
+  for (const part of losses) loss += await taken(part);
+  return { loss, gradNorm: await taken(norm), tokens: batches.reduce((sum, batch) => sum + batch.tokens, 0) };
+}
+
+function backward(batch: MicroBatch, count: number): Tensor {
+  const loss = div(batch.lossSum(), count);
+  loss.backward();
+  return loss.detach();
+}
+
+async function taken(scalar: Tensor): Promise<number> {
+  const value = await scalar.item();
+  scalar.dispose();
+  return Number(value);
+}
+
+/** Runs the steps; writes and emits everything that happens. */
+export async function runLoop(context: LoopContext, options: LoopOptions): Promise<LoopResult> {
+  const { task, optimizer, recorder, emit, signal, clock, progress } = context;
+  const { steps, learningRate, schedule } = options;
+  let step = context.fromStep;
+  let lastBreath = clock?.() ?? 0;
+  let timed = { tokens: 0, milliseconds: 0 };
+  let checkpoint: Checkpoint | undefined;
+  const due = (every: number) => every > 0 && step % every === 0;
+
+  while (step < steps && !signal.aborted) {
+    const began = clock?.();
+    optimizer.lr = learningRate * schedule(step);
+    const lr = optimizer.lr;
+    const result = await trainStep(context, options).catch(async (error) => {
+      throw error instanceof MemoryBudgetError ? await showBudget(error, task) : error;
+    });
+    if (result === null) break;
+    step++;
+    progress.tokens += result.tokens;
+    progress.trainLoss = result.loss;
+    const elapsed = clock && began !== undefined ? clock() - began : undefined;
+    if (elapsed !== undefined)
+      timed = { tokens: timed.tokens + result.tokens, milliseconds: timed.milliseconds + elapsed };
+    if (due(options.logEvery) || step === steps) {
+      recorder.metrics.log({ loss: result.loss, learningRate: lr, gradNorm: result.gradNorm }, step);
+      if (elapsed !== undefined) recorder.metrics.timing(step, { milliseconds: elapsed });
+    }
+    emit({
+      type: "step",
+      step,
+      steps,
+      loss: result.loss,
+      learningRate: lr,
+      gradNorm: result.gradNorm,
+      tokens: progress.tokens,
+      ...(elapsed ? { tokensPerSecond: (result.tokens / elapsed) * 1000 } : {}),
+    });
+    if (task.evaluate && (due(options.evalEvery) || step === steps)) {
+      progress.valLoss = await task.evaluate(step === steps);
+      recorder.metrics.log({ valLoss: progress.valLoss }, step);
+      emit({ type: "eval", step, valLoss: progress.valLoss, final: step === steps });
+    }
+    if (task.sample && (due(options.sampleEvery) || (options.sampleEvery > 0 && step === steps))) {
+      const text = await task.sample();
+      recorder.metrics.sample(step, text);
+      emit({ type: "sample", step, text });
+    }
+    checkpoint = undefined;
+    if (due(options.checkpointEvery) && step < steps) checkpoint = await saveCheckpoint(context, step);
+    await recorder.metrics.flushIfFull();
+    if (clock === undefined || clock() - lastBreath > YIELD_EVERY) {
+      await breathe();
+      lastBreath = clock?.() ?? 0;
+    }
+  }
+  if (!checkpoint && step > context.fromStep) await saveCheckpoint(context, step);
+  return {
+    ...progress,
+    step,
+    stopped: step < steps && signal.aborted,
+    weightsHash: await hashWeights(task.model),
+    tokensPerSecond: timed.milliseconds > 0 ? (timed.tokens / timed.milliseconds) * 1000 : Number.NaN,
+  };
+}
+
+/** Weights, optimizer, random state, data position: everything that resuming needs. */
+async function saveCheckpoint(context: LoopContext, step: number): Promise<Checkpoint> {
+  const { task, optimizer, generator, recorder, emit, progress } = context;
+  const { tensors, ...optimizerState } = optimizer.stateDict();
+  const files = {
+    ...task.files(),
+    "model.safetensors": safetensorsChunks(tensorsToWrite(task.model.stateDict())),
+    "optimizer.safetensors": safetensorsChunks(tensorsToWrite(tensors)),
+  };
+  const state = {
+    random: generator.getState(),
+    source: task.source.state(),
+    optimizer: optimizerState,
+    loop: { ...progress },
+  };
+  const checkpoint = await recorder.checkpoint(step, files, state);
+  const weightsHash = checkpoint.files["model.safetensors"].sha256;
+  emit({ type: "checkpoint", step, path: checkpoint.folder, weightsHash });
+  return checkpoint;
+}
+
+/** The mean over parts of a split, weighted by labels; nothing is recorded for gradients. */
+export async function meanLoss(model: Task["model"], batches: AsyncIterable<MicroBatch>): Promise<number> {
+  const training = model.training;
+  model.eval();
+  try {
+    let total = 0;
+    let count = 0;
+    for await (const batch of batches) {
+      total += await taken(noGrad(() => tidy(() => batch.lossSum())));
+      count += batch.count;
+    }
+    return total / count;
+  } finally {
+    model.train(training);
+  }
+}

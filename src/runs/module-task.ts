@@ -1,0 +1,165 @@
+/** Training in code: any module with a `loss(batch)`, or bare tensors and a loss function, on any batches. */
+
+import { ConfigError } from "../core/errors.js";
+import { canonicalJson } from "../core/json.js";
+import { sha256Hex } from "../core/sha256.js";
+import type { BatchSource, Json } from "../data/batch-source.js";
+import { Module } from "../nn/index.js";
+import { mul } from "../ops/index.js";
+import { keep } from "../tensor/scope.js";
+import { Parameter, Tensor } from "../tensor/tensor.js";
+import { type MicroBatch, nextOrRewind, type Task } from "./task.js";
+
+/** Batches of any kind: a source with a cursor, or anything that can be iterated (again and again). */
+export type AnyBatches<B> = BatchSource<B> | Iterable<B> | AsyncIterable<B>;
+
+/** What `train` takes in code besides the fields of a config. */
+export interface CodeTask<B = any> {
+  /** A module whose `loss(batch)` gives the mean loss of a batch. */
+  model?: Module & { loss(batch: B): Tensor };
+  /** Without a module: the tensors to train (which require gradients), by name or in a list … */
+  parameters?: Readonly<Record<string, Tensor>> | readonly Tensor[];
+  /** … and the mean loss of a batch. */
+  loss?: (batch: B) => Tensor;
+  /** Or a whole step of your own, update included; returns its loss. */
+  step?: (batch: B) => number | Tensor | Promise<number | Tensor>;
+  batches: AnyBatches<B>;
+  /** Mean loss on data that is not trained on. */
+  evaluate?: () => number | Promise<number>;
+  /** Names the code for the run's identity; without it the run's ID says that it is provisional. */
+  codeVersion?: string;
+}
+
+/** Bare tensors as a module. */
+class Parameters extends Module {
+  constructor(
+    tensors: Readonly<Record<string, Tensor>>,
+    private readonly compute: (batch: unknown) => Tensor,
+  ) {
+    super();
+    for (const [name, tensor] of Object.entries(tensors)) {
+      if (!tensor.requiresGrad)
+        throw new ConfigError(`train: needs parameters that require gradients, "${name}" does not.`, {
+          where: "train",
+          hint: "Make it with { requiresGrad: true }.",
+        });
+      // A bare tensor is trained in place: it counts as a parameter from here on.
+      Object.setPrototypeOf(tensor, Parameter.prototype);
+      (this as Record<string, unknown>)[name] = keep(tensor);
+    }
+    Object.defineProperty(this, "compute", { value: compute, enumerable: false });
+  }
+
+  forward(batch: unknown): Tensor {
+    return this.compute(batch);
+  }
+
+  loss(batch: unknown): Tensor {
+    return this.compute(batch);
+  }
+}
+
+/** Counts what was taken, so that an iterable can go on where it stood: it is begun anew and the first n are passed over. */
+class IterableSource<B> implements BatchSource<B> {
+  private taken = 0;
+  private iterator: Iterator<B> | AsyncIterator<B> | undefined;
+
+  constructor(private readonly batches: Iterable<B> | AsyncIterable<B>) {}
+
+  private open(): Iterator<B> | AsyncIterator<B> {
+    const { batches } = this;
+    return Symbol.asyncIterator in batches ? batches[Symbol.asyncIterator]() : batches[Symbol.iterator]();
+  }
+
+  async next(): Promise<B | null> {
+    if (!this.iterator) {
+      this.iterator = this.open();
+      for (let i = 0; i < this.taken; i++) await this.iterator.next();
+    }
+    const { value, done } = await this.iterator.next();
+    if (done) return null;
+    this.taken++;
+    return value;
+  }
+
+  state(): Json {
+    return { taken: this.taken };
+  }
+
+  restore(state: Json): void {
+    this.taken = (state as { taken: number }).taken;
+    this.iterator = undefined;
+  }
+
+  async fingerprint(): Promise<string> {
+    return sha256Hex(canonicalJson({ iterable: "unverified" }));
+  }
+}
+
+export class ModuleTask implements Task {
+  readonly model: Module & { loss(batch: unknown): Tensor };
+  readonly source: BatchSource<unknown>;
+  readonly evaluate?: (whole: boolean) => Promise<number>;
+  readonly step?: Task["step"];
+  private readonly start: unknown;
+
+  constructor({ model, parameters, loss, step, batches, evaluate }: CodeTask) {
+    if (model) this.model = model;
+    else if (parameters && (loss || step)) {
+      const named = Array.isArray(parameters)
+        ? Object.fromEntries(parameters.map((tensor: Tensor, i: number) => [`p${i}`, tensor]))
+        : parameters;
+      this.model = new Parameters(named as Record<string, Tensor>, loss ?? noLoss);
+    } else {
+      throw new ConfigError("train: needs a model with loss(batch), or parameters with loss(batch) or step(batch).", {
+        where: "train",
+      });
+    }
+    if (step) this.step = () => this.ownStep(step);
+    else if (typeof this.model.loss !== "function")
+      throw new ConfigError("train: needs a model with a method loss(batch).", { where: "train" });
+    this.source =
+      "next" in batches && "restore" in batches
+        ? (batches as BatchSource<unknown>)
+        : new IterableSource(batches as Iterable<unknown>);
+    this.start = this.source.state();
+    if (evaluate) this.evaluate = async () => evaluate();
+  }
+
+  async next(): Promise<MicroBatch | null> {
+    const batch = await nextOrRewind(this.source, this.start);
+    if (batch === null) return null;
+    const rows = rowsOf(batch);
+    return { lossSum: () => mul(this.model.loss(batch), rows), count: rows, tokens: rows };
+  }
+
+  private async ownStep(step: NonNullable<CodeTask["step"]>): Promise<{ loss: number; tokens: number } | null> {
+    const batch = await nextOrRewind(this.source, this.start);
+    if (batch === null) return null;
+    const loss = await step(batch);
+    return { loss: loss instanceof Tensor ? Number(await loss.item()) : loss, tokens: rowsOf(batch) };
+  }
+
+  files(): Record<string, string> {
+    return {};
+  }
+}
+
+const noLoss = (): never => {
+  throw new ConfigError("train: has a step(batch) of its own and no loss(batch).", { where: "train" });
+};
+
+/** Rows of a batch: the first size of its first tensor or array; 1 where there is none. */
+function rowsOf(batch: unknown): number {
+  if (batch instanceof Tensor) return batch.shape[0] ?? 1;
+  if (Array.isArray(batch) || ArrayBuffer.isView(batch)) {
+    const first = (batch as ArrayLike<unknown>)[0];
+    return first instanceof Tensor ? (first.shape[0] ?? 1) : Math.max(1, (batch as ArrayLike<unknown>).length);
+  }
+  if (typeof batch === "object" && batch !== null) {
+    const [first] = Object.values(batch);
+    if (first instanceof Tensor) return first.shape[0] ?? 1;
+    if (Array.isArray(first)) return Math.max(1, first.length);
+  }
+  return 1;
+}

@@ -1,0 +1,158 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as t from "tenon";
+import { MemoryStore, type TrainingEvent, train } from "tenon/runs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+let folder: string;
+let text: string;
+const words = ["the fox", "a hen", "runs", "sleeps", "near the barn", "in the sun", "and", "then"];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "tenon-train-"));
+  const rng = new t.Generator(5);
+  const picks = t.randint(0, words.length, [1500], { generator: rng });
+  const lines = (await picks.data()) as Int32Array;
+  picks.dispose();
+  text = Array.from(lines, (i, n) => words[i] + (n % 7 === 6 ? ".\n" : " ")).join("");
+  await writeFile(join(folder, "text.txt"), text);
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const config = (more: object = {}, training: object = {}) => ({
+  data: { text: join(folder, "text.txt") },
+  model: { model_type: "gpt2", n_layer: 1, n_head: 2, n_embd: 16 },
+  training: {
+    steps: 12,
+    batchSize: 4,
+    blockSize: 16,
+    learningRate: 3e-3,
+    warmupSteps: 2,
+    evalEvery: 5,
+    checkpointEvery: 4,
+    sampleTokens: 8,
+    dropout: 0.1,
+    ...training,
+  },
+  seed: 3,
+  ...more,
+});
+
+const collect = async (run: AsyncIterable<TrainingEvent>) => {
+  const events: TrainingEvent[] = [];
+  for await (const event of run) events.push(event);
+  return events;
+};
+
+describe("train from a config", () => {
+  test("the loss falls; events, files and result agree", async () => {
+    const store = new MemoryStore();
+    const run = train(config(), { store });
+    const events = await collect(run);
+    const result = await run;
+    const losses = events.flatMap((event) => (event.type === "step" ? [event.loss] : []));
+    expect(losses.length).toBe(12);
+    expect(losses[11]).toBeLessThan(losses[0]);
+    expect(events.at(-1)).toMatchObject({ type: "done", result });
+    expect(result.valLoss).toBeGreaterThan(0);
+    const folderName = `${result.executionId}/checkpoints/step-000012`;
+    const names = (await store.list(folderName)).map(({ name }) => name).sort();
+    expect(names).toEqual([
+      "checkpoint.json",
+      "config.json",
+      "generation_config.json",
+      "model.safetensors",
+      "optimizer.safetensors",
+      "tokenizer.json",
+      "training_state.json",
+    ]);
+    const model = await t.loadModel({ store, folder: folderName });
+    const { text: written } = await model.generate("the ", { maxTokens: 5, seed: 1 });
+    expect(written.length).toBeGreaterThan(0);
+    model.dispose();
+  });
+
+  test("twice gives the same bits, another seed others; equal runs meet under one runId", async () => {
+    const store = new MemoryStore();
+    const a = await train(config(), { store });
+    const b = await train(config(), { store });
+    const c = await train(config({ seed: 4 }), { store });
+    expect(b.weightsHash).toBe(a.weightsHash);
+    expect(b.runId).toBe(a.runId);
+    expect(b.executionId).not.toBe(a.executionId);
+    expect(c.weightsHash).not.toBe(a.weightsHash);
+  });
+
+  test("stopped and resumed equals undisturbed, bit for bit", async () => {
+    const whole = await train(config(), { store: new MemoryStore() });
+    const store = new MemoryStore();
+    const run = train(config(), { store });
+    for await (const event of run) if (event.type === "step" && event.step === 6) void run.stop();
+    const stopped = await run;
+    expect(stopped.stopped).toBe(true);
+    expect(stopped.steps).toBeLessThan(12);
+    const resumed = await train(undefined as never, { store, resume: stopped.executionId });
+    expect(resumed.weightsHash).toBe(whole.weightsHash);
+    expect(resumed.valLoss).toBe(whole.valLoss);
+    const lines = async (from: MemoryStore, id: string) =>
+      new TextDecoder().decode(await from.read(`${id}/metrics.jsonl`));
+    expect((await lines(store, resumed.executionId)).split("\n").length).toBeGreaterThan(12);
+  });
+
+  test("the micro-batches of a step are summed and divided once", async () => {
+    const store = new MemoryStore();
+    const result = await train(config({}, { accumulate: 3, steps: 3 }), { store });
+    expect(Number.isFinite(result.trainLoss)).toBe(true);
+  });
+
+  test.each([
+    ["a misspelt key", { trainin: {} }, /did you mean "training"|training/i],
+    ["a missing file", { data: { text: "nowhere.txt" } }, /nowhere\.txt: cannot be read, no such file/],
+    ["another precision", { precision: "float16" }, /float32/],
+    ["a budget that is too small", { memoryBudget: 200_000 }, /batch size/i],
+  ])("%s is refused", async (_, more, message) => {
+    await expect(train({ ...config(), ...more } as never, { store: new MemoryStore() }).result).rejects.toThrow(
+      message,
+    );
+    await t.init({ memoryBudget: undefined });
+  });
+
+  test("text shorter than a block, empty text", async () => {
+    await writeFile(join(folder, "short.txt"), "hello");
+    await writeFile(join(folder, "empty.txt"), "");
+    await expect(
+      train(config({ data: { text: join(folder, "short.txt") } }), { store: new MemoryStore() }).result,
+    ).rejects.toThrow(/short\.txt: needs at least 17 tokens/);
+    await expect(
+      train(config({ data: { text: join(folder, "empty.txt") } }), { store: new MemoryStore() }).result,
+    ).rejects.toThrow(/empty\.txt: holds no text/);
+  });
+});
+
+describe("train in code", () => {
+  test("a linear regression on a bare tensor", async () => {
+    const weight = t.zeros([2, 1], { requiresGrad: true });
+    const x = t.tensor([
+      [1, 0],
+      [0, 1],
+      [1, 1],
+      [2, 1],
+    ]);
+    const y = t.tensor([[2], [-1], [1], [3]]);
+    const run = train(
+      {
+        parameters: { weight },
+        loss: ([x, y]) => t.mseLoss(x.matmul(weight), y),
+        batches: [[x, y]],
+        training: { steps: 300, learningRate: 0.05, weightDecay: 0 },
+      },
+      { store: new MemoryStore() },
+    );
+    const { trainLoss } = await run;
+    expect(trainLoss).toBeLessThan(1e-3);
+    const found = (await weight.data()) as Float32Array;
+    expect(found[0]).toBeCloseTo(2, 1);
+    expect(found[1]).toBeCloseTo(-1, 1);
+  });
+});

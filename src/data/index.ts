@@ -4,13 +4,43 @@ export type { BatchSource, Json, TokenBatch } from "./batch-source.js";
 export { type Batch, Batches, type BatchesState, type BatchOptions } from "./batches.js";
 export type { BucketOptions } from "./bucket.js";
 export type { BytesOptions, DataSource } from "./bytes.js";
+export {
+  type CheckOptions,
+  type CheckReport,
+  type ColumnSummary,
+  checkDataset,
+  type SplitSummary,
+  summarizeSplit,
+} from "./check.js";
 export type { BatchColumn, CollateOptions } from "./collate.js";
+export {
+  type DataConfig,
+  type DataFormat,
+  dataFormat,
+  formatOfName,
+  openDataset,
+  openTable,
+  type TableData,
+} from "./config.js";
 export { type CsvOptions, fromCsv } from "./csv.js";
 export type { Row } from "./csv-parser.js";
 export { Dataset, type DatasetState, OpeningDataset } from "./dataset.js";
 export type { TextOptions } from "./decode.js";
 export { fromIdx, type IdxArray, type IdxOptions, readIdx } from "./idx.js";
 export { fromJson, fromJsonl, type JsonlOptions, type JsonOptions } from "./json.js";
+export {
+  type ChatMessage,
+  collectTokens,
+  type DocumentOptions,
+  encodeInstructions,
+  encodeParts,
+  type InstructionExample,
+  type InstructionOptions,
+  instructionStep,
+  type TextPart,
+  type TextTokenizer,
+  tokenizeDocuments,
+} from "./language.js";
 export type { PackOptions, TokenBlock } from "./pack.js";
 export { fromParquet, type ParquetOptions } from "./parquet.js";
 export type { Provenance } from "./provenance.js";
@@ -39,5 +69,6 @@ export {
   TokenBlocks,
   type TokenBlocksOptions,
 } from "./token-blocks.js";
+export { openTokenFile, type TokenFile, type TokenFileOptions, tokenFileBytes, verifyTokenFile } from "./token-file.js";
 export { type TokenArray, type TokenSequence, tokenRange, tokensInMemory } from "./tokens.js";
 export type { ReadReport, Violation, ViolationPolicy } from "./violation.js";

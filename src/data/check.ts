@@ -1,0 +1,157 @@
+/** A look at a dataset: counts, missing values, ranges, small histograms, problems by row. What `tenon data check` shows. */
+
+import { createHasher } from "../core/sha256.js";
+import type { Row } from "./csv-parser.js";
+import type { Dataset } from "./dataset.js";
+import { Histogram } from "./histogram.js";
+import type { Ratios } from "./ratio.js";
+import type { Field, Schema } from "./schema.js";
+import type { ReadReport } from "./violation.js";
+
+export interface ColumnSummary {
+  name: string;
+  type: Field["type"];
+  /** Rows with a value, and without one. */
+  count: number;
+  missing: number;
+  /** Empty texts and lists; they are values. */
+  empty: number;
+  /** Numbers: least, greatest and mean value. Texts and lists: the same of their lengths. */
+  min?: number;
+  max?: number;
+  mean?: number;
+  /** Numbers and lengths: `counts[i]` values from `start + i * width`. */
+  histogram?: { start: number; width: number; counts: number[] };
+  /** Categories and booleans: values by frequency, the first 20. */
+  values?: [value: string, count: number][];
+  /** Different values of a category. */
+  distinct?: number;
+}
+
+export interface CheckReport {
+  name: string;
+  rows: number;
+  schema: Schema;
+  columns: ColumnSummary[];
+  /** Counts and first violations of the pass. */
+  report: Pick<ReadReport, "skippedRows" | "nulledValues" | "violations">;
+  /** SHA-256 of the content. */
+  contentHash: string;
+  split: SplitSummary;
+}
+
+export interface SplitSummary {
+  ratios: Ratios;
+  seed: number;
+  /** Rows of each part. */
+  counts: Record<string, number>;
+  /** SHA-256 over one byte per row, the number of its part: equal hashes are equal splits. */
+  hash: string;
+}
+
+export interface CheckOptions {
+  /** What to call the data. */
+  name: string;
+  /** Ratios; those of the schema, or else 0.8 and 0.2, unless told. */
+  split?: Ratios;
+  /** Seed of the split; 0 unless told. */
+  seed?: number;
+}
+
+/** Reads a dataset of rows: once for the summary, and once for each part of the split. */
+export async function checkDataset(dataset: Dataset, { name, split, seed = 0 }: CheckOptions): Promise<CheckReport> {
+  const ready = await dataset;
+  const { schema } = ready;
+  const summaries = schema.fields.map((field) => new Summary(field));
+  let rows = 0;
+  for await (const chunk of ready.stage.open({ epoch: 0, skip: 0 })) {
+    rows += chunk.length;
+    for (const summary of summaries) for (const row of chunk) summary.see(row);
+  }
+  const { skippedRows = 0, nulledValues = 0, violations = [] } = ready.report ?? {};
+  const provenance = await ready.provenance();
+  return {
+    name,
+    rows,
+    schema,
+    columns: summaries.map((summary) => summary.column()),
+    report: { skippedRows, nulledValues, violations },
+    contentHash: provenance.sources[0].contentHash,
+    split: await summarizeSplit(ready, split ?? schema.split ?? { train: 0.8, val: 0.2 }, seed, rows),
+  };
+}
+
+/** Counts and hash of a split by seed and row number. */
+export async function summarizeSplit(
+  dataset: Dataset,
+  ratios: Ratios,
+  seed: number,
+  rows: number,
+): Promise<SplitSummary> {
+  const numbered = dataset.map((_, { index }) => index, { name: "row number", version: 1 });
+  const parts = new Uint8Array(rows).fill(255);
+  const counts: Record<string, number> = {};
+  let code = 0;
+  for (const [part, indices] of Object.entries(numbered.split(ratios, { seed }))) {
+    counts[part] = 0;
+    for await (const index of indices as Dataset<number>) {
+      parts[index] = code;
+      counts[part]++;
+    }
+    code++;
+  }
+  return { ratios, seed, counts, hash: createHasher().update(parts).digest() };
+}
+
+const SHOWN_VALUES = 20;
+const COUNTED_VALUES = 10_000;
+
+/** What one pass learns about a column, in bounded memory. */
+class Summary {
+  private count = 0;
+  private missing = 0;
+  private empty = 0;
+  private sum = 0;
+  private readonly histogram = new Histogram();
+  private readonly values = new Map<string, number>();
+
+  constructor(private readonly field: Field) {}
+
+  see(row: Row): void {
+    const value = row[this.field.name];
+    if (value === null || value === undefined) {
+      this.missing++;
+      return;
+    }
+    this.count++;
+    const size = (value as ArrayLike<unknown>).length;
+    if (size === 0) this.empty++;
+    if (typeof value === "number") this.number(value);
+    else if (this.field.type === "category" || typeof value === "boolean") this.value(String(value));
+    else if (typeof size === "number") this.number(size);
+  }
+
+  private number(value: number): void {
+    if (!Number.isFinite(value)) return;
+    this.sum += value;
+    this.histogram.add(value);
+  }
+
+  private value(value: string): void {
+    const count = this.values.get(value);
+    if (count !== undefined) this.values.set(value, count + 1);
+    else if (this.values.size < COUNTED_VALUES) this.values.set(value, 1);
+  }
+
+  column(): ColumnSummary {
+    const { field, count, missing, empty, histogram, values } = this;
+    const column: ColumnSummary = { name: field.name, type: field.type, count, missing, empty };
+    if (values.size > 0) {
+      const byCount = [...values].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
+      return { ...column, values: byCount.slice(0, SHOWN_VALUES), distinct: values.size };
+    }
+    if (histogram.count === 0) return column;
+    const { min, max } = histogram;
+    return { ...column, min, max, mean: this.sum / histogram.count, histogram: histogram.bins() };
+  }
+}

@@ -1,0 +1,139 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openDataset, openTable } from "tenon/data";
+import { afterAll, describe, expect, test } from "vitest";
+import { run } from "../../src/cli/data-check.js";
+import { Histogram } from "../../src/data/histogram.js";
+import { describeWithData } from "./shared.js";
+
+async function command(...args: string[]) {
+  const [out, err]: string[][] = [[], []];
+  const code = await run(args, { out: (line) => out.push(line), err: (line) => err.push(line), isTerminal: false });
+  return { code, out, err };
+}
+
+describe("tenon data check", () => {
+  const folder = mkdtempSync(join(tmpdir(), "tenon-check-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, "t.csv");
+  writeFileSync(
+    file,
+    `id,kind,x\n${Array.from({ length: 50 }, (_, i) => `${i},${"ab"[i % 2]},${i % 10 ? i / 2 : ""}`).join("\n")}\n`,
+  );
+  const schemaFile = join(folder, "schema.json");
+  writeFileSync(
+    schemaFile,
+    JSON.stringify({
+      fields: { id: { type: "int32", max: 40 }, kind: { type: "category", values: ["a"] }, x: "string" },
+    }),
+  );
+
+  test("prints schema, counts, missing values, histograms, the split and no problems", async () => {
+    const { code, out, err } = await command(file);
+    expect(code).toBe(0);
+    expect(err).toEqual([]);
+    const text = out.join("\n");
+    expect(text).toContain(`${file}: 50 rows, 3 columns`);
+    expect(text).toContain("id      an int32");
+    expect(text).toContain("kind    a category");
+    expect(text).toContain("a 25, b 25");
+    expect(text).toContain("x       a finite float32 or null, 5 missing");
+    expect(text).toContain("0.5 to 24.5, mean 12.5  |");
+    expect(text).toContain("split by seed 0: train 40, val 10 (hash ");
+    expect(text).toContain("no problems");
+  });
+  test("--json prints one object", async () => {
+    const { code, out } = await command(file, "--json", "--seed", "7", "--split", "train=0.5,test=0.5");
+    expect(code).toBe(0);
+    expect(out.length).toBe(1);
+    const report = JSON.parse(out[0]);
+    expect(report).toMatchObject({ rows: 50, split: { seed: 7, counts: { train: 25, test: 25 } } });
+    expect(report.columns[0]).toMatchObject({ name: "id", count: 50, missing: 0, min: 0, max: 49, mean: 24.5 });
+    expect(report.columns[0].histogram.counts.reduce((a: number, b: number) => a + b, 0)).toBe(50);
+    expect(report.contentHash).toMatch(/^[0-9a-f]{64}$/);
+    expect(
+      JSON.parse((await command(file, "--json", "--seed", "8", "--split", "train=0.5,test=0.5")).out[0]).split.hash,
+    ).not.toBe(report.split.hash);
+  });
+  test("a schema is enforced; problems are listed by row, and the exit code is 1", async () => {
+    const { code, out } = await command(file, "--schema", schemaFile);
+    expect(code).toBe(1);
+    const text = out.join("\n");
+    expect(text).toContain(`${file}: row 2 (line 3), column "kind": expected one of "a", got "b".`);
+    expect(text).toContain("problems: 34 values, 0 unreadable rows");
+  });
+  test("files that cannot be read, and wrong usage", async () => {
+    expect(await command(join(folder, "no.csv"))).toMatchObject({
+      code: 1,
+      err: [expect.stringContaining("no such file")],
+    });
+    expect(await command(file, "--schema", join(folder, "no.json"))).toMatchObject({ code: 1 });
+    expect(await command(join(folder, "mystery.bin"))).toMatchObject({
+      code: 1,
+      err: [expect.stringContaining("the name tells no format")],
+    });
+    expect(await command()).toMatchObject({ code: 2 });
+    expect(await command(file, "--nope")).toMatchObject({ code: 2 });
+    expect(await command(file, "--split", "train")).toMatchObject({
+      code: 1,
+      err: [expect.stringContaining("needs parts such as train=0.8")],
+    });
+    expect((await command("--help", file)).code).toBe(0);
+  });
+});
+
+test("the histogram of one pass counts every value", () => {
+  for (const values of [
+    [1, 2, 3, 3, 3],
+    [0.001, 5000, -7e8, 3],
+    [5],
+    [0, 0, 0],
+    Array.from({ length: 1000 }, (_, i) => (i - 500) ** 3 / 7),
+  ]) {
+    const histogram = new Histogram();
+    for (const value of values) histogram.add(value);
+    const { start, width, counts } = histogram.bins();
+    expect(counts.length).toBeLessThanOrEqual(17);
+    const expected = counts.map(
+      (_, i) => values.filter((value) => value >= start + i * width && value < start + (i + 1) * width).length,
+    );
+    expect(counts).toEqual(expected);
+    expect(counts.reduce((a, b) => a + b, 0)).toBe(values.length);
+  }
+});
+
+describe("the data section of a config", () => {
+  test("mistakes name the nearest key", () => {
+    expect(() => openDataset({ cvs: "x.csv" } as never)).toThrow('data: unknown key "cvs". Did you mean "csv"?');
+    expect(() => openDataset({})).toThrow("data: needs one of csv, jsonl, json, parquet, text, idx, got none");
+    expect(() => openDataset({ csv: "a.csv", text: "b.txt" })).toThrow("got csv and text");
+  });
+  test("a table is split, fitted on its training part and encoded", async () => {
+    const text = `x,y\n${Array.from({ length: 20 }, (_, i) => `${i},${"ab"[i % 2]}`).join("\n")}`;
+    const { parts, encoding } = await openTable({ csv: { text }, target: "y", stratify: "y" }, 3);
+    expect(encoding).toMatchObject({ width: 1, target: { classes: ["a", "b"] } });
+    expect([await parts["train"].count(), await parts["val"].count()]).toEqual([16, 4]);
+  });
+});
+
+describeWithData("public files", "tabular", (folder) => {
+  const cases: [string, number, number, string[]][] = [
+    ["seaborn-data/iris.csv", 150, 5, []],
+    ["seaborn-data/titanic.csv", 891, 15, []],
+    ["seaborn-data/diamonds.csv", 53940, 10, []],
+    ["california-housing/housing.csv", 20640, 10, []],
+    ["mnist/t10k-images-idx3-ubyte.gz", 10000, 2, ["--labels", "mnist/t10k-labels-idx1-ubyte.gz"]],
+    ["../parquet/generated/mixed_snappy.parquet", 5000, 17, []],
+    ["../text/instruction-data/instruction-data.json", 1100, 3, []],
+    ["../text/makemore-names/names.txt", 32033, 1, []],
+  ];
+  test.each(cases)("%s", async (file, rows, columns, more) => {
+    const args = more.map((part) => (part.startsWith("--") ? part : join(folder, part)));
+    const { code, out, err } = await command(join(folder, file), "--json", ...args);
+    expect([code, err]).toEqual([0, []]);
+    const report = JSON.parse(out[0]);
+    expect([report.rows, report.columns.length]).toEqual([rows, columns]);
+    expect(Object.values(report.split.counts as Record<string, number>).reduce((a, b) => a + b, 0)).toBe(rows);
+  });
+});

@@ -2,6 +2,7 @@
 import * as fs from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname, join, resolve, sep } from "node:path";
+import { threadId } from "node:worker_threads";
 import { RunError } from "../core/errors.js";
 import { checkPath, missingFile, type RunStore, type StoreEntry, tooShort } from "../core/store.js";
 
@@ -19,6 +20,9 @@ const REASONS: Record<string, string> = {
 const codeOf = (cause: unknown): string | undefined => (cause as NodeJS.ErrnoException).code;
 const held = new Set<string>();
 let temporaries = 0;
+
+/** A name beside `file` that no other process or thread uses. */
+const besides = (file: string): string => `${file}.${process.pid}-${threadId}-${temporaries++}.tmp`;
 
 /** When this process began, in milliseconds of the monotonic clock: with its number it tells it from earlier ones. */
 const processStart = (): number => Math.round(Number(process.hrtime.bigint()) / 1e6 - process.uptime() * 1000);
@@ -62,7 +66,7 @@ export class FileStore implements RunStore {
   async write(path: string, bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<void> {
     await this.attempt(path, async (file) => {
       await this.makeFolder(dirname(file));
-      const temporary = `${file}.${process.pid}-${temporaries++}.tmp`;
+      const temporary = besides(file);
       try {
         const handle = await fs.open(temporary, "wx");
         try {
@@ -209,7 +213,7 @@ async function syncFolder(folder: string): Promise<void> {
 
 /** Makes the lock file appear with its content in one move; false when there is one. */
 async function takeLock(file: string): Promise<boolean> {
-  const temporary = `${file}.${process.pid}-${temporaries++}.tmp`;
+  const temporary = besides(file);
   await fs.writeFile(temporary, JSON.stringify({ host: hostname(), pid: process.pid, start: processStart() }));
   try {
     await fs.link(temporary, file);
@@ -247,7 +251,7 @@ function liveOwner(file: string, text: string): string | undefined {
 
 /** Removes a dead lock; when another process was faster and the file is now its fresh lock, puts that back. */
 async function takeAway(file: string, expected: string): Promise<void> {
-  const aside = `${file}.${process.pid}-${temporaries++}.tmp`;
+  const aside = besides(file);
   await fs.rename(file, aside).catch(() => undefined);
   const taken = await fs.readFile(aside, "utf8").catch(() => expected);
   if (taken !== expected) await fs.link(aside, file).catch(() => undefined);

@@ -32,6 +32,18 @@ describe("line files", () => {
     expect(records.map(({ step }) => step)).toEqual(Array.from({ length: 20 }, (_, i) => i));
   });
 
+  it("go on after the last whole line when a kill cut one short", async () => {
+    const store = new MemoryStore();
+    const first = await LineFile.open(store, "x", "tenon-metrics");
+    first.write({ step: 1 });
+    await first.flush();
+    await store.append("x", new TextEncoder().encode('{"step":2,"lo'));
+    const second = await LineFile.open(store, "x", "tenon-metrics");
+    second.write({ step: 3 });
+    await second.flush();
+    expect(await readLines(store, "x", "tenon-metrics")).toEqual([{ step: 1 }, { step: 3 }]);
+  });
+
   it("are read without the line that a kill cut short, and refuse any other broken line", async () => {
     const store = new MemoryStore();
     const head = '{"format":"tenon-metrics","formatVersion":"1.0"}\n';

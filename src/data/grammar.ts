@@ -24,6 +24,12 @@ export const pick = <T>(items: readonly T[], then: (item: T) => Rule): Choice =>
 /** One of the rules, all equally likely. */
 export const either = (...rules: readonly Rule[]): Choice => pick(rules, (rule) => rule);
 
+/** One of the rules, each with a probability in proportion to its weight, a positive integer. */
+export const weighted = (...options: readonly (readonly [weight: number, rule: Rule])[]): Choice => ({
+  total: options.reduce((total, [weight]) => total + weight, 0),
+  alternatives: options.map(([weight, rule]) => ({ weight, rule: () => rule })),
+});
+
 /** Writes one text of the grammar. `draw(bound)` gives an integer in [0, bound), all equally likely. */
 export function write(rule: Rule, draw: (bound: number) => number): string {
   if (typeof rule === "string") return rule;
@@ -76,42 +82,35 @@ export function measure(rule: Rule): Measure {
  * choice known: each text has one derivation, and its probability is the product of that derivation's choices.
  */
 export function ambiguity(rule: Rule): readonly [string, string] | undefined {
-  if (typeof rule === "string") return undefined;
-  if (isSequence(rule)) return firstOf(rule, ambiguity);
-  const alternatives = rule.alternatives.map(({ rule }) => rule());
-  const heads = alternatives
-    .flatMap((alternative, i) => headsOf(alternative).heads.map((head) => ({ head, i })))
+  const clashes: (readonly [string, string])[] = [];
+  examine(rule, clashes);
+  return clashes[0];
+}
+
+/** The heads of a rule, and whether they are all of its text; clashes of its choices are noted on the way. */
+function examine(rule: Rule, clashes: (readonly [string, string])[]): { heads: string[]; whole: boolean } {
+  if (typeof rule === "string") return { heads: [rule], whole: true };
+  if (isSequence(rule)) {
+    let heads = [""];
+    let whole = true;
+    for (const part of rule) {
+      const next = examine(part, clashes);
+      if (!whole) continue;
+      heads = next.heads.map((head) => heads[0] + head);
+      whole = next.whole;
+    }
+    return { heads, whole };
+  }
+  const marked = rule.alternatives
+    .flatMap(({ rule: alternative }, i) => examine(alternative(), clashes).heads.map((head) => ({ head, i })))
     .sort((a, b) => (a.head < b.head ? -1 : a.head > b.head ? 1 : 0));
-  // In order, texts that begin with a head follow it without a gap: neighbours suffice.
-  for (const [k, { head, i }] of heads.entries()) {
-    for (let n = k + 1; n < heads.length && heads[n].head.startsWith(head); n++) {
-      if (heads[n].i !== i) return [head, heads[n].head];
+  // In order, the texts that begin with a head follow it without a gap.
+  for (const [k, { head, i }] of marked.entries()) {
+    for (let n = k + 1; n < marked.length && marked[n].head.startsWith(head); n++) {
+      if (marked[n].i !== i) clashes.push([head, marked[n].head]);
     }
   }
-  return firstOf(alternatives, ambiguity);
-}
-
-/** The texts a rule can start with, each up to the first choice inside; `whole` when they are all of the rule. */
-function headsOf(rule: Rule): { heads: string[]; whole: boolean } {
-  if (typeof rule === "string") return { heads: [rule], whole: true };
-  if (!isSequence(rule)) {
-    return { heads: rule.alternatives.flatMap(({ rule }) => headsOf(rule()).heads), whole: false };
-  }
-  let start = "";
-  for (const part of rule) {
-    const { heads, whole } = headsOf(part);
-    if (!whole) return { heads: heads.map((head) => start + head), whole: false };
-    start += heads[0];
-  }
-  return { heads: [start], whole: true };
-}
-
-function firstOf<T, R>(items: readonly T[], find: (item: T) => R | undefined): R | undefined {
-  for (const item of items) {
-    const found = find(item);
-    if (found !== undefined) return found;
-  }
-  return undefined;
+  return { heads: marked.map(({ head }) => head), whole: false };
 }
 
 const isSequence = (rule: Rule): rule is readonly Rule[] => Array.isArray(rule);

@@ -61,6 +61,7 @@ export {
   type TableOptions,
   type TargetEncoding,
 } from "./table.js";
+export { type TalesOptions, tales, talesEntropy } from "./tales.js";
 export { fromText, type TextSourceOptions } from "./text.js";
 export {
   type BlockOptions,

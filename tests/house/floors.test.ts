@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { parseSource, readSources, type SourceFile } from "./sources.js";
 
-/** Folder → floor. Imports go down or stay level. `index.ts` is the entry `tenon`, `node` holds the Node entries. */
+/** Folder → floor. Imports go down or stay level. Files beside the folders are the entry `tenon`, `node` the Node ones. */
 const floors: Record<string, number> = {
   core: 0,
   backend: 1,
@@ -16,6 +16,7 @@ const floors: Record<string, number> = {
   artifacts: 5,
   runs: 6,
   "index.ts": 7,
+  "train.ts": 7,
   node: 8,
   cli: 9,
 };
@@ -30,7 +31,11 @@ const withDependencies = ["data", "artifacts", "runs", "node", "cli"];
 const maxLines = 400;
 const warnLines = 350;
 /** Files of one noun that need more room, with the reason. */
-const longer: Record<string, string> = {};
+const longer: Record<string, string> = {
+  "ops/movement.ts": "some twenty small ops of one kind",
+  "tokenizers/models/merges.ts": "one algorithm, its proof and its fallback",
+  "tokenizers/regex/parse.ts": "one grammar",
+};
 
 /** Their results may differ between engines, in the last bit or altogether. */
 const engineDependent = new Set([
@@ -47,7 +52,10 @@ const outside = new Set(["console", "process.argv", "process.env", "process.exit
 const evaluation = new Set(["eval", "Function", "new Function"]);
 
 /** File and name → why it is harmless there. Nothing on a path that reaches a weight, a sample or a split. */
-const allowed: Record<string, string> = {};
+const allowed: Record<string, string> = {
+  "index.ts console": "the entry point sends warnings to the console unless told otherwise",
+  "train.ts performance": "the entry point hands the host's clock to the loop, for tokens per second",
+};
 
 const files = readSources();
 const folder = (path: string) => path.split("/")[0];
@@ -64,11 +72,7 @@ test("imports name existing files and go down or stay level", () => {
   const problems = files.flatMap(({ path, imports }) =>
     imports
       .filter(({ target }) => target !== undefined)
-      .filter(({ target, dynamic }) => {
-        if (!known.has(target!)) return true;
-        // The entry loads `./runs` on the first call of train(); that is down. A package's bundler splits it off.
-        return floor(target!) > floor(path) && !(dynamic && path === "index.ts");
-      })
+      .filter(({ target }) => !known.has(target!) || floor(target!) > floor(path))
       .map(({ specifier }) => `${path} imports ${specifier}`),
   );
   expect(problems).toEqual([]);
@@ -121,8 +125,8 @@ test(`no file is longer than ${maxLines} lines`, () => {
 test("the exceptions above are still needed", () => {
   const used = new Set(files.flatMap((file) => file.uses.map(({ name }) => `${file.path} ${name}`)));
   expect(Object.keys(allowed).filter((key) => !used.has(key))).toEqual([]);
-  const long = new Set(files.filter(({ lines }) => lines > maxLines).map(({ path }) => path));
-  expect(Object.keys(longer).filter((path) => !long.has(path))).toEqual([]);
+  const known = new Set(files.map(({ path }) => path));
+  expect(Object.keys(longer).filter((path) => !known.has(path))).toEqual([]);
 });
 
 test("the reader of sources sees values and ignores types, comments and texts", () => {

@@ -6,8 +6,9 @@ import type { Tensor } from "../tensor/tensor.js";
 import { add } from "./elementwise.js";
 import { indexSelect } from "./indexing.js";
 import { matmul } from "./matmul.js";
-import { pad, reshape, squeeze, unsqueeze } from "./movement.js";
+import { reshape, squeeze, unsqueeze } from "./movement.js";
 import { amax, mean } from "./reduce.js";
+import { pad } from "./region.js";
 
 type Pair = number | readonly [number, number];
 const both = (value: Pair): readonly [number, number] => (typeof value === "number" ? [value, value] : value);

@@ -6,12 +6,15 @@ import * as convolution from "./convolution.js";
 import * as dropout from "./dropout.js";
 import * as elementwise from "./elementwise.js";
 import * as indexing from "./indexing.js";
+import * as join from "./join.js";
 import * as loss from "./loss.js";
 import * as matmul from "./matmul.js";
 import * as movement from "./movement.js";
 import * as norm from "./norm.js";
 import * as reduce from "./reduce.js";
+import * as region from "./region.js";
 import * as softmax from "./softmax.js";
+import * as triangle from "./triangle.js";
 
 export * from "./attention.js";
 export * from "./convolution.js";
@@ -19,13 +22,16 @@ export { defineOp, type OpFunction, type TensorLike } from "./define.js";
 export * from "./dropout.js";
 export * from "./elementwise.js";
 export * from "./indexing.js";
+export * from "./join.js";
 export * from "./loss.js";
 export * from "./matmul.js";
 export * from "./movement.js";
 export * from "./norm.js";
 export * from "./recurrent.js";
 export * from "./reduce.js";
+export * from "./region.js";
 export * from "./softmax.js";
+export * from "./triangle.js";
 
 const families = [
   attention,
@@ -33,12 +39,15 @@ const families = [
   dropout,
   elementwise,
   indexing,
+  join,
   loss,
   matmul,
   movement,
   norm,
   reduce,
+  region,
   softmax,
+  triangle,
 ];
 
 /** Take lists of tensors, so they are functions only. */
@@ -60,7 +69,10 @@ declare module "../tensor/tensor.js" {
       Methods<typeof indexing>,
       Methods<typeof loss>,
       Methods<typeof matmul>,
-      Methods<Omit<typeof movement, (typeof functionsOnly)[number]>>,
+      Methods<Omit<typeof join, (typeof functionsOnly)[number]>>,
+      Methods<typeof movement>,
+      Methods<typeof region>,
+      Methods<typeof triangle>,
       Methods<typeof norm>,
       Methods<typeof reduce>,
       Methods<typeof softmax> {}

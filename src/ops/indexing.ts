@@ -7,7 +7,8 @@ import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { type Op, registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { add, eq } from "./elementwise.js";
-import { pad, reshape, slice, unsqueeze } from "./movement.js";
+import { reshape, unsqueeze } from "./movement.js";
+import { pad, slice } from "./region.js";
 
 const index = { name: "index", kind: "int" } as const;
 

@@ -2,8 +2,8 @@
 
 import type { Tensor } from "../tensor/tensor.js";
 import { add, mul, sigmoid, sub, tanh } from "./elementwise.js";
+import { split } from "./join.js";
 import { linear } from "./matmul.js";
-import { split } from "./movement.js";
 
 /** Weights of a cell: input to gates [G * H, I], state to gates [G * H, H], and their biases [G * H]. */
 export interface CellWeights {

@@ -7,7 +7,8 @@ import { dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { add, div, eq, exp, log, mul, sqrt, square, sub, where } from "./elementwise.js";
-import { expand, flip, permute, reshape } from "./movement.js";
+import { expand, permute, reshape } from "./movement.js";
+import { flip } from "./region.js";
 
 /** Which dims to reduce (all unless given) and whether they stay as size 1. */
 export interface ReduceOptions {

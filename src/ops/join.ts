@@ -1,0 +1,102 @@
+/** Joining tensors along a dim, and splitting them. */
+
+import { ShapeError, showShape } from "../core/errors.js";
+import { contiguousStrides, normalizeDim, sameShape } from "../core/shape.js";
+import { dispatchOne } from "../tensor/dispatch.js";
+import { registerOp } from "../tensor/op.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { unsqueeze } from "./movement.js";
+import { narrow } from "./region.js";
+
+const catOp = registerOp({
+  name: "cat",
+  doc: "joins tensors along a dim",
+  inputs: [{ name: "tensors", kind: "any", variadic: true }],
+  attrs: { dim: { type: "integer", default: 0 } },
+  promotion: "common",
+  infer: (inputs, { dim }: { dim: number }) => {
+    const [first] = inputs;
+    const at = normalizeDim("cat", dim, first.shape.length);
+    for (const { shape } of inputs) {
+      if (shape.length !== first.shape.length || shape.some((n, i) => i !== at && n !== first.shape[i])) {
+        throw new ShapeError(
+          `cat: needs shapes equal but in dim ${at}, got ${showShape(first.shape)} and ${showShape(shape)}.`,
+          { where: "cat" },
+        );
+      }
+    }
+    const total = inputs.reduce((sum, { shape }) => sum + shape[at], 0);
+    return [{ shape: first.shape.map((n, i) => (i === at ? total : n)), dtype: first.dtype }];
+  },
+  run: (kernels, inputs, [out], { dim }) => {
+    const strides = contiguousStrides(out.shape);
+    const at = normalizeDim("cat", dim, out.shape.length);
+    let offset = 0;
+    for (const input of inputs) {
+      kernels.stridedCopy(input, out, {
+        shape: input.shape,
+        inputOffset: 0,
+        inputStrides: contiguousStrides(input.shape),
+        outputOffset: offset * strides[at],
+        outputStrides: strides,
+      });
+      offset += input.shape[at];
+    }
+  },
+  backward: ({ grad, attrs: { dim }, shapes, needs }) => {
+    const at = normalizeDim("cat", dim, shapes[0].length);
+    let offset = 0;
+    return shapes.map((shape, i) => {
+      const from = offset;
+      offset += shape[at];
+      return needs(i) ? narrow(grad, at, from, shape[at]) : undefined;
+    });
+  },
+});
+
+/** Joins tensors along a dim. */
+export function cat(tensors: readonly Tensor[], { dim = 0 }: { dim?: number } = {}): Tensor {
+  if (tensors.length === 0) throw new ShapeError("cat: needs at least one tensor.", { where: "cat" });
+  return dispatchOne(catOp, tensors, { dim });
+}
+
+/** Joins tensors of one shape along a new dim. */
+export function stack(tensors: readonly Tensor[], { dim = 0 }: { dim?: number } = {}): Tensor {
+  if (tensors.length === 0) throw new ShapeError("stack: needs at least one tensor.", { where: "stack" });
+  const [first] = tensors;
+  for (const other of tensors) {
+    if (!sameShape(other.shape, first.shape)) {
+      throw new ShapeError(
+        `stack: needs tensors of one shape, got ${showShape(first.shape)} and ${showShape(other.shape)}.`,
+        { where: "stack" },
+      );
+    }
+  }
+  const at = normalizeDim("stack", dim, first.ndim + 1);
+  return cat(
+    tensors.map((x) => unsqueeze(x, at)),
+    { dim: at },
+  );
+}
+
+/** Pieces along a dim: of one size (the last may be smaller), or of the given sizes. */
+export function split(x: Tensor, sizes: number | readonly number[], { dim = 0 }: { dim?: number } = {}): Tensor[] {
+  const at = normalizeDim("split", dim, x.ndim);
+  const total = x.shape[at];
+  const list =
+    typeof sizes === "number"
+      ? Array.from({ length: Math.ceil(total / sizes) }, (_, i) => Math.min(sizes, total - i * sizes))
+      : sizes;
+  if (list.reduce((a, b) => a + b, 0) !== total) {
+    throw new ShapeError(
+      `split: needs sizes that sum to ${total}, got ${showShape(list)} for dim ${at} of ${showShape(x.shape)}.`,
+      { where: "split" },
+    );
+  }
+  let offset = 0;
+  return list.map((size) => {
+    const piece = narrow(x, at, offset, size);
+    offset += size;
+    return piece;
+  });
+}

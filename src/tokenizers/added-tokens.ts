@@ -59,9 +59,9 @@ export class AddedTokens {
     );
   }
 
-  /** Whether any token can be found in the original text, or in the normalized one. */
-  get any(): boolean {
-    return this.original !== undefined || this.normalized !== undefined;
+  /** Whether there are tokens to be found in normalized text. */
+  get anyNormalized(): boolean {
+    return this.normalized !== undefined;
   }
 
   tokenOf(id: number): string | undefined {
@@ -82,16 +82,6 @@ export class AddedTokens {
   splitNormalized(piece: Piece): Piece[] {
     return split(piece, this.normalized);
   }
-  /** Whether nothing would be cut. */
-  misses(text: string): boolean {
-    return !found(text, this.original) && !found(text, this.normalized);
-  }
-}
-
-function found(text: string, finder: Finder | undefined): boolean {
-  if (finder === undefined) return false;
-  finder.expression.lastIndex = 0;
-  return finder.expression.test(text);
 }
 
 function finder(tokens: AddedToken[], spelling: (content: string) => string): Finder | undefined {

@@ -19,6 +19,8 @@ export interface Normalizer {
   edit: Edit;
   /** For sequences: the parts, one after the other. */
   parts?: Normalizer[];
+  /** Whether cutting a text at spaces and line feeds before or after makes no difference to its words. */
+  local?: boolean;
 }
 
 /** Applies a normalizer to a piece. */
@@ -63,7 +65,12 @@ export function createNormalizer(settings: Component): Normalizer {
 }
 
 function sequence(parts: Normalizer[]): Normalizer {
-  return { text: (text) => parts.reduce((result, part) => part.text(result), text), edit: () => undefined, parts };
+  return {
+    text: (text) => parts.reduce((result, part) => part.text(result), text),
+    edit: () => undefined,
+    parts,
+    local: parts.every((part) => part.local),
+  };
 }
 
 /** A normalizer of which only the edits are written down. */
@@ -98,6 +105,7 @@ function eachCharacter(change: (character: string) => string): Edit {
 
 /** By character: no context rules such as the final sigma's. */
 const lowercase: Normalizer = {
+  local: true,
   text: (text) =>
     text.includes("Σ") ? Array.from(text, (character) => character.toLowerCase()).join("") : text.toLowerCase(),
   edit: eachCharacter((character) => character.toLowerCase()),
@@ -178,6 +186,7 @@ function replace(settings: Component): Normalizer {
   }
   return {
     text(text) {
+      if (pattern.literal) return text.replaceAll(pattern.literal, () => content);
       let out = "";
       let last = 0;
       for (const [start, end] of pattern.matches(text)) {
@@ -254,5 +263,6 @@ function bert(settings: Component): Normalizer {
   }
   if (settings.strip_accents ?? lower) parts.push(form("NFD", decomposed), without(/\p{Mn}/u));
   if (lower) parts.push(lowercase);
-  return sequence(parts);
+  // Marks behind a space fall away or stay with what follows, so words may be looked at one by one.
+  return { ...sequence(parts), local: true };
 }

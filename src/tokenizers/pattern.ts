@@ -7,6 +7,8 @@ import { describe } from "./vocabulary.js";
 export interface Pattern {
   /** All matches `[start, end)` from left to right, in UTF-16 units. */
   matches(text: string): [number, number][];
+  /** For literal texts: the text itself. */
+  readonly literal?: string;
 }
 
 /** Reads `{ "String": "…" }`, `{ "Regex": "…" }` or a plain text. */
@@ -25,6 +27,7 @@ export function patternOf(pattern: unknown, where: string): Pattern {
 
 export function literal(needle: string): Pattern {
   return {
+    literal: needle,
     matches(text) {
       const out: [number, number][] = [];
       for (let at = text.indexOf(needle); at >= 0; at = text.indexOf(needle, at + needle.length)) {

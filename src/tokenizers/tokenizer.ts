@@ -9,7 +9,9 @@ import { DecodeStream } from "./decode-stream.js";
 import { createDecoder, type Decoder } from "./decoders.js";
 import type { TokenizerDefinition } from "./definition.js";
 import { Encoding, emptyRow, type OffsetUnit, type Row } from "./encoding.js";
+import { type FastPath, fastPath } from "./fast-path.js";
 import { Bpe } from "./models/bpe.js";
+import { IdBuffer } from "./models/byte-pieces.js";
 import type { Model } from "./models/model.js";
 import { createNormalizer, type Normalizer, normalize } from "./normalizers.js";
 import { convertOffsets, wellFormed } from "./offsets.js";
@@ -66,6 +68,9 @@ export class Tokenizer {
   private readonly preTokenizer: PreTokenizer | undefined;
   private readonly postProcessor: PostProcessor;
   private readonly decoder: Decoder | undefined;
+  /** Ids alone; with `normalizesWords` it takes the text as it is and normalizes word by word. */
+  private readonly fast: FastPath | undefined;
+  private readonly normalizesWords: boolean;
   private hashCache: string | undefined;
   private sizeCache: number | undefined;
 
@@ -87,6 +92,10 @@ export class Tokenizer {
       model,
       (content) => this.normalizer?.text(content) ?? content,
     );
+    const byWord =
+      this.normalizer?.local && !this.added.anyNormalized ? fastPath(pre_tokenizer, model, this.normalizer) : undefined;
+    this.normalizesWords = byWord !== undefined;
+    this.fast = byWord ?? fastPath(pre_tokenizer, model);
   }
 
   /**
@@ -113,8 +122,19 @@ export class Tokenizer {
 
   /** Ids of one text without the post-processor's tokens. */
   private encodeIds(text: string): number[] {
+    const { fast } = this;
+    const whole = new Piece(text, 0, false);
+    if (fast !== undefined) {
+      const out = new IdBuffer();
+      const parts = this.normalizesWords ? this.added.splitOriginal(whole) : this.parts(whole);
+      for (const part of parts) {
+        if (part.token !== undefined) out.push(part.token);
+        else fast(part.text, out);
+      }
+      return out.toArray();
+    }
     const ids: number[] = [];
-    for (const piece of this.pieces(new Piece(text, 0, false))) {
+    for (const piece of this.pieces(whole)) {
       if (piece.token !== undefined) ids.push(piece.token);
       else this.model.encode(piece.text, ids);
     }
@@ -174,8 +194,8 @@ export class Tokenizer {
     return row;
   }
 
-  /** A text, cut at added tokens, normalized, cut into the pieces that the model sees. */
-  private pieces(whole: Piece): Piece[] {
+  /** A text, normalized and cut at added tokens. */
+  private parts(whole: Piece): Piece[] {
     const out: Piece[] = [];
     for (const part of this.added.splitOriginal(whole)) {
       if (part.token !== undefined) {
@@ -183,10 +203,19 @@ export class Tokenizer {
         continue;
       }
       if (this.normalizer) normalize(part, this.normalizer);
-      for (const piece of this.added.splitNormalized(part)) {
-        if (piece.token !== undefined || this.preTokenizer === undefined) out.push(piece);
-        else for (const cut of this.preTokenizer(piece)) if (cut.text !== "") out.push(cut);
-      }
+      for (const piece of this.added.splitNormalized(part)) out.push(piece);
+    }
+    return out;
+  }
+
+  /** The parts, cut into the pieces that the model sees. */
+  private pieces(whole: Piece): Piece[] {
+    const { preTokenizer } = this;
+    if (preTokenizer === undefined) return this.parts(whole);
+    const out: Piece[] = [];
+    for (const part of this.parts(whole)) {
+      if (part.token !== undefined) out.push(part);
+      else for (const piece of preTokenizer(part)) if (piece.text !== "") out.push(piece);
     }
     return out;
   }

@@ -63,6 +63,10 @@ export class Bpe implements Model {
     this.merges = new Merges(this.readMerges(settings.merges), this.vocabulary.bound, this.symbolTest());
   }
 
+  /** Whether symbols are single characters of the vocabulary, without prefix or suffix. */
+  get isPlain(): boolean {
+    return this.prefix === "" && this.suffix === "";
+  }
   get size(): number {
     return this.vocabulary.size;
   }
@@ -131,7 +135,13 @@ export class Bpe implements Model {
   /** Tokens that a text can begin with, before any merge. */
   private symbolTest(): (id: number) => boolean {
     const flags = new Uint8Array(this.vocabulary.bound);
-    for (const [token, id] of this.vocabulary.entries()) {
+    for (let id = 0; id < flags.length; id++) {
+      const token = this.vocabulary.tokenOf(id);
+      if (token === undefined) continue;
+      if (this.prefix === "" && this.suffix === "") {
+        if (token.length <= 2 && isOneCharacter(token)) flags[id] = 1;
+        continue;
+      }
       const core = this.suffix !== "" && token.endsWith(this.suffix) ? token.slice(0, -this.suffix.length) : token;
       const bare = this.prefix !== "" && core.startsWith(this.prefix) ? core.slice(this.prefix.length) : core;
       if (isOneCharacter(token) || isOneCharacter(core) || isOneCharacter(bare)) flags[id] = 1;

@@ -26,6 +26,8 @@ export class Automaton {
   private width = FIRST_WIDTH;
   private states: { threads: number[]; before: number }[] = [];
   private numbers = new Map<string, number>();
+  /** The state at the start of a match, by the class before it; 0: not made yet. */
+  private startStates = new Int32Array(256);
 
   constructor(program: Program) {
     this.code = program.codes[0];
@@ -41,6 +43,7 @@ export class Automaton {
   private reset(): void {
     this.states = [{ threads: [], before: EDGE }];
     this.numbers.clear();
+    this.startStates.fill(0);
     this.transitions = new Int32Array(64 * this.width).fill(UNKNOWN);
     this.transitions.fill(DEAD * 2, 0, this.width);
   }
@@ -49,9 +52,10 @@ export class Automaton {
   matchAt(text: string, start: number): number {
     const { units } = this.classes;
     const { length } = text;
-    let before = EDGE;
-    if (this.looksBack && start > 0) before = this.classes.of(codeBefore(text, start));
-    let state = this.stateOf([0], before);
+    const before = this.looksBack && start > 0 ? this.classes.of(codeBefore(text, start)) : EDGE;
+    let state = this.startStates[before];
+    if (state === 0) state = this.startStates[before] = this.stateOf([0], before);
+    let { transitions, width } = this;
     let end = -1;
     for (let at = start; ; ) {
       let klass = EDGE;
@@ -59,26 +63,17 @@ export class Automaton {
       if (at < length) {
         const unit = text.charCodeAt(at);
         klass = units[unit];
-        if (klass === 0 || (unit >= 0xd800 && unit < 0xdc00)) {
+        if (klass === EDGE || (unit & 0xfc00) === 0xd800) {
           const code = text.codePointAt(at) as number;
           klass = this.classes.of(code);
           if (code > 0xffff) next++;
         }
-        if (klass >= this.width) {
-          // The table is about to be rebuilt: the state keeps its meaning, not its number.
-          const { threads, before: last } = this.states[state];
-          this.widen();
-          state = this.stateOf(threads, last);
-        }
       }
-      let step = this.transitions[state * this.width + klass];
+      let step = klass < width ? transitions[state * width + klass] : UNKNOWN;
       if (step === UNKNOWN) {
-        if (this.states.length > MOST_STATES) {
-          const { threads, before: last } = this.states[state];
-          this.reset();
-          state = this.stateOf(threads, last);
-        }
+        state = this.makeRoom(state, klass);
         step = this.step(state, klass);
+        ({ transitions, width } = this);
       }
       if ((step & 1) === 1) end = at;
       state = step >> 1;
@@ -87,9 +82,13 @@ export class Automaton {
     }
   }
 
-  private widen(): void {
+  /** Rebuilds the table where it is too narrow or too long; the state keeps its meaning, not its number. */
+  private makeRoom(state: number, klass: number): number {
+    if (klass < this.width && this.states.length <= MOST_STATES) return state;
+    const { threads, before } = this.states[state];
     while (this.classes.members.length > this.width) this.width *= 2;
     this.reset();
+    return this.stateOf(threads, before);
   }
 
   private stateOf(threads: number[], before: number): number {

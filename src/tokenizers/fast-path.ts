@@ -1,0 +1,138 @@
+/**
+ * Ids alone, without making a string for each piece: the ordinary pipeline with the bookkeeping left out. The ordinary
+ * pipeline remains the meaning; the tests compare the two on every text. There are three ways: byte-level BPE after one
+ * regular expression; any model whose pre-tokenizer first cuts at white space; BPE without pre-tokenizer whose tokens
+ * never hold the mark "▁" behind another character.
+ */
+
+import type { Component } from "./definition.js";
+import { Bpe } from "./models/bpe.js";
+import { byteRanges, type IdBuffer, PieceCache } from "./models/byte-pieces.js";
+import type { Model } from "./models/model.js";
+import type { Normalizer } from "./normalizers.js";
+import { regex } from "./pattern.js";
+import { Piece } from "./piece.js";
+import { createPreTokenizer, GPT2_PATTERN, type PreTokenizer } from "./pre-tokenizers.js";
+import type { Regex } from "./regex/regex.js";
+
+/** Appends the ids of a stretch of normalized text. */
+export type FastPath = (text: string, out: IdBuffer) => void;
+
+const MARK = "▁";
+
+/** `normalizer`, when given, is one that may be applied to each word; it then replaces normalizing the whole text. */
+export function fastPath(
+  preTokenizer: Component | null | undefined,
+  model: Model,
+  normalizer?: Normalizer,
+): FastPath | undefined {
+  if (!preTokenizer) return model instanceof Bpe && model.isPlain && !normalizer ? alongMarks(model) : undefined;
+  const steps = preTokenizer.type === "Sequence" ? (preTokenizer.pretokenizers as Component[]) : [preTokenizer];
+  const [first] = steps;
+  if (first?.type === "BertPreTokenizer" || first?.type === "WhitespaceSplit") {
+    // A mark that is only put before the first word depends on more than the word.
+    if (steps.some((step) => step.type === "Metaspace" && step.prepend_scheme === "first")) return undefined;
+    return alongSpaces(createPreTokenizer(preTokenizer), model, normalizer);
+  }
+  return model instanceof Bpe && model.isPlain && normalizer === undefined ? byteLevel(steps, model) : undefined;
+}
+
+function byteLevel(steps: Component[], model: Bpe): FastPath | undefined {
+  const last = steps[steps.length - 1];
+  // Bytes must come last: what follows them would cut texts in the byte alphabet.
+  if (last?.type !== "ByteLevel" || steps.slice(0, -1).some((step) => step.type === "ByteLevel")) return undefined;
+  const prefixed = last.add_prefix_space !== false;
+  const before = steps.slice(0, -1);
+  const pieces = new PieceCache(byteRanges(model));
+  const whole: FastPath = (text, out) => pieces.encode(text, 0, text.length, out);
+  const split: FastPath = last.use_regex === false ? whole : alongMatches(regex(GPT2_PATTERN), true, pieces);
+  const ending: FastPath = prefixed ? (text, out) => split(text.startsWith(" ") ? text : ` ${text}`, out) : split;
+  if (before.length === 0) return ending;
+  if (before.length === 1 && last.use_regex === false && !prefixed) {
+    const [{ type, pattern, behavior, invert }] = before;
+    const source = (pattern as { Regex?: unknown } | undefined)?.Regex;
+    const removed = behavior === "Removed" && invert === true;
+    if (type === "Split" && typeof source === "string" && (removed || (behavior === "Isolated" && invert !== true))) {
+      return alongMatches(regex(source), !removed, pieces);
+    }
+  }
+  const cuts: PreTokenizer[] = before.map(createPreTokenizer);
+  return (text, out) => {
+    const parts = cuts.reduce((list, cut) => list.flatMap(cut), [new Piece(text, 0, false)]);
+    for (const part of parts) if (part.text !== "") ending(part.text, out);
+  };
+}
+
+/** Encodes match after match; what lies between matches is a piece too, or nothing. */
+function alongMatches(expression: Regex, keepGaps: boolean, pieces: PieceCache): FastPath {
+  return (text, out) => {
+    let gap = 0;
+    let at = 0;
+    const { length } = text;
+    while (at < length) {
+      const end = expression.matchAt(text, at);
+      if (end <= at) {
+        // No match here, or an empty one, which cuts nothing but the gap.
+        if (end === at && keepGaps && gap < at) {
+          pieces.encode(text, gap, at, out);
+          gap = at;
+        }
+        at += (text.codePointAt(at) as number) > 0xffff ? 2 : 1;
+        continue;
+      }
+      if (keepGaps && gap < at) pieces.encode(text, gap, at, out);
+      pieces.encode(text, at, end, out);
+      at = gap = end;
+    }
+    if (keepGaps && gap < length) pieces.encode(text, gap, length, out);
+  };
+}
+
+/** Spaces and line feeds cut words; other white space stays inside and is left to the pre-tokenizer. */
+function alongSpaces(preTokenizer: PreTokenizer, model: Model, normalizer: Normalizer | undefined): FastPath {
+  const ids: number[] = [];
+  const words = new PieceCache((text, start, end, out) => {
+    ids.length = 0;
+    const word = text.slice(start, end);
+    const piece = new Piece(normalizer === undefined ? word : normalizer.text(word), 0, false);
+    for (const part of preTokenizer(piece)) model.encode(part.text, ids);
+    for (const id of ids) out.push(id);
+  });
+  return (text, out) => {
+    const { length } = text;
+    for (let start = 0; start < length; ) {
+      let end = start;
+      while (end < length && text.charCodeAt(end) !== 0x20 && text.charCodeAt(end) !== 0x0a) end++;
+      if (end > start) words.encode(text, start, end, out);
+      start = end + 1;
+    }
+  };
+}
+
+/** No merge crosses from another character to the mark: the text may be cut there. */
+function alongMarks(model: Bpe): FastPath | undefined {
+  if (model.idOf(MARK) === undefined) return undefined;
+  for (const [token] of model.entries()) if (crossesMark(token)) return undefined;
+  const ids: number[] = [];
+  const words = new PieceCache((text, start, end, out) => {
+    ids.length = 0;
+    model.encode(text.slice(start, end), ids);
+    for (const id of ids) out.push(id);
+  });
+  return (text, out) => {
+    const { length } = text;
+    for (let start = 0; start < length; ) {
+      let end = start;
+      while (end < length && text.charCodeAt(end) === 0x2581) end++;
+      while (end < length && text.charCodeAt(end) !== 0x2581) end++;
+      words.encode(text, start, end, out);
+      start = end;
+    }
+  };
+}
+
+function crossesMark(token: string): boolean {
+  for (let at = token.indexOf(MARK, 1); at > 0; at = token.indexOf(MARK, at + 1))
+    if (token[at - 1] !== MARK) return true;
+  return false;
+}

@@ -1,0 +1,188 @@
+/** Ids of pieces that are ranges of a text, never strings of their own, with a memory of the pieces seen before. */
+
+import { byteCharacters } from "../byte-alphabet.js";
+import type { Bpe } from "./bpe.js";
+
+/** Ids, appended. */
+export class IdBuffer {
+  ids = new Int32Array(1024);
+  length = 0;
+
+  push(id: number): void {
+    if (this.length === this.ids.length) this.reserve(1);
+    this.ids[this.length++] = id;
+  }
+
+  reserve(count: number): void {
+    if (this.length + count <= this.ids.length) return;
+    const ids = new Int32Array(Math.max(this.length + count, this.ids.length * 2));
+    ids.set(this.ids.subarray(0, this.length));
+    this.ids = ids;
+  }
+
+  toArray(): number[] {
+    const out = new Array<number>(this.length);
+    for (let i = 0; i < out.length; i++) out[i] = this.ids[i];
+    return out;
+  }
+}
+
+/** Longer pieces are rare and not kept. */
+const LONGEST_KEPT = 128;
+const FIRST_SLOTS = 1 << 13;
+const MOST_SLOTS = 1 << 20;
+/** Ints of a slot: hash, start of the units, their number, start of the ids, their number. */
+const SLOT = 5;
+
+/** Appends the ids of `text[start, end)`. */
+export type EncodeRange = (text: string, start: number, end: number, out: IdBuffer) => void;
+
+/** Remembers the ids of ranges by their UTF-16 units; what it has not seen, `encodeFresh` works out. */
+export class PieceCache {
+  private slots = new Int32Array(FIRST_SLOTS * SLOT);
+  private mask = FIRST_SLOTS - 1;
+  private used = 0;
+  private units = new Uint16Array(1 << 16);
+  private unitsUsed = 0;
+  private ids = new Int32Array(1 << 15);
+  private idsUsed = 0;
+
+  constructor(private readonly encodeFresh: EncodeRange) {}
+
+  /** Appends the ids of `text[start, end)`. */
+  encode(text: string, start: number, end: number, out: IdBuffer): void {
+    const length = end - start;
+    if (length > LONGEST_KEPT) {
+      this.encodeFresh(text, start, end, out);
+      return;
+    }
+    let hash = length;
+    for (let i = start; i < end; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+    hash ^= hash >>> 15;
+    let slot = (hash & this.mask) * SLOT;
+    for (;;) {
+      const { slots } = this;
+      const count = slots[slot + 4];
+      if (count === 0) break;
+      if (slots[slot] === hash && slots[slot + 2] === length && this.sameUnits(slots[slot + 1], text, start, length)) {
+        out.reserve(count);
+        const from = slots[slot + 3];
+        for (let i = 0; i < count; i++) out.ids[out.length++] = this.ids[from + i];
+        return;
+      }
+      slot += SLOT;
+      if (slot > this.mask * SLOT) slot = 0;
+    }
+    const before = out.length;
+    this.encodeFresh(text, start, end, out);
+    if (out.length > before) this.keep(hash, text, start, length, out, before);
+  }
+
+  private sameUnits(from: number, text: string, start: number, length: number): boolean {
+    const { units } = this;
+    for (let i = 0; i < length; i++) if (units[from + i] !== text.charCodeAt(start + i)) return false;
+    return true;
+  }
+
+  private keep(hash: number, text: string, start: number, length: number, out: IdBuffer, before: number): void {
+    if (this.used * 2 > this.mask) this.grow();
+    let slot = (hash & this.mask) * SLOT;
+    while (this.slots[slot + 4] !== 0) {
+      slot += SLOT;
+      if (slot > this.mask * SLOT) slot = 0;
+    }
+    const count = out.length - before;
+    if (this.unitsUsed + length > this.units.length) {
+      const units = new Uint16Array(this.units.length * 2);
+      units.set(this.units);
+      this.units = units;
+    }
+    if (this.idsUsed + count > this.ids.length) {
+      const ids = new Int32Array(Math.max(this.ids.length * 2, this.idsUsed + count));
+      ids.set(this.ids);
+      this.ids = ids;
+    }
+    this.slots[slot] = hash;
+    this.slots[slot + 1] = this.unitsUsed;
+    this.slots[slot + 2] = length;
+    this.slots[slot + 3] = this.idsUsed;
+    this.slots[slot + 4] = count;
+    this.used++;
+    for (let i = 0; i < length; i++) this.units[this.unitsUsed++] = text.charCodeAt(start + i);
+    for (let i = before; i < out.length; i++) this.ids[this.idsUsed++] = out.ids[i];
+  }
+
+  /** Doubles the table; beyond the limit everything is forgotten. */
+  private grow(): void {
+    const old = this.slots;
+    if (this.mask + 1 >= MOST_SLOTS) {
+      old.fill(0);
+      this.used = this.unitsUsed = this.idsUsed = 0;
+      return;
+    }
+    this.mask = this.mask * 2 + 1;
+    this.slots = new Int32Array((this.mask + 1) * SLOT);
+    for (let from = 0; from < old.length; from += SLOT) {
+      if (old[from + 4] === 0) continue;
+      let slot = (old[from] & this.mask) * SLOT;
+      while (this.slots[slot + 4] !== 0) {
+        slot += SLOT;
+        if (slot > this.mask * SLOT) slot = 0;
+      }
+      for (let k = 0; k < SLOT; k++) this.slots[slot + k] = old[from + k];
+    }
+  }
+}
+
+/** Byte-level BPE of a range: UTF-8, initial symbols, tokens. */
+export function byteRanges(bpe: Bpe): EncodeRange {
+  // The token of each byte alone, -1 where the vocabulary has none.
+  const byteSymbols = Int32Array.from(byteCharacters, (character) => bpe.idOf(character) ?? -1);
+  let symbols = new Int32Array(1024);
+  return (text, start, end, out) => {
+    if ((end - start) * 3 > symbols.length) symbols = new Int32Array((end - start) * 6);
+    let count = 0;
+    for (let i = start; i < end; i++) {
+      const unit = text.charCodeAt(i);
+      if (unit < 0x80) symbols[count++] = byteSymbols[unit];
+      else if (unit < 0x800) {
+        symbols[count++] = byteSymbols[0xc0 | (unit >> 6)];
+        symbols[count++] = byteSymbols[0x80 | (unit & 0x3f)];
+      } else if (unit < 0xd800 || unit > 0xdfff) {
+        symbols[count++] = byteSymbols[0xe0 | (unit >> 12)];
+        symbols[count++] = byteSymbols[0x80 | ((unit >> 6) & 0x3f)];
+        symbols[count++] = byteSymbols[0x80 | (unit & 0x3f)];
+      } else {
+        const code = text.codePointAt(i++) as number;
+        symbols[count++] = byteSymbols[0xf0 | (code >> 18)];
+        symbols[count++] = byteSymbols[0x80 | ((code >> 12) & 0x3f)];
+        symbols[count++] = byteSymbols[0x80 | ((code >> 6) & 0x3f)];
+        symbols[count++] = byteSymbols[0x80 | (code & 0x3f)];
+      }
+    }
+    for (let i = 0; i < count; i++) {
+      if (symbols[i] >= 0) continue;
+      // A byte without a token: the model knows what to do (unknown token, or nothing).
+      const ids: number[] = [];
+      bpe.encode(bytesOfRange(text, start, end), ids);
+      for (const id of ids) out.push(id);
+      return;
+    }
+    if (bpe.ignoreMerges) {
+      const whole = bpe.idOf(bytesOfRange(text, start, end));
+      if (whole !== undefined) {
+        out.push(whole);
+        return;
+      }
+    }
+    const found = bpe.merges.encode(symbols, count);
+    out.reserve(found.count);
+    for (let i = 0; i < found.count; i++) out.ids[out.length++] = found.tokens[i];
+  };
+}
+
+const utf8 = new TextEncoder();
+
+/** A range in the byte alphabet. */
+const bytesOfRange = (text: string, start: number, end: number): string =>
+  Array.from(utf8.encode(text.slice(start, end)), (byte) => byteCharacters[byte]).join("");

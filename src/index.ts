@@ -1,6 +1,4 @@
 /** `tenon`: tensors with gradients, ops, devices. */
-import "./tensor/print.js";
-import "./tensor/transfer.js";
 import { setWarningListener } from "./core/warnings.js";
 
 export type {

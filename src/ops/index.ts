@@ -1,6 +1,8 @@
 /** All ops, as functions and, under the same names, as methods of Tensor. */
 
+import "../tensor/print.js";
 import { Tensor } from "../tensor/tensor.js";
+import "../tensor/transfer.js";
 import * as attention from "./attention.js";
 import * as convolution from "./convolution.js";
 import * as dropout from "./dropout.js";

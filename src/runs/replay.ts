@@ -1,0 +1,232 @@
+/**
+ * Replay: a run is made again from its manifest, and every number it recorded is compared. Equal bits, within a stated
+ * tolerance, or the first step that differs, with what in the environment explains it.
+ */
+
+import type { RunManifest } from "../artifacts/manifest.js";
+import { init } from "../backend/devices.js";
+import { RunError } from "../core/errors.js";
+import { VERSION } from "../core/version.js";
+import type { TrainingConfigInput } from "./config.js";
+import type { TrainingEvent } from "./events.js";
+import { type LoadedRun, loadRun, type StoreOption } from "./list.js";
+import { MemoryStore } from "./memory-store.js";
+import { train } from "./train.js";
+
+export interface ReplayOptions extends StoreOption {
+  /** Replay although the package, the data or the device differ; the answer is marked. */
+  readonly force?: boolean;
+  /** Files for data that moved, in the order of the config. */
+  readonly data?: TrainingConfigInput["data"];
+  /** Told of each step that was compared. */
+  readonly onStep?: (step: number, steps: number) => void;
+  readonly clock?: () => number;
+}
+
+/** The first recorded number that came out otherwise. */
+export interface ReplayDifference {
+  readonly step: number;
+  /** `loss`, `gradNorm`, `valLoss`, or `weights` of a checkpoint. */
+  readonly what: string;
+  readonly expected: number | string;
+  readonly got: number | string;
+}
+
+export interface Replay {
+  readonly executionId: string;
+  readonly verdict: "equal bits" | "within tolerance" | "differs";
+  /** One sentence: the verdict with its figures. */
+  readonly statement: string;
+  /** Steps compared. */
+  readonly steps: number;
+  readonly difference?: ReplayDifference;
+  /** Largest relative difference of a loss, and its step. */
+  readonly largest: { readonly difference: number; readonly step: number };
+  /** What differs between then and now and may explain it. */
+  readonly explanations: readonly string[];
+  /** Run although something did not fit (`force`). */
+  readonly forced: boolean;
+}
+
+/** What speaks against a faithful replay here and now. */
+function obstacles(manifest: RunManifest): string[] {
+  const problems: string[] = [];
+  if (manifest.package.version !== VERSION) {
+    problems.push(`the run was made by tenon ${manifest.package.version}, this is ${VERSION}`);
+  }
+  return problems;
+}
+
+/** Runs a recorded run again and compares. Throws a RunError where it cannot be run at all, naming what is missing. */
+export async function replay(name: string, options: ReplayOptions = {}): Promise<Replay> {
+  const run = await loadRun(name, options);
+  const { manifest } = run;
+  if (manifest.provisional) {
+    throw new RunError(`${manifest.executionId}: cannot be replayed, ${manifest.provisional}.`, {
+      where: manifest.executionId,
+      hint: "Only runs made from a config replay; run the code again and compare with `tenon runs compare`.",
+    });
+  }
+  const problems = obstacles(manifest);
+  const device = await chooseDevice(manifest, problems);
+  if (problems.length > 0 && !options.force) {
+    throw new RunError(`${manifest.executionId}: cannot be replayed faithfully: ${problems.join("; ")}.`, {
+      where: manifest.executionId,
+      hint: "Pass force (--force) to run it anyway; the answer says so.",
+    });
+  }
+  return compare(run, device, problems, options);
+}
+
+/** The device of the manifest where there is one; else the CPU, under the run's tolerances. */
+async function chooseDevice(manifest: RunManifest, problems: string[]): Promise<TrainingConfigInput["device"]> {
+  if (manifest.device !== "webgpu") return manifest.device as TrainingConfigInput["device"];
+  try {
+    await init({ device: "webgpu" });
+    return "webgpu";
+  } catch (error) {
+    if (!manifest.determinism.tolerances)
+      problems.push(`the run was made on WebGPU, which is missing here: ${(error as Error).message}`);
+    return "cpu";
+  }
+}
+
+/** What the run recorded, by step. */
+interface Recorded {
+  readonly metrics: ReadonlyMap<number, Readonly<Record<string, number>>>;
+  readonly weights: ReadonlyMap<number, string>;
+}
+
+async function recorded(run: LoadedRun): Promise<Recorded> {
+  const metrics = new Map<number, Record<string, number>>();
+  for (const { step, values } of await run.metrics()) metrics.set(step, { ...metrics.get(step), ...values });
+  const checkpoints = await run.checkpoints();
+  return {
+    metrics,
+    weights: new Map(checkpoints.map(({ step, files }) => [step, files["model.safetensors"]?.sha256 ?? ""])),
+  };
+}
+
+async function compare(
+  run: LoadedRun,
+  device: TrainingConfigInput["device"],
+  problems: string[],
+  options: ReplayOptions,
+): Promise<Replay> {
+  const { manifest } = run;
+  const expected = await recorded(run);
+  const config = {
+    ...((await run.config()) as TrainingConfigInput),
+    device,
+    numerics: manifest.numerics as "portable" | "fast",
+  };
+  const store = new MemoryStore();
+  const work = train(options.data ? { ...config, data: { ...config.data, ...options.data } } : config, {
+    store,
+    clock: options.clock,
+  });
+  const state = {
+    steps: 0,
+    difference: undefined as ReplayDifference | undefined,
+    largest: { difference: 0, step: 0 },
+  };
+  const exact = device === manifest.device && manifest.determinism.promise !== "tolerance";
+  const last = Math.max(0, ...expected.metrics.keys());
+  try {
+    for await (const event of work) {
+      if (event.type === "start")
+        await sameBeginning(store, event.executionId, manifest, problems, options.force ?? false);
+      for (const [step, what, got] of numbersOf(event))
+        note(state, step, what, expected.metrics.get(step)?.[what], got);
+      if (event.type === "checkpoint") {
+        note(state, event.step, "weights", expected.weights.get(event.step), event.weightsHash);
+        await store.remove(event.path);
+      }
+      if (event.type === "step") {
+        state.steps = event.step;
+        options.onStep?.(event.step, last);
+        if ((exact && state.difference) || event.step >= last) void work.stop();
+      }
+    }
+    await work;
+  } catch (error) {
+    void work.stop().catch(() => undefined);
+    throw error;
+  }
+  return judge(manifest, state, exact, problems);
+}
+
+/** Is it the same run: weights, data and tokenizer as recorded? */
+async function sameBeginning(
+  store: MemoryStore,
+  executionId: string,
+  was: RunManifest,
+  problems: string[],
+  force: boolean,
+): Promise<void> {
+  const { manifest: now } = await loadRun(executionId, { store });
+  const found: string[] = [];
+  if (now.data.fingerprint !== was.data.fingerprint) found.push("the data are not those of the run");
+  if (now.tokenizerHash !== was.tokenizerHash) found.push("the tokenizer is not that of the run");
+  if (now.initialWeights !== was.initialWeights) found.push("the initial weights are not those of the run");
+  problems.push(...found);
+  if (found.length === 0 || force) return;
+  throw new RunError(`${was.executionId}: cannot be replayed: ${found.join("; ")}.`, {
+    where: was.executionId,
+    hint: "Bring the files of its manifest back (by SHA-256), or pass force to compare all the same.",
+  });
+}
+
+/** The reproducible numbers of an event, as they were recorded. */
+function numbersOf(event: TrainingEvent): [step: number, what: string, value: number][] {
+  if (event.type === "step")
+    return [
+      [event.step, "loss", event.loss],
+      [event.step, "gradNorm", event.gradNorm],
+    ];
+  return event.type === "eval" ? [[event.step, "valLoss", event.valLoss]] : [];
+}
+
+interface State {
+  steps: number;
+  difference: ReplayDifference | undefined;
+  largest: { difference: number; step: number };
+}
+
+function note(
+  state: State,
+  step: number,
+  what: string,
+  expected: number | string | undefined,
+  got: number | string,
+): void {
+  if (expected === undefined || Object.is(expected, got)) return;
+  if (typeof expected === "number" && typeof got === "number") {
+    const difference = Math.abs(got - expected) / Math.max(1e-12, Math.abs(expected));
+    if (what !== "gradNorm" && !(difference <= state.largest.difference)) state.largest = { difference, step };
+  }
+  state.difference ??= { step, what, expected, got };
+}
+
+function judge(
+  manifest: RunManifest,
+  { steps, difference, largest }: State,
+  exact: boolean,
+  problems: readonly string[],
+): Replay {
+  const { executionId, determinism } = manifest;
+  const base = { executionId, steps, difference, largest, explanations: problems, forced: problems.length > 0 };
+  if (!difference)
+    return {
+      ...base,
+      verdict: "equal bits",
+      statement: `Equal bits: ${steps} steps gave the recorded losses and weights.`,
+    };
+  const tolerance = exact ? undefined : determinism.tolerances?.loss;
+  if (tolerance !== undefined && largest.difference <= tolerance) {
+    const figure = `largest difference ${largest.difference.toExponential(1)} at step ${largest.step}`;
+    return { ...base, verdict: "within tolerance", statement: `Within tolerance ${tolerance}: ${figure}.` };
+  }
+  const { step, what, expected, got } = difference;
+  return { ...base, verdict: "differs", statement: `Differs from step ${step}: ${what} was ${expected}, now ${got}.` };
+}

@@ -1,3 +1,2 @@
-/** Name and version of the package, as `package.json` has them; a test keeps them equal. */
-export const PACKAGE = "tenon";
+/** The version of this package; a test holds it equal to package.json. */
 export const VERSION = "0.1.0";

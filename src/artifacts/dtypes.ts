@@ -73,6 +73,7 @@ export function byteLengthOf(dtype: FileDTypeName, shape: readonly number[]): nu
 export function asArray(dtype: FileDTypeName, bytes: Uint8Array): TensorBytes {
   const { array } = FILE_DTYPES[dtype];
   const width = array.BYTES_PER_ELEMENT;
-  const aligned = bytes.byteOffset % width === 0 ? bytes : bytes.slice();
+  // Not slice(): that of Node's Buffer gives a view.
+  const aligned = bytes.byteOffset % width === 0 ? bytes : new Uint8Array(bytes);
   return new array(aligned.buffer, aligned.byteOffset, bytes.length / width);
 }

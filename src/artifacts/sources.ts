@@ -8,7 +8,7 @@ import { checkName, type RunStore, storeSource } from "../core/store.js";
 export const bytesSource = (bytes: Uint8Array, name = "bytes"): ByteSource => ({
   name,
   byteLength: bytes.length,
-  read: async (start, end) => bytes.slice(start, end),
+  read: async (start, end) => new Uint8Array(bytes.subarray(start, end)),
 });
 
 /** A Blob or File as a source; only what is asked for is read. */

@@ -25,7 +25,7 @@ export class MemoryStore implements RunStore {
     checkPath(path);
     const chunks: Uint8Array[] = [];
     if (bytes instanceof Uint8Array) chunks.push(bytes);
-    else for await (const chunk of bytes) chunks.push(chunk.slice());
+    else for await (const chunk of bytes) chunks.push(new Uint8Array(chunk));
     this.put(path, chunks);
   }
 

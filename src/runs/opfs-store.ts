@@ -16,6 +16,10 @@ interface SyncHandle {
 }
 type FileHandle = FileSystemFileHandle & { createSyncAccessHandle?(): Promise<SyncHandle> };
 
+/** The file system takes no views of shared memory. */
+const unshared = (bytes: Uint8Array): Uint8Array<ArrayBuffer> =>
+  bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : new Uint8Array(bytes);
+
 const isMissing = (cause: unknown): boolean =>
   cause instanceof DOMException && (cause.name === "NotFoundError" || cause.name === "TypeMismatchError");
 
@@ -44,8 +48,8 @@ export class OpfsStore implements RunStore {
     await this.attempt(path, async () => {
       const writable = await (await this.makeFile(path)).createWritable();
       try {
-        if (bytes instanceof Uint8Array) await writable.write(bytes as Uint8Array<ArrayBuffer>);
-        else for await (const chunk of bytes) await writable.write(chunk as Uint8Array<ArrayBuffer>);
+        if (bytes instanceof Uint8Array) await writable.write(unshared(bytes));
+        else for await (const chunk of bytes) await writable.write(unshared(chunk));
         await writable.close();
       } catch (cause) {
         await writable.abort().catch(() => undefined);
@@ -60,7 +64,7 @@ export class OpfsStore implements RunStore {
       if (handle.createSyncAccessHandle) {
         const access = await handle.createSyncAccessHandle();
         try {
-          access.write(bytes, { at: access.getSize() });
+          access.write(unshared(bytes), { at: access.getSize() });
           access.flush();
         } finally {
           access.close();
@@ -69,7 +73,7 @@ export class OpfsStore implements RunStore {
       }
       const { size } = await handle.getFile();
       const writable = await handle.createWritable({ keepExistingData: true });
-      await writable.write({ type: "write", position: size, data: bytes as Uint8Array<ArrayBuffer> });
+      await writable.write({ type: "write", position: size, data: unshared(bytes) });
       await writable.close();
     });
   }

@@ -79,6 +79,9 @@ describe("reading what others wrote", () => {
     const shifted = new Uint8Array(bytes.length + 1);
     shifted.set(bytes, 1);
     expect([...(readSafetensors(shifted.subarray(1)).tensors.x.data as Float64Array)]).toEqual([1.5, -3]);
+    const buffer = Buffer.from(shifted.buffer).subarray(1);
+    expect([...(readSafetensors(buffer).tensors.x.data as Float64Array)], "a Buffer of Node").toEqual([1.5, -3]);
+    expect([...(readSafetensors(bytes.buffer).tensors.x.data as Float64Array)], "an ArrayBuffer").toEqual([1.5, -3]);
   });
 
   it("gives every name to the tensors, also those that objects inherit", () => {

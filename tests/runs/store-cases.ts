@@ -150,6 +150,22 @@ export const storeCases: [name: string, run: (store: RunStore, expect: Expect) =
     },
   ],
   [
+    "takes views of shared memory, and chunks that their maker uses again",
+    async (store, expect) => {
+      const sharing = typeof SharedArrayBuffer === "function";
+      const bytes = new Uint8Array(sharing ? new SharedArrayBuffer(3) : new ArrayBuffer(3)).fill(7);
+      await store.write("f", bytes);
+      await store.append("f", bytes);
+      expect([...(await store.read("f"))]).toEqual([7, 7, 7, 7, 7, 7]);
+      async function* reusing() {
+        const chunk = new Uint8Array(2);
+        for (let i = 1; i <= 3; i++) yield chunk.fill(i);
+      }
+      await store.write("g", reusing());
+      expect([...(await store.read("g"))]).toEqual([1, 1, 2, 2, 3, 3]);
+    },
+  ],
+  [
     "gives fresh bytes that nobody shares",
     async (store, expect) => {
       const bytes = new Uint8Array([1, 2, 3]);

@@ -65,13 +65,13 @@ export function expNonPositive(x: Expr): Expr {
   return select(lt(x, -87.33), 0, scale(p, biased));
 }
 
-/** e^x; 0 below -87.33, infinity above 88.7228. Where n may be 128 the scale is applied as 2^(n-1) * 2. */
+/** e^x; 0 below -87.33, infinity above 88.7228. Where n may be 128 the scale is 2^(n-1), and the result is doubled. */
 export function exp(x: Expr): Expr {
   const high = gt(x, 80);
   const { p, biased } = expParts(min(x, 89));
   const scaled = scale(p, sub(biased, select(high, constant(1, "i32"), 0)));
-  const result = mul(scaled, select(high, constant(2), 1));
-  return select(gt(x, 88.72283), Number.POSITIVE_INFINITY, select(lt(x, -87.33), 0, result));
+  const result = add(scaled, select(high, scaled, 0));
+  return select(lt(x, -87.33), 0, result);
 }
 
 const LOG_SERIES = [

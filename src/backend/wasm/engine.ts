@@ -4,13 +4,14 @@
  */
 
 import { DeviceError } from "../../core/errors.js";
+import { platform } from "../../core/platform.js";
 import { ModuleBuilder } from "./assembler.js";
 import { LinearMemory } from "./memory.js";
 import { Pool } from "./pool.js";
 import { type Numerics, probeFeatures, type WasmFeatures } from "./probe.js";
 
 export interface EngineOptions {
-  /** Threads, the caller included. */
+  /** Threads, the caller included; one per core unless given. */
   threads?: number;
   /** `fast` uses fused multiply-add where a probe shows it to be truly fused, else it is the same as `portable`. */
   numerics?: Numerics;
@@ -33,7 +34,7 @@ export class Engine {
   private readonly families = new Map<string, Family>();
 
   /** Throws DeviceError where WebAssembly SIMD is missing or forbidden. */
-  constructor({ threads = 1, numerics = "portable", maximumBytes, shared = true }: EngineOptions = {}) {
+  constructor({ threads = platform().cores, numerics = "portable", maximumBytes, shared = true }: EngineOptions = {}) {
     this.features = probeFeatures();
     if (!this.features.simd) {
       throw new DeviceError(`cpu: needs WebAssembly SIMD, got an engine without: ${this.features.reasons.simd}.`, {

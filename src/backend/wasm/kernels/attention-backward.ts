@@ -12,7 +12,7 @@ import { countOf, defineAttentionTiles, KEY_TILE, queryBlock, SCORE_ROW } from "
 import { copyBytes } from "./copy.js";
 import { addressOf } from "./operands.js";
 import { vectorFunction } from "./program.js";
-import { rowScratch, sumRow } from "./rows.js";
+import { rowScratch, sumRow, termsOf } from "./rows.js";
 import { runRows } from "./run.js";
 
 const SUM_SCRATCH = 512;
@@ -175,7 +175,15 @@ function defineRowDots(module: ModuleBuilder): FunctionRef {
     const bytes = f.let(dim.shl(2));
     f.repeat(rows, () => {
       const [x, y] = [f.let(a), f.let(b)];
-      const [sum] = sumRow(f, [x, y], [], bytes, scratch, 1, ({ load }) => [f32x4.mul(load(x), load(y))]);
+      const [sum] = sumRow(
+        f,
+        [x, y],
+        [],
+        bytes,
+        scratch,
+        1,
+        termsOf(({ load }) => [f32x4.mul(load(x), load(y))]),
+      );
       f.storeF32(to, sum);
       f.inc(a, stride);
       f.inc(b, stride);

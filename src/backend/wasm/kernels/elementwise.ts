@@ -30,8 +30,8 @@ interface Walk {
   strides: number[][];
 }
 
-/** Vectors per round of the inner loop: short programs are bound by the loop, long ones keep the processor busy. */
-const unrollFor = (program: Program) => (program.steps.length <= 8 ? 4 : program.steps.length <= 16 ? 2 : 1);
+/** Vectors side by side in the inner loop: few enough that a huge program does not make a huge kernel. */
+const unrollFor = (program: Program) => (program.steps.length <= 80 ? 4 : 2);
 
 export function elementwise(
   engine: Engine,
@@ -155,17 +155,20 @@ function defineElementwise(module: ModuleBuilder, { program, inputs, outputs, sc
       const targets = outputs.map((dtype, i) =>
         f.let(p[`output${i}`].add(row.mul(p.columns).add(p.column0).mul(access(dtype).bytes))),
       );
-      const compute = (vector: number) => {
-        const values = inputs.map(
-          ({ dtype }, i) => constant[i] ?? access(dtype).load(sources[i], 4 * access(dtype).bytes * vector),
+      const compute = (vectors: number) =>
+        code.emitSeveral(
+          range(vectors).map((vector) =>
+            inputs.map(
+              ({ dtype }, i) => constant[i] ?? access(dtype).load(sources[i], 4 * access(dtype).bytes * vector),
+            ),
+          ),
+          scalarLanes,
         );
-        return code.emit(values, scalarLanes);
-      };
       const left = f.let(p.column1.sub(p.column0));
       const round = (vectors: number) =>
         f.while(left.ge(4 * vectors), () => {
-          for (const vector of range(vectors)) {
-            for (const [i, lanes] of compute(vector).entries()) {
+          for (const [vector, results] of compute(vectors).entries()) {
+            for (const [i, lanes] of results.entries()) {
               access(outputs[i]).store(targets[i], lanes, 4 * access(outputs[i]).bytes * vector);
             }
           }
@@ -178,7 +181,7 @@ function defineElementwise(module: ModuleBuilder, { program, inputs, outputs, sc
       if (unroll > 1) round(unroll);
       round(1);
       f.if(left, () => {
-        for (const [i, lanes] of compute(0).entries()) access(outputs[i]).storeSome(targets[i], lanes, left);
+        for (const [i, lanes] of compute(1)[0].entries()) access(outputs[i]).storeSome(targets[i], lanes, left);
       });
     });
   });

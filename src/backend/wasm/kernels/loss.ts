@@ -7,7 +7,7 @@ import type { ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
 import { F32, f32x4 } from "../values.js";
 import { addressOf } from "./operands.js";
-import { vectorFunction } from "./program.js";
+import { vectorFunction, vectorsFunction } from "./program.js";
 import { maxRow, rowAt, rowScratch, scalarFunction, sumRow, walkRow } from "./rows.js";
 import { runRows } from "./run.js";
 
@@ -33,7 +33,7 @@ const parameters = {
 
 function define(module: ModuleBuilder, fused: boolean): void {
   module.export("forward", parameters, (f, { row0, row1, logits, labels, losses, lse, size, ignoreIndex, scratch }) => {
-    const exp = vectorFunction(f, expNonPositive, fused);
+    const exp = vectorsFunction(f, expNonPositive, fused);
     const logOf = scalarFunction(f, vectorFunction(f, log, fused));
     const bytes = f.let(size.shl(2));
     f.for(row0, row1, 1, (row) => {
@@ -41,7 +41,9 @@ function define(module: ModuleBuilder, fused: boolean): void {
       const largest = maxRow(f, start, bytes, scratch);
       const lanes = f.let(largest.splat());
       const from = f.let(start);
-      const [total] = sumRow(f, [from], [], bytes, scratch, 1, ({ load }) => [exp(f32x4.sub(load(from), lanes))]);
+      const [total] = sumRow(f, [from], [], bytes, scratch, 1, (quarters) =>
+        exp(quarters.map(({ load }) => f32x4.sub(load(from), lanes))).map((e) => [e]),
+      );
       const result = f.let(largest.add(logOf(total)));
       const at = f.let(row.shl(2));
       f.storeF32(lse.add(at), result);
@@ -57,7 +59,7 @@ function define(module: ModuleBuilder, fused: boolean): void {
     "backward",
     parameters,
     (f, { row0, row1, logits, labels, lse, grad, dLogits, size, ignoreIndex, scratch }) => {
-      const exp = vectorFunction(f, expNonPositive, fused);
+      const exp = vectorsFunction(f, expNonPositive, fused);
       const bytes = f.let(size.shl(2));
       f.for(row0, row1, 1, (row) => {
         const to = rowAt(f, dLogits, row, bytes);
@@ -71,11 +73,12 @@ function define(module: ModuleBuilder, fused: boolean): void {
             const factor = f.let(grad.add(row.shl(2)).f32());
             const [shiftLanes, factorLanes] = [f.let(shift.splat()), f.let(factor.splat())];
             // Computed before the walk, which may write over the logits.
-            const own = f.let(f32x4.lane(exp(f32x4.sub(from.add(label.shl(2)).splat(), shiftLanes)), 0));
+            const own = f.let(f32x4.lane(exp([f32x4.sub(from.add(label.shl(2)).splat(), shiftLanes)])[0], 0));
             const out = f.let(to);
-            walkRow(f, [from, out], [out], bytes, scratch, ({ load, store }) =>
-              store(out, f32x4.mul(exp(f32x4.sub(load(from), shiftLanes)), factorLanes)),
-            );
+            walkRow(f, [from, out], [out], bytes, scratch, (quarters) => {
+              const es = exp(quarters.map(({ load }) => f32x4.sub(load(from), shiftLanes)));
+              for (const [k, { store }] of quarters.entries()) store(out, f32x4.mul(es[k], factorLanes));
+            });
             f.storeF32(to.add(label.shl(2)), own.sub(1).mul(factor));
           },
         );

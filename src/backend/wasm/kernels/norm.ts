@@ -6,7 +6,7 @@ import type { Engine } from "../engine.js";
 import { F32, f32x4, type I32, type V128 } from "../values.js";
 import { columnScratch, defineColumns } from "./columns.js";
 import { addressOf, addressOrZero } from "./operands.js";
-import { rowAt, rowScratch, sumRow, walkRow } from "./rows.js";
+import { eachQuarter, rowAt, rowScratch, sumRow, termsOf, walkRow } from "./rows.js";
 import { runRows } from "./run.js";
 
 interface Rows {
@@ -52,28 +52,51 @@ function defineForward(module: ModuleBuilder, kind: Kind, hasWeight: boolean, ha
       let centre = (value: V128) => value;
       if (kind === "layer") {
         const at = f.let(from);
-        const [sum] = sumRow(f, [at], [], bytes, scratch, 1, ({ load }) => [load(at)]);
+        const [sum] = sumRow(
+          f,
+          [at],
+          [],
+          bytes,
+          scratch,
+          1,
+          termsOf(({ load }) => [load(at)]),
+        );
         const average = f.let(sum.div(count));
         f.storeF32(mean.add(row.shl(2)), average);
         const lanes = f.let(average.splat());
         centre = (value) => f.let(f32x4.sub(value, lanes));
       }
       const at = f.let(from);
-      const [squares] = sumRow(f, [at], [], bytes, scratch, 1, ({ load }) => {
-        const value = centre(load(at));
-        return [f32x4.mul(value, value)];
-      });
+      const [squares] = sumRow(
+        f,
+        [at],
+        [],
+        bytes,
+        scratch,
+        1,
+        termsOf(({ load }) => {
+          const value = centre(load(at));
+          return [f32x4.mul(value, value)];
+        }),
+      );
       const inverse = f.let(F32.const(1).div(squares.div(count).add(eps).sqrt()));
       f.storeF32(rstd.add(row.shl(2)), inverse);
       const factor = f.let(inverse.splat());
       const to = rowAt(f, y, row, bytes);
       const [w, b] = [f.let(weight), f.let(bias)];
-      walkRow(f, [from, to, w, b], [to], bytes, scratch, ({ load, store }) => {
-        let value = f32x4.mul(centre(load(from)), factor);
-        if (hasWeight) value = f32x4.mul(value, load(w));
-        if (hasBias) value = f32x4.add(value, load(b));
-        store(to, value);
-      });
+      walkRow(
+        f,
+        [from, to, w, b],
+        [to],
+        bytes,
+        scratch,
+        eachQuarter(({ load, store }) => {
+          let value = f32x4.mul(centre(load(from)), factor);
+          if (hasWeight) value = f32x4.mul(value, load(w));
+          if (hasBias) value = f32x4.add(value, load(b));
+          store(to, value);
+        }),
+      );
     });
   });
 }
@@ -101,21 +124,28 @@ function defineBackward(module: ModuleBuilder, kind: Kind, hasWeight: boolean): 
         bytes,
         scratch,
         kind === "layer" ? 2 : 1,
-        ({ load }) => {
+        termsOf(({ load }) => {
           const gw = weighted(load, first);
           const product = f32x4.mul(gw, normalized(f, kind, load(first.from), meanLanes, factor));
           return kind === "layer" ? [product, gw] : [product];
-        },
+        }),
       );
       const [c2, c1] = sums.map((sum) => f.let(sum.div(count).splat()));
       const second = pointers();
       const to = rowAt(f, dx, row, bytes);
-      walkRow(f, [second.g, second.from, second.w, to], [to], bytes, scratch, ({ load, store }) => {
-        const gw = weighted(load, second);
-        const xhat = normalized(f, kind, load(second.from), meanLanes, factor);
-        const centred = kind === "layer" ? f32x4.sub(gw, c1) : gw;
-        store(to, f32x4.mul(f32x4.sub(centred, f32x4.mul(xhat, c2)), factor));
-      });
+      walkRow(
+        f,
+        [second.g, second.from, second.w, to],
+        [to],
+        bytes,
+        scratch,
+        eachQuarter(({ load, store }) => {
+          const gw = weighted(load, second);
+          const xhat = normalized(f, kind, load(second.from), meanLanes, factor);
+          const centred = kind === "layer" ? f32x4.sub(gw, c1) : gw;
+          store(to, f32x4.mul(f32x4.sub(centred, f32x4.mul(xhat, c2)), factor));
+        }),
+      );
     });
   });
 }

@@ -70,17 +70,28 @@ export class ProgramCode {
     });
   }
 
-  /** Emits the steps; `scalars` hold their value in all lanes (masks for bool). Returns one local per output. */
+  /** Emits the steps for one vector of each input; `scalars` hold their value in all lanes (masks for bool). */
   emit(inputs: readonly V128[], scalars: readonly V128[] = []): V128[] {
+    return this.emitSeveral([inputs], scalars)[0];
+  }
+
+  /**
+   * The same for several vectors at once, step by step side by side: a long program is one chain of dependent
+   * operations, and the processor finds work to overlap only among neighbours.
+   */
+  emitSeveral(vectors: readonly (readonly V128[])[], scalars: readonly V128[] = []): V128[][] {
     const { steps, outputs } = this.program;
-    const values: V128[] = [];
+    const values: V128[][] = vectors.map(() => []);
     steps.forEach((step, position) => {
-      if (step.op === "input") values.push(inputs[step.value]);
-      else if (step.op === "scalar") values.push(scalars[step.value]);
-      else if (step.op === "const") values.push(this.constants.get(position)!);
-      else values.push(this.f.let(this.operation(step, values)));
+      for (const [k, inputs] of vectors.entries()) {
+        const own = values[k];
+        if (step.op === "input") own.push(inputs[step.value]);
+        else if (step.op === "scalar") own.push(scalars[step.value]);
+        else if (step.op === "const") own.push(this.constants.get(position)!);
+        else own.push(this.f.let(this.operation(step, own)));
+      }
     });
-    return outputs.map((position) => values[position]);
+    return values.map((own) => outputs.map((position) => own[position]));
   }
 
   private operation(step: Step, values: readonly V128[]): V128 {
@@ -90,6 +101,9 @@ export class ProgramCode {
     const isFloat = from === "f32";
     switch (step.op) {
       case "select":
+        // One instruction beside a zero, three otherwise.
+        if (isZero(steps[step.args[1]])) return v128.andNot(c, a);
+        if (isZero(steps[step.args[2]])) return v128.and(b, a);
         return v128.bitselect(b, c, a);
       case "madd":
         return this.fused ? f32x4.relaxedMadd(a, b, c) : f32x4.add(f32x4.mul(a, b), c);
@@ -127,6 +141,8 @@ export class ProgramCode {
   }
 }
 
+const isZero = ({ op, value }: Step): boolean => op === "const" && Object.is(value, 0);
+
 function constantOf(step: Step): V128 {
   if (step.type === "f32") return f32x4.const(step.value);
   return i32x4.const(step.type === "bool" ? -step.value : step.value);
@@ -134,6 +150,16 @@ function constantOf(step: Step): V128 {
 
 /** An expression in one input as a function on vectors, its constants placed before the loop. */
 export function vectorFunction(f: FunctionBuilder, build: (x: Expr) => Expr, fused: boolean): (x: V128) => V128 {
+  const several = vectorsFunction(f, build, fused);
+  return (x) => several([x])[0];
+}
+
+/** The same for several vectors side by side. */
+export function vectorsFunction(
+  f: FunctionBuilder,
+  build: (x: Expr) => Expr,
+  fused: boolean,
+): (xs: readonly V128[]) => V128[] {
   const code = new ProgramCode(f, program(build(input(0))), fused);
-  return (x) => code.emit([f.let(x)])[0];
+  return (xs) => code.emitSeveral(xs.map((x) => [f.let(x)])).map(([y]) => y);
 }

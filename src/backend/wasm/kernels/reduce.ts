@@ -6,7 +6,7 @@ import type { Engine } from "../engine.js";
 import { f32x4, type I32, i32x4, range, type V128 } from "../values.js";
 import { sumColumns } from "./norm.js";
 import { addressOf } from "./operands.js";
-import { rowAt, rowScratch, SUM_BLOCK, sumRow, sumTree } from "./rows.js";
+import { rowAt, rowScratch, SUM_BLOCK, sumRow, sumTree, termsOf } from "./rows.js";
 import { runRows } from "./run.js";
 
 type NumberType = "float32" | "int32";
@@ -46,7 +46,15 @@ function defineSum(module: ModuleBuilder): void {
     const bytes = f.let(size.shl(2));
     f.for(start, end, 1, (row) => {
       const at = rowAt(f, x, row, bytes);
-      const [total] = sumRow(f, [at], [], bytes, scratch, 1, ({ load }) => [load(at)]);
+      const [total] = sumRow(
+        f,
+        [at],
+        [],
+        bytes,
+        scratch,
+        1,
+        termsOf(({ load }) => [load(at)]),
+      );
       f.storeF32(out.add(row.shl(2)), total);
     });
   });
@@ -56,7 +64,15 @@ function defineSum(module: ModuleBuilder): void {
       const first = f.let(block.mul(SUM_BLOCK));
       const bytes = f.let(size.sub(first).min(SUM_BLOCK).shl(2));
       const at = f.let(x.add(first.shl(2)));
-      const [total] = sumRow(f, [at], [], bytes, scratch, 1, ({ load }) => [load(at)]);
+      const [total] = sumRow(
+        f,
+        [at],
+        [],
+        bytes,
+        scratch,
+        1,
+        termsOf(({ load }) => [load(at)]),
+      );
       f.storeF32(out.add(block.shl(2)), total);
     });
   });

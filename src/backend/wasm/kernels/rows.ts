@@ -31,6 +31,7 @@ export interface RowLanes {
 
 /**
  * Walks `bytes` bytes of all `rows` together, advancing them (they are locals). `stored` lists those that are written.
+ * The body gets four quarters at once (so that long chains of operations overlap), or one near the end of the row.
  */
 export function walkRow(
   f: FunctionBuilder,
@@ -38,18 +39,18 @@ export function walkRow(
   stored: readonly I32[],
   bytes: I32,
   scratch: I32,
-  body: (lanes: RowLanes) => void,
+  body: (quarters: readonly RowLanes[]) => void,
 ): void {
   const left = f.let(bytes);
   f.while(left.ge(64), () => {
-    for (const quarter of range(4)) {
-      body({
+    body(
+      range(4).map((quarter) => ({
         quarter,
         load: (row) => f.let(row.v128(16 * quarter)),
         store: (row, lanes) => f.storeV128(row, lanes, 16 * quarter),
         orElse: (lanes) => lanes,
-      });
-    }
+      })),
+    );
     for (const row of rows) f.inc(row, 64);
     f.inc(left, -64);
   });
@@ -59,12 +60,14 @@ export function walkRow(
       // Quarters past the end are skipped, so that nothing is read more than 16 bytes past it.
       f.if(left.gt(16 * quarter), () => {
         const mask = f.let(i32x4.gtS(count, i32x4.consts(...lanesFrom(4 * quarter))));
-        body({
-          quarter,
-          load: (row) => f.let(row.v128(16 * quarter)),
-          store: (row, lanes) => f.storeV128(scratch, lanes, 64 * stored.indexOf(row) + 16 * quarter),
-          orElse: (lanes, otherwise) => f.let(v128.bitselect(lanes, otherwise, mask)),
-        });
+        body([
+          {
+            quarter,
+            load: (row) => f.let(row.v128(16 * quarter)),
+            store: (row, lanes) => f.storeV128(scratch, lanes, 64 * stored.indexOf(row) + 16 * quarter),
+            orElse: (lanes, otherwise) => f.let(v128.bitselect(lanes, otherwise, mask)),
+          },
+        ]);
       });
     }
     if (stored.length > 0) {
@@ -89,7 +92,7 @@ export function foldLanes(f: FunctionBuilder, acc: readonly V128[]): F32 {
 }
 
 /**
- * Several canonical sums in one walk over rows of `bytes` bytes: `body` gives the terms of each sum for four elements.
+ * Several canonical sums in one walk over rows of `bytes` bytes: `body` gives, for every quarter, the terms of each sum.
  * Rows are advanced.
  */
 export function sumRow(
@@ -99,14 +102,16 @@ export function sumRow(
   bytes: I32,
   scratch: I32,
   sums: number,
-  body: (lanes: RowLanes) => V128[],
+  body: (quarters: readonly RowLanes[]) => V128[][],
 ): F32[] {
   const zero = f.let(f32x4.const(0));
   const acc = range(sums).map(() => range(4).map(() => f.v128()));
-  const add = (lanes: RowLanes) => {
-    for (const [s, terms] of body(lanes).entries()) {
-      const own = acc[s][lanes.quarter];
-      f.set(own, f32x4.add(own, lanes.orElse(terms, zero)));
+  const add = (quarters: readonly RowLanes[]) => {
+    for (const [k, terms] of body(quarters).entries()) {
+      const { quarter, orElse } = quarters[k];
+      for (const [s, term] of terms.entries()) {
+        f.set(acc[s][quarter], f32x4.add(acc[s][quarter], orElse(term, zero)));
+      }
     }
   };
   const results = f.let(scratch.add(64 * TAIL_BUFFERS));
@@ -153,8 +158,10 @@ export function maxRow(f: FunctionBuilder, row: I32, bytes: I32, scratch: I32): 
   const lowest = f.let(f32x4.const(Number.NEGATIVE_INFINITY));
   const acc = range(4).map(() => f.let(lowest));
   const at = f.let(row);
-  walkRow(f, [at], [], bytes, scratch, ({ quarter, load, orElse }) => {
-    f.set(acc[quarter], f32x4.pmax(acc[quarter], orElse(load(at), lowest)));
+  walkRow(f, [at], [], bytes, scratch, (quarters) => {
+    for (const { quarter, load, orElse } of quarters) {
+      f.set(acc[quarter], f32x4.pmax(acc[quarter], orElse(load(at), lowest)));
+    }
   });
   const four = f.let(f32x4.pmax(f32x4.pmax(acc[0], acc[1]), f32x4.pmax(acc[2], acc[3])));
   const two = f.let(f32x4.pmax(four, v128.shuffle(four, four, 2, 3, 0, 1)));
@@ -167,3 +174,10 @@ export const rowAt = (f: FunctionBuilder, base: I32, row: I32, bytes: I32): I32 
 /** One float through a function on vectors. */
 export const scalarFunction = (f: FunctionBuilder, fn: (x: V128) => V128) => (x: F32) =>
   f.let(f32x4.lane(fn(f.let(x.splat())), 0));
+
+/** A body for walkRow that treats every quarter alike. */
+export const eachQuarter = (body: (lanes: RowLanes) => void) => (quarters: readonly RowLanes[]) => {
+  for (const lanes of quarters) body(lanes);
+};
+/** A body for sumRow that treats every quarter alike. */
+export const termsOf = (body: (lanes: RowLanes) => V128[]) => (quarters: readonly RowLanes[]) => quarters.map(body);

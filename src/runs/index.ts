@@ -24,6 +24,7 @@ export { MemoryStore } from "./memory-store.js";
 export type { MetricRecord } from "./metrics.js";
 export type { CodeTask } from "./module-task.js";
 export { OpfsStore } from "./opfs-store.js";
+export { connect, type Endpoint, type RemoteOptions, serveTraining } from "./remote.js";
 export { type Replay, type ReplayDifference, type ReplayOptions, replay } from "./replay.js";
 export { consoleSink, csvSink, jsonlSink, type Sink, type SinkRecord, type SinkTarget } from "./sinks.js";
 export { type StartedRun, type StartRunOptions, startRun } from "./start-run.js";

@@ -34,16 +34,19 @@ export interface MemoryStatistics {
  * is lost.
  */
 export function classBytes(bytes: number): number {
-  if (bytes <= 256) return Math.max(ALIGNMENT, Math.ceil(bytes / ALIGNMENT) * ALIGNMENT);
-  const step = 2 ** (29 - Math.clz32(bytes - 1));
+  if (bytes <= 256) return bytes <= ALIGNMENT ? ALIGNMENT : (bytes + ALIGNMENT - 1) & -ALIGNMENT;
+  const step = powers[29 - Math.clz32(bytes - 1)];
   return Math.ceil(bytes / step) * step;
 }
+
+/** 2^n by n: the operator `**` is a function call. */
+const powers = Array.from({ length: 33 }, (_, n) => 2 ** n);
 
 /** Position of a class (as returned by `classBytes`) in the list of all classes. */
 function classIndex(size: number): number {
   if (size <= 256) return size / ALIGNMENT - 1;
   const octave = 31 - Math.clz32(size - 1);
-  return 4 * (octave - 7) + (size / 2 ** (octave - 2) - 5);
+  return 4 * (octave - 7) + (size / powers[octave - 2] - 5);
 }
 
 interface Region {
@@ -213,7 +216,7 @@ export class LinearMemory {
 
 function bytesOfClass(index: number): number {
   if (index < 4) return (index + 1) * ALIGNMENT;
-  return ((index & 3) + 5) * 2 ** ((index >> 2) + 5);
+  return ((index & 3) + 5) * powers[(index >> 2) + 5];
 }
 
 function viewsOf(buffer: ArrayBufferLike) {

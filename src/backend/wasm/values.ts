@@ -72,6 +72,10 @@ export class I32 {
   shrU(bits: IntLike): I32 {
     return this.binary(bits, 0x76);
   }
+  /** Rotated right. */
+  rotr(bits: IntLike): I32 {
+    return this.binary(bits, 0x78);
+  }
   eqz(): I32 {
     return new I32([this.code, 0x45]);
   }

@@ -1,6 +1,7 @@
 /** Matrix products of a whole call: which kernel, what is packed, how the work is divided. None of it changes a bit. */
 
 import type { Engine } from "../engine.js";
+import type { Division } from "../pool.js";
 import { defineGemm, gemmParameters, gemmScratch } from "./gemm.js";
 import { defineGemv, gemvParameters, gemvScratch, MAX_ROWS } from "./gemv.js";
 import { type TileShape, tileColumns } from "./tile.js";
@@ -32,7 +33,9 @@ const BLOCK_K = 384;
 const UNPACKED = 20 * 1024;
 
 /** The tile that V8 keeps in registers (measured; 15 vector registers are usable). */
-export const tileFor = (fused: boolean): TileShape => ({ rows: fused ? 6 : 5, vectors: 2, fused });
+const FUSED: TileShape = { rows: 6, vectors: 2, fused: true };
+const PORTABLE: TileShape = { rows: 5, vectors: 2, fused: false };
+export const tileFor = (fused: boolean): TileShape => (fused ? FUSED : PORTABLE);
 
 const positions = <P extends object>(parameters: P) =>
   Object.fromEntries(Object.keys(parameters).map((name, index) => [name, index])) as Record<keyof P, number>;
@@ -52,8 +55,7 @@ function gemm(engine: Engine, call: MatmulCall): void {
   const { m, n, k, transposeA, transposeB, batchA } = call;
   const count = batchA.length;
   const shape = tileFor(engine.fused);
-  const family = engine.family(`gemm ${shape.rows}`, (module) => defineGemm(module, shape));
-  const divided = divide(call, shape);
+  const family = engine.family("gemm", (module) => defineGemm(module, shape));
   // Chains that are added to C at their end must not be interrupted: one block of k.
   const blockK = call.accumulate ? Math.max(1, k) : Math.min(BLOCK_K, Math.max(1, k));
   const shrink = Math.max(1, blockK / BLOCK_K);
@@ -72,22 +74,24 @@ function gemm(engine: Engine, call: MatmulCall): void {
     Number(4 * m * k > UNPACKED), Number(transposeB || 4 * n * k > UNPACKED),
     scratch, blockM, blockN, blockK,
   ];
-  engine.pool.run(family.gemm, args, {
-    ...divided,
-    scratchArgument: position.scratch,
-    scratchBytes,
-    cost: (count * m * n * k) / 20,
-  });
+  engine.pool.run(family.gemm, args, divide(call, shape, scratchBytes));
   engine.memory.release(scratch, scratchBytes * engine.pool.threads);
   if (offsets) engine.memory.release(offsets, 8 * count);
 }
 
 /** Divides the matrices where there are several, else the longer side: columns share packed A, rows packed B. */
-function divide({ m, n, batchA }: MatmulCall, shape: TileShape) {
+function divide({ m, n, k, batchA }: MatmulCall, shape: TileShape, scratchBytes: number): Division {
   const count = batchA.length;
-  if (count >= 8) return { rangeArgument: position.batch0, total: count, granule: 1 };
-  if (n >= m) return { rangeArgument: position.n0, total: n, granule: tileColumns(shape) };
-  return { rangeArgument: position.m0, total: m, granule: shape.rows };
+  const split = (rangeArgument: number, total: number, granule: number): Division => ({
+    rangeArgument,
+    total,
+    granule,
+    scratchArgument: position.scratch,
+    scratchBytes,
+    cost: (count * m * n * k) / 20,
+  });
+  if (count >= 8) return split(position.batch0, count, 1);
+  return n >= m ? split(position.n0, n, tileColumns(shape)) : split(position.m0, m, shape.rows);
 }
 
 /** Pairs of byte offsets of A and B per output matrix. */

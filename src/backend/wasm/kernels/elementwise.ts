@@ -3,7 +3,7 @@
 import type { DType } from "../../../core/dtype.js";
 import { dtypes } from "../../../core/dtype.js";
 import type { LaneType, Program } from "../../../core/expr.js";
-import { broadcastStrides, sizeOf } from "../../../core/shape.js";
+import { broadcastStrides } from "../../../core/shape.js";
 import type { Operand } from "../../backend.js";
 import type { ModuleBuilder, Parameters } from "../assembler.js";
 import type { Engine } from "../engine.js";
@@ -42,33 +42,25 @@ export function elementwise(
 ): void {
   const { shape, size } = outputs[0];
   if (size === 0) return;
-  const walk = mergeDims(shape, inputs);
+  const walk = mergeDims(shape, size, inputs);
   const inner = walk.sizes.length - 1;
-  const variant: Variant = {
-    program,
-    inputs: inputs.map(({ dtype }, i) => ({ dtype, advance: walk.strides[i][inner] === 0 ? "one" : "each" })),
-    outputs: outputs.map(({ dtype }) => dtype),
-    scalars: scalarTypes(program),
-    fused: engine.fused,
-  };
-  const key = `${variant.inputs.map(({ dtype, advance }) => `${dtype} ${advance}`)}>${variant.outputs}:${program.key}`;
-  const { kernel } = engine.family(key, (module) => defineElementwise(module, variant));
+  const kernel = kernelFor(engine, program, inputs, outputs, walk);
   const rows = inner > 0 ? walk.sizes[inner - 1] : 1;
   const columns = walk.sizes[inner];
   const byRows = rows > columns;
-  const scalarArguments = scalars.map((value, i) => (variant.scalars[i] === "f32" ? value : Number(value)));
-  const outer = walk.sizes.slice(0, Math.max(0, inner - 1));
   const cost = rows * columns * (0.2 + 0.06 * program.steps.length);
   // Dims beyond the two that the kernel walks: one run for each of their positions.
-  for (let index = 0; index < sizeOf(outer); index++) {
-    const starts = walk.strides.map((strides) => offsetAt(index, outer, strides));
+  const positions = size / (rows * columns);
+  for (let index = 0; index < positions; index++) {
     const args = [0, rows, 0, columns, columns];
-    inputs.forEach((input, i) => {
-      const bytes = dtypes[input.dtype].size;
-      args.push(addressOf(input) + starts[i] * bytes, inner > 0 ? walk.strides[i][inner - 1] * bytes : 0);
-    });
+    for (let i = 0; i < inputs.length; i++) {
+      const bytes = dtypes[inputs[i].dtype].size;
+      const strides = walk.strides[i];
+      const start = positions > 1 ? offsetAt(index, walk.sizes, strides, inner - 1) : 0;
+      args.push(addressOf(inputs[i]) + start * bytes, inner > 0 ? strides[inner - 1] * bytes : 0);
+    }
     for (const output of outputs) args.push(addressOf(output) + index * rows * columns * dtypes[output.dtype].size);
-    args.push(...scalarArguments);
+    for (const scalar of scalars) args.push(Number(scalar));
     engine.pool.run(kernel, args, {
       rangeArgument: byRows ? 0 : 2,
       total: byRows ? rows : columns,
@@ -78,13 +70,51 @@ export function elementwise(
   }
 }
 
+const dtypeNames = Object.keys(dtypes) as DType[];
+/** Kernels by engine and program, then by a number made of dtypes and advances: looked up at every call. */
+const kernels = new WeakMap<Engine, WeakMap<Program, Map<number, number>>>();
+
+function kernelFor(
+  engine: Engine,
+  program: Program,
+  inputs: readonly Operand[],
+  outputs: readonly Operand[],
+  walk: Walk,
+): number {
+  const inner = walk.sizes.length - 1;
+  let code = inputs.length;
+  for (let i = 0; i < inputs.length; i++) {
+    code = code * 12 + 2 * dtypeNames.indexOf(inputs[i].dtype) + (walk.strides[i][inner] === 0 ? 1 : 0);
+  }
+  for (const output of outputs) code = code * 6 + dtypeNames.indexOf(output.dtype);
+  let programs = kernels.get(engine);
+  if (!programs) kernels.set(engine, (programs = new WeakMap()));
+  let variants = programs.get(program);
+  if (!variants) programs.set(program, (variants = new Map()));
+  const known = Number.isSafeInteger(code) ? variants.get(code) : undefined;
+  if (known !== undefined) return known;
+  const variant: Variant = {
+    program,
+    inputs: inputs.map(({ dtype }, i) => ({ dtype, advance: walk.strides[i][inner] === 0 ? "one" : "each" })),
+    outputs: outputs.map(({ dtype }) => dtype),
+    scalars: scalarTypes(program),
+    fused: engine.fused,
+  };
+  const key = `${variant.inputs.map(({ dtype, advance }) => `${dtype} ${advance}`)}>${variant.outputs}:${program.key}`;
+  const { kernel } = engine.family(key, (module) => defineElementwise(module, variant));
+  variants.set(code, kernel);
+  return kernel;
+}
+
 function scalarTypes(program: Program): LaneType[] {
   const types: LaneType[] = range(program.scalarCount).map(() => "f32");
   for (const step of program.steps) if (step.op === "scalar") types[step.value] = step.type;
   return types;
 }
 
-function mergeDims(shape: readonly number[], inputs: readonly Operand[]): Walk {
+function mergeDims(shape: readonly number[], size: number, inputs: readonly Operand[]): Walk {
+  // Nothing repeats: one dim.
+  if (inputs.every((input) => input.size === size)) return { sizes: [size], strides: inputs.map(() => oneStride) };
   const all = inputs.map((input) => broadcastStrides(input.shape, shape));
   const sizes: number[] = [];
   const strides: number[][] = inputs.map(() => []);
@@ -106,10 +136,12 @@ function mergeDims(shape: readonly number[], inputs: readonly Operand[]): Walk {
   return { sizes, strides };
 }
 
-/** Element offset of position `index` of the outer dims. */
-function offsetAt(index: number, sizes: readonly number[], strides: readonly number[]): number {
+const oneStride = [1];
+
+/** Element offset of position `index` of the first `count` dims. */
+function offsetAt(index: number, sizes: readonly number[], strides: readonly number[], count: number): number {
   let offset = 0;
-  for (let dim = sizes.length - 1; dim >= 0; dim--) {
+  for (let dim = count - 1; dim >= 0; dim--) {
     offset += (index % sizes[dim]) * strides[dim];
     index = Math.floor(index / sizes[dim]);
   }

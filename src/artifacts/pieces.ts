@@ -1,5 +1,6 @@
 /** Long byte work in short pieces, so that a page answers between them. */
 
+import { useWasmSha256 } from "../backend/wasm/sha256.js";
 import { platform } from "../core/platform.js";
 import { createHasher } from "../core/sha256.js";
 
@@ -43,6 +44,7 @@ export interface FileRecord {
 
 /** Bytes on their way to somewhere, measured as they pass: iterate it to the end, then ask for `record()`. */
 export function measured(bytes: Uint8Array | AsyncIterable<Uint8Array>) {
+  if (platform().createSha256 === undefined) useWasmSha256();
   const hasher = createHasher();
   let size = 0;
   return {

@@ -17,6 +17,7 @@ interface Finder {
 export class AddedTokens {
   readonly list: AddedToken[] = [];
   private readonly byId = new Map<number, AddedToken>();
+  private readonly spellings = new Map<number, string>();
   private readonly byContent = new Map<string, AddedToken>();
   private readonly original: Finder | undefined;
   private readonly normalized: Finder | undefined;
@@ -46,6 +47,8 @@ export class AddedTokens {
       if (known !== undefined) this.list[this.list.indexOf(known)] = token;
       else this.list.push(token);
       this.byId.set(id, token);
+      // Hugging Face's library gives tokens that are looked for in normalized text back as normalized, too.
+      this.spellings.set(id, token.normalized ? normalize(token.content) : token.content);
       this.byContent.set(token.content, token);
     }
     const ordered = [...this.list.filter((token) => token.special), ...this.list.filter((token) => !token.special)];
@@ -65,7 +68,7 @@ export class AddedTokens {
   }
 
   tokenOf(id: number): string | undefined {
-    return this.byId.get(id)?.content;
+    return this.spellings.get(id);
   }
   idOf(content: string): number | undefined {
     return this.byContent.get(content)?.id;
@@ -105,7 +108,7 @@ const WORD_AFTER = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 const SPACE = /[\p{White_Space}]/u;
 
 function split(piece: Piece, finder: Finder | undefined): Piece[] {
-  if (finder === undefined) return piece.text === "" ? [] : [piece];
+  if (finder === undefined) return piece.text === "" ? [] : [piece.slice(0, piece.text.length)];
   const { text } = piece;
   const { expression } = finder;
   const out: Piece[] = [];

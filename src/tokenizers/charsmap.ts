@@ -137,25 +137,43 @@ export function precompiled(settings: Component): Normalizer {
   const map = new CharacterMap(settings.precompiled_charsmap);
   // Units that stay as they are and join nothing: 1; others: 2; not looked at yet: 0.
   const plain = new Uint8Array(65536);
-  const isPlain = (text: string): boolean => {
-    for (let i = 0; i < text.length; i++) {
-      const unit = text.charCodeAt(i);
-      let kind = plain[unit];
-      if (kind === 0) {
-        const surrogate = unit >= 0xd800 && unit < 0xe000;
-        kind = surrogate || JOINS.test(text[i]) || map.get(text[i]) !== undefined ? 2 : 1;
-        plain[unit] = kind;
-      }
-      if (kind === 2) return false;
+  const isPlainUnit = (unit: number): boolean => {
+    let kind = plain[unit];
+    if (kind === 0) {
+      const character = String.fromCharCode(unit);
+      const surrogate = unit >= 0xd800 && unit < 0xe000;
+      kind = plain[unit] = surrogate || JOINS.test(character) || map.get(character) !== undefined ? 2 : 1;
     }
+    return kind === 1;
+  };
+  const isPlain = (text: string): boolean => {
+    for (let i = 0; i < text.length; i++) if (!isPlainUnit(text.charCodeAt(i))) return false;
     return true;
+  };
+  const known = new Map<string, string>();
+  const mapAll = (text: string): string => {
+    let result = known.get(text);
+    if (result === undefined) {
+      result = "";
+      for (const [old, mapped] of mappings(map, text)) result += mapped ?? old;
+      if (known.size < 100000 && text.length < 100) known.set(text, result);
+    }
+    return result;
   };
   return {
     text(text) {
-      if (isPlain(text)) return text;
       let out = "";
-      for (const [old, mapped] of mappings(map, text)) out += mapped ?? old;
-      return out;
+      let copied = 0;
+      for (let i = 0; i < text.length; i++) {
+        if (isPlainUnit(text.charCodeAt(i))) continue;
+        // A plain character begins a grapheme: the stretch from the one before to the next one stands for itself.
+        const start = Math.max(copied, i - 1);
+        let end = i + 1;
+        while (end < text.length && !isPlainUnit(text.charCodeAt(end))) end++;
+        out += text.slice(copied, start) + mapAll(text.slice(start, end));
+        copied = i = end;
+      }
+      return copied === 0 ? text : out + text.slice(copied);
     },
     edit(text) {
       if (isPlain(text)) return undefined;

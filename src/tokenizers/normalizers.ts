@@ -7,6 +7,7 @@ import { FormatError } from "../core/errors.js";
 import { byteCharacters } from "./byte-alphabet.js";
 import type { Component } from "./definition.js";
 import { composed, decomposed } from "./normal-forms.js";
+import { NOT_COMPATIBLE, NOT_DECOMPOSED, NOT_FORMAT, NOT_MARKS, NOT_NONSPACING } from "./old-unicode.js";
 import { patternOf } from "./pattern.js";
 import type { Edits, Piece } from "./piece.js";
 import { unknownType } from "./settings.js";
@@ -41,7 +42,7 @@ const builders: Record<string, (settings: Component) => Normalizer> = {
   NFKD: () => form("NFKD", decomposed),
   Lowercase: () => lowercase,
   Strip: strip,
-  StripAccents: () => without(/\p{M}/u),
+  StripAccents: () => without(new RegExp(`(?![${NOT_MARKS}])\\p{M}`, "u")),
   Nmt: () => sequence([without(NMT_REMOVED), mapped(NMT_SPACES, " ")]),
   Replace: replace,
   Prepend: (settings) => prepend(settings.prepend as string),
@@ -80,10 +81,39 @@ function byEdits(edit: Edit): Normalizer {
 
 type Form = "NFC" | "NFD" | "NFKC" | "NFKD";
 
+const UNKNOWN_FORMS: Record<Form, RegExp> = {
+  NFC: new RegExp(`([${NOT_DECOMPOSED}]+)`, "u"),
+  NFD: new RegExp(`([${NOT_DECOMPOSED}]+)`, "u"),
+  NFKC: new RegExp(`([${NOT_DECOMPOSED}${NOT_COMPATIBLE}]+)`, "u"),
+  NFKD: new RegExp(`([${NOT_DECOMPOSED}${NOT_COMPATIBLE}]+)`, "u"),
+};
+
 function form(name: Form, edits: (text: string, name: Form) => Edits): Normalizer {
+  const unknown = UNKNOWN_FORMS[name];
+  /** Stretches to normalize, and between them (at odd places) stretches to leave alone. */
+  const stretches = (text: string): string[] => text.split(unknown);
+  const apply = (text: string): string => {
+    const plain = text.normalize(name);
+    // Texts that do not change need no closer look.
+    if (plain === text || !unknown.test(text)) return plain;
+    return stretches(text)
+      .map((stretch, i) => (i % 2 === 0 ? stretch.normalize(name) : stretch))
+      .join("");
+  };
   return {
-    text: (text) => text.normalize(name),
-    edit: (text) => (text.normalize(name) === text ? undefined : edits(text, name)),
+    text: apply,
+    edit(text) {
+      if (apply(text) === text) return undefined;
+      const all: Edits = { characters: [], sources: [] };
+      let at = 0;
+      stretches(text).forEach((stretch, i) => {
+        const part = i % 2 === 0 ? edits(stretch, name) : (eachCharacter((character) => character)(stretch) as Edits);
+        all.characters.push(...part.characters);
+        all.sources.push(...part.sources.map((source) => source + at));
+        at += stretch.length;
+      });
+      return all;
+    },
   };
 }
 
@@ -244,8 +274,7 @@ const isChinese = (code: number): boolean =>
   (code >= 0xf900 && code <= 0xfaff) ||
   (code >= 0x2f800 && code <= 0x2fa1f);
 
-/** Of private use only the ends of each area are in the table that Hugging Face's library consults. */
-const BERT_REMOVED = /[\0\ufffd]|(?![\t\n\r])[\p{Cc}\p{Cf}\ue000\uf8ff\u{f0000}\u{ffffd}\u{100000}\u{10fffd}]/u;
+const BERT_REMOVED = new RegExp(`[\\0\\ufffd]|(?![\\t\\n\\r${NOT_FORMAT}])[\\p{Cc}\\p{Cf}\\p{Co}]`, "u");
 
 /** The steps of BERT's original tokenizer (Devlin et al. 2018). */
 function bert(settings: Component): Normalizer {
@@ -261,7 +290,8 @@ function bert(settings: Component): Normalizer {
       ),
     );
   }
-  if (settings.strip_accents ?? lower) parts.push(form("NFD", decomposed), without(/\p{Mn}/u));
+  if (settings.strip_accents ?? lower)
+    parts.push(form("NFD", decomposed), without(new RegExp(`(?![${NOT_NONSPACING}])\\p{Mn}`, "u")));
   if (lower) parts.push(lowercase);
   // Marks behind a space fall away or stay with what follows, so words may be looked at one by one.
   return { ...sequence(parts), local: true };

@@ -33,7 +33,7 @@ export class Piece {
   }
 
   slice(start: number, end: number, token?: number): Piece {
-    if (start === 0 && end === this.text.length && token === undefined) return this;
+    if (this.ranges === undefined && start === 0 && end === this.text.length && token === undefined) return this;
     const [origin] = start < end ? this.range(start, end) : [this.origin + start];
     const slice = new Piece(this.text.slice(start, end), origin, this.tracked, token);
     slice.ranges = this.ranges?.subarray(2 * start, 2 * end);

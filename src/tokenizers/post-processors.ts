@@ -158,9 +158,9 @@ function trimOffsets(row: Row, addPrefixSpace: boolean): void {
     while (trailing < token.length && isByteSpace(token.charCodeAt(token.length - 1 - trailing))) trailing++;
     const offsets = row.offsets[i];
     if (leading > 0) {
-      // A space that was put before the text is not part of it.
-      const first = (i === 0 || offsets[0] === 0) && addPrefixSpace;
-      offsets[0] = Math.min(offsets[0] + leading - (first ? 1 : 0), offsets[1]);
+      // A single space that was put before the text is no part of it.
+      const added = (i === 0 || offsets[0] === 0) && addPrefixSpace && leading === 1;
+      if (!added) offsets[0] = Math.min(offsets[0] + leading, offsets[1]);
     }
     if (trailing > 0 && offsets[1] >= trailing) offsets[1] = Math.max(offsets[1] - trailing, offsets[0]);
   });

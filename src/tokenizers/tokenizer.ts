@@ -71,6 +71,8 @@ export class Tokenizer {
   /** Ids alone; with `normalizesWords` it takes the text as it is and normalizes word by word. */
   private readonly fast: FastPath | undefined;
   private readonly normalizesWords: boolean;
+  /** Whether the pre-tokenizer asks where in the original text a piece begins. */
+  private readonly needsOrigin: boolean;
   private hashCache: string | undefined;
   private sizeCache: number | undefined;
 
@@ -94,6 +96,7 @@ export class Tokenizer {
     );
     const byWord =
       this.normalizer?.local && !this.added.anyNormalized ? fastPath(pre_tokenizer, model, this.normalizer) : undefined;
+    this.needsOrigin = this.normalizer !== undefined && JSON.stringify(pre_tokenizer ?? null).includes('"first"');
     this.normalizesWords = byWord !== undefined;
     this.fast = byWord ?? fastPath(pre_tokenizer, model);
   }
@@ -123,7 +126,7 @@ export class Tokenizer {
   /** Ids of one text without the post-processor's tokens. */
   private encodeIds(text: string): number[] {
     const { fast } = this;
-    const whole = new Piece(text, 0, false);
+    const whole = new Piece(text, 0, this.needsOrigin);
     if (fast !== undefined) {
       const out = new IdBuffer();
       const parts = this.normalizesWords ? this.added.splitOriginal(whole) : this.parts(whole);

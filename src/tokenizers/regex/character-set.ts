@@ -50,7 +50,7 @@ const NAMED: Record<string, string> = {
   graph: "[^\\p{White_Space}\\p{Cc}\\p{Cn}\\p{Cs}]",
   lower: "\\p{Lowercase}",
   print: "[\\p{Zs}]|[^\\p{White_Space}\\p{Cc}\\p{Cn}\\p{Cs}]",
-  punct: "[\\p{P}$+<=>^`|~]",
+  punct: "[\\p{P}\\p{S}]",
   space: "\\p{White_Space}",
   upper: "\\p{Uppercase}",
   xdigit: "[0-9a-fA-F]",

@@ -67,7 +67,7 @@ function rawBytes(source: DataSource, options: BytesOptions): Bytes {
     return blobBytes(source, named((source as Partial<File>).name ?? "blob"));
   }
   if (source instanceof ArrayBuffer) return memoryBytes(new Uint8Array(source), named("bytes"));
-  if (source instanceof Uint8Array) return memoryBytes(source, named("bytes"));
+  if (source instanceof Uint8Array) return memoryBytes(plain(source), named("bytes"));
   if (source && typeof source === "object") {
     if ("text" in source && typeof source.text === "string") {
       return memoryBytes(new TextEncoder().encode(source.text), named(source.name ?? "text"));
@@ -80,6 +80,9 @@ function rawBytes(source: DataSource, options: BytesOptions): Bytes {
     where: "data source",
   });
 }
+
+/** Node's Buffer is a Uint8Array whose `slice` does not copy: the same bytes without that. */
+const plain = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 const describe = (value: unknown): string =>
   value === null || typeof value !== "object" ? String(value) : `a ${value.constructor?.name ?? "object"}`;
@@ -144,7 +147,9 @@ function streamBytes(source: ReadableStream<Uint8Array> | AsyncIterable<Uint8Arr
       });
     }
     used = true;
-    for await (const piece of iterate(source)) yield typeof piece === "string" ? encoder.encode(piece) : piece;
+    for await (const piece of iterate(source)) {
+      yield typeof piece === "string" ? encoder.encode(piece) : plain(piece);
+    }
   }
   const open = async (): Promise<ByteSource> => {
     const bytes = await readAll(stream(), name);

@@ -34,29 +34,36 @@ const POWERS = Array.from({ length: 23 }, (_, n) => Number(`1e${n}`));
 const VIEW_LENGTH = 13;
 const own = (text: string): string => (text.length < VIEW_LENGTH ? text : ` ${text}`.slice(1));
 
-enum Kind {
-  Slow,
-  Skip,
-  Float,
-  Int,
-  Text,
-  Bool,
+/** One string for all equal cells of a category. A column that turns out to be free text is not remembered for ever. */
+class Vocabulary {
+  private readonly known = new Map<string, string>();
+
+  keep(cell: string): string {
+    const kept = this.known.get(cell);
+    if (kept !== undefined) return kept;
+    const fresh = own(cell);
+    if (this.known.size < 10_000) this.known.set(fresh, fresh);
+    return fresh;
+  }
 }
 
-function kindOf(field: CsvColumn, { decimalComma }: CsvFormat): Kind {
-  if (!field) return Kind.Skip;
+/** How the fast path reads a column; `SLOW` columns always take the plain path. */
+const [SLOW, SKIP, FLOAT, INT, TEXT, BOOL] = [0, 1, 2, 3, 4, 5];
+
+function kindOf(field: CsvColumn, { decimalComma }: CsvFormat): number {
+  if (!field) return SKIP;
   switch (field.type) {
     case "float32":
-      return decimalComma ? Kind.Slow : Kind.Float;
+      return decimalComma ? SLOW : FLOAT;
     case "int32":
-      return Kind.Int;
+      return INT;
     case "bool":
-      return Kind.Bool;
+      return BOOL;
     case "category":
     case "string":
-      return field.values || field.min !== undefined || field.max !== undefined ? Kind.Slow : Kind.Text;
+      return field.values || field.min !== undefined || field.max !== undefined ? SLOW : TEXT;
     default:
-      return Kind.Slow;
+      return SLOW;
   }
 }
 
@@ -76,10 +83,11 @@ export class CsvParser {
   private text = "";
   private readonly delimiterCode: number;
   private readonly quoteCode: number;
-  private readonly kinds: Kind[];
+  private readonly kinds: number[];
   private readonly names: string[];
   private readonly template: Row = {};
   private readonly ranged: boolean[];
+  private readonly vocabularies: (Vocabulary | undefined)[];
   private readonly emptyIsNull: boolean;
   private readonly plainNulls: boolean;
 
@@ -95,6 +103,7 @@ export class CsvParser {
     this.kinds = columns.map((column) => kindOf(column, format));
     this.names = columns.map((column) => column?.name ?? "");
     this.ranged = columns.map((column) => column?.min !== undefined || column?.max !== undefined);
+    this.vocabularies = columns.map((column) => (column?.type === "category" ? new Vocabulary() : undefined));
     for (const column of columns) if (column) this.template[column.name] = null;
     this.emptyIsNull = format.nullValues.has("");
     // Null texts other than "" could be text of a category: those columns then take the plain path.
@@ -143,7 +152,7 @@ export class CsvParser {
       const kind = kinds[j];
       let code = pos < length ? text.charCodeAt(pos) : -1;
       const start = pos;
-      if (kind === Kind.Float || kind === Kind.Int) {
+      if (kind === FLOAT || kind === INT) {
         let negative = false;
         if (code === 45) {
           negative = true;
@@ -156,7 +165,7 @@ export class CsvParser {
           code = text.charCodeAt(++pos);
         }
         let digits = pos - first;
-        if (code === 46 && kind === Kind.Float) {
+        if (code === 46 && kind === FLOAT) {
           code = text.charCodeAt(++pos);
           const fraction = pos;
           while (code >= 48 && code <= 57) {
@@ -178,29 +187,30 @@ export class CsvParser {
             if (long === INVALID) return -1;
             value = long as number;
           }
-          if (kind === Kind.Int && value !== (value | 0)) return -1;
+          if (kind === INT && value !== (value | 0)) return -1;
           if (this.ranged[j] && !fitsNumber(value, columns[j]!)) return -1;
           row[names[j]] = value;
         }
       } else {
-        if (kind === Kind.Slow) return -1;
+        if (kind === SLOW) return -1;
         let cell: string;
         if (code === quoteCode) {
-          pos = text.indexOf(this.format.quote!, pos + 1);
-          if (pos < 0) return -1;
-          cell = text.slice(start + 1, pos);
+          code = text.charCodeAt(++pos);
+          while (pos < length && code !== quoteCode && code !== LF && code !== CR) code = text.charCodeAt(++pos);
+          if (code !== quoteCode) return -1;
+          cell = kind === SKIP ? "" : text.slice(start + 1, pos);
           code = text.charCodeAt(++pos);
           if (code === quoteCode) return -1;
-          if (cell.includes("\n") || cell.includes("\r")) return -1;
         } else {
           while (pos < length && code !== delimiterCode && code !== LF && code !== CR) code = text.charCodeAt(++pos);
-          cell = kind === Kind.Skip ? "" : text.slice(start, pos);
+          cell = kind === SKIP ? "" : text.slice(start, pos);
         }
-        if (kind === Kind.Text) {
+        if (kind === TEXT) {
           if (cell === "" ? this.emptyIsNull && columns[j]!.type === "category" && !columns[j]!.nullable : !plainNulls)
             return -1;
-          row[names[j]] = cell === "" && this.emptyIsNull && columns[j]!.nullable ? null : own(cell);
-        } else if (kind === Kind.Bool) {
+          if (cell === "" && this.emptyIsNull && columns[j]!.nullable) row[names[j]] = null;
+          else row[names[j]] = this.vocabularies[j]?.keep(cell) ?? own(cell);
+        } else if (kind === BOOL) {
           if (cell === "true" || cell === "True" || cell === "TRUE" || cell === "1") row[names[j]] = true;
           else if (cell === "false" || cell === "False" || cell === "FALSE" || cell === "0") row[names[j]] = false;
           else if (cell !== "" || !this.emptyIsNull || !columns[j]!.nullable) return -1;

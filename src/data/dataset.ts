@@ -4,6 +4,7 @@ import { DataError } from "../core/errors.js";
 import { Batches, type BatchOptions } from "./batches.js";
 import { type BucketOptions, bucketStage } from "./bucket.js";
 import type { Row } from "./csv-parser.js";
+import { eachItem } from "./each-item.js";
 import { type PackOptions, packStage, type TokenBlock } from "./pack.js";
 import { type Provenance, provenanceOf, rootsOf } from "./provenance.js";
 import type { Ratios } from "./ratio.js";
@@ -67,17 +68,17 @@ export class Dataset<T = Row> implements AsyncIterable<T> {
     return rootsOf(this.stage)[0]?.report;
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<T> {
+  [Symbol.asyncIterator](): AsyncIterableIterator<T> {
     this.position = this.start;
     this.start = 0;
-    for await (const chunk of this.stage.open({ epoch: this.epoch, skip: this.position })) {
-      for (const item of chunk) {
-        this.position++;
-        yield item;
-      }
-    }
-    this.epoch++;
-    this.position = 0;
+    const chunks = this.stage.open({ epoch: this.epoch, skip: this.position });
+    const given = () => {
+      this.position++;
+    };
+    return eachItem(chunks, given, () => {
+      this.epoch++;
+      this.position = 0;
+    });
   }
 
   /** The rest of the epoch as an array. */

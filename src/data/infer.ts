@@ -34,10 +34,16 @@ export function inferText(name: string, values: readonly string[], nullValues: R
   return isCategory(present) ? field("category") : field("string", false);
 }
 
-const isCategory = (values: readonly string[]): boolean => {
-  const distinct = new Set(values).size;
-  return distinct <= 50 && distinct * 2 <= values.length;
-};
+/** At most 50 different texts, none longer than 64 characters, that come back at least twice on average. */
+function isCategory(texts: readonly string[]): boolean {
+  const seen = new Set<string>();
+  for (const text of texts) {
+    if (text.length > 64) return false;
+    seen.add(text);
+    if (seen.size > 50) return false;
+  }
+  return seen.size * 2 <= texts.length;
+}
 
 /** The field of a column of JavaScript values (JSON, Parquet, rows). Columns of mixed kinds are `json`. */
 export function inferValues(name: string, values: readonly unknown[]): Field {
@@ -50,9 +56,7 @@ export function inferValues(name: string, values: readonly unknown[]): Field {
   if (all((value) => isNumber(value) && Number(value) === (Number(value) | 0))) return field("int32");
   if (all((value) => isNumber(value) && Math.abs(Number(value)) <= 3.4e38)) return field("float32");
   if (all((value) => typeof value === "string")) {
-    return isCategory(present as string[]) && (present as string[]).every((text) => text.length <= 64)
-      ? field("category")
-      : field("string");
+    return isCategory(present as string[]) ? field("category") : field("string");
   }
   if (all((value) => value instanceof Uint8Array)) return field("bytes");
   const items = (test: (value: unknown) => boolean) =>

@@ -7,6 +7,7 @@ import type { Json } from "./batch-source.js";
 import { type DataSource, openBytes } from "./bytes.js";
 import type { Row } from "./csv-parser.js";
 import { OpeningDataset } from "./dataset.js";
+import { invalidUtf8 } from "./decode.js";
 import { inferValues, SAMPLE_ROWS } from "./infer.js";
 import type { Field, Schema } from "./schema.js";
 import { hashOnce, type SourceOptions, sourceStage, valueStage } from "./source.js";
@@ -155,65 +156,81 @@ async function openParquet(
       rowEnd,
       columns: names,
     });
-  /** Columns whose bytes stay bytes, decided once. */
-  let raw: Promise<Set<string>> | undefined;
-  const rawColumns = async () => {
-    const undeclared = kept.filter((field) => field.undeclaredBytes).map((field) => field.name);
-    if (binary !== "auto") return new Set(binary === "bytes" ? undeclared : []);
-    const found = new Set<string>();
-    const rows = Number(metadata.row_groups[0]?.num_rows ?? 0);
-    for (const column of rows > 0 ? undeclared : []) {
-      await withFile((file) => objects(file, [column], true, 0, rows)).catch((error) => {
-        if (!isEncodingError(error.cause)) throw error;
-        found.add(column);
-      });
-    }
-    return found;
+  const undeclared = kept.filter((field) => field.undeclaredBytes).map((field) => field.name);
+  const declared = kept.map((field) => field.name).filter((column) => !undeclared.includes(column));
+  /** Undeclared columns that are text: decided by the first row group that is read. */
+  let texts: Set<string> | undefined;
+  const addUndeclared = async (file: ByteSource, rows: Row[], rowStart: number, rowEnd: number): Promise<Row[]> => {
+    const bytes = await objects(file, undeclared, false, rowStart, rowEnd);
+    const isText = (column: string) =>
+      binary === "text" || (binary === "auto" && bytes.every((row) => isUtf8(row[column])));
+    texts ??= new Set(undeclared.filter(isText));
+    for (const column of texts) for (const row of bytes) row[column] = withText(row[column]);
+    return bytes.map((row, i) => {
+      const whole: Row = {};
+      for (const { name, undeclaredBytes } of kept) whole[name] = undeclaredBytes ? row[name] : rows[i][name];
+      return whole;
+    });
   };
-  const readRows = async (rowStart: number, rowEnd: number): Promise<Row[]> => {
-    const bytes = await (raw ??= rawColumns());
-    return withFile(async (file) => {
-      const text = kept.map((field) => field.name).filter((column) => !bytes.has(column));
-      const rows: Row[] = await objects(file, text, true, rowStart, rowEnd);
-      if (bytes.size > 0) {
-        const more = await objects(file, [...bytes], false, rowStart, rowEnd);
-        more.forEach((row, i) => {
-          rows[i] = inOrder({ ...rows[i], ...row }, kept);
-        });
-      }
+  const readRows = (rowStart: number, rowEnd: number): Promise<Row[]> =>
+    withFile(async (file) => {
+      let rows: Row[] = declared.length > 0 ? await objects(file, declared, true, rowStart, rowEnd) : [];
+      if (undeclared.length > 0) rows = await addUndeclared(file, rows, rowStart, rowEnd);
       if (rows.length !== rowEnd - rowStart) {
         throw new RangeError(`rows ${rowStart} to ${rowEnd} were announced, got ${rows.length} rows`);
       }
       for (const column of wide) for (const row of rows) row[column] = withoutBigInt(row[column]);
       return rows;
     });
-  };
   const groups: OpenParquet["groups"] = [];
   let start = 0;
   for (const { num_rows } of metadata.row_groups) {
     groups.push({ start, rows: Number(num_rows) });
     start += Number(num_rows);
   }
+  const readGroup = (group: number) => readRows(groups[group].start, groups[group].start + groups[group].rows);
+  /** The first group, read for the schema and kept for the first pass. */
+  let first: Promise<Row[]> | undefined;
   return {
     groups,
-    read: (group) => readRows(groups[group].start, groups[group].start + groups[group].rows),
+    read(group) {
+      const kept = group === 0 ? first : undefined;
+      first = undefined;
+      return kept ?? readGroup(group);
+    },
     async infer() {
-      const sample = start === 0 ? [] : await readRows(0, Math.min(start, SAMPLE_ROWS));
+      first = groups.length > 0 ? readGroup(0) : undefined;
+      const sample = first ? (await first).slice(0, SAMPLE_ROWS) : [];
       return { fields: kept.map((field) => inferField(field, sample)) };
     },
   };
 }
 
-/** Text that is no UTF-8 is an error, never replaced. */
+const lossy = new TextDecoder();
 const strict = new TextDecoder("utf-8", { fatal: true });
-const parsers = { stringFromBytes: (bytes: Uint8Array) => bytes && strict.decode(bytes) };
-const isEncodingError = (error: unknown): boolean =>
-  error instanceof TypeError && (error as { code?: string }).code !== undefined
-    ? (error as { code?: string }).code === "ERR_ENCODING_INVALID_ENCODED_DATA"
-    : error instanceof TypeError && /decode|encod/i.test(error.message);
 
-const inOrder = (row: Row, columns: readonly TopColumn[]): Row =>
-  Object.fromEntries(columns.map(({ name }) => [name, row[name]]));
+/** Text that is no UTF-8 is an error, never replaced. The strict decoder is the slower one: it settles doubts only. */
+function decode(bytes: Uint8Array): string {
+  const text = lossy.decode(bytes);
+  return text.includes("\ufffd") ? strict.decode(bytes) : text;
+}
+
+const parsers = { stringFromBytes: (bytes: Uint8Array) => bytes && decode(bytes) };
+
+/** Do all bytes in a value, lists and structs included, form text? */
+function isUtf8(value: unknown): boolean {
+  if (value instanceof Uint8Array) return invalidUtf8(value) === value.length;
+  if (value === null || typeof value !== "object") return true;
+  return Object.values(value).every(isUtf8);
+}
+
+/** The same value with text in place of bytes. */
+function withText(value: unknown): unknown {
+  if (value instanceof Uint8Array) return decode(value);
+  if (Array.isArray(value)) return value.map(withText);
+  if (value === null || typeof value !== "object" || Object.getPrototypeOf(value) !== Object.prototype) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withText(item)]));
+}
 
 /** hyparquet's two-member file interface, with ranges checked against the file. */
 function asyncBuffer(file: ByteSource) {
@@ -285,7 +302,9 @@ function topLevelColumns(metadata: FileMetaData): TopColumn[] {
     const element = metadata.schema[index];
     walk((each) => leaves.push(each));
     if (!element) break;
-    const int64 = leaves.some(({ type }) => type === "INT64");
+    const int64 = leaves.some(
+      ({ type, converted_type }) => type === "INT64" && !/TIME|DECIMAL/.test(converted_type ?? ""),
+    );
     const undeclaredBytes = leaves.some(
       ({ type, converted_type, logical_type }) => type === "BYTE_ARRAY" && !converted_type && !logical_type,
     );

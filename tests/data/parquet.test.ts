@@ -131,6 +131,9 @@ describe.skipIf(!existsSync(sample))("broken files", () => {
     }
     expect(errors).toBeGreaterThan(5);
   }, 60_000);
+  test("a Node Buffer is read as its bytes", async () => {
+    expect((await fromParquet(Buffer.from(bytes)).toArray()).length).toBe(5000);
+  });
   test("a footer longer than the file", async () => {
     const lying = bytes.slice();
     new DataView(lying.buffer).setUint32(lying.length - 8, 0x7fffffff, true);

@@ -15,7 +15,7 @@ export interface ErrorDetails {
 
 export class TenonError extends Error {
   readonly hint?: string;
-  readonly where?: string;
+  where?: string;
   readonly details: Readonly<ErrorDetails>;
   /** Path of the module that was running, e.g. `model.layers.3.mlp`. */
   modulePath?: string;
@@ -26,6 +26,15 @@ export class TenonError extends Error {
     this.hint = details.hint;
     this.where = details.where;
     this.details = details;
+  }
+
+  /** Reports the error of a piece as that of the operation the user called. */
+  under(name: string): this {
+    if (this.where !== undefined && this.message.startsWith(`${this.where}: `)) {
+      this.message = name + this.message.slice(this.where.length);
+      this.where = name;
+    }
+    return this;
   }
 
   /** Notes, once, in which module the error arose. */

@@ -7,9 +7,10 @@
 import type { Backend } from "../backend/backend.js";
 import type { DType } from "../core/dtype.js";
 import { GradientError, ShapeError, showShape } from "../core/errors.js";
-import * as expr from "../core/expr.js";
 import { type Shape, sameShape } from "../core/shape.js";
-import { keep, type Scoped, tidy } from "./scope.js";
+import { accumulate, disposeAll, fitted, unshared } from "./gradients.js";
+import type { TensorSpec } from "./op.js";
+import { keep, refusePromise, type Scoped, tidy } from "./scope.js";
 import { Tensor } from "./tensor.js";
 
 let enabled = true;
@@ -22,13 +23,19 @@ export function noGrad<T>(fn: () => T): T {
   enabled = false;
   try {
     const result = fn();
-    if (result instanceof Promise) {
-      result.catch(() => undefined);
-      throw new GradientError("noGrad: needs a synchronous function, got one that returns a promise.", {
-        where: "noGrad",
-      });
-    }
+    refusePromise("noGrad", result);
     return result;
+  } finally {
+    enabled = before;
+  }
+}
+
+/** Runs a function that records gradients, also within `noGrad`: how a gradient rule differentiates a composition. */
+export function withGrad<T>(fn: () => T): T {
+  const before = enabled;
+  enabled = true;
+  try {
+    return fn();
   } finally {
     enabled = before;
   }
@@ -48,7 +55,7 @@ export class GradNode {
   readonly edges: readonly Edge[];
   private saved: readonly Tensor[] | undefined;
   private readonly versions: readonly number[];
-  private readonly inputShapes: readonly Shape[];
+  private readonly inputSpecs: readonly (TensorSpec | undefined)[];
 
   constructor(
     readonly name: string,
@@ -64,7 +71,7 @@ export class GradNode {
           : { leaf: input }
         : undefined,
     );
-    this.inputShapes = inputs.map((input) => input?.shape ?? []);
+    this.inputSpecs = inputs.map((input) => input && { shape: input.shape, dtype: input.dtype });
     this.saved = saved;
     this.versions = saved.map((tensor) => tensor.storage.version);
   }
@@ -73,7 +80,7 @@ export class GradNode {
     return this.outputs.length;
   }
 
-  /** Gradients of the inputs, in their shapes. */
+  /** Gradients of the inputs, in their shapes; each a tensor of its own, though storage may be shared. */
   run(grads: readonly (Tensor | undefined)[]): (Tensor | undefined)[] {
     if (this.saved === undefined) {
       throw new GradientError(`backward: the graph of ${this.name} was freed by an earlier backward().`, {
@@ -85,14 +92,16 @@ export class GradNode {
       if (tensor.storage.version !== this.versions[i]) {
         throw new GradientError(`backward: a tensor that ${this.name} saved was changed in place afterwards.`, {
           where: "backward",
-          hint: "Change tensors under noGrad() before the forward pass or after backward().",
+          hint: "Change tensors before the forward pass or after backward().",
         });
       }
     });
     const result = this.pullback(grads);
     return this.edges.map((edge, i) => {
       const grad = result[i];
-      return edge && grad ? sumToShape(grad, this.inputShapes[i]) : undefined;
+      if (!edge || !grad) return undefined;
+      const fit = fitted(this.name, grad, this.inputSpecs[i]!);
+      return fit === grad ? grad.alias() : fit;
     });
   }
 
@@ -115,52 +124,6 @@ function reachable(root: GradNode): GradNode[] {
   return [...seen].sort((a, b) => b.id - a.id);
 }
 
-const addProgram = expr.program(expr.add(expr.input(0), expr.input(1)));
-
-/** Sums over the dims that broadcasting repeated. The result may be the given tensor. */
-function sumToShape(grad: Tensor, shape: Shape): Tensor {
-  if (sameShape(grad.shape, shape)) return grad;
-  let current = grad;
-  const reduce = (outer: number, size: number, inner: number, next: Shape) => {
-    const out = Tensor.empty(current.backend, next, current.dtype);
-    current.backend.kernels.reduce("sum", current, out, { outer, size, inner });
-    if (current !== grad) current.dispose();
-    current = out;
-  };
-  const lead = grad.shape.length - shape.length;
-  if (lead > 0) {
-    const rest = grad.shape.slice(lead);
-    reduce(
-      1,
-      grad.shape.slice(0, lead).reduce((a, b) => a * b, 1),
-      rest.reduce((a, b) => a * b, 1),
-      rest,
-    );
-  }
-  for (let dim = shape.length - 1; dim >= 0; dim--) {
-    const now = current.shape;
-    if (shape[dim] !== 1 || now[dim] === 1) continue;
-    const product = (part: Shape) => part.reduce((a, b) => a * b, 1);
-    reduce(
-      product(now.slice(0, dim)),
-      now[dim],
-      product(now.slice(dim + 1)),
-      now.map((n, i) => (i === dim ? 1 : n)),
-    );
-  }
-  return current;
-}
-
-/** The sum of two gradients; takes over `sum`, in place when nobody else reads it. */
-function accumulate(sum: Tensor | undefined, more: Tensor): Tensor {
-  if (sum === undefined) return more.alias();
-  const into = sum.storage.exclusive ? sum : Tensor.empty(sum.backend, sum.shape, sum.dtype);
-  sum.backend.kernels.elementwise(addProgram, [sum, more], [into], []);
-  if (into === sum) sum.storage.version++;
-  else sum.dispose();
-  return into;
-}
-
 /** The engine: pushes a gradient from `root` down to where `arrive` wants it. */
 function propagate(
   root: Tensor,
@@ -179,25 +142,30 @@ function propagate(
     return list;
   };
   slots(root.node)[root.outputIndex] = gradient.alias();
-  for (const node of reachable(root.node)) {
-    const grads = pending.get(node);
-    if (grads === undefined) continue;
-    pending.delete(node);
-    grads.forEach((grad, output) => {
-      if (grad) arrive({ node, output }, grad);
-    });
-    const inputGrads = tidy(() => node.run(grads));
-    inputGrads.forEach((grad, i) => {
-      const edge = node.edges[i];
-      if (!grad || !edge) return;
-      if ("leaf" in edge) arrive(edge.leaf, grad);
-      else {
-        const list = slots(edge.node);
-        list[edge.output] = accumulate(list[edge.output], grad);
-      }
-    });
-    for (const grad of new Set([...inputGrads, ...grads])) grad?.dispose();
-    if (!retainGraph) node.release();
+  try {
+    for (const node of reachable(root.node)) {
+      const grads = pending.get(node);
+      if (grads === undefined) continue;
+      grads.forEach((grad, output) => {
+        if (grad) arrive({ node, output }, grad);
+      });
+      const inputGrads = tidy(() => node.run(grads));
+      inputGrads.forEach((grad, i) => {
+        const edge = node.edges[i];
+        if (!grad || !edge) return;
+        if ("leaf" in edge) arrive(edge.leaf, grad);
+        else {
+          const list = slots(edge.node);
+          list[edge.output] = accumulate(list[edge.output], grad);
+        }
+        grad.dispose();
+      });
+      disposeAll(grads);
+      pending.delete(node);
+      if (!retainGraph) node.release();
+    }
+  } finally {
+    for (const grads of pending.values()) disposeAll(grads);
   }
 }
 
@@ -221,6 +189,12 @@ function startingGradient(root: Tensor, gradient: Tensor | undefined, where: str
 }
 
 function checkHistory(root: Tensor, where: string): void {
+  if (!(root instanceof Tensor)) {
+    throw new GradientError(`${where}: needs a tensor, got ${typeof root}.`, {
+      where,
+      hint: "Call the function that makes the loss, without await, and give its result.",
+    });
+  }
   if (root.requiresGrad) return;
   throw new GradientError(`${where}: the tensor has no history that leads to a tensor with requiresGrad.`, {
     where,
@@ -240,37 +214,62 @@ export function backward(root: Tensor, { gradient, retainGraph = false }: Backwa
   checkHistory(root, "backward");
   noGrad(() => {
     const start = startingGradient(root, gradient, "backward");
-    propagate(root, start, retainGraph, (target, grad) => {
-      if (target instanceof Tensor) target.grad = keep(accumulate(target.grad, grad));
-    });
-    start.dispose();
+    const leaves = new Set<Tensor>();
+    try {
+      propagate(root, start, retainGraph, (target, grad) => {
+        if (!(target instanceof Tensor)) return;
+        target.grad = keep(accumulate(target.grad, grad));
+        leaves.add(target);
+      });
+    } finally {
+      start.dispose();
+    }
+    for (const leaf of leaves) leaf.grad = keep(unshared(leaf.grad!));
   });
 }
 
-/** d(loss)/d(input) for each input, leaf or not, without touching any `.grad`. Zeros where the loss does not depend on it. */
+/**
+ * d(loss)/d(input) for each input, leaf or not, without touching any `.grad`; frees the graph. Zeros where the loss does
+ * not depend on an input; a GradientError where an input requires no gradient.
+ */
 export function grad(
   loss: Tensor,
   inputs: readonly Tensor[],
   { gradient, retainGraph = false }: BackwardOptions = {},
 ): Tensor[] {
   checkHistory(loss, "grad");
+  inputs.forEach((input, i) => {
+    if (input.requiresGrad) return;
+    throw new GradientError(`grad: needs inputs that require a gradient, input ${i} does not.`, {
+      where: "grad",
+      hint: "Make it with requiresGrad: true before the loss is computed.",
+    });
+  });
   return noGrad(() => {
     const results = new Array<Tensor | undefined>(inputs.length).fill(undefined);
     const start = startingGradient(loss, gradient, "grad");
-    propagate(loss, start, retainGraph, (target, arrived) => {
-      inputs.forEach((input, i) => {
-        const hit =
-          target instanceof Tensor
-            ? target === input
-            : target.node === input.node && target.output === input.outputIndex;
-        if (hit) results[i] = accumulate(results[i], arrived);
+    try {
+      propagate(loss, start, retainGraph, (target, arrived) => {
+        inputs.forEach((input, i) => {
+          const hit =
+            target instanceof Tensor
+              ? target === input
+              : target.node === input.node && target.output === input.outputIndex;
+          if (hit) results[i] = accumulate(results[i], arrived);
+        });
       });
-    });
-    start.dispose();
+    } catch (error) {
+      disposeAll(results);
+      throw error;
+    } finally {
+      start.dispose();
+    }
     return inputs.map((input, i) => {
-      const result = results[i] ?? Tensor.empty(input.backend, input.shape, input.dtype);
-      if (results[i] === undefined) input.backend.kernels.fill(result, 0);
-      return result;
+      const arrived = results[i];
+      if (arrived) return unshared(arrived);
+      const zero = Tensor.empty(input.backend, input.shape, input.dtype);
+      input.backend.kernels.fill(zero, 0);
+      return zero;
     });
   });
 }

@@ -4,7 +4,7 @@ import type { Backend, DeviceName } from "../backend/backend.js";
 import { backendOf } from "../backend/devices.js";
 import { Storage } from "../backend/storage.js";
 import { byteSize, checkDType, type DType, dtypes, encode, isFloat, type NumericArray } from "../core/dtype.js";
-import { DTypeError, ShapeError } from "../core/errors.js";
+import { ConfigError, DTypeError, ShapeError } from "../core/errors.js";
 import { Generator, type RandomState, randomInteger, randomNormal } from "../core/random.js";
 import { checkShape, type Shape, sizeOf } from "../core/shape.js";
 import { Tensor } from "./tensor.js";
@@ -30,6 +30,21 @@ export function setDefaultDtype(dtype: DType): void {
 
 export const getDefaultDtype = (): DType => defaultDType;
 
+/** Refuses what no tensor could be made of, before anything is allocated. */
+function checkOptions(where: string, options: TensorOptions, natural: DType): DType {
+  if (typeof options !== "object" || options === null) {
+    throw new ConfigError(`${where}: needs an object of options, got ${options}.`, {
+      where,
+      hint: 'For example { dtype: "int32", requiresGrad: true }.',
+    });
+  }
+  const dtype = options.dtype === undefined ? natural : checkDType(options.dtype, where);
+  if (options.requiresGrad && !isFloat(dtype)) {
+    throw new DTypeError(`${where}: needs a float dtype for requiresGrad, got ${dtype}.`, { where });
+  }
+  return dtype;
+}
+
 function finish(value: Tensor, { requiresGrad }: TensorOptions): Tensor {
   if (requiresGrad) value.requiresGrad = true;
   return value;
@@ -42,11 +57,26 @@ export function fromTyped(backend: Backend, data: NumericArray, shape: Shape, dt
   return new Tensor(storage, shape, dtype);
 }
 
-/** Converts numbers to a dtype's storage: floats are rounded, integers truncated. */
-function toStorage(values: ArrayLike<number>, dtype: DType): NumericArray {
+const integerRange = { int32: [-(2 ** 31), 2 ** 31 - 1], uint8: [0, 255] } as const;
+
+/** Converts numbers to a dtype's storage: floats are rounded, fractions cut off; integers that do not fit are refused. */
+function toStorage(where: string, values: ArrayLike<number>, dtype: DType): NumericArray {
   const out = new dtypes[dtype].array(values.length);
-  if (dtype === "float32" || dtype === "int32" || dtype === "uint8") {
+  if (dtype === "float32") {
     for (let i = 0; i < values.length; i++) out[i] = values[i];
+  } else if (dtype === "int32" || dtype === "uint8") {
+    const [low, high] = integerRange[dtype];
+    for (let i = 0; i < values.length; i++) {
+      const whole = Math.trunc(values[i]);
+      if (!(whole >= low && whole <= high)) {
+        throw new DTypeError(`${where}: needs values from ${low} to ${high} for ${dtype}, got ${values[i]} at ${i}.`, {
+          where,
+          position: i,
+          hint: "Use a wider dtype, or float32.",
+        });
+      }
+      out[i] = whole;
+    }
   } else {
     for (let i = 0; i < values.length; i++) out[i] = encode(dtype, values[i]);
   }
@@ -65,12 +95,48 @@ const typedDTypes: readonly [unknown, DType][] = [
   [Uint8ClampedArray, "uint8"],
 ];
 
+const isList = (value: unknown): value is ArrayLike<NestedData> =>
+  Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+
+const nameOf = (value: unknown): string =>
+  value === null ? "null" : typeof value === "object" ? `a ${value.constructor?.name ?? "object"}` : typeof value;
+
+/** The numbers of nested lists in order, and the shape they have; ragged lists are refused with their place. */
+function flatten(data: NestedData): { shape: number[]; flat: number[]; boolean: boolean } {
+  const shape: number[] = [];
+  for (let level: unknown = data; isList(level); level = level[0]) shape.push(level.length);
+  const flat: number[] = [];
+  let boolean = true;
+  const visit = (value: unknown, depth: number, path: string): void => {
+    if (isList(value)) {
+      if (value.length !== shape[depth]) {
+        throw new ShapeError(
+          `tensor: needs lists of equal length, got ${value.length} at data${path} and ${shape[depth] ?? "a number"} before it.`,
+          { where: "tensor", hint: "Pad the rows to one length." },
+        );
+      }
+      for (let i = 0; i < value.length; i++) visit(value[i], depth + 1, `${path}[${i}]`);
+      return;
+    }
+    if (depth !== shape.length || (typeof value !== "number" && typeof value !== "boolean")) {
+      throw new ShapeError(`tensor: needs numbers at depth ${shape.length}, got ${nameOf(value)} at data${path}.`, {
+        where: "tensor",
+        hint: value instanceof Tensor ? "It is a tensor already; join several with stack() or cat()." : undefined,
+      });
+    }
+    if (typeof value !== "boolean") boolean = false;
+    flat.push(Number(value));
+  };
+  visit(data, 0, "");
+  return { shape, flat, boolean: boolean && flat.length > 0 };
+}
+
 /**
- * A tensor from a number, nested lists or a typed array. The dtype, unless given: bool for booleans, int32 where a
- * typed array of integers says so, else the default float type. Ragged lists are refused with their place.
+ * A tensor from a number, nested lists or a typed array. The dtype, unless given: bool for booleans, int32 or uint8
+ * where a typed array of integers says so, else the default float type. Ragged lists are a ShapeError with their place,
+ * integers that do not fit a DTypeError.
  */
 export function tensor(data: NestedData, options: TensorOptions = {}): Tensor {
-  const backend = backendOf(options.device);
   if (ArrayBuffer.isView(data)) {
     const typed = data as unknown as NumericArray;
     const natural = typedDTypes.find(([type]) => typed instanceof (type as new () => object))?.[1];
@@ -80,44 +146,15 @@ export function tensor(data: NestedData, options: TensorOptions = {}): Tensor {
         hint: "Convert it to Float32Array or Int32Array.",
       });
     }
-    const dtype = options.dtype ? checkDType(options.dtype, "tensor") : natural;
-    return finish(fromTyped(backend, toStorage(typed, dtype), [typed.length], dtype), options);
+    return fromValues("tensor", typed, [typed.length], options, natural);
   }
-  const shape: number[] = [];
-  for (let level: NestedData = data; typeof level === "object"; level = (level as readonly NestedData[])[0] ?? 0)
-    shape.push(level.length);
-  const flat: number[] = [];
-  let boolean = true;
-  const visit = (value: NestedData, depth: number, path: string): void => {
-    if (typeof value === "object" && value !== null) {
-      if (depth >= shape.length || value.length !== shape[depth]) {
-        throw new ShapeError(
-          `tensor: needs lists of equal length, got ${value.length} at data${path} and ${shape[depth] ?? "a number"} before it.`,
-          {
-            where: "tensor",
-            hint: "Pad the rows to one length.",
-          },
-        );
-      }
-      for (let i = 0; i < value.length; i++) visit((value as readonly NestedData[])[i], depth + 1, `${path}[${i}]`);
-      return;
-    }
-    if (depth !== shape.length || (typeof value !== "number" && typeof value !== "boolean")) {
-      throw new ShapeError(
-        `tensor: needs numbers at depth ${shape.length}, got ${value === null ? "null" : typeof value} at data${path}.`,
-        { where: "tensor" },
-      );
-    }
-    if (typeof value !== "boolean") boolean = false;
-    flat.push(Number(value));
-  };
-  visit(data, 0, "");
-  const dtype = options.dtype
-    ? checkDType(options.dtype, "tensor")
-    : boolean && flat.length > 0
-      ? "bool"
-      : defaultDType;
-  return finish(fromTyped(backend, toStorage(flat, dtype), shape, dtype), options);
+  const { shape, flat, boolean } = flatten(data);
+  return fromValues("tensor", flat, shape, options, boolean ? "bool" : defaultDType);
+}
+
+function fromValues(where: string, values: ArrayLike<number>, shape: Shape, options: TensorOptions, natural: DType) {
+  const dtype = checkOptions(where, options, natural);
+  return finish(fromTyped(backendOf(options.device), toStorage(where, values, dtype), shape, dtype), options);
 }
 
 /** A tensor of numbers in a given shape; takes over nothing. */
@@ -129,13 +166,12 @@ export function fromData(values: ArrayLike<number>, shape: Shape, options: Tenso
       { where: "fromData" },
     );
   }
-  const dtype = options.dtype ? checkDType(options.dtype, "fromData") : defaultDType;
-  return finish(fromTyped(backendOf(options.device), toStorage(values, dtype), shape, dtype), options);
+  return fromValues("fromData", values, shape, options, defaultDType);
 }
 
 /** Every element is `value`. */
 export function full(shape: Shape, value: number, options: TensorOptions = {}): Tensor {
-  const dtype = options.dtype ? checkDType(options.dtype, "full") : defaultDType;
+  const dtype = checkOptions("full", options, defaultDType);
   const result = Tensor.empty(backendOf(options.device), [...checkShape("full", shape)], dtype);
   result.backend.kernels.fill(result, value);
   return finish(result, options);
@@ -151,7 +187,11 @@ export const onesLike = (like: Tensor, options: TensorOptions = {}): Tensor =>
 /** start, start + step, … below `end`; with one argument from 0. int32 when all are integers, else the default float type. */
 export function arange(start: number, end?: number, step = 1, options: TensorOptions = {}): Tensor {
   const [from, to] = end === undefined ? [0, start] : [start, end];
-  if (step === 0) throw new ShapeError("arange: needs a step other than 0.", { where: "arange" });
+  if (![from, to, step].every(Number.isFinite) || step === 0) {
+    throw new ShapeError(`arange: needs finite ends and a step other than 0, got ${from}, ${to} and ${step}.`, {
+      where: "arange",
+    });
+  }
   const count = Math.max(0, Math.ceil((to - from) / step));
   const integers = [from, to, step].every(Number.isInteger);
   const values = Float64Array.from({ length: count }, (_, i) => from + i * step);
@@ -160,6 +200,7 @@ export function arange(start: number, end?: number, step = 1, options: TensorOpt
 
 /** The identity matrix, or its first `columns` columns. */
 export function eye(rows: number, columns = rows, options: TensorOptions = {}): Tensor {
+  checkShape("eye", [rows, columns]);
   const values = new Float32Array(rows * columns);
   for (let i = 0; i < Math.min(rows, columns); i++) values[i * columns + i] = 1;
   return fromData(values, [rows, columns], options);
@@ -187,6 +228,12 @@ export interface RandomOptions extends TensorOptions {
 /** Uniform in [0, 1). */
 export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
   const { generator = defaultGenerator, stream = "rand" } = options;
+  if (checkOptions("rand", options, "float32") !== "float32") {
+    throw new DTypeError(`rand: makes float32, got ${options.dtype}.`, {
+      where: "rand",
+      hint: `Convert the result: rand(shape).to({ dtype: "${options.dtype}" }).`,
+    });
+  }
   const result = Tensor.empty(backendOf(options.device), [...checkShape("rand", shape)], "float32");
   result.backend.kernels.randomUniform(result, generator.next(stream));
   return finish(result, options);

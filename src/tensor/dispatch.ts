@@ -5,10 +5,19 @@
 
 import type { Backend } from "../backend/backend.js";
 import { type DType, dtypes, isFloat, promoteTypes } from "../core/dtype.js";
-import { DeviceError, DTypeError, listOf, RegistryError, TenonError } from "../core/errors.js";
-import { GradNode, gradEnabled, noGrad } from "./autograd.js";
-import { castTo, derivativeGrads, outputShape, runRow } from "./elementwise.js";
-import type { Attrs, Op, TensorSpec } from "./op.js";
+import {
+  DeviceError,
+  DTypeError,
+  GradientError,
+  IndexError,
+  listOf,
+  RegistryError,
+  TenonError,
+} from "../core/errors.js";
+import { gradEnabled, noGrad } from "./autograd.js";
+import { castTo, outputShape, runRow } from "./elementwise.js";
+import { type Attrs, compositionOutputs, type Op, type TensorSpec } from "./op.js";
+import { record } from "./record.js";
 import { Tensor } from "./tensor.js";
 
 /** One call as observers see it. */
@@ -78,39 +87,60 @@ export function dispatch(op: Op, inputs: readonly (Tensor | undefined)[], given:
 export const dispatchOne = (op: Op, inputs: readonly (Tensor | undefined)[], attrs?: Attrs): Tensor =>
   dispatch(op, inputs, attrs)[0];
 
-function perform(op: Op, given: readonly (Tensor | undefined)[], givenAttrs: Attrs): readonly Tensor[] {
-  const { definition } = op;
+type Inputs = readonly (Tensor | undefined)[];
+
+function perform(op: Op, given: Inputs, givenAttrs: Attrs): readonly Tensor[] {
   op.checkArity(given.length);
   const attrs = op.completeAttrs(givenAttrs);
   const backend = checkInputs(op, given);
+  checkMutation(op, given);
   const inputs = promote(op, given);
+  if (inputs === given) return choose(op, backend, inputs, attrs);
+  let outputs: readonly Tensor[] = [];
+  try {
+    outputs = choose(op, backend, inputs, attrs);
+    return outputs;
+  } finally {
+    inputs.forEach((input, i) => {
+      if (input && input !== given[i] && !outputs.includes(input)) input.dispose();
+    });
+  }
+}
+
+/** Runs the registered kernel, else the row or `run`, else the composition. */
+function choose(op: Op, backend: Backend, inputs: Inputs, attrs: Attrs): readonly Tensor[] {
+  const { definition } = op;
   const kernel = op.kernels.get(backend.device);
   if (!definition.expr && !definition.run && !kernel) return compose(op, inputs as readonly Tensor[], attrs);
 
   const specs: readonly TensorSpec[] = definition.expr
     ? [outputShape(op, inputs as readonly Tensor[], attrs)]
     : definition.infer!(inputs as readonly Tensor[], attrs);
-  const outputs = specs.map(({ shape, dtype }) => Tensor.empty(backend, shape, dtype));
+  const outputs: Tensor[] = [];
   try {
+    for (const { shape, dtype } of specs) outputs.push(Tensor.empty(backend, shape, dtype));
     if (kernel) kernel(inputs as readonly Tensor[], outputs, attrs, backend.kernels);
     else if (definition.expr) runRow(op, backend, inputs as readonly Tensor[], outputs[0], attrs);
     else definition.run!(backend.kernels, inputs as readonly Tensor[], outputs, attrs);
   } catch (error) {
     for (const output of outputs) output.dispose();
-    throw error;
+    // Kernels that several ops share know only their own names.
+    throw error instanceof IndexError ? error.under(op.name) : error;
   }
-  if (definition.mutates) for (const i of definition.mutates) markMutated(op, inputs[i]!);
-  if (gradEnabled() && (definition.derivative || definition.backward)) record(op, inputs, outputs, attrs);
+  if (definition.mutates) for (const i of definition.mutates) inputs[i]!.storage.version++;
+  if (gradEnabled()) record(op, inputs, outputs, attrs);
   return outputs;
 }
 
-function markMutated(op: Op, tensor: Tensor): void {
-  if (tensor.requiresGrad && gradEnabled()) {
-    throw new TenonError(`${op.name}: a tensor that requires a gradient may be written only under noGrad().`, {
+function checkMutation(op: Op, inputs: Inputs): void {
+  if (!gradEnabled()) return;
+  for (const i of op.definition.mutates ?? []) {
+    if (!inputs[i]!.requiresGrad) continue;
+    throw new GradientError(`${op.name}: a tensor that requires a gradient may be written only under noGrad().`, {
       where: op.name,
+      hint: `Wrap the call: noGrad(() => …).`,
     });
   }
-  tensor.storage.version++;
 }
 
 function compose(op: Op, inputs: readonly Tensor[], attrs: Attrs): readonly Tensor[] {
@@ -124,14 +154,15 @@ function compose(op: Op, inputs: readonly Tensor[], attrs: Attrs): readonly Tens
         : `Give it one with registerKernel("${op.name}", device, kernel).`,
     });
   }
-  const asList = (result: Tensor | readonly Tensor[]) => (result instanceof Tensor ? [result] : result);
-  if (!backward) return asList(composition(inputs, attrs));
-  const outputs = asList(noGrad(() => composition(inputs, attrs)));
+  if (!backward) return compositionOutputs(op, inputs, attrs);
+  const outputs = noGrad(() => compositionOutputs(op, inputs, attrs)).map((output) =>
+    inputs.includes(output) ? output.alias() : output,
+  );
   if (gradEnabled()) record(op, inputs, outputs, attrs);
   return outputs;
 }
 
-function checkInputs(op: Op, inputs: readonly (Tensor | undefined)[]): Backend {
+function checkInputs(op: Op, inputs: Inputs): Backend {
   let backend: Backend | undefined;
   let first: Tensor | undefined;
   for (let i = 0; i < inputs.length; i++) {
@@ -152,11 +183,15 @@ function checkInputs(op: Op, inputs: readonly (Tensor | undefined)[]): Backend {
       backend = own;
       first = input;
     } else if (own !== backend) {
-      throw new DeviceError(`${op.name}: needs all inputs on one device, got ${backend.device} and ${own.device}.`, {
-        where: op.name,
-        devices: [first!.device, own.device],
-        hint: `Move one: x.to({ device: "${backend.device}" }).`,
-      });
+      const earlier = own.device === backend.device ? " (opened anew by init() since)" : "";
+      throw new DeviceError(
+        `${op.name}: needs all inputs on one device, got ${backend.device} and ${own.device}${earlier}.`,
+        {
+          where: op.name,
+          devices: [first!.device, own.device],
+          hint: `Move one: ${spec.name}.to({ device: "${backend.device}" }).`,
+        },
+      );
     }
     checkKind(op, input.dtype, i);
   }
@@ -189,61 +224,18 @@ function checkKind(op: Op, dtype: DType, i: number): void {
   });
 }
 
-function promote(op: Op, inputs: readonly (Tensor | undefined)[]): readonly (Tensor | undefined)[] {
+/** Brings dtypes together as the op says; positions and labels (`int`) are always int32. Returns `inputs` itself if all fit. */
+function promote(op: Op, inputs: Inputs): Inputs {
   const { promotion = "none" } = op.definition;
-  if (promotion === "none") return inputs;
+  if (promotion === "none" && !op.readsPositions) return inputs;
+  const takesPart = (i: number) => promotion !== "none" && op.spec(i).kind !== "bool" && op.spec(i).kind !== "int";
   let common: DType | undefined;
-  const takesPart = (i: number) => op.spec(i).kind !== "bool" && op.spec(i).kind !== "int";
   inputs.forEach((input, i) => {
     if (input && takesPart(i)) common = common === undefined ? input.dtype : promoteTypes(common, input.dtype);
   });
-  if (promotion === "float" && !isFloat(common!)) common = "float32";
-  const stays = (input: Tensor | undefined, i: number) => !input || input.dtype === common || !takesPart(i);
-  return inputs.every(stays) ? inputs : inputs.map((input, i) => (stays(input, i) ? input : castTo(input!, common!)));
-}
-
-function record(op: Op, inputs: readonly (Tensor | undefined)[], outputs: readonly Tensor[], attrs: Attrs): void {
-  if (!inputs.some((input) => input?.requiresGrad)) return;
-  const { derivative, backward, saves } = op.definition;
-  const targets = outputs.filter((output) => isFloat(output.dtype));
-  if (targets.length === 0) return;
-  const needs = (i: number) => inputs[i]?.requiresGrad === true;
-  const needed = inputs.map((_, i) => needs(i));
-  const shapes = inputs.map((input) => input?.shape ?? []);
-  const results = outputs.map(({ shape, dtype, backend }) => ({ shape, dtype, backend }));
-  let node: GradNode;
-  if (derivative) {
-    const rule = derivativeGrads(op, inputs as readonly Tensor[], outputs[0], attrs);
-    node = new GradNode(op.name, inputs, rule.saved, results, ([grad]) => (grad ? rule.pullback(grad, needed) : []));
-  } else {
-    const saved: Tensor[] = [];
-    const hold = (tensors: readonly (Tensor | undefined)[], positions: readonly number[] = []) => {
-      const held: Tensor[] = [];
-      for (const i of positions) {
-        const tensor = tensors[i];
-        if (tensor) saved.push((held[i] = tensor.alias()));
-      }
-      return held;
-    };
-    const heldInputs = hold(inputs, saves?.inputs);
-    const heldOutputs = hold(outputs, saves?.outputs);
-    node = new GradNode(op.name, inputs, saved, results, (grads) =>
-      backward!({
-        grads,
-        get grad() {
-          return grads[0]!;
-        },
-        inputs: heldInputs,
-        outputs: heldOutputs,
-        shapes,
-        attrs,
-        needs: (i) => needed[i],
-      }),
-    );
-  }
-  outputs.forEach((output, i) => {
-    if (!isFloat(output.dtype)) return;
-    output.node = node;
-    output.outputIndex = i;
-  });
+  if (promotion === "float" && common && !isFloat(common)) common = "float32";
+  const target = (input: Tensor, i: number): DType =>
+    takesPart(i) ? common! : op.spec(i).kind === "int" ? "int32" : input.dtype;
+  const fits = (input: Tensor | undefined, i: number) => !input || input.dtype === target(input, i);
+  return inputs.every(fits) ? inputs : inputs.map((input, i) => input && castTo(input, target(input, i)));
 }

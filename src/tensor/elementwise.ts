@@ -1,11 +1,13 @@
 /** Elementwise rows: from an op's expression and derivative to programs, cached per attribute variant and lane types. */
 
 import type { Backend } from "../backend/backend.js";
-import { type DType, dtypes, isFloat } from "../core/dtype.js";
+import { type DType, isFloat } from "../core/dtype.js";
+import { DTypeError, listOf, TenonError } from "../core/errors.js";
 import * as expr from "../core/expr.js";
 import { broadcastShapes, type Shape } from "../core/shape.js";
 import { GradNode, gradEnabled } from "./autograd.js";
-import type { Attrs, Op, TensorSpec } from "./op.js";
+import { converted, lane } from "./cast.js";
+import type { Attrs, Op, OpDefinition, TensorSpec } from "./op.js";
 import { Tensor } from "./tensor.js";
 
 /** A row for given lane types and non-number attributes. Number attributes are scalars, in `scalarNames` order. */
@@ -19,9 +21,8 @@ interface Row {
 /** The gradient of one input: passed on, negated, or a program over the saved tensors and the gradient. */
 type Derivative = { readonly factor: 1 | -1 } | { readonly program: expr.Program; readonly reads: readonly number[] };
 
-const rows = new WeakMap<Op, Map<string, Row>>();
+const rows = new WeakMap<OpDefinition, Map<string, Row>>();
 
-const lane = (dtype: DType): expr.LaneType => (isFloat(dtype) ? "f32" : dtype === "bool" ? "bool" : "i32");
 const laneDType = (type: expr.LaneType, inputs: readonly { dtype: DType }[]): DType => {
   if (type === "f32") return "float32";
   if (type === "bool") return "bool";
@@ -29,8 +30,8 @@ const laneDType = (type: expr.LaneType, inputs: readonly { dtype: DType }[]): DT
 };
 
 function rowFor(op: Op, inputs: readonly { dtype: DType }[], attrs: Attrs): Row {
-  let variants = rows.get(op);
-  if (variants === undefined) rows.set(op, (variants = new Map()));
+  let variants = rows.get(op.definition);
+  if (variants === undefined) rows.set(op.definition, (variants = new Map()));
   let key = "";
   for (const input of inputs) key += `${input.dtype},`;
   if (op.definition.attrs)
@@ -50,7 +51,7 @@ function buildRow(op: Op, inputs: readonly { dtype: DType }[], attrs: Attrs): Ro
       typeof value === "number" ? expr.scalar(scalarNames.indexOf(name)) : value,
     ]),
   );
-  const value = definition.expr!(nodes, given);
+  const value = expression(op, inputs, () => definition.expr!(nodes, given));
   const dtype = laneDType(value.type, inputs);
   const out = expr.input(inputs.length);
   const incoming = expr.input(inputs.length + 1);
@@ -66,6 +67,21 @@ function buildRow(op: Op, inputs: readonly { dtype: DType }[], attrs: Attrs): Ro
       return derivativeProgram(scaled(incoming, local));
     }),
   };
+}
+
+/** Builds an expression; one that does not exist for the lanes of these dtypes is refused in the op's name. */
+function expression(op: Op, inputs: readonly { dtype: DType }[], build: () => expr.Expr): expr.Expr {
+  try {
+    return build();
+  } catch (error) {
+    if (!(error instanceof TenonError) || error.where !== "expr") throw error;
+    const given = [...new Set(inputs.map((input) => input.dtype))];
+    throw new DTypeError(`${op.name}: has no arithmetic in ${listOf(given)}.`, {
+      where: op.name,
+      hint: 'Convert first: x.to({ dtype: "float32" }) or "int32".',
+      cause: error,
+    });
+  }
 }
 
 /** gradient * local, pushed into selections so that a branch of 0 stays 0 whatever the gradient is. */
@@ -147,31 +163,13 @@ function apply(
   return output;
 }
 
-const castPrograms = new Map<string, expr.Program>();
-
-/** The conversion between two dtypes, elementwise; float to bool is "other than zero", float to int truncates. */
-function castProgram(from: DType, to: DType): expr.Program {
-  const key = `${lane(from)}>${lane(to)}`;
-  let program = castPrograms.get(key);
-  if (program === undefined) {
-    const x = expr.input(0, lane(from));
-    const target = lane(to);
-    program = expr.program(target === "f32" ? expr.toF32(x) : target === "i32" ? expr.toI32(x) : expr.toBool(x));
-    castPrograms.set(key, program);
-  }
-  return program;
-}
-
-/** A copy in another dtype; the gradient is cast back. */
+/** A copy in another dtype, with its gradient: how the door promotes. The tensor itself where nothing changes. */
 export function castTo(input: Tensor, dtype: DType): Tensor {
   if (input.dtype === dtype) return input;
-  const output = Tensor.empty(input.backend, input.shape, dtype);
-  input.backend.kernels.elementwise(castProgram(input.dtype, dtype), [input], [output], []);
-  if (gradEnabled() && input.requiresGrad && dtypes[dtype].kind === "float") {
+  const output = converted(input, dtype);
+  if (gradEnabled() && input.requiresGrad && isFloat(dtype)) {
     const { shape, backend } = output;
-    output.node = new GradNode("to", [input], [], [{ shape, dtype, backend }], ([grad]) => [
-      grad && castTo(grad, input.dtype),
-    ]);
+    output.node = new GradNode("to", [input], [], [{ shape, dtype, backend }], (grads) => grads);
   }
   return output;
 }

@@ -13,7 +13,10 @@ import type { Tensor } from "./tensor.js";
 export type AttrValue = number | boolean | string | readonly number[] | undefined | null | object;
 export type Attrs = Readonly<Record<string, AttrValue>>;
 
-/** Which dtypes an input takes. `any` is every dtype, storage-only floats included; `number` is all that has arithmetic. */
+/**
+ * Which dtypes an input takes. `any` is every dtype, storage-only floats included; `number` is all that has arithmetic;
+ * `int` is for positions and labels: int32, into which uint8 is converted.
+ */
 export type InputKind = "float" | "int" | "number" | "bool" | "any";
 
 export interface InputSpec {
@@ -100,20 +103,31 @@ export interface OpDefinition<A extends Attrs = Attrs> {
 /** A kernel that a user registers for one op and device: reads inputs, writes outputs. */
 export type Kernel = (inputs: readonly Operand[], outputs: readonly Operand[], attrs: Attrs, kernels: Kernels) => void;
 
-/** A defined op. */
+/** A defined op. Its functions hold this object, so that `override: true` replaces what they run. */
 export class Op {
   readonly name: string;
-  readonly inputs: readonly InputSpec[];
+  definition!: OpDefinition<any>;
+  inputs!: readonly InputSpec[];
+  /** Does it take positions or labels, which are int32? */
+  readsPositions!: boolean;
   /** Kernels registered by device; they come before `run`. */
   readonly kernels = new Map<string, Kernel>();
-  private readonly required: number;
-  private readonly most: number;
+  private required!: number;
+  private most!: number;
 
-  constructor(readonly definition: OpDefinition<any>) {
+  constructor(definition: OpDefinition<any>) {
     this.name = definition.name;
+    this.define(definition);
+  }
+
+  /** Takes a definition, in place of an earlier one and of the kernels registered for that. */
+  define(definition: OpDefinition<any>): void {
+    this.definition = definition;
+    this.kernels.clear();
     this.inputs = definition.inputs.map((input) =>
       typeof input === "string" ? { name: input, kind: "number" } : input,
     );
+    this.readsPositions = this.inputs.some((input) => input.kind === "int");
     this.required = this.inputs.filter((input) => !input.optional && !input.variadic).length;
     this.most = this.inputs.some((input) => input.variadic) ? Number.POSITIVE_INFINITY : this.inputs.length;
   }
@@ -190,20 +204,31 @@ const registry = new Map<string, Op>();
 
 /** Adds an op to the registry. A name that is taken is refused unless `override: true`. */
 export function registerOp<A extends Attrs = any>(definition: OpDefinition<A>): Op {
-  if (registry.has(definition.name) && !definition.override) {
-    throw new RegistryError(`defineOp: the name "${definition.name}" is taken.`, {
-      where: "defineOp",
-      hint: "Choose another name, or pass override: true to replace it.",
-    });
-  }
-  if (!definition.expr && !definition.infer && !definition.composition) {
-    throw new RegistryError(`defineOp: "${definition.name}" needs expr, infer with run or a kernel, or composition.`, {
-      where: "defineOp",
-    });
+  const { name, inputs, expr, infer, run, composition, mutates, promotion = "none" } = definition;
+  const refuse = (problem: string, hint?: string): never => {
+    throw new RegistryError(`defineOp: ${problem}`, { where: "defineOp", hint });
+  };
+  if (typeof name !== "string" || name === "") refuse(`needs a name, got ${JSON.stringify(name)}.`);
+  const known = registry.get(name);
+  if (known && !definition.override)
+    refuse(`the name "${name}" is taken.`, "Choose another name, or pass override: true to replace it.");
+  if (!Array.isArray(inputs) || inputs.length === 0) refuse(`"${name}" needs at least one input.`);
+  if (!expr && !infer && !composition) refuse(`"${name}" needs expr, infer with run or a kernel, or composition.`);
+  if (run && !infer) refuse(`"${name}" has run but no infer.`, "infer gives the shapes and dtypes of the outputs.");
+  if (mutates && promotion !== "none") refuse(`"${name}" mutates inputs, which promotion would copy.`);
+  if (known) {
+    known.define(definition);
+    return known;
   }
   const op = new Op(definition);
-  registry.set(op.name, op);
+  registry.set(name, op);
   return op;
+}
+
+/** Runs an op's composition; its result as a list. */
+export function compositionOutputs(op: Op, inputs: readonly Tensor[], attrs: Attrs): readonly Tensor[] {
+  const result = op.definition.composition!(inputs, attrs);
+  return Array.isArray(result) ? result : [result as Tensor];
 }
 
 /** The op of a name; an unknown name is an error that suggests the nearest. */
@@ -226,7 +251,14 @@ export function registerKernel(name: string, device: string, kernel: Kernel, { o
       hint: "Devices are reference, cpu and webgpu.",
     });
   }
-  if ((op.kernels.has(device) || op.definition.run || op.definition.expr) && !override) {
+  const { run, expr, infer } = op.definition;
+  if (!expr && !infer) {
+    throw new RegistryError(`registerKernel: ${name} has no infer, so its kernel would not know what to fill.`, {
+      where: "registerKernel",
+      hint: "Give infer to defineOp: the shapes and dtypes of the outputs.",
+    });
+  }
+  if ((op.kernels.has(device) || run || expr) && !override) {
     throw new RegistryError(`registerKernel: ${name} has a kernel for ${device}.`, {
       where: "registerKernel",
       hint: "Pass { override: true } to replace it.",

@@ -37,6 +37,16 @@ export function forget(tensor: Scoped): void {
   if (tensor.netted) net.unregister(tensor);
 }
 
+/** Throws if a function that must be synchronous returned a promise: work after an `await` would outlive the scope. */
+export function refusePromise(where: string, result: unknown): void {
+  if (typeof (result as PromiseLike<unknown> | undefined)?.then !== "function") return;
+  Promise.resolve(result).catch(() => undefined);
+  throw new TenonError(`${where}: needs a synchronous function, got one that returns a promise.`, {
+    where,
+    hint: "Read values with data() or item() after it.",
+  });
+}
+
 /** Hands a tensor to an owner outside all scopes: a module, an optimizer, a `.grad`. */
 export function keep<T extends Scoped>(tensor: T): T {
   tensor.kept = true;
@@ -44,9 +54,8 @@ export function keep<T extends Scoped>(tensor: T): T {
 }
 
 /**
- * Runs a function and frees every tensor made inside that it does not return (in arrays and plain objects too), nor
- * needs for a later `backward()` of what it returns. Synchronous: throws on a promise, since work after an `await`
- * would outlive the scope.
+ * Runs a function and frees every tensor made inside that it does not return (in arrays, plain objects, maps and sets
+ * too), nor needs for a later `backward()` of what it returns. Synchronous: throws on a promise.
  */
 export function tidy<T>(fn: () => T): T {
   const outer = scope;
@@ -54,13 +63,7 @@ export function tidy<T>(fn: () => T): T {
   scope = own;
   try {
     const result = fn();
-    if (result instanceof Promise) {
-      result.catch(() => undefined);
-      throw new TenonError("tidy: needs a synchronous function, got one that returns a promise.", {
-        where: "tidy",
-        hint: "Read values with data() or item() after the tidy().",
-      });
-    }
+    refusePromise("tidy", result);
     scope = outer;
     release(own, survivors(result));
     return result;
@@ -87,20 +90,27 @@ function release(own: Scoped[], survivors: ReadonlySet<Scoped>): void {
 /** The tensors in a result, and what their graphs saved. */
 function survivors(result: unknown): Set<Scoped> {
   const found = new Set<Scoped>();
+  const seen = new Set<object>();
   const visit = (value: unknown): void => {
-    if (typeof value !== "object" || value === null) return;
+    if (typeof value !== "object" || value === null || seen.has(value)) return;
+    seen.add(value);
     if (isScoped(value)) {
-      if (found.has(value)) return;
       found.add(value);
       value.node?.reachableSaved((saved) => found.add(saved));
-    } else if (Array.isArray(value)) {
-      value.forEach(visit);
-    } else if (Object.getPrototypeOf(value) === Object.prototype) {
-      Object.values(value).forEach(visit);
+    } else {
+      for (const part of parts(value)) visit(part);
     }
   };
   visit(result);
   return found;
 }
 
-const isScoped = (value: object): value is Scoped => "storage" in Object.getPrototypeOf(value) || "kept" in value;
+/** What a plain container holds; other objects are opaque. */
+function parts(value: object): Iterable<unknown> {
+  if (Array.isArray(value) || value instanceof Set) return value;
+  if (value instanceof Map) return value.values();
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null ? Object.values(value) : [];
+}
+
+const isScoped = (value: object): value is Scoped => "kept" in value && "netted" in value;

@@ -1,12 +1,14 @@
 /** Leaving the device, moving between devices, and changing dtype. */
 
-import type { DeviceName } from "../backend/backend.js";
+import type { Backend, DeviceName } from "../backend/backend.js";
 import { backendOf } from "../backend/devices.js";
 import { byteSize, checkDType, type DType, decode, dtypes, type NumericArray } from "../core/dtype.js";
-import { DeviceError, ShapeError, showShape } from "../core/errors.js";
+import { ConfigError, DeviceError, ShapeError, showShape } from "../core/errors.js";
 import { GradNode, gradEnabled } from "./autograd.js";
+import { castProgram } from "./cast.js";
 import { fromTyped } from "./create.js";
-import { castTo } from "./elementwise.js";
+import { dispatchOne } from "./dispatch.js";
+import { registerOp } from "./op.js";
 import { Tensor } from "./tensor.js";
 
 /** A number, or lists of them as deep as the tensor has dims. */
@@ -62,20 +64,39 @@ export function nest(flat: ArrayLike<number>, shape: readonly number[], dtype: D
   return build(0);
 }
 
-/** Bytes to a device, when both ends can be addressed at once. */
-function move(tensor: Tensor, device: DeviceName): Tensor {
-  const target = backendOf(device);
+const castOp = registerOp<{ dtype: DType }>({
+  name: "to",
+  doc: "the same values in another dtype",
+  inputs: [{ name: "x", kind: "any" }],
+  attrs: { dtype: { type: "string" } },
+  infer: ([x], { dtype }) => [{ shape: x.shape, dtype: checkDType(dtype, "to") }],
+  run: (kernels, [x], [out]) => kernels.elementwise(castProgram(x.dtype, out.dtype), [x], [out], []),
+  backward: ({ grad }) => [grad],
+});
+
+function checkTarget(target: unknown): void {
+  const names = typeof target === "object" && target !== null ? Object.keys(target) : undefined;
+  if (names?.every((name) => name === "dtype" || name === "device")) return;
+  const got = names ? `{ ${names.join(", ")} }` : String(target);
+  throw new ConfigError(`to: needs { dtype?, device? }, got ${got}.`, {
+    where: "to",
+    hint: 'For example x.to({ device: "cpu" }) or x.to({ dtype: "int32" }).',
+  });
+}
+
+/** Bytes to a device, when both ends can be addressed at once; the gradient comes back the same way. */
+function move(tensor: Tensor, target: Backend): Tensor {
   const view = tensor.view();
   if (view === undefined) {
     throw new DeviceError(`to: values on ${tensor.device} can be read only asynchronously.`, {
       where: "to",
-      hint: `Use tensor(await x.data(), { device: "${device}" }).reshape(x.shape).`,
+      hint: `Use tensor(await x.data(), { device: "${target.device}" }).reshape(x.shape).`,
     });
   }
   const copy = fromTyped(target, view, tensor.shape, tensor.dtype);
   if (gradEnabled() && tensor.requiresGrad) {
     const { shape, dtype, backend } = copy;
-    const home = tensor.device;
+    const home = tensor.backend;
     copy.node = new GradNode("to", [tensor], [], [{ shape, dtype, backend }], ([grad]) => [grad && move(grad, home)]);
   }
   return copy;
@@ -102,8 +123,11 @@ Object.assign(Tensor.prototype, {
   async toArray(this: Tensor) {
     return nest(await this.data(), this.shape, this.dtype);
   },
-  to(this: Tensor, { dtype, device }: { dtype?: DType; device?: DeviceName }) {
-    const cast = dtype === undefined ? this : castTo(this, checkDType(dtype, "to"));
-    return device === undefined || device === cast.device ? cast : move(cast, device);
+  to(this: Tensor, target: { dtype?: DType; device?: DeviceName }) {
+    checkTarget(target);
+    const { dtype, device } = target;
+    const goal = device === undefined ? this.backend : backendOf(device);
+    const cast = dtype === undefined || dtype === this.dtype ? this : dispatchOne(castOp, [this], { dtype });
+    return goal === cast.backend ? cast : move(cast, goal);
   },
 });

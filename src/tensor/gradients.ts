@@ -1,0 +1,78 @@
+/** The arithmetic of gradients: undoing a broadcast, adding two, and keeping each in storage of its own. */
+
+import { ShapeError, showShape } from "../core/errors.js";
+import * as expr from "../core/expr.js";
+import { type Shape, sameShape, sizeOf } from "../core/shape.js";
+import { converted } from "./cast.js";
+import type { TensorSpec } from "./op.js";
+import { Tensor } from "./tensor.js";
+
+const addProgram = expr.program(expr.add(expr.input(0), expr.input(1)));
+const copyProgram = expr.program(expr.input(0));
+
+/** Can a tensor of `shape` have been broadcast to `wide`? */
+const reaches = (shape: Shape, wide: Shape): boolean =>
+  shape.length <= wide.length && shape.every((n, i) => n === 1 || n === wide[wide.length - shape.length + i]);
+
+/** A gradient in the dtype and shape of its input. The result may be the given tensor. */
+export function fitted(op: string, grad: Tensor, { shape, dtype }: TensorSpec): Tensor {
+  const summed = sumToShape(op, grad, shape);
+  return summed.dtype === dtype ? summed : converted(summed, dtype);
+}
+
+/** Sums over the dims that broadcasting repeated. */
+function sumToShape(op: string, grad: Tensor, shape: Shape): Tensor {
+  if (sameShape(grad.shape, shape)) return grad;
+  if (!reaches(shape, grad.shape)) {
+    throw new ShapeError(
+      `${op}: needs a gradient that sums to the shape of its input, got ${showShape(grad.shape)} and ${showShape(shape)}.`,
+      { where: op, shapes: [grad.shape, shape], hint: "See the backward of this op's definition." },
+    );
+  }
+  let current = grad;
+  const reduce = (outer: number, size: number, inner: number, next: Shape) => {
+    const out = Tensor.empty(current.backend, next, current.dtype);
+    current.backend.kernels.reduce("sum", current, out, { outer, size, inner });
+    if (current !== grad) current.dispose();
+    current = out;
+  };
+  const lead = grad.shape.length - shape.length;
+  if (lead > 0) {
+    const rest = grad.shape.slice(lead);
+    reduce(1, sizeOf(grad.shape.slice(0, lead)), sizeOf(rest), rest);
+  }
+  for (let dim = shape.length - 1; dim >= 0; dim--) {
+    const now = current.shape;
+    if (shape[dim] !== 1 || now[dim] === 1) continue;
+    reduce(
+      sizeOf(now.slice(0, dim)),
+      now[dim],
+      sizeOf(now.slice(dim + 1)),
+      now.map((n, i) => (i === dim ? 1 : n)),
+    );
+  }
+  return current;
+}
+
+/** The sum of two gradients; takes over `sum`, in place when nobody else reads it. */
+export function accumulate(sum: Tensor | undefined, more: Tensor): Tensor {
+  if (sum === undefined) return more.alias();
+  const into = sum.storage.exclusive ? sum : Tensor.empty(sum.backend, sum.shape, sum.dtype);
+  sum.backend.kernels.elementwise(addProgram, [sum, more], [into], []);
+  if (into === sum) sum.storage.version++;
+  else sum.dispose();
+  return into;
+}
+
+/** A gradient in storage of its own, so that scaling one in place changes no other. Takes over `grad`. */
+export function unshared(grad: Tensor): Tensor {
+  if (grad.storage.exclusive) return grad;
+  const copy = Tensor.empty(grad.backend, grad.shape, grad.dtype);
+  grad.backend.kernels.elementwise(copyProgram, [grad], [copy], []);
+  grad.dispose();
+  return copy;
+}
+
+export function disposeAll(grads: readonly (Tensor | undefined)[]): void {
+  for (const grad of grads) grad?.dispose();
+}

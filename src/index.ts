@@ -38,6 +38,7 @@ export {
 } from "./tensor/op.js";
 export { tidy } from "./tensor/scope.js";
 export { Parameter, Tensor } from "./tensor/tensor.js";
+export { traceAllocations } from "./tensor/trace.js";
 export type { NestedArray } from "./tensor/transfer.js";
 export { train } from "./train.js";
 

@@ -5,7 +5,7 @@ import { platform } from "../core/platform.js";
 import { setWarningListener, type WarningListener, warn } from "../core/warnings.js";
 import type { Backend, BackendInfo, DeviceName } from "./backend.js";
 import { createReferenceBackend } from "./reference/backend.js";
-import { setMemoryBudget, showBytes } from "./storage.js";
+import { type AllocationSite, allocationSites, setMemoryBudget, showBytes } from "./storage.js";
 import { createCpuBackend } from "./wasm/backend.js";
 
 export type Numerics = "portable" | "fast";
@@ -197,12 +197,14 @@ export interface MemoryReport {
   pooled: number;
   peak: number;
   devices: Partial<Record<DeviceName, { live: number; pooled: number; peak: number }>>;
+  /** What holds memory, the largest first; only while `traceAllocations()` is on. */
+  sites: AllocationSite[];
 }
 
-/** Live, pooled and peak bytes, in all and by device. */
+/** Live, pooled and peak bytes, in all and by device; and by what allocated them, while that is traced. */
 export function memory(): MemoryReport {
   const devices = Object.fromEntries([...backends].map(([name, backend]) => [name, backend.memory()]));
   const total = (key: "live" | "pooled" | "peak") =>
     Object.values(devices).reduce((sum, device) => sum + device[key], 0);
-  return { live: total("live"), pooled: total("pooled"), peak: total("peak"), devices };
+  return { live: total("live"), pooled: total("pooled"), peak: total("peak"), devices, sites: allocationSites() };
 }

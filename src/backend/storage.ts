@@ -7,6 +7,8 @@ export class Storage {
   /** Raised by every op that writes in place; autograd compares it. */
   version = 0;
   private references = 1;
+  /** What allocated it, while sites are traced. */
+  private site: AllocationSite | undefined;
 
   private constructor(
     readonly backend: Backend,
@@ -16,20 +18,10 @@ export class Storage {
 
   /** Allocates; throws MemoryBudgetError before anything changes if that would exceed the budget. */
   static allocate(backend: Backend, bytes: number): Storage {
-    if (bytes > budget - liveBytes) {
-      throw new MemoryBudgetError(
-        `allocation: needs ${showBytes(bytes)} more, got ${showBytes(liveBytes)} in use of a budget of ${showBytes(budget)}.`,
-        {
-          where: "allocation",
-          bytes,
-          live: liveBytes,
-          budget,
-          hint: "Free tensors, use a smaller batch, or raise memoryBudget.",
-        },
-      );
-    }
+    if (bytes > budget - liveBytes) refuseAllocation(bytes);
     const storage = new Storage(backend, backend.alloc(bytes), bytes);
     liveBytes += bytes;
+    if (sites) storage.site = noteSite(sites, bytes);
     return storage;
   }
 
@@ -45,6 +37,10 @@ export class Storage {
   release(): void {
     if (--this.references === 0) {
       liveBytes -= this.bytes;
+      if (this.site) {
+        this.site.bytes -= this.bytes;
+        this.site.count--;
+      }
       this.backend.free(this.handle, this.bytes);
     }
   }
@@ -57,6 +53,64 @@ export class Storage {
 
 let budget = Number.POSITIVE_INFINITY;
 let liveBytes = 0;
+
+function refuseAllocation(bytes: number): never {
+  const largest = allocationSites()
+    .slice(0, 3)
+    .map(({ site, bytes }) => `${site} ${showBytes(bytes)}`);
+  throw new MemoryBudgetError(
+    `allocation: needs ${showBytes(bytes)} more, got ${showBytes(liveBytes)} in use of a budget of ${showBytes(budget)}.`,
+    {
+      where: "allocation",
+      bytes,
+      live: liveBytes,
+      budget,
+      hint: `Free tensors, use a smaller batch, or raise memoryBudget.${largest.length ? ` Largest: ${largest.join(", ")}.` : ""}`,
+    },
+  );
+}
+
+/** Storage that one place in a program holds: an operation and the module it ran in. */
+export interface AllocationSite {
+  site: string;
+  bytes: number;
+  count: number;
+}
+
+let sites: Map<string, AllocationSite> | undefined;
+let currentSite = "";
+
+/** Starts or stops noting what allocates; storage that lives already stays without a site. */
+export function noteAllocations(on: boolean): void {
+  sites = on ? new Map() : undefined;
+}
+
+/** Runs a function whose allocations belong to a site; an inner site wins. */
+export function atSite<T>(site: string, fn: () => T): T {
+  const before = currentSite;
+  currentSite = site;
+  try {
+    return fn();
+  } finally {
+    currentSite = before;
+  }
+}
+
+function noteSite(known: Map<string, AllocationSite>, bytes: number): AllocationSite {
+  const name = currentSite || "outside of operations";
+  let site = known.get(name);
+  if (site === undefined) known.set(name, (site = { site: name, bytes: 0, count: 0 }));
+  site.bytes += bytes;
+  site.count++;
+  return site;
+}
+
+/** The sites that hold storage now, the largest first; none unless they are traced. */
+export const allocationSites = (): AllocationSite[] =>
+  [...(sites?.values() ?? [])]
+    .filter(({ count }) => count > 0)
+    .map((site) => ({ ...site }))
+    .sort((a, b) => b.bytes - a.bytes);
 
 /** Bytes that all tensors on all devices may use together. */
 export function setMemoryBudget(bytes: number | undefined): void {

@@ -14,6 +14,8 @@ export interface PlotOptions {
   readonly title?: string;
   /** A horizontal line at this value, for a bound that the curves fall towards. */
   readonly bound?: { readonly label: string; readonly value: number };
+  /** Right end of the axis, for a curve that is still growing. */
+  readonly until?: number;
   /** Only characters that every terminal has; no braille dots. */
   readonly ascii?: boolean;
 }
@@ -37,7 +39,10 @@ export function plot(curves: readonly PlotCurve[], options: PlotOptions = {}): s
   // One curve is drawn in dots; several need marks of their own.
   const dots = !options.ascii && curves.length === 1;
   const [columns, rows] = dots ? [width * 2, height * 4] : [width, height];
-  const [left, right] = range(points.map(([step]) => step));
+  const [left, right] = range([
+    ...points.map(([step]) => step),
+    ...(options.until === undefined ? [] : [options.until]),
+  ]);
   const [low, high] = range([...points.map(([, value]) => value), ...(bound ? [bound.value] : [])]);
   const column = (step: number) => scale(step, left, right, columns);
   const row = (value: number) => rows - 1 - scale(value, low, high, rows);

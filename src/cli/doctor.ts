@@ -1,0 +1,57 @@
+/** `tenon doctor`: what this machine offers, and why anything is missing. */
+
+import { capabilities, init } from "../backend/devices.js";
+import { showBytes } from "../backend/storage.js";
+import { jsonLine } from "../core/json.js";
+import { platform } from "../core/platform.js";
+import { VERSION } from "../core/version.js";
+import "../node/platform.js";
+import { helpOf, parse, usage } from "./arguments.js";
+import type { Io } from "./io.js";
+
+const table = usage({
+  name: "doctor",
+  operands: "",
+  count: [0, 0],
+  about: "Says which devices there are, what they can do, and why anything is missing.",
+  options: {},
+});
+
+export async function run(args: string[], io: Io): Promise<number> {
+  const { values } = parse(table, args);
+  if (values.help) {
+    io.out(helpOf(table));
+    return 0;
+  }
+  await init({ engineFlags: true });
+  const found = capabilities();
+  const { cores } = platform();
+  if (values.json) {
+    io.out(jsonLine({ version: VERSION, cores, ...found }));
+    return 0;
+  }
+  const { environment } = found;
+  const rows: [string, string][] = [
+    ["tenon", VERSION],
+    ...Object.entries(environment),
+    ["cores", String(cores)],
+    ["device", `${found.device} (${found.reason})`],
+    ["threads", String(found.threads)],
+    ["SIMD", yes(found.simd)],
+    ["fused multiply-add", yes(found.fusedMultiplyAdd)],
+    ["numerics", found.numerics],
+    ["largest memory", showBytes(found.maxMemory)],
+    ["shared memory", yes(found.crossOriginIsolated)],
+  ];
+  const width = Math.max(...rows.map(([name]) => name.length));
+  for (const [name, value] of rows) io.out(`${name.padEnd(width)}  ${value}`);
+  io.out("");
+  if (found.missing.length === 0) io.out("Nothing is missing.");
+  else {
+    io.out("Missing:");
+    for (const reason of found.missing) io.out(`  ${reason}`);
+  }
+  return 0;
+}
+
+const yes = (holds: boolean): string => (holds ? "yes" : "no");

@@ -1,0 +1,99 @@
+/** `tenon generate`: text from a run or a checkpoint, as it is made. */
+
+import { join } from "node:path";
+import { describeCapabilities, init } from "../backend/devices.js";
+import { RunError } from "../core/errors.js";
+import { jsonLine } from "../core/json.js";
+import { loadModel } from "../models/index.js";
+import "../node/platform.js";
+import { loadRun } from "../runs/list.js";
+import { helpOf, parse, usage } from "./arguments.js";
+import type { Io } from "./io.js";
+import { isFolder, locate, shortPath } from "./locate.js";
+import { thousands } from "./progress.js";
+
+const WHOLE = Number.MAX_SAFE_INTEGER;
+
+const table = usage({
+  name: "generate",
+  operands: "<run or checkpoint>",
+  count: [1, 1],
+  about:
+    "Lets a model write on. The model is a run (its ID, the start of one, or its folder), a checkpoint, or any folder or\n" +
+    "URL in the layout of Hugging Face. Equal prompts, seeds and options give equal texts.",
+  options: {
+    prompt: { kind: "text", help: "what the text starts with; a line end unless told" },
+    "max-tokens": { kind: { integer: [1, WHOLE] }, help: "most new tokens; 200 unless told" },
+    temperature: { kind: { number: [0, 100] }, value: "T", help: "0: always the likeliest; 1 unless told" },
+    "top-k": { kind: { integer: [1, WHOLE] }, value: "K", help: "choose among the K likeliest tokens" },
+    "top-p": { kind: { number: [0, 1] }, value: "P", help: "choose among the likeliest that hold this probability" },
+    seed: { kind: { integer: [0, WHOLE] }, help: "of the choices; 0 unless told" },
+    device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "auto: a hardware GPU, else the CPU" },
+    threads: { kind: { integer: [1, 64] }, help: "of the CPU; all cores unless told" },
+    out: { kind: "text", value: "DIR", help: 'folder that holds the runs; "runs" unless told' },
+  },
+});
+
+export async function run(args: string[], io: Io): Promise<number> {
+  const { values, operands } = parse(table, args);
+  if (values.help) {
+    io.out(helpOf(table));
+    return 0;
+  }
+  const { device, threads, prompt = "\n" } = values;
+  const say = values.json ? io.aside : io;
+  const found = await init({
+    engineFlags: true,
+    ...(device ? { device: device as "auto" } : {}),
+    ...(threads ? { threads } : {}),
+  });
+  say.out(describeCapabilities(found));
+  const folder = await modelFolder(operands[0], values.out ?? "runs");
+  const model = await loadModel(folder);
+  const options = {
+    maxTokens: values["max-tokens"] ?? 200,
+    seed: values.seed ?? 0,
+    ...given("temperature", values.temperature),
+    ...given("topK", values["top-k"]),
+    ...given("topP", values["top-p"]),
+  };
+  const began = performance.now();
+  const rate = (tokens: number) => (tokens / (performance.now() - began)) * 1000;
+  try {
+    if (values.json) {
+      const result = await model.generate(prompt, options);
+      const tokensPerSecond = rate(result.tokens.length);
+      io.out(jsonLine({ model: folder, prompt, ...result, tokensPerSecond, device: found.device }));
+      return 0;
+    }
+    say.out(`Model: ${shortPath(folder)}\n`);
+    io.write(prompt.replace(/^\n+/, ""));
+    let tokens = 0;
+    for await (const { text } of model.stream(prompt, options)) {
+      io.write(text);
+      tokens++;
+    }
+    io.write("\n");
+    if (io.isTerminal) io.out(`\n${thousands(tokens)} tokens, ${thousands(rate(tokens))} tokens/s.`);
+    return 0;
+  } finally {
+    model.dispose();
+  }
+}
+
+const given = <K extends string, V>(name: K, value: V | undefined) =>
+  (value === undefined ? {} : { [name]: value }) as { [name in K]?: V };
+
+/** The folder or URL of a model: a checkpoint itself, or the last good one of a run. */
+async function modelFolder(name: string, dir: string): Promise<string> {
+  if (/^https?:/.test(name)) return name;
+  if (isFolder(name) && !isFolder(join(name, "checkpoints"))) return name;
+  const [run, store] = locate(name, dir);
+  const loaded = await loadRun(run, { store });
+  const checkpoint = await loaded.latestCheckpoint();
+  if (checkpoint) return join(loaded.store.name, checkpoint.folder);
+  throw new RunError(`${loaded.folder}: has no complete checkpoint to generate from.`, {
+    where: loaded.folder,
+    hint: "Train it further, or start it again.",
+  });
+}

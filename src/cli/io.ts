@@ -1,0 +1,48 @@
+/** What commands write to. */
+
+/** What every command needs; `isTerminal` says whether a person looks at it. */
+export interface CommandIo {
+  /** A line of the result, to standard output. */
+  out(line: string): void;
+  /** A line of complaint, to standard error. */
+  err(line: string): void;
+  readonly isTerminal: boolean;
+}
+
+/** What commands need that run for a while. */
+export interface Io extends CommandIo {
+  /** Text as it is, without a line end. */
+  write(text: string): void;
+  /** Size of the terminal in characters. */
+  readonly columns: number;
+  readonly rows: number;
+  /** The same on standard error: with `--json`, all that is not the one result goes there. */
+  readonly aside: Io;
+}
+
+/** One of the streams of this process as `Io`. */
+class StreamIo implements Io {
+  constructor(
+    private readonly stream: NodeJS.WriteStream,
+    private readonly other?: Io,
+  ) {}
+
+  get isTerminal(): boolean {
+    return this.stream.isTTY === true && process.env["TERM"] !== "dumb";
+  }
+  get columns(): number {
+    return this.stream.columns || 80;
+  }
+  get rows(): number {
+    return this.stream.rows || 24;
+  }
+  get aside(): Io {
+    return this.other ?? this;
+  }
+  readonly write = (text: string): void => void this.stream.write(text);
+  readonly out = (line: string): void => this.write(`${line}\n`);
+  readonly err = (line: string): void => void process.stderr.write(`${line}\n`);
+}
+
+/** Standard output and, aside, standard error. */
+export const standardIo = (): Io => new StreamIo(process.stdout, new StreamIo(process.stderr));

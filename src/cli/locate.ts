@@ -1,0 +1,22 @@
+/** What people type for a run: its ID, the start of one, or the path of its folder. */
+
+import { existsSync, statSync } from "node:fs";
+import { basename, dirname, relative } from "node:path";
+
+export const isFolder = (path: string): boolean => existsSync(path) && statSync(path).isDirectory();
+
+/** A run's name and store: a path names both. */
+export function locate(name: string, dir: string): [name: string, store: string] {
+  const path = name.replace(/[/\\]+$/, "");
+  return /[/\\]/.test(path) || isFolder(path) ? [basename(path), dirname(path)] : [name, dir];
+}
+
+/** A path as one would type it here. */
+export function shortPath(path: string): string {
+  const here = relative(process.cwd(), path);
+  return here === "" || here.startsWith("..") ? path : here;
+}
+
+/** A word as a shell takes it. */
+export const shellWord = (word: string): string =>
+  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;

@@ -1,0 +1,203 @@
+/** What `npm start` runs: about a minute from nothing to a model that writes, with its loss as a plot that grows. */
+
+import { type Capabilities, describeCapabilities } from "../backend/devices.js";
+import { jsonLine } from "../core/json.js";
+import { setWarningListener } from "../core/warnings.js";
+import { talesEntropy } from "../data/tales.js";
+import { type LanguageModel, loadModel } from "../models/index.js";
+import "../node/platform.js";
+import type { TrainingConfigInput } from "../runs/config.js";
+import type { TrainingEvent } from "../runs/events.js";
+import { train } from "../runs/train.js";
+import { helpOf, parse, usage } from "./arguments.js";
+import type { Io } from "./io.js";
+import { plot } from "./plot.js";
+import { bar, Pace, Screen } from "./progress.js";
+import { allowEngineFlags, indent, stopOnInterrupt, summary } from "./train.js";
+
+const table = usage({
+  name: "start",
+  operands: "",
+  count: [0, 0],
+  about:
+    "Trains a small GPT for about a minute and lets it write: on stories of a grammar whose entropy is known, which is\n" +
+    "the loss that no model can beat, or on a text of yours.",
+  options: {
+    data: { kind: "text", value: "FILE", help: "a text to learn from, in place of the stories" },
+    steps: { kind: { integer: [1, Number.MAX_SAFE_INTEGER] }, help: "optimizer steps; 1000 unless told" },
+    seed: { kind: { integer: [0, Number.MAX_SAFE_INTEGER] }, help: "of everything that is random; 1337 unless told" },
+    device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "auto: a hardware GPU, else the CPU" },
+    threads: { kind: { integer: [1, 64] }, help: "of the CPU; all cores unless told" },
+    out: { kind: "text", value: "DIR", help: 'folder that holds the runs; "runs" unless told' },
+  },
+});
+
+/** A context of 128 characters spans most of a story, so that its parts can agree. */
+const MODEL = { model_type: "gpt2", n_layer: 4, n_head: 4, n_embd: 128, n_positions: 128 };
+
+export async function run(args: string[], io: Io): Promise<number> {
+  const { values } = parse(table, args);
+  if (values.help) {
+    io.out(helpOf(table));
+    return 0;
+  }
+  const { data, steps = 1000, seed = 1337, device, threads, out = "runs" } = values;
+  const share = { train: 0.95, val: 0.05 };
+  const config: TrainingConfigInput = {
+    data: data === undefined ? { corpus: "tales", length: 1_000_000, split: share } : { text: data, split: share },
+    tokenizer: "char",
+    model: MODEL,
+    training: {
+      steps,
+      batchSize: 8,
+      blockSize: 128,
+      learningRate: 2e-3,
+      evalEvery: Math.max(1, Math.floor(steps / 5)),
+      sampleEvery: Math.max(1, Math.floor(steps / 10)),
+      checkpointEvery: steps,
+      sampleTokens: 160,
+    },
+    seed,
+    out,
+    ...(device ? { device: device as "auto" } : {}),
+    ...(threads ? { threads } : {}),
+  };
+  const say = values.json ? io.aside : io;
+  const bound = data === undefined ? talesEntropy() : undefined;
+  await allowEngineFlags();
+  const clock = () => performance.now();
+  const started = train(config, { clock });
+  const screen = new Screen(say, clock);
+  const view = new StartView(say, screen, new Pace(clock), data ?? "stories of a small grammar", bound);
+  const release = stopOnInterrupt(started, screen);
+  const listener = setWarningListener(undefined);
+  try {
+    for await (const event of started) view.show(event);
+  } finally {
+    screen.clear();
+    release();
+    setWarningListener(listener);
+  }
+  const result = await started;
+  say.out(view.plot(true).join("\n"));
+  for (const line of comparison(result.valLoss, bound)) say.out(line);
+  const text = view.checkpoint && !result.stopped ? await write(await loadModel(view.checkpoint), seed, say) : "";
+  say.out("");
+  for (const line of summary(result)) say.out(line);
+  if (values.json) io.out(jsonLine({ ...result, entropy: bound ?? null, text }));
+  return 0;
+}
+
+/** The loss beside the bound; a loss in nats is the logarithm of "as unsure as between so many characters". */
+function comparison(valLoss: number, bound: number | undefined): string[] {
+  if (!Number.isFinite(valLoss)) return [];
+  const choices = (nats: number) => Math.exp(nats).toFixed(2);
+  const unsure = `it is as unsure of the next character as between ${choices(valLoss)} of them`;
+  if (bound === undefined)
+    return ["", `Loss on text it never saw: ${valLoss.toFixed(3)} nats per character; ${unsure}.`];
+  return [
+    "",
+    `Loss on stories it never saw: ${valLoss.toFixed(3)} nats per character; ${unsure}.`,
+    `The stories hold ${bound.toFixed(3)}: who knew their grammar by heart would choose between ${choices(bound)}.`,
+  ];
+}
+
+/** The model writes on, character by character. */
+async function write(model: LanguageModel, seed: number, io: Io): Promise<string> {
+  io.out("\nNow it writes by itself:\n");
+  let text = "";
+  try {
+    const start = model.tokenizer?.idOf("\n") ?? 0;
+    for await (const piece of model.stream([start], { maxTokens: 600, temperature: 0.8, seed })) {
+      text += piece.text;
+      io.write(piece.text.replaceAll("\n", "\n\n"));
+    }
+  } finally {
+    model.dispose();
+  }
+  io.write("\n");
+  return text;
+}
+
+class StartView {
+  /** Folder of the last checkpoint. */
+  checkpoint: string | undefined;
+  private runDir = "";
+  private readonly steps: number[] = [];
+  private readonly losses: number[] = [];
+  private total = 1;
+  private shownShare = 0;
+
+  constructor(
+    private readonly io: Io,
+    private readonly screen: Screen,
+    private readonly pace: Pace,
+    private readonly subject: string,
+    private readonly bound: number | undefined,
+  ) {}
+
+  show(event: TrainingEvent): void {
+    const { screen, pace } = this;
+    switch (event.type) {
+      case "start":
+        this.runDir = event.runDir;
+        this.total = event.steps;
+        screen.line(describeCapabilities(event.environment as unknown as Capabilities));
+        screen.line(
+          `A GPT with ${(event.parameters / 1e6).toFixed(2)} million parameters that knows nothing yet reads ${this.subject}.\n`,
+        );
+        break;
+      case "step":
+        pace.step(event);
+        this.step(event.step, event.loss);
+        break;
+      case "sample":
+        screen.line(`after ${event.step} steps it writes:\n${indent(event.text.trim())}\n`);
+        break;
+      case "checkpoint":
+        this.checkpoint = `${this.runDir.slice(0, this.runDir.lastIndexOf("/"))}/${event.path}`;
+        break;
+      case "warning":
+        screen.line(`warning: ${event.message}`);
+        break;
+    }
+  }
+
+  private step(step: number, loss: number): void {
+    this.steps.push(step);
+    this.losses.push(loss);
+    const { pace, io, screen } = this;
+    const text = `  step ${step} of ${this.total}  loss ${loss.toFixed(3)}  ${pace.describe()}`;
+    if (io.isTerminal) {
+      const width = Math.max(10, Math.min(40, io.columns - text.length - 2));
+      screen.area(() => [...this.plot(), "", `${bar(pace.share, width)}${text}`]);
+    } else if (step === 1 || pace.share >= this.shownShare + 0.1) {
+      this.shownShare = Math.floor(pace.share * 10) / 10;
+      screen.line(text.trimStart());
+    }
+  }
+
+  /** The loss so far, falling towards the bound. */
+  plot(whole = false): string[] {
+    const { columns, rows, isTerminal } = this.io;
+    const room = Math.max(4, Math.min(12, rows - 12));
+    return plot([{ label: "loss", steps: this.steps, values: smooth(this.losses) }], {
+      width: Math.max(20, Math.min(72, columns - 12)),
+      height: whole ? 12 : room,
+      until: whole ? undefined : this.total,
+      title: "loss in nats per character",
+      ascii: !isTerminal,
+      ...(this.bound === undefined ? {} : { bound: { label: "entropy of the stories", value: this.bound } }),
+    }).split("\n");
+  }
+}
+
+/** Means over the neighbours, fewer at the ends: a batch is a small sample, its loss jumps. */
+function smooth(values: readonly number[]): number[] {
+  return values.map((_, i) => {
+    const reach = Math.min(5, i, values.length - 1 - i);
+    let sum = 0;
+    for (let k = i - reach; k <= i + reach; k++) sum += values[k];
+    return sum / (2 * reach + 1);
+  });
+}

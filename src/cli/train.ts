@@ -1,0 +1,212 @@
+/** `tenon train`: shows the events of a run as they come. */
+
+import { dirname } from "node:path";
+import { sourceText } from "../artifacts/sources.js";
+import { type Capabilities, describeCapabilities, init, memory } from "../backend/devices.js";
+import { showBytes } from "../backend/storage.js";
+import { jsonLine, parseJson } from "../core/json.js";
+import { platform } from "../core/platform.js";
+import { setWarningListener } from "../core/warnings.js";
+import "../node/platform.js";
+import { override, type TrainingConfigInput } from "../runs/config.js";
+import type { TrainingEvent, TrainingResult, TrainingRun } from "../runs/events.js";
+import { train } from "../runs/train.js";
+import { helpOf, parse, UsageError, usage } from "./arguments.js";
+import type { Io } from "./io.js";
+import { locate, shellWord, shortPath } from "./locate.js";
+import { bar, Pace, Screen, thousands } from "./progress.js";
+
+const WHOLE = Number.MAX_SAFE_INTEGER;
+
+const table = usage({
+  name: "train",
+  operands: "<config.json>",
+  count: [0, 1],
+  about:
+    "Trains a model as the config says and keeps the run in a folder of its own. Ctrl-C saves a checkpoint and says\n" +
+    "how to go on; a second Ctrl-C ends at once. Of a resumed run only the threads can change.",
+  options: {
+    steps: { kind: { integer: [1, WHOLE] }, help: "optimizer steps" },
+    seed: { kind: { integer: [0, WHOLE] }, help: "of everything that is random" },
+    device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "auto: a hardware GPU, else the CPU" },
+    threads: { kind: { integer: [1, 64] }, help: "of the CPU; all cores unless told, the result is the same" },
+    numerics: { kind: ["portable", "fast"], help: "portable: the same bits on every machine" },
+    "memory-budget": { kind: { bytes: true }, help: "bytes that all tensors together may use, e.g. 500MB" },
+    out: { kind: "text", value: "DIR", help: "folder that holds the runs" },
+    resume: { kind: "text", value: "RUN", help: "go on with this run from its last checkpoint" },
+  },
+});
+
+/** Where each flag goes in the config. */
+const paths = {
+  steps: "training.steps",
+  seed: "seed",
+  device: "device",
+  threads: "threads",
+  numerics: "numerics",
+  "memory-budget": "memoryBudget",
+  out: "out",
+} as const;
+
+/** Flags that change what a run is; a resumed one is what it was. */
+const identity = ["steps", "seed", "device", "numerics"] as const;
+
+export async function run(args: string[], io: Io): Promise<number> {
+  const { values, operands } = parse(table, args);
+  if (values.help) {
+    io.out(helpOf(table));
+    return 0;
+  }
+  const { resume } = values;
+  if (operands.length === 0 && resume === undefined) throw new UsageError("needs <config.json>, or --resume RUN.");
+  const changed = resume === undefined ? undefined : identity.find((name) => values[name] !== undefined);
+  if (changed) throw new UsageError(`--${changed} cannot change in a run that is resumed.`);
+  let config = operands.length === 0 ? {} : await readConfig(operands[0]);
+  for (const [flag, path] of Object.entries(paths) as [keyof typeof paths, string][]) {
+    if (values[flag] !== undefined) config = override(config, path, values[flag]);
+  }
+  const [name, store] = resume === undefined ? [] : locate(resume, (config["out"] as string | undefined) ?? "runs");
+  await allowEngineFlags();
+  const started = train(config as unknown as TrainingConfigInput, {
+    ...(name === undefined ? {} : { resume: name, store }),
+    clock: () => performance.now(),
+    where: operands[0] ?? "config",
+  });
+  const result = await watch(started, values.json ? io.aside : io);
+  if (values.json) io.out(jsonLine(result));
+  return 0;
+}
+
+async function readConfig(path: string): Promise<Record<string, unknown>> {
+  const source = await platform().openFile!(path);
+  return parseJson(await sourceText(source), { where: path }) as Record<string, unknown>;
+}
+
+/** The command line may set engine flags; the device itself is opened by whoever knows which one is wanted. */
+export async function allowEngineFlags(): Promise<void> {
+  await init({ engineFlags: true, device: "reference" });
+}
+
+/** Stops the run at Ctrl-C, once: a second one has its usual effect. Returns what ends that. */
+export function stopOnInterrupt(run: TrainingRun, screen: Screen): () => void {
+  const stop = () => {
+    release();
+    screen.line("\nStopping after this step and saving a checkpoint. Ctrl-C again ends at once.");
+    // Whoever reads the events sees how it ended.
+    run.stop().catch(() => undefined);
+  };
+  const release = () => {
+    process.removeListener("SIGINT", stop);
+    process.removeListener("SIGTERM", stop);
+  };
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+  return release;
+}
+
+/** Shows a run until it ends. */
+async function watch(run: TrainingRun, io: Io): Promise<TrainingResult> {
+  const clock = () => performance.now();
+  const screen = new Screen(io, clock);
+  const view = new View(io, screen, new Pace(clock));
+  const release = stopOnInterrupt(run, screen);
+  // Warnings arrive as events.
+  const listener = setWarningListener(undefined);
+  try {
+    for await (const event of run) view.show(event);
+    const result = await run;
+    for (const line of summary(result)) screen.line(line);
+    return result;
+  } finally {
+    screen.clear();
+    release();
+    setWarningListener(listener);
+  }
+}
+
+class View {
+  private valLoss: number | undefined;
+  private nextLine = 1;
+
+  constructor(
+    private readonly io: Io,
+    private readonly screen: Screen,
+    private readonly pace: Pace,
+  ) {}
+
+  show(event: TrainingEvent): void {
+    const { screen, pace } = this;
+    switch (event.type) {
+      case "start": {
+        pace.startFrom(event.fromStep);
+        screen.line(describeCapabilities(event.environment as unknown as Capabilities));
+        const from = event.fromStep > 0 ? ` going on after step ${thousands(event.fromStep)},` : "";
+        screen.line(
+          `Run ${shortPath(event.runDir)}:${from} ${thousands(event.parameters)} parameters, ${thousands(event.steps)} steps.`,
+        );
+        break;
+      }
+      case "step":
+        pace.step(event);
+        this.step(event);
+        break;
+      case "eval":
+        this.valLoss = event.valLoss;
+        screen.line(
+          `step ${event.step}  validation loss ${event.valLoss.toFixed(4)}${event.final ? " (all of it)" : ""}`,
+        );
+        break;
+      case "sample":
+        screen.line(`step ${event.step}  a sample:\n${indent(event.text)}`);
+        break;
+      case "checkpoint":
+        screen.line(`step ${event.step}  checkpoint saved`);
+        break;
+      case "warning":
+        screen.line(`warning: ${event.message}`);
+        break;
+    }
+  }
+
+  private step(event: Extract<TrainingEvent, { type: "step" }>): void {
+    const { step, steps, loss } = event;
+    const facts = `loss ${loss.toFixed(4)}`;
+    if (this.io.isTerminal) {
+      this.screen.area(() => {
+        const validation = this.valLoss === undefined ? "" : `  validation ${this.valLoss.toFixed(4)}`;
+        const text = `  step ${step} of ${steps}  ${facts}${validation}  ${this.pace.describe()}`;
+        const width = Math.max(10, Math.min(40, this.io.columns - text.length - 2));
+        return [`${bar(step / steps, width)}${text}`];
+      });
+    } else if (step >= this.nextLine || step === steps) {
+      this.screen.line(`step ${step} of ${steps}  ${facts}  ${this.pace.describe()}`);
+      // About twenty lines for a run; the first steps show that it works.
+      this.nextLine = step + Math.max(1, Math.min(Math.ceil(steps / 20), step * 9));
+    }
+  }
+}
+
+export const indent = (text: string): string => text.replace(/^/gm, "    ").replace(/[ \n]+$/, "");
+
+/** What came out of a run, and what can be done now. */
+export function summary(result: TrainingResult): string[] {
+  const { steps, trainLoss, valLoss, weightsHash, tokensPerSecond, runDir, executionId, stopped } = result;
+  const { peak, live, pooled } = memory();
+  const validation = Number.isFinite(valLoss) ? `, validation loss ${valLoss.toFixed(4)}` : "";
+  const rate = Number.isFinite(tokensPerSecond) ? `${thousands(tokensPerSecond)} tokens/s, ` : "";
+  const folder = shortPath(runDir);
+  const out = shortPath(dirname(runDir));
+  const resume = `tenon train --resume ${executionId}${out === "runs" ? "" : ` --out ${shellWord(out)}`}`;
+  const next =
+    stopped && steps === 0
+      ? ["Stopped before the first step: nothing was saved, start it again."]
+      : stopped
+        ? ["Go on with:", `  ${resume}`]
+        : ["Let it write with:", `  tenon generate ${shellWord(folder)} --prompt "…"`];
+  return [
+    `${stopped ? "Stopped" : "Done"} after step ${thousands(steps)}: training loss ${trainLoss.toFixed(4)}${validation}.`,
+    `${rate}memory: peak ${showBytes(peak)}, live ${showBytes(live)}, pooled ${showBytes(pooled)}.`,
+    `Weights ${weightsHash} in ${folder}.`,
+    ...next,
+  ];
+}

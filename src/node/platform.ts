@@ -12,16 +12,13 @@ const nodePlatform: Platform = {
   name: "node",
   cores: os.availableParallelism(),
   spawn(script, name) {
-    const worker = new Worker(script, { eval: true, name });
+    const worker = new Worker(script, { eval: true, name, execArgv: [] }); // `--input-type=module` is not for it
     // A worker keeps the process alive until it has reported once (its start is awaited), and never after that: it may
     // sleep in Atomics.wait for ever. Listening for messages would hold the process again.
     worker.once("message", () => worker.unref());
     return {
       post: (message, transfer = []) => worker.postMessage(message, transfer as never),
-      onMessage: (listener) => {
-        worker.on("message", listener);
-        worker.unref(); // listening takes a reference again, and an idle pool must not keep the process alive
-      },
+      onMessage: (listener) => worker.on("message", listener),
       onError: (listener) => worker.on("error", listener),
       terminate: () => void worker.terminate(),
     };

@@ -4,7 +4,7 @@
  */
 
 import type { FunctionBuilder, FunctionRef, ModuleBuilder } from "../assembler.js";
-import { f32x4, type I32, range, type V128 } from "../values.js";
+import { f32x4, I32, range } from "../values.js";
 import { transpose } from "./pack.js";
 import { defineFinish, multiplyAdd } from "./tile.js";
 
@@ -28,7 +28,7 @@ export const gemvParameters = {
 } as const;
 
 /** Columns of C that one pass over B stored [k, n] works on. */
-const STRIP = 512;
+const STRIP = 2048;
 /** Scratch bytes per thread. */
 export const gemvScratch = (rows: number): number => 4 * rows * STRIP;
 
@@ -43,54 +43,59 @@ export function defineGemv(module: ModuleBuilder, fused: boolean): void {
 
 /** B is [n, k]: rows of weights are read along k, four at a time, and transposed in registers. */
 function defineOut(module: ModuleBuilder, rows: number, fused: boolean, finish: FunctionRef): void {
-  const groups = rows === 1 ? 4 : 2;
-  const madd = multiplyAdd(fused);
   const parameters = { j: "i32", n1: "i32", k: "i32", a: "i32", b: "i32", to: "i32" } as const;
-  // 4 * groups outputs, from j on; outputs past the end repeat the last one and are not used.
-  const block = module.internal(`gemvOut${rows}block`, parameters, (f, { j, n1, k, a, b, to }) => {
-    const bytes = f.let(k.shl(2));
-    const weights = range(4 * groups).map((x) => f.let(b.add(j.add(x).min(n1.sub(1)).mul(bytes))));
-    const acc = range(rows).map(() => range(groups).map(() => f.v128(f32x4.const(0))));
-    const rowA = range(rows).map((r) => f.let(a.add(bytes.mul(r))));
-    const end = f.let(a.add(bytes.and(-16)));
-    const step = (columns: number, load: (group: I32[]) => V128[]) => {
-      for (const g of range(groups)) {
-        const group = weights.slice(4 * g, 4 * g + 4);
-        load(group).forEach((column, kk) => {
-          const w = f.let(column);
-          for (const r of range(rows)) f.set(acc[r][g], madd(rowA[r].splat(4 * kk), w, acc[r][g]));
-        });
-      }
-      for (const p of [...weights, ...rowA]) f.inc(p, 4 * columns);
-    };
-    f.while(rowA[0].ne(end), () =>
-      step(4, (group) =>
-        transpose(
-          f,
-          group.map((p) => p.v128()),
-        ),
-      ),
-    );
-    f.repeat(k.and(3), () =>
-      step(1, ([p0, p1, p2, p3]) => [p3.load32Lane(p2.load32Lane(p1.load32Lane(p0.load32Zero(), 1), 2), 3)]),
-    );
-    for (const r of range(rows)) for (const g of range(groups)) f.storeV128(to, acc[r][g], 16 * (r * groups + g));
-  });
+  const madd = multiplyAdd(fused);
+  /**
+   * 4 * groups outputs, from j on; outputs past the end repeat the last one and are not used. One function for whole
+   * steps of four k and one for what remains: two loops in one function would not keep the sums in registers.
+   */
+  const defineBlock = (groups: number, columns: 4 | 1) =>
+    module.internal(`gemvOut${rows} ${4 * groups}x${columns}`, parameters, (f, { j, n1, k, a, b, to }) => {
+      const bytes = f.let(k.shl(2));
+      const skip = columns === 4 ? 0 : f.let(bytes.and(-16));
+      const weights = range(4 * groups).map((x) => f.let(b.add(j.add(x).min(n1.sub(1)).mul(bytes)).add(skip)));
+      const rowA = range(rows).map((r) => f.let(a.add(bytes.mul(r)).add(skip)));
+      const target = (r: number, g: number) => 16 * (r * groups + g);
+      const acc = range(rows).map((r) =>
+        range(groups).map((g) => f.let(columns === 4 ? f32x4.const(0) : to.v128(target(r, g)))),
+      );
+      const end = f.let(a.add(columns === 4 ? bytes.and(-16) : bytes));
+      f.while(rowA[0].ne(end), () => {
+        for (const g of range(groups)) {
+          const group = weights.slice(4 * g, 4 * g + 4);
+          const [p0, p1, p2, p3] = group;
+          const steps =
+            columns === 4
+              ? transpose(
+                  f,
+                  group.map((p) => p.v128()),
+                )
+              : [p3.load32Lane(p2.load32Lane(p1.load32Lane(p0.load32Zero(), 1), 2), 3)];
+          for (const [step, lanes] of steps.entries()) {
+            const w = f.let(lanes);
+            for (const r of range(rows)) f.set(acc[r][g], madd(rowA[r].splat(4 * step), w, acc[r][g]));
+          }
+        }
+        for (const p of [...weights, ...rowA]) f.inc(p, 4 * columns);
+      });
+      for (const r of range(rows)) for (const g of range(groups)) f.storeV128(to, acc[r][g], target(r, g));
+    });
+  const blocks = [1, 2].map((groups) => ({
+    groups,
+    whole: defineBlock(groups, 4),
+    rest: defineBlock(groups, 1),
+  }));
   module.export(`gemvOut${rows}`, gemvParameters, (f, { n0, n1, n, k, a, b, c, bias, accumulate, scratch }) => {
-    f.for(n0, n1, 4 * groups, (j) => {
-      f.call(block, j, n1, k, a, b, scratch);
-      finishRows(f, finish, {
-        rows,
-        j,
-        width: n1.sub(j).min(4 * groups),
-        stride: 16 * groups,
-        n,
-        c,
-        bias,
-        accumulate,
-        scratch,
+    const [narrow, wide] = blocks.map(({ groups, whole, rest }) => () => {
+      f.for(n0, n1, 4 * groups, (j) => {
+        f.call(whole, j, n1, k, a, b, scratch);
+        f.if(k.and(3), () => f.call(rest, j, n1, k, a, b, scratch));
+        const width = n1.sub(j).min(4 * groups);
+        finishRows(f, finish, { rows, j, width, stride: 16 * groups, n, c, bias, accumulate, scratch });
       });
     });
+    // Rows a multiple of 4 KiB apart share one place in the cache: eight of them at once would drive each other out.
+    f.if(rows === 1 ? k.and(1023).eqz() : I32.const(1), narrow, wide);
   });
 }
 

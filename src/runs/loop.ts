@@ -4,6 +4,7 @@
  */
 
 import type { Checkpoint } from "../artifacts/checkpoint.js";
+import { stamp } from "../artifacts/format.js";
 import { safetensorsChunks } from "../artifacts/safetensors-write.js";
 import { MemoryBudgetError } from "../core/errors.js";
 import type { Generator } from "../core/random.js";
@@ -190,7 +191,7 @@ async function saveCheckpoint(context: LoopContext, step: number): Promise<Check
   const files = {
     ...task.files(),
     "model.safetensors": safetensorsChunks(tensorsToWrite(task.model.stateDict())),
-    "optimizer.safetensors": safetensorsChunks(tensorsToWrite(tensors)),
+    "optimizer.safetensors": safetensorsChunks(tensorsToWrite(tensors), { ...stamp("tenon-optimizer") }),
   };
   const state = {
     random: generator.getState(),

@@ -1,6 +1,7 @@
 /** `train`: from a config, or from code, to a run with identity, events, metrics and checkpoints. */
 
 import { type Checkpoint, readCheckpointFile } from "../artifacts/checkpoint.js";
+import { checkStamp } from "../artifacts/format.js";
 import type { Determinism } from "../artifacts/manifest.js";
 import { readSafetensors } from "../artifacts/safetensors.js";
 import type { TrainingState } from "../artifacts/training-state.js";
@@ -325,6 +326,7 @@ async function restore(
     await readCheckpointFile(checkpoint, "optimizer.safetensors"),
     "optimizer.safetensors",
   );
+  checkStamp(moments.metadata, "tenon-optimizer", `${checkpoint.folder}/optimizer.safetensors`);
   optimizer.loadStateDict({ ...(state.optimizer as any), tensors: stateValues(moments.tensors) });
   generator.setState(state.random);
   task.source.restore(state.source as never);

@@ -3,11 +3,11 @@ import { createRun, type Run } from "../../src/runs/events.js";
 
 const tick = () => new Promise((resolve) => setTimeout(resolve, 0));
 
-const counting = (steps: number) =>
+const counting = (steps: number, pause = 3) =>
   createRun<number, string>(async (emit, signal) => {
     for (let step = 1; step <= steps && !signal.aborted; step++) {
       emit(step);
-      if (step % 3 === 0) await tick();
+      if (step % pause === 0) await tick();
     }
     return signal.aborted ? `stopped: ${signal.reason}` : "done";
   });
@@ -98,7 +98,7 @@ describe("a run", () => {
   });
 
   it("keeps all events for a slow reader, and the last thousand for one that comes late", async () => {
-    const run = counting(5000);
+    const run = counting(5000, 100);
     const slow = run[Symbol.asyncIterator]();
     expect((await slow.next()).value).toBe(1);
     await run;

@@ -35,8 +35,10 @@ export interface PoolOptions {
   spin?: number;
 }
 
+/** Rounds of spinning (about 0.1 ms) after which the caller sleeps for at most a millisecond at a time. */
+const SPIN = 20_000;
 /** Joins are given up, as no kernel takes that long, after this many rounds of waiting (about a minute or more). */
-const GIVE_UP = 4e10;
+const GIVE_UP = { spinning: 4e10, sleeping: 120_000 };
 
 export class Pool {
   /** Work below this many nanoseconds stays on the calling thread. Tests set 0. */
@@ -48,6 +50,7 @@ export class Pool {
   private readonly values: Float64Array;
   private workers: PlatformWorker[] = [];
   private lastRecord = 0;
+  private maySleep = true;
   private readonly started: Promise<void>;
 
   /** Starts the workers; work may be given at once, they join in when they are up. */
@@ -188,8 +191,11 @@ export class Pool {
 
   private join(shares: number): void {
     const { words } = this;
-    for (let round = 0; Atomics.load(words, word.done) !== shares; round++) {
-      if (round < GIVE_UP) continue;
+    for (let round = 0; ; round++) {
+      const done = Atomics.load(words, word.done);
+      if (done === shares) break;
+      if (round > SPIN && this.maySleep) this.sleepOn(done);
+      if (round < (this.maySleep ? GIVE_UP.sleeping : GIVE_UP.spinning)) continue;
       this.stop();
       throw new DeviceError("cpu: a worker took its share of a kernel and never finished it.", {
         hint: "The result is incomplete; run with threads: 1.",
@@ -198,6 +204,18 @@ export class Pool {
     if (words[word.failed] === 0) return;
     words[word.failed] = 0;
     throw new DeviceError("cpu: a kernel failed in a worker.", { hint: "Please report this; threads: 1 avoids it." });
+  }
+
+  /** On a busy machine the worker may wait for the very core this thread spins on: sleep a little instead. */
+  private sleepOn(done: number): void {
+    const { words } = this;
+    Atomics.store(words, word.joining, 1);
+    try {
+      Atomics.wait(words, word.done, done, 1);
+    } catch {
+      this.maySleep = false; // the main thread of a page may not wait
+    }
+    Atomics.store(words, word.joining, 0);
   }
 
   /** Ends the workers; the pool goes on with the calling thread alone. */

@@ -18,6 +18,8 @@ export const word = {
   /** Address of the newest module record / how many modules there are. */
   modules: 5,
   moduleList: 6,
+  /** 1 while the caller sleeps on `done`. */
+  joining: 7,
   kernel: 8,
   argumentCount: 9,
   /** Which argument is the start of the range (the next one is its end), or -1. */
@@ -96,6 +98,7 @@ export const workerScript = `"use strict";
         Atomics.store(words, ${word.failed}, 1);
       }
       Atomics.add(words, ${word.done}, 1);
+      if (Atomics.load(words, ${word.joining}) === 1) Atomics.notify(words, ${word.done});
     }
   };
   if (typeof self !== "undefined" && typeof self.postMessage === "function" && typeof importScripts === "function") {

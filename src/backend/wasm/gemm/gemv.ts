@@ -8,8 +8,9 @@ import { f32x4, I32, range } from "../values.js";
 import { transpose } from "./pack.js";
 import { defineFinish, multiplyAdd } from "./tile.js";
 
-/** The most rows of A these kernels take. */
-export const MAX_ROWS = 4;
+/** The most rows of A that pay, where B is stored [n, k] and where it is stored [k, n]: packing pays above. */
+export const MAX_ROWS_OUT = 2;
+export const MAX_ROWS_IN = 4;
 
 export const gemvParameters = {
   /** Outputs (columns of C) to compute. */
@@ -35,10 +36,8 @@ export const gemvScratch = (rows: number): number => 4 * rows * STRIP;
 /** Exports `gemvOut1` … (B stored [n, k]) and `gemvIn1` … (B stored [k, n]), one for each number of rows. */
 export function defineGemv(module: ModuleBuilder, fused: boolean): void {
   const finish = defineFinish(module);
-  for (const rows of range(MAX_ROWS).map((r) => r + 1)) {
-    defineOut(module, rows, fused, finish);
-    defineIn(module, rows, fused, finish);
-  }
+  for (const r of range(MAX_ROWS_OUT)) defineOut(module, r + 1, fused, finish);
+  for (const r of range(MAX_ROWS_IN)) defineIn(module, r + 1, fused, finish);
 }
 
 /** B is [n, k]: rows of weights are read along k, four at a time, and transposed in registers. */

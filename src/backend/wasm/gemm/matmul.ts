@@ -3,7 +3,7 @@
 import type { Engine } from "../engine.js";
 import type { Division } from "../pool.js";
 import { defineGemm, gemmParameters, gemmScratch } from "./gemm.js";
-import { defineGemv, gemvParameters, gemvScratch, MAX_ROWS } from "./gemv.js";
+import { defineGemv, gemvParameters, gemvScratch, MAX_ROWS_IN, MAX_ROWS_OUT } from "./gemv.js";
 import { type TileShape, tileColumns } from "./tile.js";
 
 /** One call: `out[i] = A[i] B[i]` for every output matrix i; addresses in bytes. */
@@ -46,7 +46,8 @@ export function matmul(engine: Engine, call: MatmulCall): void {
   const { m, n, batchA } = call;
   if (m === 0 || n === 0 || batchA.length === 0) return;
   const single = batchA.length === 1;
-  if (single && m <= MAX_ROWS && (m === 1 || !call.transposeA)) gemv(engine, call);
+  const few = call.transposeB ? MAX_ROWS_OUT : MAX_ROWS_IN;
+  if (single && m <= few && (m === 1 || !call.transposeA)) gemv(engine, call);
   else if (single && n === 1 && !call.bias) gemv(engine, turned(call));
   else gemm(engine, call);
 }

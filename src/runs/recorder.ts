@@ -125,7 +125,8 @@ export class RunRecorder {
     const folder = await findRunFolder(store, name);
     const release = await store.lock(`${folder}/${LOCK}`);
     try {
-      const { files, ...manifest } = await readManifestOf(store, folder);
+      // What an earlier ending said holds no longer.
+      const { files, result, wallClock, ...manifest } = await readManifestOf(store, folder);
       if (manifest.status === "done") {
         throw new RunError(`${folder}: is done, there is nothing to resume.`, { where: folder });
       }
@@ -141,6 +142,7 @@ export class RunRecorder {
       const metrics = await MetricsLog.open(store, folder, { ...options, resumeAt: state.offsets });
       const resumed: RunManifest = {
         ...manifest,
+        finalWeights: null,
         status: "running",
         resumedAt: [...(manifest.resumedAt ?? []), checkpoint.step],
       };

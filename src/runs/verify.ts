@@ -78,7 +78,7 @@ async function checkpointsProblems(
   notes: string[],
 ): Promise<string[]> {
   const problems: string[] = [];
-  const weights: string[] = [];
+  let last: { step: number; weights?: string } = { step: -1 };
   for (const { name } of await store.list(`${folder}/checkpoints`)) {
     const path = `${folder}/checkpoints/${name}`;
     if ((await store.size(`${path}/checkpoint.json`)) === undefined) {
@@ -88,16 +88,15 @@ async function checkpointsProblems(
     const found = await checkpointProblems(store, path);
     problems.push(...found);
     if (found.length === 0) {
-      const { files } = await openCheckpoint(store, path);
-      if (files["model.safetensors"]) weights.push(files["model.safetensors"].sha256);
+      const { step, files } = await openCheckpoint(store, path);
+      if (step > last.step) last = { step, weights: files["model.safetensors"]?.sha256 };
     }
   }
   const final = manifest?.finalWeights;
-  if (final && weights.length === 0) notes.push(`${folder}: keeps no checkpoint; its final weights cannot be checked.`);
-  else if (final && weights[weights.length - 1] !== final) {
-    problems.push(
-      `${folder}: final weights ${final} expected, the last checkpoint holds ${weights[weights.length - 1]}.`,
-    );
+  if (final && last.weights === undefined) {
+    notes.push(`${folder}: keeps no checkpoint with weights; the final ones cannot be checked.`);
+  } else if (final && last.weights !== final) {
+    problems.push(`${folder}: final weights ${final} expected, the last checkpoint holds ${last.weights}.`);
   }
   return problems;
 }

@@ -68,8 +68,10 @@ describe("a run that is written", () => {
     const state = { random: { seed: 1, calls: {} }, source: 3, optimizer: null, loop: {} };
     expect((await recorder.checkpoint(3, {}, state)).files, "asked for again").toHaveProperty("value.json");
     await expect(RunRecorder.resume(store, recorder.executionId)).rejects.toThrow(/run.lock: is locked by/);
-    await recorder.finish({ status: "stopped" });
+    await recorder.finish({ status: "stopped", finalWeights: "f".repeat(64), result: { steps: 3 } });
     const again = await RunRecorder.resume(store, recorder.executionId);
+    expect(again.recorder.manifest).toMatchObject({ status: "running", finalWeights: null });
+    expect(again.recorder.manifest.result, "an ending that holds no longer").toBeUndefined();
     expect(again.state.step).toBe(3);
     expect(again.recorder.manifest.files).toBeUndefined();
     await again.recorder.finish({ status: "failed" });

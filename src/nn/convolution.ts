@@ -44,9 +44,10 @@ export class Conv1d extends Convolution {
     inChannels: number,
     outChannels: number,
     kernelSize: number,
-    options: LayerOptions & { stride?: number; padding?: number; dilation?: number; groups?: number } = {},
+    given: LayerOptions & { stride?: number; padding?: number; dilation?: number; groups?: number } = {},
   ) {
-    super([outChannels, inChannels / (options.groups ?? 1), kernelSize], options);
+    const { bias, device, ...options } = given;
+    super([outChannels, inChannels / (options.groups ?? 1), kernelSize], { bias, device });
     this.options = options;
   }
 
@@ -59,9 +60,10 @@ export class Conv1d extends Convolution {
 export class Conv2d extends Convolution {
   readonly options: ConvOptions;
 
-  constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: LayerOptions & ConvOptions = {}) {
+  constructor(inChannels: number, outChannels: number, kernelSize: Pair, given: LayerOptions & ConvOptions = {}) {
+    const { bias, device, ...options } = given;
     const [height, width] = typeof kernelSize === "number" ? [kernelSize, kernelSize] : kernelSize;
-    super([outChannels, inChannels / (options.groups ?? 1), height, width], options);
+    super([outChannels, inChannels / (options.groups ?? 1), height, width], { bias, device });
     this.options = options;
   }
 

@@ -9,10 +9,12 @@ import type { Shape } from "../core/shape.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { type BackwardContext, registerOp, type TensorSpec } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { named } from "./define.js";
 import { add, mul, where } from "./elementwise.js";
 import { lowerMask } from "./mask.js";
 import { matmul } from "./matmul.js";
 import { expand, reshape, transpose, unsqueeze } from "./movement.js";
+import { checkOptions } from "./options.js";
 import { softmax } from "./softmax.js";
 
 /** `heads`: q [B, H, T, D]; `rows`: q [B, T, H * D], as projections give it. `keys` may be fewer than k holds (a cache). */
@@ -106,6 +108,7 @@ export interface AttentionOptions {
 
 /** Attention of q [B, H, T, D] over k, v [B, Hkv, S, D]: [B, H, T, D]. */
 export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
+  checkOptions("scaledDotProductAttention", options, ["isCausal", "scale", "enableGqa", "attnMask"]);
   const { isCausal = false, scale = 1 / Math.sqrt(q.shape[q.ndim - 1]), enableGqa = false, attnMask } = options;
   const fits =
     q.ndim === 4 &&
@@ -124,7 +127,9 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
       },
     );
   }
-  if (attnMask) return maskedAttention(q, k, v, attnMask, isCausal, scale);
+  if (attnMask) {
+    return named("scaledDotProductAttention", () => maskedAttention(q, k, v, attnMask, isCausal, scale));
+  }
   return dispatchOne(attentionOp, [q, k, v], {
     layout: "heads",
     heads: q.shape[1],
@@ -157,13 +162,10 @@ export function causalAttention(
   q: Tensor,
   k: Tensor,
   v: Tensor,
-  {
-    heads,
-    kvHeads = heads,
-    keys = k.shape[1],
-    scale,
-  }: { heads: number; kvHeads?: number; keys?: number; scale?: number },
+  options: { heads: number; kvHeads?: number; keys?: number; scale?: number },
 ): Tensor {
+  checkOptions("causalAttention", options, ["heads", "kvHeads", "keys", "scale"]);
+  const { heads, kvHeads = heads, keys = k.shape[1], scale } = options;
   const [batch, , width] = q.shape;
   const dim = width / heads;
   const fits =
@@ -171,12 +173,15 @@ export function causalAttention(
     k.ndim === 3 &&
     k.shape[0] === batch &&
     Number.isInteger(dim) &&
+    heads % kvHeads === 0 &&
     k.shape[2] === kvHeads * dim &&
     v.shape.every((n, i) => n === k.shape[i]) &&
+    Number.isInteger(keys) &&
+    keys >= q.shape[1] &&
     keys <= k.shape[1];
   if (!fits) {
     throw new ShapeError(
-      `causalAttention: needs q [B, T, H * D] and k, v [B, S, Hkv * D] for H = ${heads}, Hkv = ${kvHeads}, got ${showShape(q.shape)}, ${showShape(k.shape)} and ${showShape(v.shape)}.`,
+      `causalAttention: needs q [B, T, H * D] and k, v [B, S, Hkv * D] for H = ${heads}, Hkv = ${kvHeads} and T <= ${keys} keys <= S, got ${showShape(q.shape)}, ${showShape(k.shape)} and ${showShape(v.shape)}.`,
       { where: "causalAttention" },
     );
   }
@@ -242,7 +247,7 @@ const packedOp = registerOp<PackedAttrs>({
   attrs: packedAttrs,
   autocast: "low",
   infer: ([{ shape }], { heads }): TensorSpec[] => {
-    if (shape.length !== 3 || shape[2] % (3 * heads) !== 0) {
+    if (shape.length !== 3 || !(shape[2] % (3 * heads) === 0)) {
       throw new ShapeError(`packedAttention: needs qkv [B, T, 3 * H * D] for H = ${heads}, got ${showShape(shape)}.`, {
         where: "packedAttention",
       });
@@ -260,5 +265,8 @@ const packedOp = registerOp<PackedAttrs>({
 });
 
 /** Causal self-attention on one projection qkv [B, T, 3 * H * D]: [B, T, H * D]. Nothing is copied or transposed. */
-export const packedAttention = (qkv: Tensor, { heads, scale }: { heads: number; scale?: number }): Tensor =>
-  dispatchOne(packedOp, [qkv], { heads, scale: scale ?? 1 / Math.sqrt(qkv.shape[qkv.ndim - 1] / 3 / heads) });
+export function packedAttention(qkv: Tensor, options: { heads: number; scale?: number }): Tensor {
+  checkOptions("packedAttention", options, ["heads", "scale"]);
+  const { heads, scale = 1 / Math.sqrt(qkv.shape[qkv.ndim - 1] / 3 / heads) } = options;
+  return dispatchOne(packedOp, [qkv], { heads, scale });
+}

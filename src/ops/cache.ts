@@ -26,6 +26,8 @@ const cacheWriteOp = registerOp<CacheAttrs>({
       cache.length === 3 &&
       rows.length === 3 &&
       cache[0] === rows[0] &&
+      position >= 0 &&
+      column >= 0 &&
       position + rows[1] <= cache[1] &&
       column + cache[2] <= rows[2];
     if (!fits) {

@@ -1,12 +1,15 @@
 /** Convolution and pooling as compositions: windows are gathered, then multiplied or reduced. */
 
-import { ShapeError, showShape } from "../core/errors.js";
+import { listOf, ShapeError, showShape } from "../core/errors.js";
+import { sameShape } from "../core/shape.js";
 import { fromData } from "../tensor/create.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { named } from "./define.js";
 import { add } from "./elementwise.js";
 import { indexSelect } from "./indexing.js";
 import { matmul } from "./matmul.js";
 import { reshape, squeeze, unsqueeze } from "./movement.js";
+import { checkOptions } from "./options.js";
 import { amax, mean } from "./reduce.js";
 import { pad } from "./region.js";
 
@@ -18,6 +21,17 @@ export interface ConvOptions {
   padding?: Pair;
   dilation?: Pair;
   groups?: number;
+}
+
+/** Kernel, stride and dilation from 1 up, padding from 0 up. */
+function checkWindow(op: string, sizes: Record<string, Pair>): void {
+  for (const [name, value] of Object.entries(sizes)) {
+    const least = name === "padding" ? 0 : 1;
+    if (both(value).every((n) => Number.isInteger(n) && n >= least)) continue;
+    throw new ShapeError(`${op}: needs whole numbers from ${least} up for ${name}, got ${JSON.stringify(value)}.`, {
+      where: op,
+    });
+  }
 }
 
 interface Windows {
@@ -35,6 +49,7 @@ function windows(
   { stride = 1, padding = 0, dilation = 1 }: ConvOptions,
   fill = 0,
 ): Windows {
+  checkWindow(op, { kernel, stride, padding, dilation });
   const [sh, sw] = both(stride);
   const [ph, pw] = both(padding);
   const [dh, dw] = both(dilation);
@@ -62,12 +77,15 @@ function windows(
 
 /** 2-d convolution of x [N, C, H, W] with weight [O, C / groups, kh, kw] and bias [O]: [N, O, H', W']. */
 export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor, options: ConvOptions = {}): Tensor {
+  checkOptions("conv2d", options, ["stride", "padding", "dilation", "groups"]);
   const { groups = 1 } = options;
   const [n, c] = x.shape;
   const [o, perGroup, kh, kw] = weight.shape;
-  if (x.ndim !== 4 || weight.ndim !== 4 || c !== perGroup * groups || o % groups !== 0) {
+  const fits = x.ndim === 4 && weight.ndim === 4 && c === perGroup * groups && o % groups === 0;
+  if (!fits || (bias && !sameShape(bias.shape, [o]))) {
+    const got = [x, weight, bias].filter((each) => each !== undefined).map(({ shape }) => showShape(shape));
     throw new ShapeError(
-      `conv2d: needs x [N, C, H, W] and weight [O, C / ${groups}, kh, kw], got ${showShape(x.shape)} and ${showShape(weight.shape)}.`,
+      `conv2d: needs x [N, C, H, W], weight [O, C / ${groups}, kh, kw]${bias ? " and bias [O]" : ""}, got ${listOf(got)}.`,
       { where: "conv2d" },
     );
   }
@@ -83,21 +101,18 @@ export function conv1d(
   x: Tensor,
   weight: Tensor,
   bias?: Tensor,
-  {
-    stride = 1,
-    padding = 0,
-    dilation = 1,
-    groups = 1,
-  }: { stride?: number; padding?: number; dilation?: number; groups?: number } = {},
+  options: { stride?: number; padding?: number; dilation?: number; groups?: number } = {},
 ): Tensor {
+  checkOptions("conv1d", options, ["stride", "padding", "dilation", "groups"]);
+  const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
   if (x.ndim !== 3 || weight.ndim !== 3) {
     throw new ShapeError(
       `conv1d: needs x [N, C, L] and weight [O, C / groups, k], got ${showShape(x.shape)} and ${showShape(weight.shape)}.`,
       { where: "conv1d" },
     );
   }
-  const options = { stride: [1, stride], padding: [0, padding], dilation: [1, dilation], groups } as const;
-  return squeeze(conv2d(unsqueeze(x, 2), unsqueeze(weight, 2), bias, options), 2);
+  const wide = { stride: [1, stride], padding: [0, padding], dilation: [1, dilation], groups } as const;
+  return named("conv1d", () => squeeze(conv2d(unsqueeze(x, 2), unsqueeze(weight, 2), bias, wide), 2));
 }
 
 export interface PoolOptions {
@@ -106,13 +121,9 @@ export interface PoolOptions {
   padding?: Pair;
 }
 
-function pool(
-  op: string,
-  x: Tensor,
-  kernelSize: Pair,
-  { stride = kernelSize, padding = 0 }: PoolOptions,
-  fill: number,
-): Windows {
+function pool(op: string, x: Tensor, kernelSize: Pair, options: PoolOptions, fill: number): Windows {
+  checkOptions(op, options, ["stride", "padding"]);
+  const { stride = kernelSize, padding = 0 } = options;
   if (x.ndim !== 4) throw new ShapeError(`${op}: needs x [N, C, H, W], got ${showShape(x.shape)}.`, { where: op });
   return windows(op, x, both(kernelSize), { stride, padding }, fill);
 }

@@ -1,6 +1,7 @@
 /** `defineOp`, and how numbers beside tensors become 0-d tensors. */
 
-import { scalarType } from "../core/dtype.js";
+import { type DType, scalarType } from "../core/dtype.js";
+import { DTypeError, IndexError, ShapeError } from "../core/errors.js";
 import { fromData, getDefaultDtype } from "../tensor/create.js";
 import { dispatch } from "../tensor/dispatch.js";
 import { type Attrs, type Op, type OpDefinition, registerOp } from "../tensor/op.js";
@@ -29,12 +30,30 @@ export function call(op: Op, inputs: readonly (TensorLike | undefined)[], attrs?
       : typeof input === "boolean"
         ? "bool"
         : getDefaultDtype();
-    made.push((lifted[i] = fromData([Number(input)], [], { dtype, device: fallback?.device })));
+    made.push((lifted[i] = scalar(op.name, Number(input), dtype, fallback)));
   }
-  const outputs = dispatch(op, lifted, attrs);
-  if (made) for (const scalar of made) scalar.dispose();
-  return outputs;
+  let outputs: readonly Tensor[] = [];
+  try {
+    outputs = dispatch(op, lifted, attrs);
+    return outputs;
+  } finally {
+    if (made) for (const scalar of made) if (!outputs.includes(scalar)) scalar.dispose();
+  }
 }
+
+/** Runs the pieces of a function under its name: what they refuse is reported as the function's own. */
+export function named<T>(name: string, pieces: () => T): T {
+  try {
+    return pieces();
+  } catch (error) {
+    const own = error instanceof ShapeError || error instanceof DTypeError || error instanceof IndexError;
+    throw own ? error.under(name) : error;
+  }
+}
+
+/** A 0-d tensor beside another, on its device; a number that its dtype cannot hold is refused. */
+const scalar = (name: string, value: number, dtype: DType, beside: Tensor | undefined): Tensor =>
+  named(name, () => fromData([value], [], { dtype, device: beside?.device }));
 
 /** A function that runs an op: inputs in order, then optionally an object of attributes. */
 export interface OpFunction {
@@ -70,7 +89,7 @@ export function unary<A extends Attrs = Attrs>(
   row: Row<A>,
 ): (x: TensorLike, options?: A) => Tensor {
   const op = registerOp({ name, doc, inputs: ["x"], promotion: "float", ...row });
-  return (x, options) => call(op, [x], options)[0];
+  return (x, options) => call(op, [x], row.attrs && options)[0];
 }
 
 /** A row of two inputs that broadcast. */

@@ -6,6 +6,7 @@ import { getDefaultGenerator } from "../tensor/create.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { type Op, registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { checkOptions } from "./options.js";
 
 interface DropoutAttrs {
   [name: string]: RandomCall | number;
@@ -24,15 +25,10 @@ const dropoutOp: Op = registerOp<DropoutAttrs>({
   backward: ({ grad, attrs }) => [dispatchOne(dropoutOp, [grad], attrs)],
 });
 
-/** Zeroes elements with probability p and scales the others by 1 / (1 - p). */
-export function dropout(
-  x: Tensor,
-  {
-    p = 0.5,
-    generator = getDefaultGenerator(),
-    stream = "dropout",
-  }: { p?: number; generator?: Generator; stream?: string } = {},
-): Tensor {
+/** Zeroes elements with probability p and scales the others by 1 / (1 - p); x itself where p is 0. */
+export function dropout(x: Tensor, options: { p?: number; generator?: Generator; stream?: string } = {}): Tensor {
+  checkOptions("dropout", options, ["p", "generator", "stream"]);
+  const { p = 0.5, generator = getDefaultGenerator(), stream = "dropout" } = options;
   if (!(p >= 0 && p < 1))
     throw new ConfigError(`dropout: needs a probability from 0 up to but without 1, got ${p}.`, { where: "dropout" });
   if (p === 0) return x;

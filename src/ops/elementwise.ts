@@ -3,11 +3,12 @@
  * and backward; inputs broadcast, and the engine sums the gradients of what was repeated.
  */
 
+import { isFloat } from "../core/dtype.js";
 import { DTypeError } from "../core/errors.js";
 import * as e from "../core/expr.js";
 import * as f from "../core/functions.js";
 import { registerOp } from "../tensor/op.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { Tensor } from "../tensor/tensor.js";
 import { binary, call, type TensorLike, unary } from "./define.js";
 
 // ── arithmetic ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -105,31 +106,28 @@ export const rsqrt = unary("rsqrt", "1 / sqrt(x)", {
 });
 
 /** -1, 0 or 1. */
-export const sign = unary("sign", "-1, 0 or 1", { expr: ([x]) => f.sign(x), derivative: () => [e.constant(0)] });
+export const sign = unary("sign", "-1, 0 or 1", {
+  promotion: "none",
+  expr: ([x]) => (x.type === "i32" ? e.max(e.min(x, 1), -1) : f.sign(x)),
+  derivative: () => [e.constant(0)],
+});
+
+/** A row that gives integers: theirs it leaves as they are. */
+const rounding = (name: string, doc: string, round: (x: e.Expr) => e.Expr) =>
+  unary(name, doc, {
+    promotion: "none",
+    expr: ([x]) => (x.type === "i32" ? x : round(x)),
+    derivative: () => [e.constant(0)],
+  });
 
 /** The largest integer not above x. */
-export const floor = unary("floor", "the largest integer not above x", {
-  expr: ([x]) => e.floor(x),
-  derivative: () => [e.constant(0)],
-});
-
+export const floor = rounding("floor", "the largest integer not above x", e.floor);
 /** The smallest integer not below x. */
-export const ceil = unary("ceil", "the smallest integer not below x", {
-  expr: ([x]) => e.ceil(x),
-  derivative: () => [e.constant(0)],
-});
-
+export const ceil = rounding("ceil", "the smallest integer not below x", e.ceil);
 /** The nearest integer; ties go to the even one. */
-export const round = unary("round", "the nearest integer, ties to even", {
-  expr: ([x]) => e.nearest(x),
-  derivative: () => [e.constant(0)],
-});
-
+export const round = rounding("round", "the nearest integer, ties to even", e.nearest);
 /** The integer part. */
-export const trunc = unary("trunc", "the integer part", {
-  expr: ([x]) => e.trunc(x),
-  derivative: () => [e.constant(0)],
-});
+export const trunc = rounding("trunc", "the integer part", e.trunc);
 
 // ── exponentials and angles ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -227,8 +225,7 @@ export const gelu = unary<{ approximate?: "none" | "tanh" }>("gelu", "x times th
   },
 });
 
-/** x held between min and max; the gradient is 1 inside and at the ends. */
-export const clamp = unary<{ min?: number; max?: number }>("clamp", "x held between min and max", {
+const clampRow = unary<{ min?: number; max?: number }>("clamp", "x held between min and max", {
   promotion: "none",
   attrs: {
     min: { type: "number", default: Number.NEGATIVE_INFINITY },
@@ -240,6 +237,13 @@ export const clamp = unary<{ min?: number; max?: number }>("clamp", "x held betw
   },
   derivative: ([x], { min, max }) => [e.select(e.and(e.ge(x, min), e.le(x, max)), e.constant(1), 0)],
 });
+
+/** x held between min and max; the gradient is 1 inside and at the ends. Integers beside a fraction become float32. */
+export function clamp(x: TensorLike, options: { min?: number; max?: number } = {}): Tensor {
+  const fraction = [options.min, options.max].some((end) => Number.isFinite(end) && !Number.isInteger(end));
+  const widened = fraction && x instanceof Tensor && !isFloat(x.dtype);
+  return clampRow(widened ? x.to({ dtype: "float32" }) : x, options);
+}
 
 // ── comparison and choice ───────────────────────────────────────────────────────────────────────────────────────────
 

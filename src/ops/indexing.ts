@@ -1,13 +1,15 @@
 /** Reading and adding at positions given by int32 tensors, and ordering. An index out of range is an IndexError. */
 
-import { ShapeError, showShape } from "../core/errors.js";
+import { DTypeError, ShapeError, showShape } from "../core/errors.js";
 import { contiguousStrides, normalizeDim, type Shape, splitAt } from "../core/shape.js";
-import { arange, zeros } from "../tensor/create.js";
+import { ones, zeros } from "../tensor/create.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { type Op, registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { add, eq } from "./elementwise.js";
-import { reshape, unsqueeze } from "./movement.js";
+import { named } from "./define.js";
+import { add } from "./elementwise.js";
+import { reshape } from "./movement.js";
+import { checkOptions } from "./options.js";
 import { pad, slice } from "./region.js";
 
 const index = { name: "index", kind: "int" } as const;
@@ -94,7 +96,7 @@ const gatherOp = registerOp({
   attrs: { dim: { type: "integer" } },
   infer: ([x, ids]) => [{ shape: ids.shape, dtype: x.dtype }],
   run: (kernels, [x, ids], [out], { dim }: { dim: number }) =>
-    kernels.gather(x, ids, out, { ...splitAt(x.shape, dim), count: ids.shape[dim] }),
+    kernels.gather(x, ids, out, { ...splitAt(x.shape, dim), count: ids.shape[dim] ?? 1 }),
   saves: { inputs: [1] },
   backward: ({ grad, inputs: [, ids], attrs: { dim }, shapes }) => [
     scatterAdd(zeros(shapes[0], { device: grad.device }), dim, ids, grad),
@@ -119,10 +121,11 @@ const scatterAddOp = registerOp({
   doc: "x, with each source element added at the place its index names",
   inputs: ["x", index, "source"],
   attrs: { dim: { type: "integer" } },
+  promotion: "common",
   infer: ([x]) => [{ shape: x.shape, dtype: x.dtype }],
   run: (kernels, [x, ids, source], [out], { dim }: { dim: number }) => {
     kernels.stridedCopy(x, out, wholeCopy(x.shape));
-    kernels.scatterAdd(ids, source, out, { ...splitAt(out.shape, dim), count: ids.shape[dim] });
+    kernels.scatterAdd(ids, source, out, { ...splitAt(out.shape, dim), count: ids.shape[dim] ?? 1 });
   },
   saves: { inputs: [1] },
   backward: ({ grad, inputs: [, ids], attrs: { dim }, needs }) => [
@@ -137,6 +140,12 @@ export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor
   const at = normalizeDim("scatterAdd", dim, x.ndim);
   checkGather("scatterAdd", x.shape, index.shape, at);
   checkGather("scatterAdd", source.shape, index.shape, -1);
+  if (x.dtype === "bool" || x.dtype === "uint8") {
+    throw new DTypeError(`scatterAdd: needs int32 or float32 for x, got ${x.dtype}.`, {
+      where: "scatterAdd",
+      hint: 'Convert it: x.to({ dtype: "int32" }).',
+    });
+  }
   const own = cutTo(source, index.shape, -1);
   if (index.shape.every((n, i) => i === at || n === x.shape[i]))
     return dispatchOne(scatterAddOp, [x, index, own], { dim: at });
@@ -149,7 +158,14 @@ export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor
 
 /** int32 [..., numClasses] with 1 at each id. */
 export function oneHot(ids: Tensor, numClasses: number): Tensor {
-  return eq(unsqueeze(ids, -1), arange(0, numClasses, 1, { device: ids.device })).to({ dtype: "int32" });
+  if (!Number.isInteger(numClasses) || numClasses < 1) {
+    throw new ShapeError(`oneHot: needs a whole number of classes from 1 up, got ${numClasses}.`, { where: "oneHot" });
+  }
+  const { device } = ids;
+  const rows = reshape(ids, [-1, 1]);
+  const none = zeros([ids.size, numClasses], { dtype: "int32", device });
+  const hot = named("oneHot", () => scatterAdd(none, 1, rows, ones([ids.size, 1], { dtype: "int32", device })));
+  return reshape(hot, [...ids.shape, numClasses]);
 }
 
 type SortAttrs = { dim: number; descending: boolean; count: number };
@@ -174,13 +190,13 @@ const sortOp = registerOp({
   ],
 });
 
-function ordered(
-  name: string,
-  x: Tensor,
-  dim: number,
-  descending: boolean,
-  count?: number,
-): { values: Tensor; indices: Tensor } {
+export interface Ordered {
+  values: Tensor;
+  /** int32. */
+  indices: Tensor;
+}
+
+function ordered(name: string, x: Tensor, dim: number, descending: boolean, count?: number): Ordered {
   const at = normalizeDim(name, dim, x.ndim);
   const input = x.ndim === 0 ? reshape(x, [1]) : x;
   const size = input.shape[at];
@@ -189,14 +205,20 @@ function ordered(
       where: name,
     });
   }
-  const [values, indices] = dispatch(sortOp, [input], { dim: at, descending, count: count ?? size });
-  return { values, indices };
+  const lanes = input.dtype === "bool" || input.dtype === "uint8" ? input.to({ dtype: "int32" }) : input;
+  const [values, indices] = named(name, () => dispatch(sortOp, [lanes], { dim: at, descending, count: count ?? size }));
+  const shape = x.ndim === 0 && count === undefined ? [] : values.shape;
+  return { values: reshape(values, shape).to({ dtype: x.dtype }), indices: reshape(indices, shape) };
 }
 
 /** A dim in order with its positions; stable: equal elements keep the lower position first; NaN counts as largest. */
-export const sort = (x: Tensor, { dim = -1, descending = false }: { dim?: number; descending?: boolean } = {}) =>
-  ordered("sort", x, dim, descending);
+export function sort(x: Tensor, options: { dim?: number; descending?: boolean } = {}): Ordered {
+  checkOptions("sort", options, ["dim", "descending"]);
+  return ordered("sort", x, options.dim ?? -1, options.descending ?? false);
+}
 
 /** The k largest (or smallest) of a dim in order, with their positions; ties by lower position. */
-export const topk = (x: Tensor, k: number, { dim = -1, largest = true }: { dim?: number; largest?: boolean } = {}) =>
-  ordered("topk", x, dim, largest, k);
+export function topk(x: Tensor, k: number, options: { dim?: number; largest?: boolean } = {}): Ordered {
+  checkOptions("topk", options, ["dim", "largest"]);
+  return ordered("topk", x, options.dim ?? -1, options.largest ?? true, k);
+}

@@ -6,6 +6,7 @@ import { dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { unsqueeze } from "./movement.js";
+import { checkOptions } from "./options.js";
 import { narrow } from "./region.js";
 
 const catOp = registerOp({
@@ -16,6 +17,8 @@ const catOp = registerOp({
   promotion: "common",
   infer: (inputs, { dim }: { dim: number }) => {
     const [first] = inputs;
+    if (first.shape.length === 0)
+      throw new ShapeError("cat: needs at least 1 dim, got [].", { where: "cat", hint: "Use stack() for scalars." });
     const at = normalizeDim("cat", dim, first.shape.length);
     for (const { shape } of inputs) {
       if (shape.length !== first.shape.length || shape.some((n, i) => i !== at && n !== first.shape[i])) {
@@ -54,15 +57,23 @@ const catOp = registerOp({
   },
 });
 
+function checkList(op: string, tensors: readonly Tensor[]): void {
+  if (Array.isArray(tensors) && tensors.length > 0) return;
+  const got = Array.isArray(tensors) ? "an empty list" : typeof tensors;
+  throw new ShapeError(`${op}: needs a list of at least one tensor, got ${got}.`, { where: op });
+}
+
 /** Joins tensors along a dim. */
-export function cat(tensors: readonly Tensor[], { dim = 0 }: { dim?: number } = {}): Tensor {
-  if (tensors.length === 0) throw new ShapeError("cat: needs at least one tensor.", { where: "cat" });
-  return dispatchOne(catOp, tensors, { dim });
+export function cat(tensors: readonly Tensor[], options: { dim?: number } = {}): Tensor {
+  checkOptions("cat", options, ["dim"]);
+  checkList("cat", tensors);
+  return dispatchOne(catOp, tensors, { dim: options.dim ?? 0 });
 }
 
 /** Joins tensors of one shape along a new dim. */
-export function stack(tensors: readonly Tensor[], { dim = 0 }: { dim?: number } = {}): Tensor {
-  if (tensors.length === 0) throw new ShapeError("stack: needs at least one tensor.", { where: "stack" });
+export function stack(tensors: readonly Tensor[], options: { dim?: number } = {}): Tensor {
+  checkOptions("stack", options, ["dim"]);
+  checkList("stack", tensors);
   const [first] = tensors;
   for (const other of tensors) {
     if (!sameShape(other.shape, first.shape)) {
@@ -72,7 +83,7 @@ export function stack(tensors: readonly Tensor[], { dim = 0 }: { dim?: number } 
       );
     }
   }
-  const at = normalizeDim("stack", dim, first.ndim + 1);
+  const at = normalizeDim("stack", options.dim ?? 0, first.ndim + 1);
   return cat(
     tensors.map((x) => unsqueeze(x, at)),
     { dim: at },
@@ -80,13 +91,19 @@ export function stack(tensors: readonly Tensor[], { dim = 0 }: { dim?: number } 
 }
 
 /** Pieces along a dim: of one size (the last may be smaller), or of the given sizes. */
-export function split(x: Tensor, sizes: number | readonly number[], { dim = 0 }: { dim?: number } = {}): Tensor[] {
-  const at = normalizeDim("split", dim, x.ndim);
-  const total = x.shape[at];
-  const list =
-    typeof sizes === "number"
-      ? Array.from({ length: Math.ceil(total / sizes) }, (_, i) => Math.min(sizes, total - i * sizes))
-      : sizes;
+export function split(x: Tensor, sizes: number | readonly number[], options: { dim?: number } = {}): Tensor[] {
+  checkOptions("split", options, ["dim"]);
+  const at = normalizeDim("split", options.dim ?? 0, x.ndim);
+  const total = x.shape[at] ?? 0;
+  const even = typeof sizes === "number";
+  if (!(even ? [sizes] : sizes).every((size) => Number.isInteger(size) && size >= (even ? 1 : 0))) {
+    throw new ShapeError(`split: needs sizes that are whole numbers${even ? " from 1 up" : ""}, got ${sizes}.`, {
+      where: "split",
+    });
+  }
+  const list = even
+    ? Array.from({ length: Math.max(1, Math.ceil(total / sizes)) }, (_, i) => Math.min(sizes, total - i * sizes))
+    : sizes;
   if (list.reduce((a, b) => a + b, 0) !== total) {
     throw new ShapeError(
       `split: needs sizes that sum to ${total}, got ${showShape(list)} for dim ${at} of ${showShape(x.shape)}.`,

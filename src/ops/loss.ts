@@ -1,13 +1,15 @@
 /** Losses, with PyTorch's reductions. */
 
-import { ShapeError, showShape } from "../core/errors.js";
+import { ConfigError, listOf, ShapeError, showShape } from "../core/errors.js";
 import { sameShape, sizeOf } from "../core/shape.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { registerOp, type TensorSpec } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { named } from "./define.js";
 import { abs, add, div, exp, le, log, log1p, maximum, mul, ne, neg, square, sub, where } from "./elementwise.js";
 import { gather } from "./indexing.js";
 import { reshape } from "./movement.js";
+import { checkOptions } from "./options.js";
 import { mean, sum } from "./reduce.js";
 import { logSoftmax } from "./softmax.js";
 
@@ -19,6 +21,24 @@ export interface LossOptions {
 
 const reduced = (loss: Tensor, reduction: Reduction = "mean"): Tensor =>
   reduction === "none" ? loss : reduction === "sum" ? sum(loss) : mean(loss);
+
+const reductions = ["mean", "sum", "none"];
+
+/** Checks the names of options, and the reduction. */
+function checkLoss(
+  op: string,
+  options: LossOptions,
+  names: readonly string[] = [],
+  also: readonly string[] = [],
+): void {
+  checkOptions(op, options, ["reduction", ...names]);
+  const { reduction = "mean" } = options;
+  const known = [...reductions, ...also];
+  if (known.includes(reduction)) return;
+  throw new ConfigError(`${op}: needs a reduction ${listOf(known, "or")}, got ${JSON.stringify(reduction)}.`, {
+    where: op,
+  });
+}
 
 function checkSame(op: string, a: Tensor, b: Tensor): void {
   if (!sameShape(a.shape, b.shape)) {
@@ -76,6 +96,7 @@ export interface CrossEntropyOptions extends LossOptions {
  * Cross-entropy of logits [N, C] and labels [N] (int32). `mean` divides the sum by the number of labels that count.
  */
 export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntropyOptions = {}): Tensor {
+  checkLoss("crossEntropy", options, ["ignoreIndex", "labelSmoothing"]);
   const { reduction = "mean", ignoreIndex = -100, labelSmoothing = 0 } = options;
   if (logits.ndim !== 2 || labels.ndim !== 1 || logits.shape[0] !== labels.shape[0]) {
     throw new ShapeError(
@@ -86,7 +107,7 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntro
       },
     );
   }
-  let losses = dispatchOne(rowsOp, [logits, labels], { ignoreIndex });
+  let losses = named("crossEntropy", () => dispatchOne(rowsOp, [logits, labels], { ignoreIndex }));
   const counts = ne(labels, ignoreIndex);
   if (labelSmoothing !== 0) {
     const even = where(counts, neg(mean(logSoftmax(logits), { dim: -1 })), 0);
@@ -98,23 +119,23 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntro
 }
 
 /** Mean of (input - target)^2. */
-export function mseLoss(input: Tensor, target: Tensor, { reduction }: LossOptions = {}): Tensor {
+export function mseLoss(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
+  checkLoss("mseLoss", options);
   checkSame("mseLoss", input, target);
-  return reduced(square(sub(input, target)), reduction);
+  return reduced(square(sub(input, target)), options.reduction);
 }
 
 /** Mean of |input - target|. */
-export function l1Loss(input: Tensor, target: Tensor, { reduction }: LossOptions = {}): Tensor {
+export function l1Loss(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
+  checkLoss("l1Loss", options);
   checkSame("l1Loss", input, target);
-  return reduced(abs(sub(input, target)), reduction);
+  return reduced(abs(sub(input, target)), options.reduction);
 }
 
 /** Quadratic below `delta`, linear above (Huber 1964). */
-export function huberLoss(
-  input: Tensor,
-  target: Tensor,
-  { delta = 1, reduction }: LossOptions & { delta?: number } = {},
-): Tensor {
+export function huberLoss(input: Tensor, target: Tensor, options: LossOptions & { delta?: number } = {}): Tensor {
+  checkLoss("huberLoss", options, ["delta"]);
+  const { delta = 1, reduction } = options;
   checkSame("huberLoss", input, target);
   const difference = sub(input, target);
   const size = abs(difference);
@@ -122,17 +143,16 @@ export function huberLoss(
 }
 
 /** Binary cross-entropy of logits and targets from 0 to 1, without overflow. */
-export function binaryCrossEntropyWithLogits(logits: Tensor, target: Tensor, { reduction }: LossOptions = {}): Tensor {
+export function binaryCrossEntropyWithLogits(logits: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
+  checkLoss("binaryCrossEntropyWithLogits", options);
   checkSame("binaryCrossEntropyWithLogits", logits, target);
-  return reduced(add(sub(maximum(logits, 0), mul(logits, target)), log1p(exp(neg(abs(logits))))), reduction);
+  return reduced(add(sub(maximum(logits, 0), mul(logits, target)), log1p(exp(neg(abs(logits))))), options.reduction);
 }
 
 /** Divergence of target probabilities from log-probabilities: target * (log target - input); `batchmean` divides by the first size. */
-export function klDiv(
-  input: Tensor,
-  target: Tensor,
-  { reduction = "mean" }: { reduction?: Reduction | "batchmean" } = {},
-): Tensor {
+export function klDiv(input: Tensor, target: Tensor, options: { reduction?: Reduction | "batchmean" } = {}): Tensor {
+  checkLoss("klDiv", options as LossOptions, [], ["batchmean"]);
+  const { reduction = "mean" } = options;
   checkSame("klDiv", input, target);
   const safe = where(ne(target, 0), target, 1);
   const pointwise = mul(target, sub(log(safe), input));
@@ -143,8 +163,10 @@ export function klDiv(
 export function nllLoss(
   logProbabilities: Tensor,
   labels: Tensor,
-  { reduction = "mean", ignoreIndex = -100 }: CrossEntropyOptions = {},
+  options: LossOptions & { ignoreIndex?: number } = {},
 ): Tensor {
+  checkLoss("nllLoss", options, ["ignoreIndex"]);
+  const { reduction = "mean", ignoreIndex = -100 } = options;
   if (logProbabilities.ndim !== 2 || labels.ndim !== 1 || sizeOf(labels.shape) !== logProbabilities.shape[0]) {
     throw new ShapeError(
       `nllLoss: needs log-probabilities [N, C] and labels [N], got ${showShape(logProbabilities.shape)} and ${showShape(labels.shape)}.`,
@@ -153,7 +175,7 @@ export function nllLoss(
   }
   const counts = ne(labels, ignoreIndex);
   const safe = where(counts, labels, 0);
-  const picked = reshape(gather(logProbabilities, 1, reshape(safe, [-1, 1])), [-1]);
+  const picked = named("nllLoss", () => reshape(gather(logProbabilities, 1, reshape(safe, [-1, 1])), [-1]));
   const losses = where(counts, neg(picked), 0);
   if (reduction === "none") return losses;
   return reduction === "sum" ? sum(losses) : div(sum(losses), sum(counts.to({ dtype: "float32" })));

@@ -159,5 +159,5 @@ const linearOp = registerOp<LinearAttrs>({
 });
 
 /** x W^T + b over the last dim of x; weight is [out, in], or [in, out] with `inOut` (GPT-2's files). */
-export const linear = (x: Tensor, weight: Tensor, bias?: Tensor, { inOut = false }: { inOut?: boolean } = {}): Tensor =>
-  dispatchOne(linearOp, [x, weight, bias], { inOut });
+export const linear = (x: Tensor, weight: Tensor, bias?: Tensor, options: { inOut?: boolean } = {}): Tensor =>
+  dispatchOne(linearOp, [x, weight, bias], options);

@@ -30,12 +30,10 @@ export function squeeze(x: Tensor, dim?: number): Tensor {
       x.shape.filter((n) => n !== 1),
     );
   const at = normalizeDim("squeeze", dim, x.ndim);
-  return x.shape[at] === 1
-    ? reshape(
-        x,
-        x.shape.filter((_, i) => i !== at),
-      )
-    : x;
+  return reshape(
+    x,
+    x.shape.filter((n, i) => i !== at || n !== 1),
+  );
 }
 
 /** Inserts a dim of size 1. */
@@ -49,6 +47,9 @@ export function flatten(x: Tensor, startDim = 0, endDim = -1): Tensor {
   if (x.ndim === 0) return reshape(x, [1]);
   const from = normalizeDim("flatten", startDim, x.ndim);
   const to = normalizeDim("flatten", endDim, x.ndim);
+  if (to < from) {
+    throw new ShapeError(`flatten: needs startDim up to endDim, got ${startDim} and ${endDim}.`, { where: "flatten" });
+  }
   return reshape(x, [...x.shape.slice(0, from), sizeOf(x.shape.slice(from, to + 1)), ...x.shape.slice(to + 1)]);
 }
 

@@ -1,21 +1,26 @@
 /** Normalisations over the last dims. Layer norm: Ba, Kiros, Hinton 2016. RMS norm: Zhang and Sennrich 2019. */
 
-import { ShapeError, showShape } from "../core/errors.js";
+import { listOf, ShapeError, showShape } from "../core/errors.js";
 import { type Shape, sameShape, sizeOf } from "../core/shape.js";
+import { onesLike } from "../tensor/create.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { registerOp, type TensorSpec } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { named } from "./define.js";
 import { add, mul } from "./elementwise.js";
 import { reshape } from "./movement.js";
+import { checkOptions } from "./options.js";
 
 const optional = (name: string) => ({ name, kind: "float", optional: true }) as const;
 
-/** Rows of the input; checks that the weight (or the count of dims) fits its end. */
-function rowsOf(op: string, x: Shape, weight: Shape | undefined): { rows: number; size: number; lead: Shape } {
+/** Rows of the input; checks that weight and bias have the shape of its last dims (the last one where there is none). */
+function rowsOf(op: string, x: Shape, weight?: Shape, bias?: Shape): { rows: number; size: number; lead: Shape } {
   const dims = weight?.length ?? 1;
-  if (x.length < dims || (weight && !sameShape(x.slice(-dims), weight))) {
+  const fits = x.length >= dims && dims > 0 && (!weight || sameShape(x.slice(-dims), weight));
+  if (!fits || (bias && !(weight && sameShape(bias, weight)))) {
+    const got = [x, weight, bias].filter((shape) => shape !== undefined).map(showShape);
     throw new ShapeError(
-      `${op}: needs a weight of the shape of the last dims of x, got ${showShape(x)} and ${showShape(weight ?? [])}.`,
+      `${op}: needs x of at least 1 dim, and weight and bias of the shape of its last dims, got ${listOf(got)}.`,
       { where: op },
     );
   }
@@ -40,8 +45,8 @@ const layerNormOp = registerOp({
   inputs: [{ name: "x", kind: "float" }, optional("weight"), optional("bias")],
   attrs: { eps: { type: "number", default: 1e-5 } },
   autocast: "float32",
-  infer: ([x, weight]): TensorSpec[] => {
-    const row = { shape: rowsOf("layerNorm", x.shape, weight?.shape).lead, dtype: "float32" as const };
+  infer: ([x, weight, bias]): TensorSpec[] => {
+    const row = { shape: rowsOf("layerNorm", x.shape, weight?.shape, bias?.shape).lead, dtype: "float32" as const };
     return [x, row, row];
   },
   run: (kernels, [x, weight, bias], [out, mean, rstd], { eps }: { eps: number }) => {
@@ -55,8 +60,10 @@ const layerNormOp = registerOp({
 });
 
 /** Layer normalisation over the dims of `weight` (the last dim without one): ((x - mean) / sqrt(var + eps)) * weight + bias. */
-export const layerNorm = (x: Tensor, weight?: Tensor, bias?: Tensor, { eps = 1e-5 }: { eps?: number } = {}): Tensor =>
-  dispatchOne(layerNormOp, [x, weight, bias], { eps });
+export function layerNorm(x: Tensor, weight?: Tensor, bias?: Tensor, options: { eps?: number } = {}): Tensor {
+  const scale = bias && !weight ? onesLike(bias) : weight;
+  return dispatchOne(layerNormOp, [x, scale, bias], options);
+}
 
 const rmsNormBackwardOp = registerOp({
   name: "rmsNormBackward",
@@ -90,8 +97,8 @@ const rmsNormOp = registerOp({
 });
 
 /** Root-mean-square normalisation over the dims of `weight` (the last dim without one): x / sqrt(mean(x^2) + eps) * weight. */
-export const rmsNorm = (x: Tensor, weight?: Tensor, { eps = 1e-6 }: { eps?: number } = {}): Tensor =>
-  dispatchOne(rmsNormOp, [x, weight], { eps });
+export const rmsNorm = (x: Tensor, weight?: Tensor, options: { eps?: number } = {}): Tensor =>
+  dispatchOne(rmsNormOp, [x, weight], options);
 
 /** Group normalisation of [N, C, ...] (Wu and He 2018): each of `numGroups` groups of channels is normalised together. */
 export function groupNorm(
@@ -99,8 +106,9 @@ export function groupNorm(
   numGroups: number,
   weight?: Tensor,
   bias?: Tensor,
-  { eps = 1e-5 }: { eps?: number } = {},
+  options: { eps?: number } = {},
 ): Tensor {
+  checkOptions("groupNorm", options, ["eps"]);
   const [batch, channels] = x.shape;
   if (x.ndim < 2 || channels % numGroups !== 0) {
     throw new ShapeError(
@@ -108,7 +116,16 @@ export function groupNorm(
       { where: "groupNorm" },
     );
   }
-  const grouped = layerNorm(reshape(x, [batch * numGroups, -1]), undefined, undefined, { eps });
+  for (const each of [weight, bias]) {
+    if (!each || sameShape(each.shape, [channels])) continue;
+    throw new ShapeError(`groupNorm: needs weight and bias [${channels}], got ${showShape(each.shape)}.`, {
+      where: "groupNorm",
+    });
+  }
+  const perGroup = sizeOf(x.shape.slice(1)) / numGroups;
+  const grouped = named("groupNorm", () =>
+    layerNorm(reshape(x, [batch * numGroups, perGroup]), undefined, undefined, { eps: options.eps ?? 1e-5 }),
+  );
   const column = [channels, ...x.shape.slice(2).map(() => 1)];
   const scaled = weight ? mul(reshape(grouped, x.shape), reshape(weight, column)) : reshape(grouped, x.shape);
   return bias ? add(scaled, reshape(bias, column)) : scaled;

@@ -1,5 +1,7 @@
 /** One step of recurrent cells, as compositions; gates in PyTorch's order. */
 
+import { listOf, ShapeError, showShape } from "../core/errors.js";
+import { sameShape } from "../core/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { add, mul, sigmoid, sub, tanh } from "./elementwise.js";
 import { split } from "./join.js";
@@ -13,6 +15,26 @@ export interface CellWeights {
   biasHh?: Tensor;
 }
 
+/** x [B, I], h [B, H], and weights for `gates` gates. */
+function checkCell(op: string, gates: number, x: Tensor, h: Tensor, weights: CellWeights): void {
+  const { weightIh, weightHh, biasIh, biasHh } = weights;
+  const [batch, size] = h.shape;
+  const rows = gates * size;
+  const fits =
+    x.ndim === 2 &&
+    h.ndim === 2 &&
+    x.shape[0] === batch &&
+    sameShape(weightIh.shape, [rows, x.shape[1]]) &&
+    sameShape(weightHh.shape, [rows, size]) &&
+    [biasIh, biasHh].every((bias) => !bias || sameShape(bias.shape, [rows]));
+  if (fits) return;
+  const got = [x, h, weightIh, weightHh, biasIh, biasHh].filter((each) => each !== undefined);
+  throw new ShapeError(
+    `${op}: needs x [B, I], h [B, H], weightIh [${gates} H, I], weightHh [${gates} H, H] and biases [${gates} H], got ${listOf(got.map(({ shape }) => showShape(shape)))}.`,
+    { where: op },
+  );
+}
+
 /** Long short-term memory (Hochreiter and Schmidhuber 1997), gates i, f, g, o: the next [h, c]. */
 export function lstmCell(
   x: Tensor,
@@ -20,14 +42,21 @@ export function lstmCell(
   c: Tensor,
   { weightIh, weightHh, biasIh, biasHh }: CellWeights,
 ): [Tensor, Tensor] {
+  checkCell("lstmCell", 4, x, h, { weightIh, weightHh, biasIh, biasHh });
+  if (!sameShape(c.shape, h.shape)) {
+    throw new ShapeError(`lstmCell: needs c of the shape of h, got ${showShape(c.shape)} and ${showShape(h.shape)}.`, {
+      where: "lstmCell",
+    });
+  }
   const gates = add(linear(x, weightIh, biasIh), linear(h, weightHh, biasHh));
-  const [i, f, g, o] = split(gates, gates.shape[1] / 4, { dim: 1 });
+  const [i, f, g, o] = split(gates, h.shape[1], { dim: 1 });
   const next = add(mul(sigmoid(f), c), mul(sigmoid(i), tanh(g)));
   return [mul(sigmoid(o), tanh(next)), next];
 }
 
 /** Gated recurrent unit (Cho et al. 2014), gates r, z, n: the next h. */
 export function gruCell(x: Tensor, h: Tensor, { weightIh, weightHh, biasIh, biasHh }: CellWeights): Tensor {
+  checkCell("gruCell", 3, x, h, { weightIh, weightHh, biasIh, biasHh });
   const size = h.shape[1];
   const [xr, xz, xn] = split(linear(x, weightIh, biasIh), size, { dim: 1 });
   const [hr, hz, hn] = split(linear(h, weightHh, biasHh), size, { dim: 1 });

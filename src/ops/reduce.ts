@@ -6,8 +6,10 @@ import { normalizeDim, normalizeDims, type Shape, sizeOf, splitAt } from "../cor
 import { dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { named } from "./define.js";
 import { add, div, eq, exp, log, mul, sqrt, square, sub, where } from "./elementwise.js";
 import { expand, permute, reshape } from "./movement.js";
+import { checkOptions } from "./options.js";
 import { flip } from "./region.js";
 
 /** Which dims to reduce (all unless given) and whether they stay as size 1. */
@@ -85,12 +87,17 @@ const sumOp = registerOp({
   ],
 });
 
-function reduceOver(name: string, kind: ReduceKind, x: Tensor, { dim, keepdim = false }: ReduceOptions): Tensor {
+/** Small integers and truth values are reduced as int32, whose kernels there are. */
+const widened = (x: Tensor): Tensor => (x.dtype === "bool" || x.dtype === "uint8" ? x.to({ dtype: "int32" }) : x);
+
+function reduceOver(name: string, kind: ReduceKind, x: Tensor, options: ReduceOptions): Tensor {
+  checkOptions(name, options, ["dim", "keepdim"]);
+  const { dim, keepdim = false } = options;
   const dims = normalizeDims(name, dim, x.ndim);
-  const input = x.dtype === "bool" || x.dtype === "uint8" ? x.to({ dtype: "int32" }) : x;
+  const input = widened(x);
   const kept = x.shape.map((n, i) => (dims.includes(i) ? 1 : n));
   const target = keepdim ? kept : x.shape.filter((_, i) => !dims.includes(i));
-  if (dims.length === 0) return kind === "sum" ? add(input, 0) : input;
+  if (dims.length === 0) return reshape(input, x.shape);
   if ((kind === "max" || kind === "min") && sizeOf(dims.map((d) => x.shape[d])) === 0) {
     throw new ShapeError(`${name}: needs at least one element to reduce, got shape [${x.shape.join(", ")}].`, {
       where: name,
@@ -102,7 +109,10 @@ function reduceOver(name: string, kind: ReduceKind, x: Tensor, { dim, keepdim = 
   const from = adjacent ? dims[0] : rest.length;
   const op = kind === "sum" ? sumOp : reduceOp;
   const attrs = { from, to: from + dims.length };
-  return reshape(dispatchOne(op, [arranged], kind === "sum" ? attrs : { kind, ...attrs }), target);
+  return reshape(
+    named(name, () => dispatchOne(op, [arranged], kind === "sum" ? attrs : { kind, ...attrs })),
+    target,
+  );
 }
 
 /** The sum over dims (all unless given). Integers give int32. */
@@ -111,33 +121,48 @@ export const sum = (x: Tensor, options: ReduceOptions = {}): Tensor => reduceOve
 /** The product over dims (all unless given). */
 export const prod = (x: Tensor, options: ReduceOptions = {}): Tensor => reduceOver("prod", "prod", x, options);
 
-/** The largest element over dims; equal ones share the gradient. NaN wins. */
-export const amax = (x: Tensor, options: ReduceOptions = {}): Tensor => reduceOver("amax", "max", x, options);
+/** The largest element over dims, in the dtype of x; equal ones share the gradient. NaN wins. */
+export const amax = (x: Tensor, options: ReduceOptions = {}): Tensor =>
+  reduceOver("amax", "max", x, options).to({ dtype: x.dtype });
 
-/** The smallest element over dims; equal ones share the gradient. NaN wins. */
-export const amin = (x: Tensor, options: ReduceOptions = {}): Tensor => reduceOver("amin", "min", x, options);
+/** The smallest element over dims, in the dtype of x; equal ones share the gradient. NaN wins. */
+export const amin = (x: Tensor, options: ReduceOptions = {}): Tensor =>
+  reduceOver("amin", "min", x, options).to({ dtype: x.dtype });
 
 const countOver = (x: Tensor, dim: ReduceOptions["dim"], name: string): number =>
   sizeOf(normalizeDims(name, dim, x.ndim).map((d) => x.shape[d]));
 
-/** The mean over dims (all unless given): the sum divided by the count. */
-export const mean = (x: Tensor, options: ReduceOptions = {}): Tensor =>
-  div(sum(x, options), countOver(x, options.dim, "mean"));
+function meanOver(name: string, x: Tensor, options: ReduceOptions): Tensor {
+  return div(reduceOver(name, "sum", x, options), countOver(x, options.dim, name));
+}
+
+/** The mean over dims (all unless given): the sum divided by the count; a float. */
+export const mean = (x: Tensor, options: ReduceOptions = {}): Tensor => meanOver("mean", x, options);
+
+function varianceOver(name: string, x: Tensor, given: ReduceOptions & { correction?: number }): Tensor {
+  checkOptions(name, given, ["dim", "keepdim", "correction"]);
+  const { correction = 1, ...options } = given;
+  const center = meanOver(name, x, { dim: options.dim, keepdim: true });
+  return div(sum(square(sub(x, center)), options), Math.max(0, countOver(x, options.dim, name) - correction));
+}
 
 /** The variance over dims; the divisor is count - correction. */
-function variance(x: Tensor, { correction = 1, ...options }: ReduceOptions & { correction?: number } = {}): Tensor {
-  const center = mean(x, { dim: options.dim, keepdim: true });
-  return div(sum(square(sub(x, center)), options), Math.max(0, countOver(x, options.dim, "var") - correction));
-}
+const variance = (x: Tensor, options: ReduceOptions & { correction?: number } = {}): Tensor =>
+  varianceOver("var", x, options);
 
 export { variance as var };
 
 /** The standard deviation over dims; the divisor is count - correction. */
 export const std = (x: Tensor, options: ReduceOptions & { correction?: number } = {}): Tensor =>
-  sqrt(variance(x, options));
+  sqrt(varianceOver("std", x, options));
 
 /** log(sum(exp(x))) over dims, without overflow. */
-export function logsumexp(x: Tensor, { dim, keepdim = false }: ReduceOptions = {}): Tensor {
+export function logsumexp(x: Tensor, options: ReduceOptions = {}): Tensor {
+  checkOptions("logsumexp", options, ["dim", "keepdim"]);
+  return named("logsumexp", () => logsumexpOver(x, options.dim, options.keepdim ?? false));
+}
+
+function logsumexpOver(x: Tensor, dim: ReduceOptions["dim"], keepdim: boolean): Tensor {
   const largest = amax(x.detach(), { dim, keepdim: true });
   const shift = where(eq(sub(largest, largest), 0), largest, 0);
   const wide = add(log(sum(exp(sub(x, shift)), { dim, keepdim: true })), shift);
@@ -168,14 +193,21 @@ const argOp = (name: "argmax" | "argmin", doc: string) =>
 const argmaxOp = argOp("argmax", "position of the first largest element of a dim");
 const argminOp = argOp("argmin", "position of the first smallest element of a dim");
 
-function argReduce(
-  op: typeof argmaxOp,
-  x: Tensor,
-  { dim, keepdim = false }: { dim?: number; keepdim?: boolean },
-): Tensor {
-  if (dim === undefined) return dispatchOne(op, [reshape(x, [-1])], { dim: 0 });
+function argReduce(op: typeof argmaxOp, x: Tensor, options: { dim?: number; keepdim?: boolean }): Tensor {
+  checkOptions(op.name, options, ["dim", "keepdim"]);
+  const { dim, keepdim = false } = options;
+  const input = widened(x);
+  if (dim === undefined) {
+    const position = dispatchOne(op, [reshape(input, [-1])], { dim: 0 });
+    return keepdim
+      ? reshape(
+          position,
+          x.shape.map(() => 1),
+        )
+      : position;
+  }
   const at = normalizeDim(op.name, dim, x.ndim);
-  const result = dispatchOne(op, [x.ndim === 0 ? reshape(x, [1]) : x], { dim: at });
+  const result = dispatchOne(op, [x.ndim === 0 ? reshape(input, [1]) : input], { dim: at });
   return keepdim
     ? reshape(
         result,
@@ -203,7 +235,7 @@ const cumsumOp = registerOp({
 });
 
 /** The running total along a dim. */
-export function cumsum(x: Tensor, { dim }: { dim: number }): Tensor {
-  const input = x.dtype === "bool" || x.dtype === "uint8" ? x.to({ dtype: "int32" }) : x;
-  return dispatchOne(cumsumOp, [input], { dim: normalizeDim("cumsum", dim, x.ndim) });
+export function cumsum(x: Tensor, options: { dim: number }): Tensor {
+  checkOptions("cumsum", options, ["dim"]);
+  return dispatchOne(cumsumOp, [widened(x)], { dim: normalizeDim("cumsum", options.dim, x.ndim) });
 }

@@ -1,11 +1,13 @@
 /** Strided regions of tensors: reading one, writing one into a filled tensor, and what is made of these two. */
 
-import { ShapeError, showShape } from "../core/errors.js";
-import { contiguousStrides, normalizeDim, type Shape } from "../core/shape.js";
+import { IndexError, ShapeError, showShape } from "../core/errors.js";
+import { contiguousStrides, normalizeDim, normalizeDims, type Shape } from "../core/shape.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { type Op, registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { named } from "./define.js";
 import { squeeze } from "./movement.js";
+import { checkOptions } from "./options.js";
 
 type RegionAttrs = { start: readonly number[]; step: readonly number[]; count: readonly number[] };
 const regionAttrs = { start: { type: "integers" }, step: { type: "integers" }, count: { type: "integers" } } as const;
@@ -61,6 +63,17 @@ const placeOp: Op = registerOp({
 /** One dim of an index: `[start, end, step]` with `null` for an end that is open, or a single position (which keeps the dim). */
 export type SliceRange = readonly [start: number | null, end?: number | null, step?: number | null] | number | null;
 
+/** A position from 0 to size - 1; negative ones count from the end. */
+function position(index: number, size: number, dim: number, shape: Shape): number {
+  if (Number.isInteger(index) && index >= -size && index < size) return index < 0 ? index + size : index;
+  const allowed = size > 0 ? `a position from ${-size} to ${size - 1}` : "no position, since the dim is empty,";
+  throw new IndexError(`slice: needs ${allowed} in dim ${dim}, got ${index} for ${showShape(shape)}.`, {
+    where: "slice",
+    size,
+    got: index,
+  });
+}
+
 /** Python's slice rules: negative positions count from the end, ends are clipped. Steps may be negative here. */
 function sliceDim(
   size: number,
@@ -68,19 +81,15 @@ function sliceDim(
   dim: number,
   shape: Shape,
 ): [start: number, step: number, count: number] {
-  if (typeof range === "number") {
-    if (!Number.isInteger(range) || range < -size || range >= size) {
-      throw new ShapeError(
-        `slice: needs a position from ${-size} to ${size - 1} in dim ${dim}, got ${range} for ${showShape(shape)}.`,
-        { where: "slice" },
-      );
-    }
-    return [range < 0 ? range + size : range, 1, 1];
-  }
+  if (typeof range === "number") return [position(range, size, dim, shape), 1, 1];
   const [from = null, to = null, by = null] = range ?? [];
   const step = by ?? 1;
-  if (!Number.isInteger(step) || step === 0)
-    throw new ShapeError(`slice: needs a step other than 0 in dim ${dim}, got ${step}.`, { where: "slice" });
+  if (step === 0 || ![from ?? 0, to ?? 0, step].every(Number.isInteger)) {
+    throw new ShapeError(
+      `slice: needs whole numbers and a step other than 0 in dim ${dim}, got ${JSON.stringify(range)} for ${showShape(shape)}.`,
+      { where: "slice" },
+    );
+  }
   const clip = (value: number | null, fallback: number) => {
     if (value === null) return fallback;
     const absolute = value < 0 ? value + size : value;
@@ -109,8 +118,9 @@ export function slice(x: Tensor, ...ranges: readonly SliceRange[]): Tensor {
 /** `length` positions of one dim from `start`. */
 export function narrow(x: Tensor, dim: number, start: number, length: number): Tensor {
   const at = normalizeDim("narrow", dim, x.ndim);
-  if (start < 0 || length < 0 || start + length > x.shape[at]) {
-    throw new ShapeError(`narrow: needs 0 <= start and start + length <= ${x.shape[at]}, got ${start} and ${length}.`, {
+  const size = x.shape[at] ?? 0;
+  if (![start, length].every(Number.isInteger) || start < 0 || length < 0 || start + length > size) {
+    throw new ShapeError(`narrow: needs 0 <= start and start + length <= ${size}, got ${start} and ${length}.`, {
       where: "narrow",
     });
   }
@@ -120,17 +130,20 @@ export function narrow(x: Tensor, dim: number, start: number, length: number): T
 /** Position `index` of one dim, which is dropped. */
 export function select(x: Tensor, dim: number, index: number): Tensor {
   const at = normalizeDim("select", dim, x.ndim);
-  return squeeze(slice(x, ...x.shape.slice(0, at).map(() => null), index), at);
+  if (x.ndim === 0) throw new ShapeError("select: needs at least 1 dim, got [].", { where: "select" });
+  return named("select", () => squeeze(slice(x, ...x.shape.slice(0, at).map(() => null), index), at));
 }
 
 /** Reverses dims. */
 export function flip(x: Tensor, dims: readonly number[]): Tensor {
-  const reversed = new Set(dims.map((dim) => normalizeDim("flip", dim, x.ndim)));
+  const reversed = new Set(normalizeDims("flip", dims, x.ndim));
   return slice(x, ...x.shape.map((_, i): SliceRange => (reversed.has(i) ? [null, null, -1] : null)));
 }
 
 /** Adds `value` around the last dims: `pad` is [before, after] of the last dim, then of the one before it, … (as in PyTorch). */
-export function pad(x: Tensor, pad: readonly number[], { value = 0 }: { value?: number } = {}): Tensor {
+export function pad(x: Tensor, pad: readonly number[], options: { value?: number } = {}): Tensor {
+  checkOptions("pad", options, ["value"]);
+  const { value = 0 } = options;
   if (pad.length % 2 !== 0 || pad.length > 2 * x.ndim || pad.some((n) => !Number.isInteger(n) || n < 0)) {
     throw new ShapeError(`pad: needs pairs of whole numbers for at most ${x.ndim} dims, got ${showShape(pad)}.`, {
       where: "pad",

@@ -5,6 +5,7 @@ import { dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { reshape, transpose } from "./movement.js";
+import { checkOptions } from "./options.js";
 
 const rows = (shape: Shape, log: boolean) => ({ rows: sizeOf(shape.slice(0, -1)), size: shape[shape.length - 1], log });
 
@@ -33,15 +34,16 @@ const define = (name: "softmax" | "logSoftmax", doc: string) => {
 const softmaxOp = define("softmax", "e^x over its sum, along the last dim");
 const logSoftmaxOp = define("logSoftmax", "the logarithm of softmax, along the last dim");
 
-function along(op: typeof softmaxOp, x: Tensor, dim: number): Tensor {
-  const at = normalizeDim(op.name, dim, x.ndim);
+function along(op: typeof softmaxOp, x: Tensor, options: { dim?: number }): Tensor {
+  checkOptions(op.name, options, ["dim"]);
+  const at = normalizeDim(op.name, options.dim ?? -1, x.ndim);
   if (x.ndim === 0) return reshape(dispatchOne(op, [reshape(x, [1])]), []);
   if (at === x.ndim - 1) return dispatchOne(op, [x]);
   return transpose(dispatchOne(op, [transpose(x, at, -1)]), at, -1);
 }
 
 /** e^x divided by its sum along a dim (the last unless given). */
-export const softmax = (x: Tensor, { dim = -1 }: { dim?: number } = {}): Tensor => along(softmaxOp, x, dim);
+export const softmax = (x: Tensor, options: { dim?: number } = {}): Tensor => along(softmaxOp, x, options);
 
 /** The logarithm of softmax along a dim (the last unless given). */
-export const logSoftmax = (x: Tensor, { dim = -1 }: { dim?: number } = {}): Tensor => along(logSoftmaxOp, x, dim);
+export const logSoftmax = (x: Tensor, options: { dim?: number } = {}): Tensor => along(logSoftmaxOp, x, options);

@@ -150,6 +150,12 @@ export class Op {
   /** Attributes with defaults filled in; unknown names and wrong types are refused. */
   completeAttrs(given: Attrs): Attrs {
     const specs = this.definition.attrs;
+    if (typeof given !== "object" || given === null || Array.isArray(given)) {
+      throw new ConfigError(`${this.name}: needs its options as an object, got ${JSON.stringify(given)}.`, {
+        where: this.name,
+        hint: `For example { ${Object.keys(specs ?? {})[0] ?? ""}: … }.`,
+      });
+    }
     if (specs === undefined) {
       for (const name in given) this.refuseAttr(name);
       return given;

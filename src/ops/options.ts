@@ -1,0 +1,21 @@
+/** Options of functions. An unknown name is refused: a misspelt option must not be ignored. */
+
+import { ConfigError, listOf, nearest } from "../core/errors.js";
+
+/** Throws unless `options` is an object whose names are all known. */
+export function checkOptions(where: string, options: object, known: readonly string[]): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw new ConfigError(`${where}: needs its options as an object, got ${JSON.stringify(options)}.`, {
+      where,
+      hint: `For example { ${known[0]}: … }.`,
+    });
+  }
+  for (const name in options) {
+    if (known.includes(name)) continue;
+    const near = nearest(name, known);
+    throw new ConfigError(`${where}: has no option "${name}".`, {
+      where,
+      hint: near ? `Did you mean "${near}"?` : `Its options are: ${listOf(known)}.`,
+    });
+  }
+}

@@ -166,10 +166,12 @@ export function precompiled(settings: Component): Normalizer {
       let copied = 0;
       for (let i = 0; i < text.length; i++) {
         if (isPlainUnit(text.charCodeAt(i))) continue;
-        // A plain character begins a grapheme: the stretch from the one before to the next one stands for itself.
+        // A plain character begins a grapheme (but after a few signs): the stretch between two of them is on its own.
         const start = Math.max(copied, i - 1);
         let end = i + 1;
-        while (end < text.length && !isPlainUnit(text.charCodeAt(end))) end++;
+        while (end < text.length && (!isPlainUnit(text.charCodeAt(end)) || PREPENDS.test(text.slice(end - 2, end)))) {
+          end++;
+        }
         out += text.slice(copied, start) + mapAll(text.slice(start, end));
         copied = i = end;
       }

@@ -29,9 +29,9 @@ export function fastPath(
   if (!preTokenizer) return model instanceof Bpe && model.isPlain && !normalizer ? alongMarks(model) : undefined;
   const steps = preTokenizer.type === "Sequence" ? (preTokenizer.pretokenizers as Component[]) : [preTokenizer];
   const [first] = steps;
+  // A mark that is only put before the first word depends on more than the word.
+  if (steps.some((step) => step?.type === "Metaspace" && step.prepend_scheme === "first")) return undefined;
   if (first?.type === "BertPreTokenizer" || first?.type === "WhitespaceSplit") {
-    // A mark that is only put before the first word depends on more than the word.
-    if (steps.some((step) => step.type === "Metaspace" && step.prepend_scheme === "first")) return undefined;
     return alongSpaces(createPreTokenizer(preTokenizer), model, normalizer);
   }
   return model instanceof Bpe && model.isPlain && normalizer === undefined ? byteLevel(steps, model) : undefined;

@@ -4,6 +4,7 @@ export { byteTokenizer, charTokenizer } from "./builtin.js";
 export type { DecodeStream } from "./decode-stream.js";
 export type { AddedTokenDefinition, Component, Padding, TokenizerDefinition, Truncation } from "./definition.js";
 export { Encoding, type OffsetUnit } from "./encoding.js";
-export { loadTokenizer, type TokenizerSource } from "./load.js";
+export { createTokenizer, loadTokenizer, type TokenizerSource } from "./load.js";
 export { type DecodeOptions, type EncodeOptions, Tokenizer, type TokenizerExtras } from "./tokenizer.js";
+export { type Corpus, type TrainOptions, trainTokenizer } from "./train/train.js";
 export type { PaddingOptions, TruncationOptions } from "./truncation.js";

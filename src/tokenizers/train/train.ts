@@ -1,0 +1,244 @@
+/** `trainTokenizer`: from texts to a tokenizer. */
+
+import { ConfigError, listOf, nearest } from "../../core/errors.js";
+import { byteCharacters } from "../byte-alphabet.js";
+import type { Component, TokenizerDefinition } from "../definition.js";
+import { createTokenizer } from "../load.js";
+import { createNormalizer } from "../normalizers.js";
+import { wellFormed } from "../offsets.js";
+import { Piece } from "../piece.js";
+import { createPreTokenizer } from "../pre-tokenizers.js";
+import type { Tokenizer } from "../tokenizer.js";
+import { trainBpe } from "./bpe.js";
+import { trainUnigram } from "./unigram.js";
+import { WordCounter } from "./words.js";
+
+/** Texts to learn from: one, several, or a stream of them; Blobs and Files are read as UTF-8. */
+export type Corpus = string | Blob | Iterable<string | Blob> | AsyncIterable<string | Blob>;
+
+export interface TrainOptions {
+  model?: "bpe" | "wordpiece" | "unigram";
+  /** Size of the vocabulary, special tokens included; 30,000 unless told. */
+  vocabSize?: number;
+  /** Tokens with the lowest ids that are kept whole in texts. */
+  specialTokens?: string[];
+  /** Pairs seen less often are not merged (BPE, WordPiece); 0 unless told. */
+  minFrequency?: number;
+  /** At most so many different characters; the rarest are dropped. */
+  limitAlphabet?: number;
+  /** Characters that are in the vocabulary whether seen or not; all 256 bytes for byte-level BPE. */
+  initialAlphabet?: string[];
+  /** BPE on bytes (the default) or on characters. */
+  byteLevel?: boolean;
+  /** Another normalizer or pre-tokenizer, as in a `tokenizer.json`; null for none. */
+  normalizer?: Component | null;
+  preTokenizer?: Component | null;
+  /** The token for what the vocabulary cannot spell; "<unk>", for WordPiece "[UNK]". */
+  unknownToken?: string;
+  continuingSubwordPrefix?: string;
+  endOfWordSuffix?: string;
+  /** Longest token in characters; 16 for Unigram, no limit otherwise. */
+  maxTokenLength?: number;
+  /** Which of two equally frequent pairs is merged first: that of the lower ids (the default), or of the greater bytes. */
+  ties?: "lowestIds" | "greatestText";
+  /** Cut the corpus at special tokens, so that nothing is learnt across them; false unless told. */
+  splitSpecialTokens?: boolean;
+  /** Called now and then with what is done and what there is to do. */
+  onProgress?: (progress: { phase: "reading" | "training"; done: number; total: number | undefined }) => void;
+}
+
+const KNOWN = [
+  "model",
+  "vocabSize",
+  "specialTokens",
+  "minFrequency",
+  "limitAlphabet",
+  "initialAlphabet",
+  "byteLevel",
+  "normalizer",
+  "preTokenizer",
+  "unknownToken",
+  "continuingSubwordPrefix",
+  "endOfWordSuffix",
+  "maxTokenLength",
+  "ties",
+  "splitSpecialTokens",
+  "onProgress",
+];
+
+/**
+ * Trains a tokenizer. The result depends on the texts and options alone. BPE learns the merges of Hugging Face's
+ * trainer; WordPiece is BPE with a prefix, as there. Throws ConfigError for options that make no sense.
+ */
+export async function trainTokenizer(corpus: Corpus, options: TrainOptions = {}): Promise<Tokenizer> {
+  const settings = check(options);
+  const { model, normalizer, preTokenizer, specialTokens, onProgress } = settings;
+  const counter = new WordCounter(
+    normalizer ? createNormalizer(normalizer) : undefined,
+    preTokenizer,
+    settings.splitSpecialTokens ? specialTokens : [],
+  );
+  let read = 0;
+  for await (const text of texts(corpus)) {
+    counter.add(wellFormed(text));
+    read += text.length;
+    onProgress?.({ phase: "reading", done: read, total: undefined });
+  }
+  const words = counter.counts();
+  const training = (done: number, total: number) => onProgress?.({ phase: "training", done, total });
+  const definition: TokenizerDefinition = {
+    version: "1.0",
+    truncation: null,
+    padding: null,
+    added_tokens: [],
+    normalizer,
+    pre_tokenizer: preTokenizer,
+    post_processor: null,
+    decoder: settings.decoder,
+    model: {},
+  };
+  if (model === "unigram") {
+    const vocab = trainUnigram(words, {
+      vocabSize: settings.vocabSize,
+      specialTokens,
+      unknownToken: settings.unknownToken,
+      seedSize: 1_000_000,
+      maxTokenLength: settings.maxTokenLength,
+      shrinkingFactor: 0.75,
+      rounds: 2,
+      onProgress: training,
+    });
+    definition.model = { type: "Unigram", unk_id: 0, vocab, byte_fallback: false };
+    addSpecial(definition, [settings.unknownToken, ...specialTokens], (token) =>
+      vocab.findIndex(([other]) => other === token),
+    );
+    return createTokenizer(definition);
+  }
+  const unknown = model === "wordpiece" || !settings.byteLevel ? settings.unknownToken : undefined;
+  const special =
+    unknown === undefined || specialTokens.includes(unknown) ? specialTokens : [unknown, ...specialTokens];
+  const { tokens, merges } = trainBpe(words, {
+    vocabSize: settings.vocabSize,
+    specialTokens: special,
+    minFrequency: settings.minFrequency,
+    limitAlphabet: settings.limitAlphabet,
+    initialAlphabet: settings.initialAlphabet,
+    prefix: settings.prefix,
+    suffix: settings.suffix,
+    maxTokenLength: settings.maxTokenLength,
+    ties: settings.ties,
+    onProgress: training,
+  });
+  const vocab: Record<string, number> = {};
+  tokens.forEach((token, id) => {
+    Object.defineProperty(vocab, token, { value: id, enumerable: true, configurable: true, writable: true });
+  });
+  definition.model =
+    model === "wordpiece"
+      ? {
+          type: "WordPiece",
+          unk_token: unknown,
+          continuing_subword_prefix: settings.prefix,
+          max_input_chars_per_word: 100,
+          vocab,
+        }
+      : {
+          type: "BPE",
+          dropout: null,
+          unk_token: unknown ?? null,
+          continuing_subword_prefix: settings.prefix || null,
+          end_of_word_suffix: settings.suffix || null,
+          fuse_unk: false,
+          byte_fallback: false,
+          ignore_merges: false,
+          vocab,
+          merges,
+        };
+  addSpecial(definition, special, (token) => vocab[token]);
+  return createTokenizer(definition);
+}
+
+function addSpecial(definition: TokenizerDefinition, tokens: string[], idOf: (token: string) => number): void {
+  definition.added_tokens = [...new Set(tokens)].map((content) => ({
+    id: idOf(content),
+    content,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special: true,
+  }));
+}
+
+async function* texts(corpus: Corpus): AsyncGenerator<string> {
+  if (typeof corpus === "string") yield corpus;
+  else if (corpus instanceof Blob) yield await corpus.text();
+  else for await (const item of corpus) yield typeof item === "string" ? item : await item.text();
+}
+
+/** Options with their defaults. */
+function check(options: TrainOptions) {
+  for (const name of Object.keys(options)) {
+    if (KNOWN.includes(name)) continue;
+    const close = nearest(name, KNOWN);
+    throw new ConfigError(`trainTokenizer: needs options out of ${listOf(KNOWN)}, got ${name}.`, {
+      where: "trainTokenizer",
+      hint: close && `Did you mean ${close}?`,
+    });
+  }
+  const model = options.model ?? "bpe";
+  if (!["bpe", "wordpiece", "unigram"].includes(model)) {
+    throw new ConfigError(`trainTokenizer: model is bpe, wordpiece or unigram, got ${JSON.stringify(model)}.`, {
+      where: "trainTokenizer",
+    });
+  }
+  const { vocabSize = 30000, minFrequency = 0, specialTokens = [] } = options;
+  if (!Number.isInteger(vocabSize) || vocabSize < 1 || !Number.isInteger(minFrequency) || minFrequency < 0) {
+    throw new ConfigError(
+      `trainTokenizer: vocabSize and minFrequency are whole numbers, got ${vocabSize} and ${minFrequency}.`,
+      { where: "trainTokenizer" },
+    );
+  }
+  const byteLevel = model === "bpe" && options.byteLevel !== false;
+  const bytes = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
+  const metaspace = { type: "Metaspace", replacement: "▁", prepend_scheme: "always", split: true };
+  const defaults: Record<string, { normalizer: Component | null; preTokenizer: Component; decoder: Component | null }> =
+    {
+      bpe: { normalizer: null, preTokenizer: byteLevel ? bytes : metaspace, decoder: byteLevel ? bytes : metaspace },
+      wordpiece: {
+        normalizer: {
+          type: "BertNormalizer",
+          clean_text: true,
+          handle_chinese_chars: true,
+          strip_accents: null,
+          lowercase: true,
+        },
+        preTokenizer: { type: "BertPreTokenizer" },
+        decoder: { type: "WordPiece", prefix: options.continuingSubwordPrefix ?? "##", cleanup: true },
+      },
+      unigram: { normalizer: { type: "NFKC" }, preTokenizer: metaspace, decoder: metaspace },
+    };
+  const fallback = defaults[model];
+  const preTokenizer = options.preTokenizer === undefined ? fallback.preTokenizer : options.preTokenizer;
+  // A mistake in a component shows before the corpus is read.
+  if (preTokenizer) createPreTokenizer(preTokenizer)(new Piece("a", 0, false));
+  return {
+    model,
+    vocabSize,
+    minFrequency,
+    specialTokens,
+    byteLevel,
+    normalizer: options.normalizer === undefined ? fallback.normalizer : options.normalizer,
+    preTokenizer,
+    decoder: options.endOfWordSuffix ? { type: "BPEDecoder", suffix: options.endOfWordSuffix } : fallback.decoder,
+    unknownToken: options.unknownToken ?? (model === "wordpiece" ? "[UNK]" : "<unk>"),
+    limitAlphabet: options.limitAlphabet,
+    initialAlphabet: options.initialAlphabet ?? (byteLevel ? byteCharacters : []),
+    prefix: options.continuingSubwordPrefix ?? (model === "wordpiece" ? "##" : ""),
+    suffix: options.endOfWordSuffix ?? "",
+    maxTokenLength: options.maxTokenLength ?? (model === "unigram" ? 16 : Number.POSITIVE_INFINITY),
+    ties: options.ties ?? "lowestIds",
+    splitSpecialTokens: options.splitSpecialTokens === true,
+    onProgress: options.onProgress,
+  };
+}

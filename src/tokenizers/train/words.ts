@@ -1,0 +1,78 @@
+/** Counting the words (pieces of the pre-tokenizer) of a corpus. */
+
+import { byteCharacters } from "../byte-alphabet.js";
+import type { Component } from "../definition.js";
+import { IdBuffer, PieceCache } from "../models/byte-pieces.js";
+import type { Normalizer } from "../normalizers.js";
+import { regex } from "../pattern.js";
+import { Piece } from "../piece.js";
+import { createPreTokenizer, GPT2_PATTERN, type PreTokenizer } from "../pre-tokenizers.js";
+
+const utf8 = new TextEncoder();
+
+export class WordCounter {
+  private readonly preTokenizer: PreTokenizer | undefined;
+  /** Words in the order of their first appearance, with their counts. */
+  private readonly words: string[] = [];
+  private readonly numbers: number[] = [];
+  /** GPT-2's pre-tokenizer cuts ranges, which are counted without making strings. */
+  private readonly plainBytes: boolean;
+  private readonly known = new PieceCache((text, start, end, out) => {
+    this.words.push(text.slice(start, end));
+    out.push(this.numbers.push(0) - 1);
+  });
+
+  constructor(
+    private readonly normalizer: Normalizer | undefined,
+    preTokenizer: Component | null,
+    /** The corpus is cut at these; they are no words. */
+    private readonly separators: string[],
+  ) {
+    this.preTokenizer = preTokenizer ? createPreTokenizer(preTokenizer) : undefined;
+    this.plainBytes =
+      preTokenizer?.type === "ByteLevel" && preTokenizer.add_prefix_space === false && preTokenizer.use_regex !== false;
+  }
+
+  add(text: string): void {
+    let parts = [text];
+    for (const separator of this.separators) parts = parts.flatMap((part) => part.split(separator));
+    for (const part of parts) {
+      const normalized = this.normalizer?.text(part) ?? part;
+      if (this.plainBytes) this.addMatches(normalized);
+      else this.addPieces(normalized);
+    }
+  }
+
+  private addMatches(text: string): void {
+    const expression = regex(GPT2_PATTERN);
+    const out = new IdBuffer();
+    for (let at = 0; at < text.length; ) {
+      const end = expression.matchAt(text, at);
+      out.length = 0;
+      this.known.encode(text, at, end, out);
+      this.numbers[out.ids[0]]++;
+      at = end;
+    }
+  }
+
+  private addPieces(text: string): void {
+    const pieces = this.preTokenizer?.(new Piece(text, 0, false)) ?? [new Piece(text, 0, false)];
+    const out = new IdBuffer();
+    for (const { text: word } of pieces) {
+      if (word === "") continue;
+      out.length = 0;
+      this.known.encode(word, 0, word.length, out);
+      this.numbers[out.ids[0]]++;
+    }
+  }
+
+  /** Each word (in the byte alphabet where that is the pre-tokenizer's) and how often it occurred. */
+  counts(): Map<string, number> {
+    const counts = new Map<string, number>();
+    this.words.forEach((word, i) => {
+      const spelling = this.plainBytes ? Array.from(utf8.encode(word), (byte) => byteCharacters[byte]).join("") : word;
+      counts.set(spelling, (counts.get(spelling) ?? 0) + this.numbers[i]);
+    });
+    return counts;
+  }
+}

@@ -116,7 +116,7 @@ function readValue(name: string, kind: OptionKind, given: string | undefined, in
     return number;
   }
   const range = most >= Number.MAX_SAFE_INTEGER ? `from ${least} up` : `from ${least} to ${most}`;
-  throw new UsageError(`${name} needs ${whole ? "an integer" : "a number"} ${range}, got ${given}.`);
+  throw new UsageError(`${name} needs ${whole ? "an integer" : "a number"} ${range}, got ${given || "nothing"}.`);
 }
 
 /** `500MB`, `1.5GB`, `2GiB`, or a count of bytes. */

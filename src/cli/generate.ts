@@ -67,11 +67,10 @@ export async function run(args: string[], io: Io): Promise<number> {
       return 0;
     }
     say.out(`Model: ${shortPath(folder)}\n`);
-    io.write(prompt.replace(/^\n+/, ""));
     let tokens = 0;
     for await (const { text } of model.stream(prompt, options)) {
-      io.write(text);
-      tokens++;
+      // The prompt appears once it is known to be one.
+      io.write(tokens++ === 0 ? prompt.replace(/^\n+/, "") + text : text);
     }
     io.write("\n");
     if (io.isTerminal) io.out(`\n${thousands(tokens)} tokens, ${thousands(rate(tokens))} tokens/s.`);

@@ -117,5 +117,6 @@ for (const stream of [process.stdout, process.stderr]) {
 
 const code = await main(process.argv.slice(2), standardIo());
 // What was written is out before the process ends; it ends even where a driver keeps the event loop busy.
-for (const stream of [process.stdout, process.stderr]) await new Promise<void>((done) => stream.write("", () => done()));
+for (const stream of [process.stdout, process.stderr])
+  await new Promise<void>((done) => stream.write("", () => done()));
 process.exit(code);

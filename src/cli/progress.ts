@@ -42,7 +42,7 @@ export class Screen {
   private erasing(): string {
     const lines = this.drawn;
     this.drawn = 0;
-    return lines > 0 ? `\x1b[${lines}A\x1b[J` : "";
+    return lines > 0 ? `\r\x1b[${lines}A\x1b[J` : "";
   }
 }
 

@@ -1,8 +1,6 @@
 /** `tenon runs …`: listing, showing, comparing, checking and finding runs. */
 
-import { existsSync, statSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { basename, dirname } from "node:path";
 import { parseArgs } from "node:util";
 import { ConfigError, nearest, TenonError } from "../core/errors.js";
 import { canonicalJson } from "../core/json.js";
@@ -15,14 +13,9 @@ import { type LoadedRun, listRuns, loadRun } from "../runs/list.js";
 import { curve } from "../runs/metrics.js";
 import { showNumber } from "../runs/sinks.js";
 import { verify } from "../runs/verify.js";
+import type { CommandIo } from "./io.js";
+import { locate } from "./locate.js";
 import { plot } from "./plot.js";
-
-/** What a command writes to; `isTerminal` says whether a person looks at it. */
-export interface CommandIo {
-  out(line: string): void;
-  err(line: string): void;
-  readonly isTerminal: boolean;
-}
 
 const USAGE = `Usage: tenon runs <command> [--dir DIR] [--json]
   list                            every run of DIR ("runs" unless told)
@@ -95,13 +88,6 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
     io.err(error.message);
     return 1;
   }
-}
-
-/** A run's name and store: a path names both. */
-function locate(name: string, dir: string): [name: string, store: string] {
-  const path = name.replace(/[/\\]+$/, "");
-  const isPath = /[/\\]/.test(path) || (existsSync(path) && statSync(path).isDirectory());
-  return isPath ? [basename(path), dirname(path)] : [name, dir];
 }
 
 const load = (name: string, dir: string): Promise<LoadedRun> => {

@@ -24,7 +24,7 @@ const table = usage({
   count: [0, 1],
   about:
     "Trains a model as the config says and keeps the run in a folder of its own. Ctrl-C saves a checkpoint and says\n" +
-    "how to go on; a second Ctrl-C ends at once. Of a resumed run only the threads can change.",
+    "how to go on; a second Ctrl-C ends at once. Of a resumed run only threads and memory can change.",
   options: {
     steps: { kind: { integer: [1, WHOLE] }, help: "optimizer steps" },
     seed: { kind: { integer: [0, WHOLE] }, help: "of everything that is random" },
@@ -193,7 +193,7 @@ export function summary(result: TrainingResult): string[] {
   const { steps, trainLoss, valLoss, weightsHash, tokensPerSecond, runDir, executionId, stopped } = result;
   const { peak, live, pooled } = memory();
   const validation = Number.isFinite(valLoss) ? `, validation loss ${valLoss.toFixed(4)}` : "";
-  const rate = Number.isFinite(tokensPerSecond) ? `${thousands(tokensPerSecond)} tokens/s, ` : "";
+  const rate = Number.isFinite(tokensPerSecond) ? `${thousands(tokensPerSecond)} tokens/s; ` : "";
   const folder = shortPath(runDir);
   const out = shortPath(dirname(runDir));
   const resume = `tenon train --resume ${executionId}${out === "runs" ? "" : ` --out ${shellWord(out)}`}`;

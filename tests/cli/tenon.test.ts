@@ -1,0 +1,208 @@
+/** `tenon` as it is installed: child processes of the built command. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { tales } from "../../src/data/tales.js";
+import { builtDist } from "../setup/dist.js";
+
+const dir = mkdtempSync(join(tmpdir(), "tenon-command-"));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+const config = {
+  data: { corpus: "tales", length: 8000 },
+  model: { n_layer: 1, n_head: 2, n_embd: 16 },
+  training: { steps: 12, batchSize: 2, blockSize: 16, evalEvery: 6, checkpointEvery: 5, sampleTokens: 20 },
+  device: "cpu",
+};
+
+let cli: string;
+beforeAll(async () => {
+  cli = join(await builtDist(), "cli.js");
+  writeFileSync(join(dir, "config.json"), JSON.stringify(config));
+}, 120_000);
+
+interface Outcome {
+  code: number | null;
+  out: string;
+  err: string;
+}
+
+/** Runs `tenon` in the test's folder; `meet` sees the process and what it has written so far. */
+function tenon(args: string[], meet: (child: ChildProcess, out: string) => void = () => {}): Promise<Outcome> {
+  const child = spawn(process.execPath, [cli, ...args], { cwd: dir, stdio: ["ignore", "pipe", "pipe"] });
+  const written = { out: "", err: "" };
+  child.stdout.on("data", (bytes) => meet(child, (written.out += bytes)));
+  child.stderr.on("data", (bytes) => (written.err += bytes));
+  return new Promise((resolve) => child.on("close", (code) => resolve({ code, ...written })));
+}
+
+const call = (line: string) => tenon(line.split(" ").filter(Boolean));
+const STACK = /\n +at /;
+
+describe("tenon", () => {
+  test("shows help and version", async () => {
+    const [help, none, version, ofTrain] = await Promise.all(["--help", "", "--version", "help train"].map(call));
+    expect(help).toMatchObject({ code: 0, err: "" });
+    expect(help.out).toMatch(/^Usage: tenon <command> \[options\]\n\n {2}train .*\n {2}generate /);
+    expect(help.out).not.toMatch(/ start /);
+    expect(none).toEqual({ code: 2, out: "", err: help.out });
+    expect(version).toEqual({ code: 0, out: "0.1.0\n", err: "" });
+    expect(ofTrain.out).toMatch(/^Usage: tenon train <config.json> \[options\]\n/);
+    expect(ofTrain.code).toBe(0);
+  });
+
+  test.each([
+    ["trian", /^tenon: there is no command "trian"\. Did you mean "train"\?\n/],
+    ["data", /^tenon data: needs another word: tenon data check\./],
+    ["constructor", /there is no command "constructor"\./],
+    ["train", /^tenon train: needs <config\.json>, or --resume RUN\.\n"tenon train --help"/],
+    ["train config.json --step 3", /there is no option --step\. Did you mean --steps\?/],
+    ["train config.json --steps 0", /--steps needs an integer from 1 up, got 0\./],
+    ["train config.json --device cup", /--device needs auto, cpu, webgpu or reference, got cup\. Did you mean cpu\?/],
+    ["train --resume x --seed 3", /--seed cannot change in a run that is resumed\./],
+    ["generate", /^tenon generate: needs <run or checkpoint>, got nothing\./],
+    ["doctor now", /^tenon doctor: takes no operands, got now\./],
+  ])("refuses %j with exit code 2", async (line, message) => {
+    const { code, out, err } = await call(line);
+    expect(err).toMatch(message);
+    expect(err).not.toMatch(STACK);
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+  });
+
+  test("fails with one message and exit code 1, and a stack only with --debug", async () => {
+    writeFileSync(join(dir, "misspelt.json"), JSON.stringify({ ...config, training: { stpes: 3 } }));
+    writeFileSync(join(dir, "broken.json"), '{ "data": ');
+    const [misspelt, debug, broken, missing, noRun] = await Promise.all(
+      [
+        "train misspelt.json",
+        "train misspelt.json --debug",
+        "train broken.json --json",
+        "train none.json",
+        "generate none --json",
+      ].map(call),
+    );
+    expect(misspelt).toMatchObject({ code: 1, out: "" });
+    expect(misspelt.err).toMatch(/^misspelt\.json: .*stpes.*steps.*\n$/);
+    expect(debug.err).toMatch(STACK);
+    expect(debug.code).toBe(1);
+    expect(broken).toMatchObject({ code: 1, out: "" });
+    expect(broken.err).toMatch(/^broken\.json: is not valid JSON: .*\n$/);
+    expect(missing.err).toBe("none.json: cannot be read, no such file.\n");
+    expect(noRun).toMatchObject({ code: 1, out: "", err: expect.stringMatching(/holds no run "none"/) });
+    expect(readdirSync(dir)).not.toContain("runs");
+  });
+
+  test("says what the machine offers", async () => {
+    const [{ code, out }, json] = await Promise.all(["doctor", "doctor --json"].map(call));
+    expect(code).toBe(0);
+    expect(out).toMatch(/^tenon +0\.1\.0\nhost +node\n/);
+    expect(out).toMatch(/\n(Missing:\n {2}|Nothing is missing\.)/);
+    expect(JSON.parse(json.out)).toMatchObject({ version: "0.1.0", environment: { node: process.versions.node } });
+    expect(json.out.trimEnd()).not.toMatch(/\n/);
+  });
+});
+
+describe("a run", () => {
+  let whole: any;
+
+  test("with --json gives one line, and tells the rest aside", async () => {
+    const { code, out, err } = await call("train config.json --json --out json-runs --threads 1");
+    expect(code).toBe(0);
+    expect(out).toMatch(/^\{.*\}\n$/);
+    whole = JSON.parse(out);
+    expect(Object.keys(whole)).toEqual(
+      "runId executionId runDir steps trainLoss valLoss weightsHash tokensPerSecond device threads numerics".split(" "),
+    );
+    expect(whole).toMatchObject({ steps: 12, device: "cpu", threads: 1, numerics: "portable" });
+    expect(whole.runDir).toMatch(/json-runs/);
+    expect(err).toMatch(/^Device: cpu, 1 thread, .*\nRun json-runs\//);
+  });
+
+  test("is shown in lines: device first, losses, samples, memory, what to do next", async () => {
+    const { code, out, err } = await call("train config.json");
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    expect(out).toMatch(/^Device: cpu, .*\nRun runs.*: [\d,]+ parameters, 12 steps\.\nstep 1 of 12 {2}loss 3\.\d+ /);
+    expect(out).toMatch(/\nstep 6 {2}validation loss \d\.\d{4}\n/);
+    expect(out).toMatch(/\nstep 12 {2}validation loss \d\.\d{4} \(all of it\)\n/);
+    expect(out).toMatch(/\nstep 6 {2}a sample:\n {4}/);
+    expect(out).toMatch(/memory: peak [\d.]+ \w+, live [\d.]+ \w+, pooled [\d.]+ \w+\.\n/);
+    expect(out).toContain(`Weights ${whole.weightsHash} in runs`);
+    expect(out).not.toContain("\x1b");
+  });
+
+  test("writes: a checkpoint and its run write the same, and the stream is the text", async () => {
+    const checkpoint = join(whole.runDir, "checkpoints", "step-000012");
+    const options = [
+      "--prompt",
+      "One day",
+      "--max-tokens",
+      "20",
+      "--seed",
+      "3",
+      "--temperature",
+      "0.5",
+      "--device",
+      "cpu",
+    ];
+    const [byName, byFolder, streamed] = await Promise.all([
+      tenon(["generate", whole.executionId, "--out", "json-runs", ...options, "--json"]),
+      tenon(["generate", checkpoint, ...options, "--json"]),
+      tenon(["generate", whole.runDir, ...options]),
+    ]);
+    const result = JSON.parse(byName.out);
+    expect(result).toMatchObject({ model: checkpoint, prompt: "One day", finishReason: "length" });
+    expect(result.tokens).toHaveLength(20);
+    expect(JSON.parse(byFolder.out).text).toBe(result.text);
+    expect(streamed.out).toMatch(/^Device: cpu/);
+    expect(streamed.out.endsWith(`\n\nOne day${result.text}\n`)).toBe(true);
+  });
+
+  test("stops at Ctrl-C, and the command it names ends it with the same weights", async () => {
+    // Long enough not to end before the signal, short enough to be waited for.
+    const train = ["train", "config.json", "--steps", "150"];
+    let signalled = false;
+    const stopped = await tenon([...train, "--out", "stopped"], (child, out) => {
+      if (signalled || !/\nstep [2-9]/.test(out)) return;
+      signalled = true;
+      child.kill("SIGINT");
+    });
+    expect(stopped.code).toBe(0);
+    expect(stopped.out).toMatch(/Ctrl-C again ends at once\.\n[\s\S]*Stopped after step \d+: /);
+    const [, command] = /Go on with:\n {2}tenon (.*)\n/.exec(stopped.out) as RegExpExecArray;
+    const [resumed, undisturbed] = await Promise.all([
+      call(`${command} --threads 1 --json`),
+      tenon([...train, "--out", "undisturbed", "--json"]),
+    ]);
+    expect(JSON.parse(resumed.out)).toMatchObject({ steps: 150, threads: 1 });
+    expect(JSON.parse(resumed.out).weightsHash).toBe(JSON.parse(undisturbed.out).weightsHash);
+    const again = await call(command);
+    expect(again).toMatchObject({ code: 1, err: expect.stringMatching(/is done, there is nothing to resume/) });
+  });
+
+  test("ends at once when Ctrl-C comes twice", async () => {
+    let signals = 0;
+    const { code } = await tenon(["train", "config.json", "--steps", "1000000", "--out", "killed"], (child, out) => {
+      if (signals === 0 && /\nstep [2-9]/.test(out)) signals += Number(child.kill("SIGINT"));
+      if (signals === 1 && /again/.test(out)) signals += Number(child.kill("SIGINT"));
+    });
+    expect([signals, code]).toEqual([2, null]);
+  });
+});
+
+test("start trains on a text, and writes", async () => {
+  writeFileSync(join(dir, "book.txt"), tales({ length: 8000 }));
+  const { code, out, err } = await call("start --data book.txt --steps 2 --device cpu --json");
+  expect(code).toBe(0);
+  const result = JSON.parse(out);
+  expect(result).toMatchObject({ steps: 2, entropy: null });
+  expect(result.text).toHaveLength(600);
+  expect(err).toMatch(
+    /^Device: cpu.*\nA GPT with 0\.8\d million parameters that knows nothing yet reads book\.txt\.\n/,
+  );
+  expect(err).toMatch(/loss in nats per character\n/);
+  expect(err).toContain(result.text.replaceAll("\n", "\n\n").slice(0, 80));
+  const { status } = JSON.parse(readFileSync(join(result.runDir, "manifest.json"), "utf8"));
+  expect(status).toBe("done");
+});

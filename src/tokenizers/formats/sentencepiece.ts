@@ -1,0 +1,210 @@
+/** SentencePiece `.model` files (a protocol buffer), turned into a `tokenizer.json`. */
+
+import { FormatError } from "../../core/errors.js";
+import type { AddedTokenDefinition, Component, TokenizerDefinition } from "../definition.js";
+
+/** A field of a message: its number, and a number or bytes. */
+interface Field {
+  number: number;
+  value: number | Uint8Array;
+}
+
+/** Reads the fields of a protocol buffer message. */
+function* fields(bytes: Uint8Array, name: string): Generator<Field> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let at = 0;
+  const fail = (what: string): never => {
+    throw new FormatError(`${name}: is no SentencePiece model, ${what} at byte ${at}.`, { where: name, offset: at });
+  };
+  const varint = (): number => {
+    let value = 0;
+    for (let shift = 0; shift < 70; shift += 7) {
+      if (at >= bytes.length) fail("it ends inside a number");
+      const byte = bytes[at++];
+      // Negative numbers have ten bytes; what is above 2^53 is of no use here.
+      if (shift < 49) value += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) return value;
+    }
+    return fail("a number has no end");
+  };
+  while (at < bytes.length) {
+    const key = varint();
+    const number = Math.floor(key / 8);
+    switch (key % 8) {
+      case 0:
+        yield { number, value: varint() };
+        break;
+      case 1:
+        at += 8;
+        break;
+      case 2: {
+        const length = varint();
+        if (length > bytes.length - at) fail(`a field of ${length} bytes does not fit`);
+        yield { number, value: bytes.subarray(at, at + length) };
+        at += length;
+        break;
+      }
+      case 5:
+        if (at + 4 > bytes.length) fail("it ends inside a number");
+        yield { number, value: view.getFloat32(at, true) };
+        at += 4;
+        break;
+      default:
+        fail(`a field has the unknown kind ${key % 8}`);
+    }
+  }
+}
+
+/** Kinds of pieces. */
+const UNKNOWN = 2;
+const CONTROL = 3;
+const USER_DEFINED = 4;
+
+const utf8 = new TextDecoder();
+const MARK = "▁";
+
+interface ModelFile {
+  pieces: { text: string; score: number; kind: number }[];
+  /** 1: Unigram, 2: BPE. */
+  modelType: number;
+  byteFallback: boolean;
+  charsmap: Uint8Array;
+  addDummyPrefix: boolean;
+  removeExtraWhitespaces: boolean;
+}
+
+function readModel(bytes: Uint8Array, name: string): ModelFile {
+  const model: ModelFile = {
+    pieces: [],
+    modelType: 1,
+    byteFallback: false,
+    charsmap: new Uint8Array(0),
+    addDummyPrefix: true,
+    removeExtraWhitespaces: true,
+  };
+  for (const { number, value } of fields(bytes, name)) {
+    if (!(value instanceof Uint8Array)) continue;
+    if (number === 1) {
+      const piece = { text: "", score: 0, kind: 1 };
+      for (const field of fields(value, name)) {
+        if (field.number === 1 && field.value instanceof Uint8Array) piece.text = utf8.decode(field.value);
+        if (field.number === 2) piece.score = field.value as number;
+        if (field.number === 3) piece.kind = field.value as number;
+      }
+      model.pieces.push(piece);
+    } else if (number === 2) {
+      for (const field of fields(value, name)) {
+        if (field.number === 3) model.modelType = field.value as number;
+        if (field.number === 35) model.byteFallback = field.value === 1;
+      }
+    } else if (number === 3) {
+      for (const field of fields(value, name)) {
+        if (field.number === 2 && field.value instanceof Uint8Array) model.charsmap = field.value;
+        if (field.number === 3) model.addDummyPrefix = field.value === 1;
+        if (field.number === 4) model.removeExtraWhitespaces = field.value === 1;
+      }
+    }
+  }
+  if (model.pieces.length === 0) {
+    throw new FormatError(`${name}: is no SentencePiece model, it holds no pieces.`, { where: name });
+  }
+  return model;
+}
+
+/** Turns a SentencePiece model into a `tokenizer.json`. Throws FormatError for kinds other than Unigram and BPE. */
+export function readSentencePiece(bytes: Uint8Array, name: string): TokenizerDefinition {
+  const file = readModel(bytes, name);
+  if (file.modelType !== 1 && file.modelType !== 2) {
+    throw new FormatError(`${name}: needs a model of type unigram (1) or bpe (2), got type ${file.modelType}.`, {
+      where: name,
+    });
+  }
+  const added_tokens: AddedTokenDefinition[] = [];
+  file.pieces.forEach(({ text, kind }, id) => {
+    if (kind !== UNKNOWN && kind !== CONTROL && kind !== USER_DEFINED) return;
+    added_tokens.push({
+      id,
+      content: text,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: kind !== USER_DEFINED,
+    });
+  });
+  const normalizers: Component[] = [];
+  if (file.charsmap.length > 0) {
+    let binary = "";
+    for (const byte of file.charsmap) binary += String.fromCharCode(byte);
+    normalizers.push({ type: "Precompiled", precompiled_charsmap: btoa(binary) });
+  }
+  if (file.removeExtraWhitespaces) {
+    normalizers.push({ type: "Strip", strip_left: true, strip_right: true });
+    normalizers.push({ type: "Replace", pattern: { Regex: " {2,}" }, content: " " });
+  }
+  if (file.addDummyPrefix) normalizers.push({ type: "Prepend", prepend: MARK });
+  normalizers.push({ type: "Replace", pattern: { String: " " }, content: MARK });
+  const decoders: Component[] = [
+    { type: "Replace", pattern: { String: MARK }, content: " " },
+    { type: "ByteFallback" },
+    { type: "Fuse" },
+  ];
+  if (file.addDummyPrefix) decoders.push({ type: "Strip", content: " ", start: 1, stop: 0 });
+  const unknown = file.pieces.findIndex((piece) => piece.kind === UNKNOWN);
+  return {
+    version: "1.0",
+    truncation: null,
+    padding: null,
+    added_tokens,
+    normalizer: { type: "Sequence", normalizers },
+    pre_tokenizer: null,
+    post_processor: null,
+    decoder: { type: "Sequence", decoders },
+    model: file.modelType === 1 ? unigram(file, unknown) : bpe(file, unknown),
+  };
+}
+
+function unigram(file: ModelFile, unknown: number): Component {
+  return {
+    type: "Unigram",
+    unk_id: unknown < 0 ? null : unknown,
+    vocab: file.pieces.map(({ text, score }) => [text, score]),
+    byte_fallback: file.byteFallback,
+  };
+}
+
+/** SentencePiece merges the pair whose piece has the best score: every way to make a piece becomes a merge. */
+function bpe(file: ModelFile, unknown: number): Component {
+  const vocab: Record<string, number> = {};
+  file.pieces.forEach(({ text }, id) => {
+    vocab[text] ??= id;
+  });
+  const merges: [string, string][] = [];
+  const byScore = file.pieces
+    .map((piece, id) => ({ ...piece, id }))
+    .filter(({ kind }) => kind === 1)
+    .sort((a, b) => b.score - a.score || a.id - b.id);
+  for (const { text } of byScore) {
+    const characters = [...text];
+    const ways: [string, string][] = [];
+    for (let cut = 1; cut < characters.length; cut++) {
+      const first = characters.slice(0, cut).join("");
+      const second = characters.slice(cut).join("");
+      if (Object.hasOwn(vocab, first) && Object.hasOwn(vocab, second)) ways.push([first, second]);
+    }
+    ways.sort((a, b) => vocab[a[0]] - vocab[b[0]] || vocab[a[1]] - vocab[b[1]]);
+    merges.push(...ways);
+  }
+  return {
+    type: "BPE",
+    dropout: null,
+    unk_token: unknown < 0 ? null : file.pieces[unknown].text,
+    continuing_subword_prefix: null,
+    end_of_word_suffix: null,
+    fuse_unk: true,
+    byte_fallback: file.byteFallback,
+    ignore_merges: false,
+    vocab,
+    merges,
+  };
+}

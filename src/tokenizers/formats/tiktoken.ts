@@ -1,0 +1,141 @@
+/** tiktoken rank files: a line for each token, its bytes in base64 and its rank, which is its id. */
+
+import { FormatError } from "../../core/errors.js";
+import { byteCharacters } from "../byte-alphabet.js";
+import type { TokenizerDefinition } from "../definition.js";
+import { GPT2_PATTERN } from "../pre-tokenizers.js";
+
+const CL100K_PATTERN =
+  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+const O200K_PATTERN = [
+  "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+  "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+  "\\p{N}{1,3}",
+  " ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*",
+  "\\s*[\\r\\n]+",
+  "\\s+(?!\\S)",
+  "\\s+",
+].join("|");
+
+interface Encoding {
+  pattern: string;
+  special: Record<string, number>;
+}
+
+/** The published encodings, known by how many ranks they have. The files do not hold pattern and special tokens. */
+const ENCODINGS: Record<number, Encoding> = {
+  50256: { pattern: GPT2_PATTERN, special: { "<|endoftext|>": 50256 } },
+  50280: { pattern: GPT2_PATTERN, special: { "<|endoftext|>": 50256 } },
+  100256: {
+    pattern: CL100K_PATTERN,
+    special: {
+      "<|endoftext|>": 100257,
+      "<|fim_prefix|>": 100258,
+      "<|fim_middle|>": 100259,
+      "<|fim_suffix|>": 100260,
+      "<|endofprompt|>": 100276,
+    },
+  },
+  199998: { pattern: O200K_PATTERN, special: { "<|endoftext|>": 199999, "<|endofprompt|>": 200018 } },
+};
+
+export interface TiktokenOptions {
+  /** The splitting expression; for files that are none of OpenAI's, cl100k's (that of Llama 3) unless told. */
+  pattern?: string;
+  specialTokens?: Record<string, number>;
+}
+
+/** Turns a rank file into a `tokenizer.json`. Throws FormatError naming the line that is not right. */
+export function readTiktoken(text: string, name: string, options: TiktokenOptions = {}): TokenizerDefinition {
+  // Keys are the bytes as characters U+0000 to U+00FF.
+  const ranks = new Map<string, number>();
+  text.split("\n").forEach((line, i) => {
+    if (line.trim() === "") return;
+    const [base64, rank] = line.trim().split(" ");
+    const id = Number(rank);
+    let bytes: string | undefined;
+    try {
+      bytes = atob(base64);
+    } catch {
+      bytes = undefined;
+    }
+    if (bytes === undefined || rank === undefined || !Number.isInteger(id) || id < 0 || ranks.has(bytes)) {
+      throw new FormatError(
+        `${name}: line ${i + 1} needs a new token in base64 and its rank, got ${JSON.stringify(line.slice(0, 60))}.`,
+        {
+          where: name,
+          line: i + 1,
+        },
+      );
+    }
+    ranks.set(bytes, id);
+  });
+  const known = ENCODINGS[ranks.size];
+  const spell = (bytes: string) => Array.from(bytes, (byte) => byteCharacters[byte.charCodeAt(0)]).join("");
+  const vocab: Record<string, number> = {};
+  const merges: [string, string][] = [];
+  for (const [bytes, rank] of [...ranks].sort((a, b) => a[1] - b[1])) {
+    vocab[spell(bytes)] = rank;
+    if (bytes.length < 2) continue;
+    const parts = lastMerge(bytes, rank, ranks);
+    if (parts !== undefined) merges.push([spell(parts[0]), spell(parts[1])]);
+  }
+  const special = options.specialTokens ?? known?.special ?? {};
+  // Added tokens are numbered on from the vocabulary: ids that leave a gap must be in it.
+  for (const [token, id] of Object.entries(special)) vocab[token] ??= id;
+  const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false };
+  const pattern = options.pattern ?? known?.pattern ?? CL100K_PATTERN;
+  return {
+    version: "1.0",
+    truncation: null,
+    padding: null,
+    added_tokens: Object.entries(special).map(([content, id]) => ({
+      id,
+      content,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: true,
+    })),
+    normalizer: null,
+    pre_tokenizer: {
+      type: "Sequence",
+      pretokenizers: [{ type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false }, byteLevel],
+    },
+    post_processor: null,
+    decoder: byteLevel,
+    model: {
+      type: "BPE",
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      // tiktoken looks for the whole piece first.
+      ignore_merges: true,
+      vocab,
+      merges,
+    },
+  };
+}
+
+/** The two parts that a token is made of by its last merge: what merging by lower ranks alone leaves of it. */
+function lastMerge(bytes: string, rank: number, ranks: Map<string, number>): [string, string] | undefined {
+  const parts = [...bytes];
+  while (parts.length > 2) {
+    let best = rank;
+    let at = -1;
+    for (let i = 0; i + 1 < parts.length; i++) {
+      const found = ranks.get(parts[i] + parts[i + 1]);
+      if (found !== undefined && found < best) {
+        best = found;
+        at = i;
+      }
+    }
+    if (at < 0) return undefined;
+    parts.splice(at, 2, parts[at] + parts[at + 1]);
+  }
+  return parts.every((part) => ranks.has(part)) ? [parts[0], parts[1]] : undefined;
+}

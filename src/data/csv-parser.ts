@@ -34,6 +34,14 @@ const POWERS = Array.from({ length: 23 }, (_, n) => Number(`1e${n}`));
 const VIEW_LENGTH = 13;
 const own = (text: string): string => (text.length < VIEW_LENGTH ? text : ` ${text}`.slice(1));
 
+/** Does `part` end before `end`? From the back, where neighbours differ first. */
+function endsAt(text: string, end: number, part: string): boolean {
+  const from = end - part.length;
+  let i = part.length - 1;
+  while (i >= 0 && text.charCodeAt(from + i) === part.charCodeAt(i)) i--;
+  return i < 0;
+}
+
 /** One string for all equal cells of a category. A column that turns out to be free text is not remembered for ever. */
 class Vocabulary {
   private readonly known = new Map<string, string>();
@@ -48,7 +56,13 @@ class Vocabulary {
 }
 
 /** How the fast path reads a column; `SLOW` columns always take the plain path. */
-const [SLOW, SKIP, FLOAT, INT, TEXT, BOOL] = [0, 1, 2, 3, 4, 5];
+const SLOW = 0;
+const SKIP = 1;
+const FLOAT = 2;
+const INT = 3;
+const STRING = 4;
+const CATEGORY = 5;
+const BOOL = 6;
 
 function kindOf(field: CsvColumn, { decimalComma }: CsvFormat): number {
   if (!field) return SKIP;
@@ -60,8 +74,10 @@ function kindOf(field: CsvColumn, { decimalComma }: CsvFormat): number {
     case "bool":
       return BOOL;
     case "category":
+      return field.values ? SLOW : CATEGORY;
     case "string":
-      return field.values || field.min !== undefined || field.max !== undefined ? SLOW : TEXT;
+      // A nullable string may be null where it is empty: the plain path knows.
+      return field.nullable || field.min !== undefined || field.max !== undefined ? SLOW : STRING;
     default:
       return SLOW;
   }
@@ -78,8 +94,9 @@ export interface CsvRecord {
 export class CsvParser {
   /** Records seen, headers not counted. */
   row = 0;
-  /** Line on which the next record starts, from 1. */
+  /** Line of the character `counted`, from 1. Counted only where someone asks: in messages, and once per piece. */
   line = 1;
+  private counted = 0;
   private text = "";
   private readonly delimiterCode: number;
   private readonly quoteCode: number;
@@ -88,6 +105,8 @@ export class CsvParser {
   private readonly template: Row = {};
   private readonly ranged: boolean[];
   private readonly vocabularies: (Vocabulary | undefined)[];
+  /** The latest text of each column. */
+  private readonly before: string[];
   private readonly emptyIsNull: boolean;
   private readonly plainNulls: boolean;
 
@@ -104,6 +123,7 @@ export class CsvParser {
     this.names = columns.map((column) => column?.name ?? "");
     this.ranged = columns.map((column) => column?.min !== undefined || column?.max !== undefined);
     this.vocabularies = columns.map((column) => (column?.type === "category" ? new Vocabulary() : undefined));
+    this.before = columns.map(() => "");
     for (const column of columns) if (column) this.template[column.name] = null;
     this.emptyIsNull = format.nullValues.has("");
     // Null texts other than "" could be text of a category: those columns then take the plain path.
@@ -112,7 +132,8 @@ export class CsvParser {
 
   /** Adds a piece of text and returns the rows that are complete. `final` ends the file. */
   push(piece: string, final = false): Row[] {
-    const text = (this.text = this.text === "" ? piece : this.text + piece);
+    // Joined, not added: V8 keeps a sum as a tree, and every look at a character would pay for that.
+    const text = (this.text = [this.text, piece].join(""));
     const rows: Row[] = [];
     let at = 0;
     while (at < text.length) {
@@ -127,9 +148,18 @@ export class CsvParser {
       if (next < 0) break;
       at = next;
     }
+    this.lineAt(at);
+    this.counted = 0;
     this.text = at === 0 ? text : text.slice(at);
     if (this.text.length > this.format.maxRowLength) throw this.tooLong();
     return rows;
+  }
+
+  /** Line of a place at or after the last one asked for. */
+  private lineAt(at: number): number {
+    this.line += countLines(this.text, this.counted, at);
+    this.counted = at;
+    return this.line;
   }
 
   /** Skips an empty line (an empty value, though, where there is one column). -1: more text is needed to tell. */
@@ -137,13 +167,12 @@ export class CsvParser {
     const code = text.charCodeAt(at);
     if ((code !== LF && code !== CR) || this.columns.length === 1) return at;
     if (code === CR && at + 1 === text.length && !final) return -1;
-    this.line++;
     return code === CR && text.charCodeAt(at + 1) === LF ? at + 2 : at + 1;
   }
 
   /** Reads a row that is as expected. Returns where the next starts, or -1: take the plain path, nothing was done. */
   private fastRow(text: string, at: number, rows: Row[]): number {
-    const { kinds, names, columns, delimiterCode, quoteCode, plainNulls } = this;
+    const { kinds, names, columns, delimiterCode, quoteCode } = this;
     const last = kinds.length - 1;
     const length = text.length;
     const row: Row = { ...this.template };
@@ -193,28 +222,24 @@ export class CsvParser {
         }
       } else {
         if (kind === SLOW) return -1;
-        let cell: string;
-        if (code === quoteCode) {
-          code = text.charCodeAt(++pos);
-          while (pos < length && code !== quoteCode && code !== LF && code !== CR) code = text.charCodeAt(++pos);
-          if (code !== quoteCode) return -1;
-          cell = kind === SKIP ? "" : text.slice(start + 1, pos);
-          code = text.charCodeAt(++pos);
-          if (code === quoteCode) return -1;
-        } else {
+        const quoted = code === quoteCode;
+        const from = quoted ? pos + 1 : pos;
+        const stop = quoted ? quoteCode : delimiterCode;
+        // Neighbours are often equal: then there is nothing to search and no new string to make.
+        const before = this.before[j];
+        pos = from + before.length;
+        const again = before !== "" && text.charCodeAt(pos) === stop && endsAt(text, pos, before);
+        if (!again && quoted) {
+          pos = text.indexOf(this.format.quote!, from);
+          if (pos < 0) return -1;
+        } else if (!again) {
+          pos = from;
+          code = text.charCodeAt(pos);
           while (pos < length && code !== delimiterCode && code !== LF && code !== CR) code = text.charCodeAt(++pos);
-          cell = kind === SKIP ? "" : text.slice(start, pos);
         }
-        if (kind === TEXT) {
-          if (cell === "" ? this.emptyIsNull && columns[j]!.type === "category" && !columns[j]!.nullable : !plainNulls)
-            return -1;
-          if (cell === "" && this.emptyIsNull && columns[j]!.nullable) row[names[j]] = null;
-          else row[names[j]] = this.vocabularies[j]?.keep(cell) ?? own(cell);
-        } else if (kind === BOOL) {
-          if (cell === "true" || cell === "True" || cell === "TRUE" || cell === "1") row[names[j]] = true;
-          else if (cell === "false" || cell === "False" || cell === "FALSE" || cell === "0") row[names[j]] = false;
-          else if (cell !== "" || !this.emptyIsNull || !columns[j]!.nullable) return -1;
-        }
+        const to = pos;
+        if (quoted && text.charCodeAt(++pos) === quoteCode) return -1; // a doubled quote
+        if (kind !== SKIP && !this.readText(row, j, again ? before : text.slice(from, to))) return -1;
       }
       if (pos >= length) return -1;
       if (j < last) {
@@ -230,9 +255,25 @@ export class CsvParser {
     if (end !== LF && end !== CR) return -1;
     rows.push(row);
     this.row++;
-    this.line++;
     this.report.rows++;
     return pos + 1;
+  }
+
+  /** Puts the value of a cell of text into the row; false where the plain path must judge. */
+  private readText(row: Row, j: number, cell: string): boolean {
+    const kind = this.kinds[j];
+    if (cell === "" && this.emptyIsNull && kind !== STRING) return this.columns[j]!.nullable === true; // the template says null
+    if (!this.plainNulls) return false;
+    if (kind === BOOL) {
+      if (cell === "true" || cell === "True" || cell === "TRUE" || cell === "1") row[this.names[j]] = true;
+      else if (cell === "false" || cell === "False" || cell === "FALSE" || cell === "0") row[this.names[j]] = false;
+      else return false;
+      return true;
+    }
+    const before = this.before[j];
+    if (cell !== before) this.before[j] = kind === CATEGORY ? this.vocabularies[j]!.keep(cell) : own(cell);
+    row[this.names[j]] = this.before[j];
+    return true;
   }
 
   /** Reads any row, by the rules. -1: the record is not complete yet. */
@@ -240,9 +281,8 @@ export class CsvParser {
     const record = readRecord(text, at, final, this.delimiterCode, this.format.quote);
     if (!record) return -1;
     const { next } = record;
-    const line = this.line;
+    const line = this.lineAt(at);
     this.row++;
-    this.line += countLines(text, at, next);
     const violate = (value: string, expected: string, column?: string): boolean => {
       noteViolation(this.report, this.policy, { file: this.file, row: this.row, line, column, value, expected });
       return this.policy === "null";
@@ -371,9 +411,9 @@ function fieldEnd(text: string, from: number, delimiterCode: number): number {
 /** Line ends in `[from, to)`: LF, CR LF and lone CR. */
 function countLines(text: string, from: number, to: number): number {
   let lines = 0;
-  for (let i = from; i < to; i++) {
-    const code = text.charCodeAt(i);
-    if (code === LF || (code === CR && text.charCodeAt(i + 1) !== LF)) lines++;
+  for (let at = text.indexOf("\n", from); at >= 0 && at < to; at = text.indexOf("\n", at + 1)) lines++;
+  for (let at = text.indexOf("\r", from); at >= 0 && at < to; at = text.indexOf("\r", at + 1)) {
+    if (text.charCodeAt(at + 1) !== LF) lines++;
   }
   return lines;
 }

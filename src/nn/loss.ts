@@ -29,7 +29,7 @@ export class CrossEntropyLoss extends Loss<CrossEntropyOptions> {
 }
 
 /** Negative log-likelihood of log-probabilities [N, C] and labels [N]. */
-export class NLLLoss extends Loss<CrossEntropyOptions> {
+export class NLLLoss extends Loss<LossOptions & { ignoreIndex?: number }> {
   forward(logProbabilities: Tensor, labels: Tensor): Tensor {
     return nllLoss(logProbabilities, labels, this.options);
   }

@@ -135,7 +135,7 @@ export interface CaseResult {
   grads: (Float32Array | undefined)[];
 }
 
-/** Runs one case on a device: outputs, and gradients of sum(out * cotangent) for each float input. */
+/** Runs one case on a device: outputs, and gradients of sum(out * cotangent) for each float input. Leaves nothing behind. */
 export async function runCase(
   c: FixtureCase,
   stored: Record<string, StoredTensor>,
@@ -148,23 +148,22 @@ export async function runCase(
   inputs.forEach((input, i) => {
     input.requiresGrad = wantsGrad[i];
   });
-  const result = calls[c.op](inputs, c.attrs);
-  const outputs = Array.isArray(result) ? result : [result];
+  const outputs = t.tidy(() => {
+    const result = calls[c.op](inputs, c.attrs);
+    const outputs = Array.isArray(result) ? result : [result];
+    const losses = outputs.flatMap((out, i) => {
+      const name = `${c.id}.cot${i}`;
+      return stored[name] && out.requiresGrad ? [t.sum(t.mul(out, make(name)))] : [];
+    });
+    if (wantsGrad.some(Boolean)) losses.reduce(t.add).backward();
+    return outputs;
+  });
   const values = await Promise.all(
     outputs.map(async (out) => ({ got: (await out.data()) as Float32Array, shape: out.shape })),
   );
-  if (wantsGrad.some(Boolean)) {
-    let total: Tensor | undefined;
-    outputs.forEach((out, i) => {
-      const name = `${c.id}.cot${i}`;
-      if (!stored[name] || !out.requiresGrad) return;
-      const part = t.sum(t.mul(out, make(name)));
-      total = total ? t.add(total, part) : part;
-    });
-    total!.backward();
-  }
   const grads = await Promise.all(
     inputs.map(async (input, i) => (wantsGrad[i] ? ((await input.grad!.data()) as Float32Array) : undefined)),
   );
+  for (const tensor of [...outputs, ...inputs.flatMap(({ grad }) => grad ?? []), ...inputs]) tensor.dispose();
   return { values, grads };
 }

@@ -1,0 +1,87 @@
+/** `tenon tokenize <tokenizer>`: the tokens of a text, their ids, and how well the tokenizer fits. */
+
+import { readFile } from "node:fs/promises";
+import "../node/platform.js";
+import { type CorpusMetrics, loadTokenizer, tokenizerMetrics } from "../tokenizers/index.js";
+import { helpOf, parse, UsageError, usage } from "./arguments.js";
+import type { CommandIo } from "./io.js";
+
+const table = usage({
+  name: "tokenize",
+  operands: "<tokenizer.json>",
+  count: [1, 1],
+  about: "Shows how a tokenizer (a file, a directory or a URL) cuts a text.",
+  options: {
+    text: { kind: "text", help: "the text" },
+    file: { kind: "text", value: "FILE", help: "a file that holds the text (UTF-8)" },
+    "no-special": { kind: "flag", help: "leave out the tokens that the tokenizer adds by itself" },
+    metrics: { kind: "flag", help: "coverage, fertility, compression, entropy and more" },
+  },
+});
+
+/** Longer texts show only their beginning. */
+const MOST_SHOWN = 2000;
+
+export async function run(args: string[], io: CommandIo): Promise<number> {
+  const { values, operands } = parse(table, args);
+  if (values.help) {
+    io.out(helpOf(table));
+    return 0;
+  }
+  if ((values.text === undefined) === (values.file === undefined)) {
+    throw new UsageError("needs either --text or --file.");
+  }
+  const tokenizer = await loadTokenizer(operands[0]);
+  const text = values.text ?? (await readFile(values.file as string, "utf8"));
+  const encoding = tokenizer.encode(text, { addSpecialTokens: !values["no-special"] });
+  const metrics = values.metrics ? tokenizerMetrics(tokenizer, text) : undefined;
+  if (values.json) {
+    const { ids, tokens, offsets } = encoding;
+    io.out(JSON.stringify({ count: ids.length, ids, tokens, offsets, hash: tokenizer.hash, ...flat(metrics) }));
+    return 0;
+  }
+  if (io.isTerminal) io.out(coloured(text, encoding.offsets));
+  const shown = encoding.ids.slice(0, MOST_SHOWN);
+  shown.forEach((id, i) => {
+    io.out(`${String(id).padStart(8)}  ${JSON.stringify(encoding.tokens[i])}`);
+  });
+  if (shown.length < encoding.length) io.out(`… and ${encoding.length - shown.length} more`);
+  io.out(`${encoding.length} tokens`);
+  if (metrics) for (const line of describe(metrics)) io.out(line);
+  return 0;
+}
+
+const flat = (metrics: CorpusMetrics | undefined) => {
+  if (metrics === undefined) return {};
+  const { perText: _, ...rest } = metrics;
+  return { metrics: rest };
+};
+
+/** The text with a background for each token, taking turns, so that boundaries are seen. */
+function coloured(text: string, offsets: [number, number][]): string {
+  const backgrounds = ["\u001b[48;5;24m", "\u001b[48;5;58m", "\u001b[48;5;53m", "\u001b[48;5;22m"];
+  let out = "";
+  let at = 0;
+  let colour = 0;
+  for (const [start, end] of offsets) {
+    if (end <= at) continue;
+    const from = Math.max(at, start);
+    out += text.slice(at, from);
+    // A background would run on to the end of the line: it is closed before each line feed.
+    out += `${backgrounds[colour++ % backgrounds.length]}${text.slice(from, end).replaceAll("\n", "\\n\u001b[0m\n")}\u001b[0m`;
+    at = end;
+  }
+  return out + text.slice(at);
+}
+
+function describe(metrics: CorpusMetrics): string[] {
+  const percent = (part: number) => `${(100 * part).toFixed(2)} %`;
+  return [
+    `coverage          ${percent(metrics.coverage)} of ${metrics.characters} characters`,
+    `unknown rate      ${percent(metrics.unknownRate)}`,
+    `fertility         ${metrics.fertility.toFixed(3)} tokens per word`,
+    `compression       ${metrics.compression.toFixed(3)} bytes per token`,
+    `entropy           ${metrics.entropy.toFixed(3)} bits per token`,
+    `vocabulary use    ${metrics.usedTokens} tokens, ${percent(metrics.vocabularyUse)}`,
+  ];
+}

@@ -1,0 +1,59 @@
+/** `tenon tokenizer train <files…>`: learns a tokenizer from text files and writes a `tokenizer.json`. */
+
+import { readFile, rename, writeFile } from "node:fs/promises";
+import "../node/platform.js";
+import { trainTokenizer } from "../tokenizers/index.js";
+import { helpOf, parse, UsageError, usage } from "./arguments.js";
+import type { CommandIo } from "./io.js";
+
+const table = usage({
+  name: "tokenizer train",
+  operands: "<files…>",
+  count: [1, Number.MAX_SAFE_INTEGER],
+  about: "Learns a tokenizer from text files (UTF-8) and writes it as tokenizer.json.",
+  options: {
+    model: { kind: ["bpe", "unigram", "wordpiece"], help: "the kind of tokenizer; bpe unless told" },
+    "vocab-size": { kind: { integer: [1, 10_000_000] }, help: "size of the vocabulary; 30000 unless told" },
+    "min-frequency": { kind: { integer: [0, Number.MAX_SAFE_INTEGER] }, help: "pairs seen less often are not merged" },
+    "limit-alphabet": { kind: { integer: [1, 1_114_112] }, help: "at most so many different characters" },
+    special: { kind: "text", value: "A,B", help: "special tokens, separated by commas" },
+    characters: { kind: "flag", help: "BPE on characters instead of bytes" },
+    out: { kind: "text", value: "FILE", help: "where to write the tokenizer.json" },
+  },
+});
+
+export async function run(args: string[], io: CommandIo): Promise<number> {
+  const { values, operands } = parse(table, args);
+  if (values.help) {
+    io.out(helpOf(table));
+    return 0;
+  }
+  if (values.out === undefined) throw new UsageError("needs --out, the file to write.");
+  async function* files(): AsyncGenerator<string> {
+    for (const file of operands) yield await readFile(file, "utf8");
+  }
+  let shown = -1;
+  const tokenizer = await trainTokenizer(files(), {
+    model: values.model as "bpe" | "unigram" | "wordpiece" | undefined,
+    vocabSize: values["vocab-size"],
+    minFrequency: values["min-frequency"],
+    limitAlphabet: values["limit-alphabet"],
+    specialTokens: values.special?.split(",").filter((token) => token !== ""),
+    byteLevel: values.characters ? false : undefined,
+    onProgress({ phase, done, total }) {
+      const tenth = phase === "training" && total ? Math.floor((10 * done) / total) : -1;
+      if (values.json || tenth <= shown) return;
+      shown = tenth;
+      io.err(`training: ${tenth * 10} %`);
+    },
+  });
+  const part = `${values.out}.part`;
+  await writeFile(part, tokenizer.save());
+  await rename(part, values.out);
+  const { vocabSize, hash } = tokenizer;
+  const { merges } = tokenizer.toJSON().model as { merges?: unknown[] };
+  const summary = { out: values.out, model: values.model ?? "bpe", vocabSize, merges: merges?.length, hash };
+  if (values.json) io.out(JSON.stringify(summary));
+  else io.out(`${values.out}: ${vocabSize} tokens${merges ? `, ${merges.length} merges` : ""}, hash ${hash}`);
+  return 0;
+}

@@ -2,7 +2,7 @@
 
 import { ConfigError } from "../core/errors.js";
 import { Generator, randomPermutation } from "../core/random.js";
-import type { Row } from "./csv-parser.js";
+import type { Row } from "./row.js";
 import { type Stage, skipping } from "./stage.js";
 
 export interface BucketOptions {

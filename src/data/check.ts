@@ -1,10 +1,10 @@
 /** A look at a dataset: counts, missing values, ranges, small histograms, problems by row. What `tenon data check` shows. */
 
 import { createHasher } from "../core/sha256.js";
-import type { Row } from "./csv-parser.js";
 import type { Dataset } from "./dataset.js";
 import { Histogram } from "./histogram.js";
 import type { Ratios } from "./ratio.js";
+import type { Row } from "./row.js";
 import type { Field, Schema } from "./schema.js";
 import type { ReadReport } from "./violation.js";
 

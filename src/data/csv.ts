@@ -3,10 +3,12 @@
 import { ConfigError, DataError, listOf, nearest } from "../core/errors.js";
 import type { Json } from "./batch-source.js";
 import { type DataSource, openBytes } from "./bytes.js";
-import { type CsvFormat, CsvParser, type Row, readRecord } from "./csv-parser.js";
+import { type CsvFormat, CsvParser } from "./csv-parser.js";
+import { readRecord } from "./csv-record.js";
 import { OpeningDataset } from "./dataset.js";
 import { decodeText, type TextOptions } from "./decode.js";
 import { inferText, SAMPLE_ROWS } from "./infer.js";
+import type { Row } from "./row.js";
 import type { Field, Schema } from "./schema.js";
 import { hashOnce, type SourceOptions, sourceStage } from "./source.js";
 import type { ReadReport } from "./violation.js";

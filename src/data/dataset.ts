@@ -3,11 +3,11 @@
 import { DataError } from "../core/errors.js";
 import { Batches, type BatchOptions } from "./batches.js";
 import { type BucketOptions, bucketStage } from "./bucket.js";
-import type { Row } from "./csv-parser.js";
 import { eachItem } from "./each-item.js";
 import { type PackOptions, packStage, type TokenBlock } from "./pack.js";
 import { type Provenance, provenanceOf, rootsOf } from "./provenance.js";
 import type { Ratios } from "./ratio.js";
+import type { Row } from "./row.js";
 import { fieldNamed, type Schema } from "./schema.js";
 import { type ShuffleOptions, shuffleStage } from "./shuffle.js";
 import { type SplitOptions, splitByColumn, splitStages } from "./split.js";

@@ -3,8 +3,8 @@
 import { DataError } from "../core/errors.js";
 import { sha256Hex } from "../core/sha256.js";
 import { type Bytes, type DataSource, openBytes, readAll } from "./bytes.js";
-import type { Row } from "./csv-parser.js";
 import { OpeningDataset } from "./dataset.js";
+import type { Row } from "./row.js";
 import type { Field, Schema } from "./schema.js";
 import { hashOnce, type SourceOptions } from "./source.js";
 import { chunksOf, type Stage } from "./stage.js";

@@ -23,7 +23,6 @@ export {
   type TableData,
 } from "./config.js";
 export { type CsvOptions, fromCsv } from "./csv.js";
-export type { Row } from "./csv-parser.js";
 export { Dataset, type DatasetState, OpeningDataset } from "./dataset.js";
 export type { TextOptions } from "./decode.js";
 export { fromIdx, type IdxArray, type IdxOptions, readIdx } from "./idx.js";
@@ -45,6 +44,7 @@ export type { PackOptions, TokenBlock } from "./pack.js";
 export { fromParquet, type ParquetOptions } from "./parquet.js";
 export type { Provenance } from "./provenance.js";
 export { contiguousParts, type Ratios, splitText } from "./ratio.js";
+export type { Row } from "./row.js";
 export { fromRows } from "./rows.js";
 export { type Field, type FieldType, parseSchema, type Schema, type SchemaInput } from "./schema.js";
 export type { ShuffleOptions } from "./shuffle.js";

@@ -3,9 +3,9 @@
 import { ConfigError, DataError } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
 import { type DataSource, openBytes } from "./bytes.js";
-import type { Row } from "./csv-parser.js";
 import { OpeningDataset } from "./dataset.js";
 import { decodeText, type TextOptions } from "./decode.js";
+import type { Row } from "./row.js";
 import { hashOnce, type SourceOptions, UnreadableRow, valueStage } from "./source.js";
 import { showValue } from "./violation.js";
 

@@ -1,7 +1,7 @@
 /** From documents to tokens: the data of language models. */
 
 import { ConfigError, DataError } from "../core/errors.js";
-import type { Row } from "./csv-parser.js";
+import type { Row } from "./row.js";
 import type { TokenSequence } from "./tokens.js";
 import { tokensInMemory } from "./tokens.js";
 

@@ -2,9 +2,9 @@
 
 import { canonicalJson } from "../core/json.js";
 import { createHasher } from "../core/sha256.js";
-import type { Row } from "./csv-parser.js";
 import { Dataset } from "./dataset.js";
 import { inferRows, SAMPLE_ROWS } from "./infer.js";
+import type { Row } from "./row.js";
 import { parseSchema } from "./schema.js";
 import { type SourceOptions, valueStage } from "./source.js";
 import { chunksOf } from "./stage.js";

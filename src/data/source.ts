@@ -4,8 +4,8 @@ import { listOf } from "../core/errors.js";
 import type { Json } from "./batch-source.js";
 import { type Bytes, type BytesOptions, hashBytes } from "./bytes.js";
 import { coerceValue, INVALID } from "./coerce.js";
-import type { Row } from "./csv-parser.js";
 import { inferRows, SAMPLE_ROWS } from "./infer.js";
+import type { Row } from "./row.js";
 import { expectation, parseSchema, type Schema, type SchemaInput } from "./schema.js";
 import { type Stage, skipping } from "./stage.js";
 import {

@@ -5,7 +5,7 @@ import { canonicalJson } from "../core/json.js";
 import { sha256Hex } from "../core/sha256.js";
 import { warnOnce } from "../core/warnings.js";
 import type { Json } from "./batch-source.js";
-import type { Row } from "./csv-parser.js";
+import type { Row } from "./row.js";
 import { type Field, fieldNamed, type Schema, schemaOf } from "./schema.js";
 import type { Stage } from "./stage.js";
 

@@ -2,10 +2,10 @@
 
 import { ConfigError, DataError } from "../core/errors.js";
 import { type DataSource, openBytes } from "./bytes.js";
-import type { Row } from "./csv-parser.js";
 import { OpeningDataset } from "./dataset.js";
 import { decodeText, type TextOptions } from "./decode.js";
 import { lines } from "./json.js";
+import type { Row } from "./row.js";
 import { hashOnce, type SourceOptions, valueStage } from "./source.js";
 
 export interface TextSourceOptions extends SourceOptions, TextOptions {

@@ -1,0 +1,2 @@
+/** A row: values by the names of their columns. */
+export type Row = Record<string, unknown>;

@@ -1,0 +1,47 @@
+/** A page without server code reads, checks and splits the same data as Node, to the same hashes. */
+import { checkDataset, fitTable, fromCsv, fromRows, type Row } from "tenon/data";
+import { expect, test } from "vitest";
+import { sha256Hex } from "../../src/core/sha256.js";
+import { dataHashes, measurements } from "../data/measurements.js";
+
+test("a dropped file: schema, counts and the hash of the split are those of Node", async () => {
+  const file = new File([measurements()], "measurements.csv");
+  const report = await checkDataset(fromCsv(file), { name: file.name, seed: 7 });
+  expect(report).toMatchObject({ rows: 200, split: { counts: { train: 160, val: 40 } } });
+  expect(report.schema.fields.map(({ type }) => type)).toEqual(["int32", "float32", "float32", "category", "string"]);
+  expect([report.contentHash, report.split.hash]).toEqual([dataHashes.content, dataHashes.split]);
+});
+
+test("the same seed gives the same batches as in Node, from a Blob, a stream and compressed", async () => {
+  const blob = new Blob([measurements()]);
+  const zipped = blob.stream().pipeThrough(new CompressionStream("gzip"));
+  for (const source of [blob, blob.stream(), zipped]) {
+    const data = (await fromCsv(source)).cache();
+    const { train } = data.split({ train: 0.8, val: 0.2 }, { seed: 7, stratify: "kind" });
+    const table = await fitTable(train, { features: ["width", "height", "kind"], target: "kind" });
+    const bytes: number[] = [];
+    for await (const { columns } of train.encode(table).shuffle(7).batch(16)) {
+      bytes.push(...new Uint8Array((columns["features"].data as Float32Array).buffer));
+    }
+    expect(sha256Hex(Uint8Array.from(bytes))).toBe(dataHashes.batches);
+  }
+});
+
+test("problems are told as in Node", async () => {
+  const file = new File(["a,b\n1,x\nzwei,y\n"], "dropped.csv");
+  const schema = { fields: { a: "int32", b: "string" } } as const;
+  await expect(fromCsv(file, { schema }).toArray()).rejects.toThrow(
+    'dropped.csv: row 2 (line 3), column "a": expected an int32, got "zwei".',
+  );
+  const cut = new Blob([new Uint8Array([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1])]);
+  await expect(fromCsv(cut).toArray()).rejects.toThrow("broken gzip data");
+  await expect(fromCsv("/no-such-file.csv\n".trim(), { schema }).toArray()).rejects.toThrow();
+});
+
+test("a restored cursor continues what Node or a page began", async () => {
+  const rows: Row[] = Array.from({ length: 100 }, (_, i) => ({ i }));
+  const whole = (await fromRows(rows).shuffle(3).toArray()).map((row) => row["i"]);
+  const rest = fromRows(rows).shuffle(3);
+  rest.restore({ epoch: 0, position: 60 });
+  expect((await rest.toArray()).map((row) => row["i"])).toEqual(whole.slice(60));
+});

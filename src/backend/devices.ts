@@ -7,6 +7,7 @@ import type { Backend, BackendInfo, DeviceName } from "./backend.js";
 import { createReferenceBackend } from "./reference/backend.js";
 import { type AllocationSite, allocationSites, setMemoryBudget, showBytes } from "./storage.js";
 import { createCpuBackend } from "./wasm/backend.js";
+import type { WebGpuBackend } from "./webgpu/backend.js";
 
 export type Numerics = "portable" | "fast";
 
@@ -17,6 +18,8 @@ export interface InitOptions {
   threads?: number;
   /** `portable` (default): the same bits everywhere; `fast`: fused multiply-add where the processor has it. */
   numerics?: Numerics;
+  /** Ask for results that are the same on every machine: `auto` is then the CPU. */
+  deterministic?: boolean;
   /** Bytes that all tensors together may use. */
   memoryBudget?: number;
   /** Allow setting JavaScript engine flags that unlock WebAssembly features (Node only). */
@@ -77,6 +80,42 @@ function openReference(): Backend {
   return backend;
 }
 
+/** Opens the graphics card; a lost one anew. Its code is loaded here, so that nobody else carries it. */
+async function openWebGpu(allowSoftware: boolean): Promise<Backend> {
+  const existing = backends.get("webgpu") as WebGpuBackend | undefined;
+  if (existing?.usable && (allowSoftware || !existing.info.details["software"])) return existing;
+  const { createWebGpuBackend } = await import("./webgpu/backend.js");
+  const backend = await createWebGpuBackend({ allowSoftware });
+  unavailable.delete("webgpu");
+  backends.set("webgpu", backend);
+  return backend;
+}
+
+/** `auto`: a graphics card, unless results are to be the same everywhere; else the CPU. Never a software adapter. */
+async function openBest(sameEverywhere: boolean): Promise<void> {
+  if (sameEverywhere) {
+    await openDefaultCpu("the same bits everywhere were asked for; the CPU gives them");
+    return;
+  }
+  try {
+    const backend = await openWebGpu(false);
+    defaultName = backend.device;
+    reason = `a graphics card: ${backend.info.details["adapter"]}`;
+  } catch (error) {
+    if (!(error instanceof DeviceError)) throw error;
+    const why = (error.details["reason"] as string | undefined) ?? error.message;
+    if (!backends.has("webgpu")) unavailable.set("webgpu", why);
+    await openDefaultCpu(`no WebGPU graphics card (${why}); the CPU is used`);
+  }
+}
+
+async function openDefaultCpu(why: string): Promise<void> {
+  const backend = openCpu();
+  await backend.ready?.();
+  defaultName = backend.device;
+  reason = backend.device === "cpu" ? why : unavailable.get("cpu")!;
+}
+
 /** The backend of a device, opened on first use. WebGPU must have been opened by `init`. */
 export function backendOf(device?: DeviceName): Backend {
   const name = device ?? defaultName;
@@ -123,12 +162,14 @@ export async function init(options: InitOptions = {}): Promise<Capabilities> {
   if (wanted === "reference") {
     defaultName = openReference().device;
     reason = "asked for";
-  } else {
-    const backend = openCpu();
-    await backend.ready?.();
+  } else if (wanted === "webgpu") {
+    const backend = await openWebGpu(true);
     defaultName = backend.device;
-    reason = wanted === "cpu" ? "asked for" : "no WebGPU device in this build; the CPU is used";
-    if (backend.device !== "cpu") reason = unavailable.get("cpu")!;
+    reason = `asked for: ${backend.info.details["adapter"]}`;
+  } else if (wanted === "cpu") {
+    await openDefaultCpu("asked for");
+  } else {
+    await openBest(options.deterministic === true || options.numerics === "portable");
   }
   return capabilities();
 }

@@ -16,16 +16,16 @@ export function testFixtures(devices: readonly TestDevice[]): void {
     expect(operations.filter((op) => !(op in calls))).toEqual([]);
   });
 
-  describe.each(devices)("PyTorch's values and gradients on $name", ({ device, open }) => {
+  describe.each(devices)("PyTorch's values and gradients on $name", ({ device, slack = 1, open }) => {
     beforeAll(open);
     test.each(cases.map((c) => [c.id, c] as const))("%s", async (_, c) => {
       const { values, grads } = await runCase(c, stored, device);
       c.outputs.forEach((name, i) => {
         expect([...values[i].shape], `${name} shape`).toEqual([...stored[name].shape]);
-        expect(largestError(values[i].got, stored[name].data), name).toBeLessThan(1e-5);
+        expect(largestError(values[i].got, stored[name].data), name).toBeLessThan(1e-5 * slack);
       });
       grads.forEach((grad, i) => {
-        if (grad) expect(largestError(grad, stored[`${c.id}.grad${i}`].data), `grad ${i}`).toBeLessThan(1e-4);
+        if (grad) expect(largestError(grad, stored[`${c.id}.grad${i}`].data), `grad ${i}`).toBeLessThan(1e-4 * slack);
       });
     });
   });

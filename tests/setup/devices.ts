@@ -5,7 +5,9 @@ import type { CpuBackend } from "../../src/backend/wasm/backend.js";
 
 export interface TestDevice {
   name: string;
-  device: "reference" | "cpu";
+  device: "reference" | "cpu" | "webgpu";
+  /** How much further than the CPU's its results may lie from PyTorch's; 1 unless given. */
+  slack?: number;
   /** Opens it; tensors made without a device are then on it. */
   open(): Promise<void>;
 }

@@ -1,0 +1,63 @@
+/** Finding an adapter and opening a device, with a reason for everything that is missing. */
+
+import { DeviceError } from "../../core/errors.js";
+import { platform } from "../../core/platform.js";
+
+/** An adapter, and whether a processor plays the graphics card (SwiftShader, lavapipe, WARP). */
+export interface FoundAdapter {
+  readonly adapter: GPUAdapter;
+  readonly software: boolean;
+  /** `google swiftshader`, `nvidia ampere`, … */
+  readonly name: string;
+}
+
+const softwareNames = /swiftshader|llvmpipe|lavapipe|softpipe|warp|basic render/i;
+
+/** The adapter of the host, or the sentence that says why there is none. */
+export async function findAdapter(gpu?: GPU): Promise<FoundAdapter | { readonly reason: string }> {
+  let entry = gpu;
+  if (!entry) {
+    const host = await platform().gpu();
+    if ("reason" in host) return host;
+    entry = host.gpu;
+  }
+  let adapter: GPUAdapter | null;
+  try {
+    adapter = await entry.requestAdapter({ powerPreference: "high-performance" });
+  } catch (cause) {
+    return { reason: `the search for an adapter failed: ${(cause as Error).message}` };
+  }
+  if (!adapter) return { reason: "there is WebGPU, but no graphics adapter that it may use (drivers, or a blocklist)" };
+  const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
+  const name = [vendor, architecture].filter(Boolean).join(" ") || description || "unknown adapter";
+  const software = isFallbackAdapter === true || softwareNames.test(`${name} ${device} ${description}`);
+  return { adapter, software, name };
+}
+
+/** Requested as high as the adapter grants; everything else keeps its default. */
+const raisedLimits = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupsPerDimension",
+] as const;
+
+const usedFeatures: readonly GPUFeatureName[] = ["shader-f16", "subgroups", "timestamp-query"];
+
+/** Opens the device of an adapter with its highest limits and those features that are used where present. */
+export async function openDevice({ adapter, name }: FoundAdapter): Promise<GPUDevice> {
+  const requiredLimits = Object.fromEntries(raisedLimits.map((limit) => [limit, adapter.limits[limit]]));
+  const requiredFeatures = usedFeatures.filter((feature) => adapter.features.has(feature));
+  try {
+    return await adapter.requestDevice({ requiredLimits, requiredFeatures, label: "tenon" });
+  } catch (cause) {
+    throw new DeviceError(`webgpu: the adapter ${name} refused to open a device: ${(cause as Error).message}`, {
+      where: "webgpu",
+      cause,
+      hint: "Close other programs that use the graphics card, or use the cpu device.",
+    });
+  }
+}

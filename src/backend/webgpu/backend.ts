@@ -1,0 +1,124 @@
+/** The webgpu backend: the kernels of the contract, recorded on a graphics card's command stream. */
+
+import { DeviceError } from "../../core/errors.js";
+import type { Backend, Kernels } from "../backend.js";
+import { type FoundAdapter, findAdapter, openDevice } from "./adapter.js";
+import { attention } from "./attention.js";
+import { attentionBackward } from "./attention-backward.js";
+import { fill, stridedCopy } from "./copy.js";
+import { elementwise } from "./elementwise.js";
+import { Gpu } from "./gpu.js";
+import { gather, indexAdd, indexSelect, scatterAdd } from "./indexing.js";
+import { crossEntropy, crossEntropyBackward } from "./loss.js";
+import { matmul } from "./matmul.js";
+import { layerNorm, layerNormBackward, rmsNorm, rmsNormBackward } from "./norm.js";
+import type { Piece } from "./pool.js";
+import { dropout, randomBits, randomUniform } from "./random.js";
+import { argReduce, cumsum, reduce } from "./reduce.js";
+import { softmax, softmaxBackward } from "./softmax.js";
+import { sort } from "./sort.js";
+
+const all = {
+  elementwise,
+  fill,
+  stridedCopy,
+  reduce,
+  argReduce,
+  cumsum,
+  sort,
+  gather,
+  scatterAdd,
+  indexSelect,
+  indexAdd,
+  matmul,
+  softmax,
+  softmaxBackward,
+  layerNorm,
+  layerNormBackward,
+  rmsNorm,
+  rmsNormBackward,
+  crossEntropy,
+  crossEntropyBackward,
+  attention,
+  attentionBackward,
+  randomBits,
+  randomUniform,
+  dropout,
+};
+
+/** Every kernel takes the command stream first; the contract knows only what follows. */
+function kernelsOn(gpu: Gpu): Kernels {
+  const bound = Object.entries(all).map(([name, kernel]) => [
+    name,
+    (...args: unknown[]) => (kernel as (gpu: Gpu, ...rest: unknown[]) => void)(gpu, ...args),
+  ]);
+  return Object.fromEntries(bound) as Kernels;
+}
+
+export interface WebGpuOptions {
+  /** Take an adapter that a processor plays. */
+  allowSoftware: boolean;
+  /** The entry point to use in place of the platform's. */
+  gpu?: GPU;
+}
+
+/** A backend whose command stream tests and tools may look at. */
+export interface WebGpuBackend extends Backend {
+  readonly gpu: Gpu;
+  /** False once the device was lost; a lost backend gives its tensors back and does nothing else. */
+  readonly usable: boolean;
+}
+
+/** Opens the graphics card. Throws DeviceError with the reason where there is none that may be used. */
+export async function createWebGpuBackend({ allowSoftware, gpu: given }: WebGpuOptions): Promise<WebGpuBackend> {
+  const found = await findAdapter(given);
+  if ("reason" in found) throw new DeviceError(`webgpu: ${found.reason}.`, { where: "webgpu", reason: found.reason });
+  if (found.software && !allowSoftware) {
+    const reason = `the only adapter, ${found.name}, is a processor that plays a graphics card`;
+    throw new DeviceError(`webgpu: ${reason}.`, { where: "webgpu", reason });
+  }
+  const device = await openDevice(found);
+  return backendOn(new Gpu(device, found.software), found);
+}
+
+/** A backend over an open device. */
+export function backendOn(gpu: Gpu, { adapter, name, software }: FoundAdapter): WebGpuBackend {
+  const { limits, features } = gpu.device;
+  const optional = ["shader-f16", "subgroups"] as const;
+  return {
+    device: "webgpu",
+    gpu,
+    kernels: kernelsOn(gpu),
+    get usable() {
+      return !gpu.failures.lost;
+    },
+    info: {
+      threads: 1,
+      simd: true,
+      numerics: "fast",
+      fusedMultiplyAdd: true,
+      // WebGPU does not tell how much memory there is; this is the largest single piece.
+      maxMemory: limits.maxBufferSize,
+      missing: optional.filter((feature) => !features.has(feature)).map((feature) => `${feature}: not on this adapter`),
+      details: {
+        adapter: name,
+        description: adapter.info.description,
+        software,
+        features: [...features].sort(),
+        limits: {
+          maxBufferSize: limits.maxBufferSize,
+          maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+          maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+          maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+        },
+        determinism: "equal bits from run to run on one device; close to the CPU",
+      },
+    },
+    alloc: (bytes) => gpu.temporary(bytes),
+    free: (handle) => gpu.pool.release(handle as Piece),
+    write: (handle, bytes) => gpu.write(handle as Piece, bytes),
+    read: (handle, bytes) => gpu.read(handle as Piece, bytes),
+    memory: () => gpu.pool.memory(),
+    destroy: () => gpu.destroy(),
+  };
+}

@@ -1,0 +1,298 @@
+/**
+ * The command stream. Operations are recorded into one encoder and submitted when somebody waits for a value, when an
+ * upload must come after recorded commands, or when the batch is full. Recording costs no buffer per operation:
+ * parameters of a whole batch lie in one uniform buffer, and bind groups are kept by the buffers they hold.
+ */
+
+import { DeviceError } from "../../core/errors.js";
+import { Failures } from "./failures.js";
+import { type Piece, Pool, type Slot } from "./pool.js";
+import { Kernel, type KernelSource, Pipelines, type Variant } from "./shader.js";
+
+/** Anything with a storage of this backend. */
+export interface OnGpu {
+  readonly storage: { readonly handle: unknown };
+}
+
+/** How many workgroups: a number is spread over two dims where one has not room enough. */
+export type Groups = number;
+
+/** Bytes of parameters of one batch; each dispatch takes a multiple of the device's offset alignment. */
+const PARAM_BYTES = 2 ** 18;
+const MOST_BIND_GROUPS = 4096;
+const REPORT_BYTES = 16;
+
+/** Running totals, for tests and for reports of what a step costs. */
+export interface Counters {
+  dispatches: number;
+  submits: number;
+  reads: number;
+  uploads: number;
+}
+
+export class Gpu {
+  readonly failures: Failures;
+  readonly pool: Pool;
+  readonly pipelines: Pipelines;
+  readonly counters: Counters = { dispatches: 0, submits: 0, reads: 0, uploads: 0 };
+  /** Where the first bad index is noted: check, position, index. */
+  readonly report: Piece;
+  private readonly kernels = new Map<string, Kernel>();
+  private readonly bindGroups = new Map<string, GPUBindGroup>();
+  private readonly paramBuffer: GPUBuffer;
+  private readonly params = new DataView(new ArrayBuffer(PARAM_BYTES));
+  private readonly paramStep: number;
+  private paramsUsed = 0;
+  private encoder: GPUCommandEncoder | undefined;
+  private pass: GPUComputePassEncoder | undefined;
+  private batch = 0;
+  private log: string[] = [];
+  private flushing: Promise<void> | undefined;
+
+  constructor(
+    readonly device: GPUDevice,
+    /** A processor plays the graphics card: kernels without workgroup memory are the faster ones. */
+    readonly software: boolean,
+  ) {
+    this.failures = new Failures(device);
+    this.pool = new Pool(
+      device,
+      (scope, bytes) => this.failures.watchAllocation(scope, bytes),
+      (slot) => this.forgetBindGroups(slot),
+    );
+    this.pipelines = new Pipelines(device);
+    this.paramStep = device.limits.minUniformBufferOffsetAlignment;
+    this.paramBuffer = device.createBuffer({
+      size: PARAM_BYTES,
+      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+      label: "parameters",
+    });
+    this.report = this.temporary(REPORT_BYTES);
+    this.clearReport();
+  }
+
+  /** Memory that no tensor owns; give it back with `pool.release`. */
+  temporary(bytes: number): Piece {
+    this.failures.requireDevice();
+    return this.pool.alloc(bytes);
+  }
+
+  /** The kernel of a key, described on first use. */
+  kernel(key: string, describe: () => KernelSource): Kernel {
+    let known = this.kernels.get(key);
+    if (!known) this.kernels.set(key, (known = new Kernel(describe())));
+    return known;
+  }
+
+  /** All kernels used so far, for the tests that compile them elsewhere. */
+  sources(): KernelSource[] {
+    return [...this.kernels.values()].map(({ source }) => source);
+  }
+
+  /** Records one dispatch. Operands and numbers are in the order of the kernel's source. */
+  run(kernel: Kernel, operands: readonly (OnGpu | Piece)[], numbers: readonly number[], groups: Groups): void {
+    if (groups === 0) return;
+    this.failures.requireDevice();
+    const slots = operands.map((operand) => this.use(pieceOf(operand)));
+    const { buffers } = kernel.source;
+    buffers.forEach(({ writes }, i) => {
+      if (!writes) return;
+      const piece = pieceOf(operands[i]);
+      piece.checked = undefined;
+    });
+    const variant = this.variant(kernel, slots);
+    if (this.paramsUsed + this.paramStep > PARAM_BYTES) this.flush();
+    for (const slot of slots) slot.batch = this.batch;
+    const pass = this.openPass();
+    pass.setPipeline(variant.pipeline);
+    const group = this.bindGroup(variant, slots, kernel);
+    if (kernel.paramTypes.length > 0) pass.setBindGroup(0, group, [this.writeParams(kernel, numbers)]);
+    else pass.setBindGroup(0, group);
+    const most = this.device.limits.maxComputeWorkgroupsPerDimension;
+    const rows = Math.ceil(groups / most);
+    pass.dispatchWorkgroups(rows === 1 ? groups : most, rows);
+    this.log.push(kernel.source.name);
+    this.counters.dispatches++;
+  }
+
+  /** The buffer of a piece, with what is known of its contents put on the device. */
+  private use(piece: Piece): Slot {
+    if (piece.slot) return piece.slot;
+    const { known } = piece;
+    const slot = this.pool.slotFor(piece, this.batch, known !== undefined);
+    if (known) {
+      piece.known = undefined;
+      this.upload(slot, known);
+    }
+    return slot;
+  }
+
+  /** Bytes into a piece, after everything recorded so far. */
+  write(piece: Piece, bytes: Uint8Array): void {
+    this.failures.requireDevice();
+    piece.checked = undefined;
+    if (bytes.length === 0) return;
+    if (!piece.slot && bytes.length <= 16) {
+      piece.known = bytes.slice();
+      return;
+    }
+    piece.known = undefined;
+    const slot = piece.slot ?? this.pool.slotFor(piece, this.batch, true);
+    if (slot.batch === this.batch && this.encoder) this.flush();
+    this.upload(slot, bytes);
+  }
+
+  private upload(slot: Slot, bytes: Uint8Array): void {
+    this.counters.uploads++;
+    const whole = bytes.length & ~3;
+    const { queue } = this.device;
+    if (whole > 0) queue.writeBuffer(slot.buffer, 0, bytes as Uint8Array<ArrayBuffer>, 0, whole);
+    if (whole === bytes.length) return;
+    const rest = new Uint8Array(4);
+    rest.set(bytes.subarray(whole));
+    queue.writeBuffer(slot.buffer, whole, rest);
+  }
+
+  /** Copies bytes out. The copy takes its place among the commands now; the wait comes after. */
+  async read(piece: Piece, bytes: number): Promise<Uint8Array> {
+    this.failures.requireDevice();
+    this.counters.reads++;
+    const size = Math.ceil(bytes / 4) * 4;
+    const staging = this.pool.stage(size + REPORT_BYTES);
+    const slot = this.use(piece);
+    const report = this.use(this.report);
+    slot.batch = report.batch = this.batch;
+    const encoder = this.openEncoder();
+    if (size > 0) encoder.copyBufferToBuffer(slot.buffer, 0, staging, 0, size);
+    encoder.copyBufferToBuffer(report.buffer, 0, staging, size, REPORT_BYTES);
+    const checks = this.failures.openCheck;
+    await this.flushSoon();
+    try {
+      await staging.mapAsync(GPUMapMode.READ, 0, size + REPORT_BYTES);
+    } catch (cause) {
+      await this.failures.settle();
+      throw new DeviceError(`webgpu: a value could not be read: ${(cause as Error).message}`, {
+        where: "webgpu",
+        cause,
+      });
+    }
+    const mapped = staging.getMappedRange(0, size + REPORT_BYTES);
+    const result = new Uint8Array(mapped.slice(0, bytes));
+    if (checks > 0 && this.failures.takeReport(new Int32Array(mapped.slice(size)), checks)) this.clearReport();
+    staging.unmap();
+    this.pool.unstage(staging);
+    await this.failures.settle();
+    return result;
+  }
+
+  private clearReport(): void {
+    this.write(this.report, new Uint8Array(REPORT_BYTES).fill(0xff));
+  }
+
+  /** Reads that are asked for in one go share a submit. */
+  private flushSoon(): Promise<void> {
+    this.flushing ??= Promise.resolve().then(() => {
+      this.flushing = undefined;
+      this.flush();
+    });
+    return this.flushing;
+  }
+
+  private openEncoder(): GPUCommandEncoder {
+    this.pass?.end();
+    this.pass = undefined;
+    if (!this.encoder) {
+      this.device.pushErrorScope("validation");
+      this.encoder = this.device.createCommandEncoder();
+    }
+    return this.encoder;
+  }
+
+  private openPass(): GPUComputePassEncoder {
+    this.pass ??= this.openEncoder().beginComputePass();
+    return this.pass;
+  }
+
+  /** Submits what was recorded. */
+  flush(): void {
+    if (!this.encoder) return;
+    this.pass?.end();
+    const { queue } = this.device;
+    if (this.paramsUsed > 0) queue.writeBuffer(this.paramBuffer, 0, this.params.buffer, 0, this.paramsUsed);
+    queue.submit([this.encoder.finish()]);
+    this.failures.watchBatch(this.device.popErrorScope(), this.log);
+    this.counters.submits++;
+    this.pass = undefined;
+    this.encoder = undefined;
+    this.paramsUsed = 0;
+    this.log = [];
+    if (++this.batch % 16 === 0) this.pool.trim(this.batch);
+  }
+
+  private writeParams({ paramTypes }: Kernel, numbers: readonly number[]): number {
+    const offset = this.paramsUsed;
+    this.paramsUsed += this.paramStep;
+    for (let i = 0; i < paramTypes.length; i++) {
+      const at = offset + 4 * i;
+      if (paramTypes[i] === "f32") this.params.setFloat32(at, numbers[i], true);
+      else this.params.setUint32(at, numbers[i], true);
+    }
+    return offset;
+  }
+
+  private variant(kernel: Kernel, slots: readonly Slot[]): Variant {
+    const shared = slots.map((slot, i) => {
+      const first = slots.indexOf(slot);
+      const { buffers } = kernel.source;
+      // Two readers may bind one buffer twice; with a writer among them there must be one binding.
+      return first < i && slots.some((other, j) => other === slot && buffers[j].writes) ? first : i;
+    });
+    const key = shared.join();
+    let variant = kernel.variants.get(key);
+    if (!variant) {
+      this.device.pushErrorScope("validation");
+      try {
+        variant = this.pipelines.make(kernel, shared);
+      } finally {
+        this.failures.watchKernel(this.device.popErrorScope(), kernel.source.name);
+      }
+      kernel.variants.set(key, variant);
+    }
+    return variant;
+  }
+
+  private bindGroup(variant: Variant, slots: readonly Slot[], kernel: Kernel): GPUBindGroup {
+    let key = `${variant.id}`;
+    for (const i of variant.slots) key += `,${slots[i].id}`;
+    let group = this.bindGroups.get(key);
+    if (group) return group;
+    const entries: GPUBindGroupEntry[] = variant.slots.map((i, binding) => ({
+      binding,
+      resource: { buffer: slots[i].buffer },
+    }));
+    if (kernel.paramTypes.length > 0) {
+      const size = Math.ceil(kernel.paramTypes.length / 4) * 16;
+      entries.push({ binding: entries.length, resource: { buffer: this.paramBuffer, size } });
+    }
+    group = this.device.createBindGroup({ layout: variant.layout, entries });
+    if (this.bindGroups.size >= MOST_BIND_GROUPS) this.bindGroups.clear();
+    this.bindGroups.set(key, group);
+    return group;
+  }
+
+  private forgetBindGroups(slot: Slot): void {
+    for (const key of this.bindGroups.keys()) {
+      if (key.split(",").slice(1).includes(`${slot.id}`)) this.bindGroups.delete(key);
+    }
+  }
+
+  /** Gives everything back. */
+  destroy(): void {
+    this.failures.close();
+    this.device.destroy();
+  }
+}
+
+/** The piece behind an operand. */
+export const pieceOf = (operand: OnGpu | Piece): Piece =>
+  "storage" in operand ? (operand.storage.handle as Piece) : operand;

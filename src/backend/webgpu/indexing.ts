@@ -1,0 +1,192 @@
+/**
+ * Reading and adding at indices. A check runs before each kernel and notes the first bad index for the next read;
+ * the kernels themselves leave out what is out of range. Additions happen in index order, so they repeat bit for bit.
+ */
+
+import { dtypes } from "../../core/dtype.js";
+import type { Operand, Split } from "../backend.js";
+import { type Gpu, pieceOf } from "./gpu.js";
+import { entry } from "./shader.js";
+
+type Indexed = Split & { readonly count: number };
+
+const THREADS = 64;
+const groupsOf = (threads: number) => Math.ceil(threads / THREADS);
+
+/** Checks int32 indices to lie in 0 … size - 1, or to be `except`; once for the same contents. */
+export function checkIndices(gpu: Gpu, op: string, index: Operand, size: number, except?: number): void {
+  const piece = pieceOf(index);
+  const { checked } = piece;
+  if (index.size === 0 || (checked && checked.below <= size && (checked.except ?? except) === except)) return;
+  const kernel = gpu.kernel("check indices", () => ({
+    name: "check indices",
+    buffers: [
+      { name: "indices", type: "i32" },
+      { name: "report", type: "u32", writes: true },
+    ],
+    params: { check: "u32", count: "u32", size: "u32", except_set: "u32", except: "i32" },
+    code: `
+var<workgroup> lowest: atomic<u32>;
+${entry(256)}
+  if (lane == 0u) { atomicStore(&lowest, 0xffffffffu); }
+  workgroupBarrier();
+  for (var i = lane; i < p.count; i += 256u) {
+    let index = indices[i];
+    let allowed = p.except_set == 1u && index == p.except;
+    if (bitcast<u32>(index) >= p.size && !allowed) {
+      atomicMin(&lowest, i);
+      break;
+    }
+  }
+  workgroupBarrier();
+  let position = atomicLoad(&lowest);
+  if (lane == 0u && position != 0xffffffffu && report[0] == 0xffffffffu) {
+    report[0] = p.check;
+    report[1] = position;
+    report[2] = bitcast<u32>(indices[position]);
+  }
+}`,
+  }));
+  const check = gpu.failures.check(op, size);
+  gpu.run(kernel, [index, gpu.report], [check, index.size, size, except === undefined ? 0 : 1, except ?? 0], 1);
+  piece.checked = { below: size, except };
+}
+
+/** out[o, j, i] = input[o, index, i], in words of 4 bytes; smaller elements are gathered into whole words. */
+function pick(gpu: Gpu, op: string, input: Operand, index: Operand, output: Operand, split: Indexed, own: boolean) {
+  checkIndices(gpu, op, index, split.size);
+  if (output.size === 0) return;
+  const bytes = dtypes[input.dtype].size;
+  const perWord = 4 / bytes;
+  const wide = bytes === 4 && !own && split.inner % 4 === 0;
+  const type = wide ? "vec4u" : "u32";
+  const kernel = gpu.kernel(`pick ${own} ${type} ${bytes}`, () => ({
+    name: op,
+    buffers: [
+      { name: "source", type },
+      { name: "indices", type: "i32" },
+      { name: "picked", type, writes: true },
+    ],
+    params: { total: "u32", words: "u32", size: "u32", inner: "u32", count: "u32" },
+    code: `
+fn element(at: u32) -> ${type} {
+  if (at >= p.total) { return ${type}(0u); }
+  let i = at % p.inner;
+  let j = (at / p.inner) % p.count;
+  let o = at / (p.inner * p.count);
+  let index = bitcast<u32>(indices[${own ? "at" : "j"}]);
+  if (index >= p.size) { return ${type}(0u); }
+  let from_at = (o * p.size + index) * p.inner + i;
+  ${perWord === 1 ? "return source[from_at];" : `return (source[from_at / ${perWord}u] >> ((from_at % ${perWord}u) * ${8 * bytes}u)) & ${bytes === 1 ? "0xffu" : "0xffffu"};`}
+}
+${entry(THREADS)}
+  if (thread >= p.words) { return; }
+  var word = element(thread * ${perWord}u);
+${Array.from({ length: perWord - 1 }, (_, n) => `  word |= element(thread * ${perWord}u + ${n + 1}u) << ${8 * bytes * (n + 1)}u;`).join("\n")}
+  picked[thread] = word;
+}`,
+  }));
+  const lanes = wide ? 4 : 1;
+  const total = output.size / lanes;
+  const words = Math.ceil(total / perWord);
+  const numbers = [total, words, split.size, split.inner / lanes, split.count];
+  gpu.run(kernel, [input, index, output], numbers, groupsOf(words));
+}
+
+export const gather = (gpu: Gpu, input: Operand, index: Operand, output: Operand, split: Indexed): void =>
+  pick(gpu, "gather", input, index, output, split, true);
+
+export const indexSelect = (gpu: Gpu, input: Operand, index: Operand, output: Operand, split: Indexed): void =>
+  pick(gpu, "indexSelect", input, index, output, split, false);
+
+const typeOf = ({ dtype }: Operand) => (dtype === "float32" ? "f32" : "i32");
+
+/** A thread takes a line (o, i) and adds its elements one after the other. */
+export function scatterAdd(gpu: Gpu, index: Operand, source: Operand, output: Operand, split: Indexed): void {
+  checkIndices(gpu, "scatterAdd", index, split.size);
+  const type = typeOf(source);
+  const kernel = gpu.kernel(`scatterAdd ${type}`, () => ({
+    name: "scatterAdd",
+    buffers: [
+      { name: "indices", type: "i32" },
+      { name: "source", type },
+      { name: "sums", type, writes: true },
+    ],
+    params: { lines: "u32", size: "u32", inner: "u32", count: "u32" },
+    code: `${entry(THREADS)}
+  if (thread >= p.lines) { return; }
+  let i = thread % p.inner;
+  let o = thread / p.inner;
+  for (var j = 0u; j < p.count; j++) {
+    let at = (o * p.count + j) * p.inner + i;
+    let index = bitcast<u32>(indices[at]);
+    if (index < p.size) { sums[(o * p.size + index) * p.inner + i] += source[at]; }
+  }
+}`,
+  }));
+  const lines = split.outer * split.inner;
+  gpu.run(kernel, [index, source, output], [lines, split.size, split.inner, split.count], groupsOf(lines));
+}
+
+/**
+ * Every index becomes a link of a chain to the next place that holds the same index; then one thread for each chain and
+ * column walks it. The work is that of the source, however large the output is (the gradient of an embedding).
+ */
+export function indexAdd(gpu: Gpu, index: Operand, source: Operand, output: Operand, split: Indexed): void {
+  const { outer, size, inner, count } = split;
+  checkIndices(gpu, "indexAdd", index, size);
+  if (source.size === 0) return;
+  const links = gpu.kernel("indexAdd links", () => ({
+    name: "indexAdd links",
+    buffers: [
+      { name: "indices", type: "i32" },
+      { name: "links", type: "vec2u", writes: true },
+    ],
+    params: { count: "u32" },
+    code: `${entry(THREADS)}
+  if (thread >= p.count) { return; }
+  let own = indices[thread];
+  var leads = 1u;
+  for (var j = 0u; j < thread; j++) {
+    if (indices[j] == own) { leads = 0u; break; }
+  }
+  var next = thread + 1u;
+  while (next < p.count && indices[next] != own) { next++; }
+  links[thread] = vec2u(leads, next);
+}`,
+  }));
+  const type = typeOf(source);
+  const wide = inner % 4 === 0;
+  const cell = wide ? `vec4${type === "f32" ? "f" : "i"}` : type;
+  const add = gpu.kernel(`indexAdd ${cell}`, () => ({
+    name: "indexAdd",
+    buffers: [
+      { name: "indices", type: "i32" },
+      { name: "links", type: "vec2u" },
+      { name: "source", type: cell },
+      { name: "sums", type: cell, writes: true },
+    ],
+    params: { total: "u32", size: "u32", inner: "u32", count: "u32" },
+    code: `${entry(THREADS)}
+  if (thread >= p.total) { return; }
+  let i = thread % p.inner;
+  let o = thread / (p.inner * p.count);
+  var j = (thread / p.inner) % p.count;
+  let index = bitcast<u32>(indices[j]);
+  if (links[j].x == 0u || index >= p.size) { return; }
+  let target_at = (o * p.size + index) * p.inner + i;
+  var sum = sums[target_at];
+  while (j < p.count) {
+    sum += source[(o * p.count + j) * p.inner + i];
+    j = links[j].y;
+  }
+  sums[target_at] = sum;
+}`,
+  }));
+  const chain = gpu.temporary(count * 8);
+  gpu.run(links, [index, chain], [count], groupsOf(count));
+  const lanes = wide ? 4 : 1;
+  const total = (outer * count * inner) / lanes;
+  gpu.run(add, [index, chain, source, output], [total, size, inner / lanes, count], groupsOf(total));
+  gpu.pool.release(chain);
+}

@@ -1,0 +1,85 @@
+/** Cross entropy of rows of logits against integer labels: a workgroup takes a row, whatever the vocabulary. */
+
+import type { Operand } from "../backend.js";
+import type { Gpu } from "./gpu.js";
+import { checkIndices } from "./indexing.js";
+import { maxAcross, overRow, rowEntry, rowFunctions, sumAcross } from "./softmax.js";
+
+interface Rows {
+  readonly rows: number;
+  readonly size: number;
+  readonly ignoreIndex: number;
+}
+
+/** lse = m + log(sum(exp(x - m))); loss = lse - x[label], 0 where the label is ignored. */
+export function crossEntropy(
+  gpu: Gpu,
+  logits: Operand,
+  labels: Operand,
+  losses: Operand,
+  lse: Operand,
+  { rows, size, ignoreIndex }: Rows,
+): void {
+  checkIndices(gpu, "crossEntropy", labels, size, ignoreIndex);
+  const kernel = gpu.kernel("crossEntropy", () => ({
+    name: "crossEntropy",
+    buffers: [
+      { name: "values", type: "f32" },
+      { name: "labels", type: "i32" },
+      { name: "losses", type: "f32", writes: true },
+      { name: "lse", type: "f32", writes: true },
+    ],
+    params: { rows: "u32", size: "u32", ignored: "i32" },
+    code: `${rowFunctions}${maxAcross}${sumAcross}
+${rowEntry}
+  var most = -infinity();
+${overRow("most = largest(most, values[at]);")}
+  most = max_all(lane, most);
+  var total = 0.0;
+${overRow("total += exp_non_positive(values[at] - most);")}
+  total = sum_all(lane, total);
+  if (lane != 0u) { return; }
+  let label = labels[group];
+  lse[group] = most + log(total);
+  var loss = 0.0;
+  if (label != p.ignored && bitcast<u32>(label) < p.size) { loss = (most + log(total)) - values[start + u32(label)]; }
+  losses[group] = loss;
+}`,
+  }));
+  gpu.run(kernel, [logits, labels, losses, lse], [rows, size, ignoreIndex], rows);
+}
+
+/** dx = (exp(x - lse) - [i = label]) * g; 0 in rows whose label is ignored. */
+export function crossEntropyBackward(
+  gpu: Gpu,
+  logits: Operand,
+  labels: Operand,
+  lse: Operand,
+  grad: Operand,
+  dLogits: Operand,
+  { rows, size, ignoreIndex }: Rows,
+): void {
+  const kernel = gpu.kernel("crossEntropyBackward", () => ({
+    name: "crossEntropyBackward",
+    buffers: [
+      { name: "values", type: "f32" },
+      { name: "labels", type: "i32" },
+      { name: "lse", type: "f32" },
+      { name: "grads", type: "f32" },
+      { name: "out", type: "f32", writes: true },
+    ],
+    params: { rows: "u32", size: "u32", ignored: "i32" },
+    code: `${rowFunctions}
+${rowEntry}
+  let label = labels[group];
+  if (label == p.ignored) {
+  ${overRow("out[at] = 0.0;")}
+    return;
+  }
+  let shift = lse[group];
+  let scale = grads[group];
+${overRow("out[at] = (exp_non_positive(values[at] - shift) - select(0.0, 1.0, i32(i) == label)) * scale;")}
+}`,
+  }));
+  gpu.run(kernel, [logits, labels, lse, grad, dLogits], [rows, size, ignoreIndex], rows);
+}

@@ -1,0 +1,75 @@
+/** Products of a few rows with a matrix (a cached decode): the matrix is read once, by as many threads as possible. */
+
+import { bases, batchParams, buffersOf, type Product, storer } from "./matmul-tiles.js";
+import { entry, type KernelSource } from "./shader.js";
+
+/** Rows of a that this kernel takes. */
+export const MOST_ROWS = 4;
+
+/** Columns of the result that a workgroup makes. */
+export const COLUMNS = 16;
+
+/**
+ * 64 threads make 16 columns: each four columns of every 16th step of k (or step of four, where k lies along memory);
+ * then the 16 parts of each are added in order.
+ */
+export function rowsSource(product: Product, rows: number): KernelSource {
+  const all = Array.from({ length: rows }, (_, r) => r);
+  const { transposeA, transposeB, wideA, wideB } = product;
+  const left = (r: number, k: string) => {
+    const at = transposeA ? `a + (${k}) * p.m + ${r}u` : `a + ${r}u * p.k + ${k}`;
+    return wideA ? `left[(${at}) / 4u][(${at}) % 4u]` : `left[${at}]`;
+  };
+  const columnsAt = (k: string) =>
+    wideB
+      ? `right[(b + (${k}) * p.n + column) / 4u]`
+      : `vec4f(${[0, 1, 2, 3].map((i) => `right[b + (${k}) * p.n + min(column + ${i}u, p.n - 1u)]`).join(", ")})`;
+  // Where k lies along memory, each of the four columns is read in vectors along k.
+  const dots = [0, 1, 2, 3].map((i) => {
+    const place = `b + min(column + ${i}u, p.n - 1u) * p.k + k`;
+    return wideB ? `    let b${i} = right[(${place}) / 4u];` : `    let b${i} = right[${place}];`;
+  });
+  const leftVector = (r: number) =>
+    wideA && !transposeA
+      ? `left[(a + ${r}u * p.k + k) / 4u]`
+      : `vec4f(${[0, 1, 2, 3].map((i) => left(r, `k + ${i}u`)).join(", ")})`;
+  const inner = !transposeB
+    ? `  for (var k = slice; k < p.k; k += 16u) {
+    let b0 = ${columnsAt("k")};
+${all.map((r) => `    t${r} += ${left(r, "k")} * b0;`).join("\n")}
+  }`
+    : wideB
+      ? `  for (var k = slice * 4u; k < p.k; k += 64u) {
+${dots.join("\n")}
+${all.map((r) => `    let a${r} = ${leftVector(r)};\n    t${r} += vec4f(dot(a${r}, b0), dot(a${r}, b1), dot(a${r}, b2), dot(a${r}, b3));`).join("\n")}
+  }`
+      : `  for (var k = slice; k < p.k; k += 16u) {
+${dots.join("\n")}
+${all.map((r) => `    t${r} += ${left(r, "k")} * vec4f(b0, b1, b2, b3);`).join("\n")}
+  }`;
+  return {
+    name: "matmul rows",
+    buffers: buffersOf(product),
+    params: { ...batchParams, groups: "u32" },
+    code: `${bases}${storer(product)}
+var<workgroup> parts: array<vec4f, ${64 * rows}>;
+${entry(64)}
+  let z = p.z + group / p.groups;
+  let a = base_a(z);
+  let b = base_b(z);
+  let column = (group % p.groups) * ${COLUMNS}u + (lane % 4u) * 4u;
+  let slice = lane / 4u;
+${all.map((r) => `  var t${r} = vec4f();`).join("\n")}
+  if (column < p.n) {
+${inner}
+  }
+${all.map((r) => `  parts[${r}u * 64u + lane] = t${r};`).join("\n")}
+  workgroupBarrier();
+  if (lane >= ${4 * rows}u) { return; }
+  let row = lane / 4u;
+  var total = vec4f();
+  for (var s = 0u; s < 16u; s++) { total += parts[row * 64u + s * 4u + lane % 4u]; }
+  store(z, row, (group % p.groups) * ${COLUMNS}u + (lane % 4u) * 4u, total);
+}`,
+  };
+}

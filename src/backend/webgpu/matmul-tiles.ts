@@ -1,0 +1,240 @@
+/**
+ * Matrix products by tiles. Both kernels move 4 x 4 blocks of a and b and keep a tile of the result in registers; on a
+ * graphics card a workgroup shares its blocks through workgroup memory, on a software adapter every thread loads its own.
+ */
+
+import { entry, type KernelSource, type ParamType } from "./shader.js";
+
+/** What the text of a kernel depends on. */
+export interface Product {
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+  readonly bias: boolean;
+  readonly accumulate: boolean;
+  /** Rows of a, b and the output are whole vectors of four. */
+  readonly wideA: boolean;
+  readonly wideB: boolean;
+  readonly wideOut: boolean;
+}
+
+/** Rows and columns that one thread computes: multiples of 4. */
+export interface Tile {
+  readonly rows: number;
+  readonly columns: number;
+  /** Steps of k that a workgroup loads together. */
+  readonly depth: number;
+}
+
+export const productKey = (product: Product): string =>
+  Object.values(product)
+    .map((flag) => (flag ? 1 : 0))
+    .join("");
+
+/** Matrix z of the output is made of matrix first + (z / run) % count of a, and likewise of b. */
+export const batchParams = {
+  m: "u32",
+  n: "u32",
+  k: "u32",
+  z: "u32",
+  a_first: "u32",
+  a_run: "u32",
+  a_count: "u32",
+  b_first: "u32",
+  b_run: "u32",
+  b_count: "u32",
+} satisfies Record<string, ParamType>;
+
+export const bases = `
+fn base_a(z: u32) -> u32 { return (p.a_first + (z / p.a_run) % p.a_count) * p.m * p.k; }
+fn base_b(z: u32) -> u32 { return (p.b_first + (z / p.b_run) % p.b_count) * p.k * p.n; }
+`;
+
+export const buffersOf = ({ wideA, wideB, wideOut, bias }: Product) => {
+  const type = (wide: boolean) => (wide ? "vec4f" : "f32");
+  return [
+    { name: "left", type: type(wideA) },
+    { name: "right", type: type(wideB) },
+    { name: "result", type: type(wideOut), writes: true },
+    ...(bias ? [{ name: "bias", type: type(wideOut) }] : []),
+  ];
+};
+
+/**
+ * A function that loads the block at (outer, depth), both multiples of 4, of matrix "left" or "right": column c of what
+ * it gives holds step depth + c for four rows (columns) of the matrix; zeros beyond the edges.
+ */
+function blockLoader(name: string, buffer: string, extent: string, along: boolean, wide: boolean): string {
+  // `along`: neighbours in memory are neighbours in the outer dim; else they are steps of k.
+  const at = (r: string, c: string) =>
+    along ? `base + (depth + ${c}) * ${extent} + outer + ${r}` : `base + (outer + ${r}) * p.k + depth + ${c}`;
+  const inside = along ? "depth + major < p.k" : `outer + major < ${extent}`;
+  const minorInside = (minor: string) => (along ? `outer + ${minor} < ${extent}` : `depth + ${minor} < p.k`);
+  const place = (minor: string) => (along ? at(minor, "major") : at("major", minor));
+  // No branch for each element: reads beyond the edge stay inside the buffer and count as zero.
+  const lanes = ["0u", "1u", "2u", "3u"].map(
+    (minor) => `select(0.0, ${buffer}[${place(minor)}], ${minorInside(minor)})`,
+  );
+  const vector = wide ? `${buffer}[(${place("0u")}) / 4u]` : `vec4f(${lanes.join(", ")})`;
+  const whole = wide ? `${inside} && ${minorInside("0u")}` : inside;
+  return `
+fn ${name}(base: u32, outer: u32, depth: u32) -> mat4x4f {
+  var block = mat4x4f();
+  for (var major = 0u; major < 4u; major++) {
+    if (${whole}) { block[major] = ${vector}; }
+  }
+  return ${along ? "block" : "transpose(block)"};
+}
+`;
+}
+
+const loaders = ({ transposeA, transposeB, wideA, wideB }: Product): string =>
+  blockLoader("load_left", "left", "p.m", transposeA, wideA) +
+  blockLoader("load_right", "right", "p.n", !transposeB, wideB);
+
+/** A function that writes four columns of a row, where they exist. */
+export function storer({ bias, accumulate, wideOut }: Product): string {
+  const lines: string[] = [];
+  if (wideOut) {
+    const value = `value${bias ? " + bias[column / 4u]" : ""}`;
+    lines.push(
+      `  let at = ((z * p.m + row) * p.n + column) / 4u;`,
+      `  result[at] = ${accumulate ? `result[at] + (${value})` : value};`,
+    );
+  } else {
+    const value = `value[i]${bias ? " + bias[column + i]" : ""}`;
+    lines.push(
+      "  for (var i = 0u; i < min(4u, p.n - column); i++) {",
+      `    result[at + i] = ${accumulate ? `result[at + i] + (${value})` : value};`,
+      "  }",
+    );
+    lines.unshift("  let at = (z * p.m + row) * p.n + column;");
+  }
+  return `
+fn store(z: u32, row: u32, column: u32, value: vec4f) {
+  if (row >= p.m || column >= p.n) { return; }
+${lines.join("\n")}
+}
+`;
+}
+
+/** Numbers 0 … count - 1. */
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+
+/** Text that adds step `c` of blocks of a and b to the tile: rows of the tile are vectors of four columns. */
+const multiply = (tile: Tile, left: (part: number) => string, right: (part: number) => string): string =>
+  upTo(tile.rows)
+    .flatMap((r) => upTo(tile.columns / 4).map((q) => `      t${r}_${q} += ${left(r >> 2)}[${r & 3}] * ${right(q)};`))
+    .join("\n");
+
+const declare = (tile: Tile): string =>
+  upTo(tile.rows)
+    .flatMap((r) => upTo(tile.columns / 4).map((q) => `  var t${r}_${q} = vec4f();`))
+    .join("\n");
+
+/** A workgroup of 16 x 16 threads loads blocks of a and b for `depth` steps of k, then every thread uses them. */
+export function sharedSource(product: Product, tile: Tile): KernelSource {
+  const [rows, columns] = [16 * tile.rows, 16 * tile.columns];
+  const blocks = { a: (rows / 4) * (tile.depth / 4), b: (columns / 4) * (tile.depth / 4) };
+  const leftVectors = rows / 4;
+  const rightVectors = columns / 4;
+  return {
+    name: "matmul",
+    buffers: buffersOf(product),
+    params: { ...batchParams, tiles_m: "u32", tiles_n: "u32" },
+    code: `${bases}${loaders(product)}${storer(product)}
+var<workgroup> lefts: array<vec4f, ${tile.depth * leftVectors}>;
+var<workgroup> rights: array<vec4f, ${tile.depth * rightVectors}>;
+${entry(256)}
+  let z = p.z + group / (p.tiles_m * p.tiles_n);
+  let row = ((group / p.tiles_n) % p.tiles_m) * ${rows}u;
+  let column = (group % p.tiles_n) * ${columns}u;
+  let a = base_a(z);
+  let b = base_b(z);
+  let x = lane % 16u;
+  let y = lane / 16u;
+${declare(tile)}
+  for (var depth = 0u; depth < p.k; depth += ${tile.depth}u) {
+    for (var task = lane; task < ${blocks.a + blocks.b}u; task += 256u) {
+      if (task < ${blocks.a}u) {
+        let outer = task / ${tile.depth / 4}u;
+        let step = (task % ${tile.depth / 4}u) * 4u;
+        let block = load_left(a, row + outer * 4u, depth + step);
+        for (var c = 0u; c < 4u; c++) { lefts[(step + c) * ${leftVectors}u + outer] = block[c]; }
+      } else {
+        let own = task - ${blocks.a}u;
+        let outer = own % ${rightVectors}u;
+        let step = (own / ${rightVectors}u) * 4u;
+        let block = load_right(b, column + outer * 4u, depth + step);
+        for (var c = 0u; c < 4u; c++) { rights[(step + c) * ${rightVectors}u + outer] = block[c]; }
+      }
+    }
+    workgroupBarrier();
+    for (var c = 0u; c < ${tile.depth}u; c++) {
+${upTo(tile.rows / 4)
+  .map((i) => `      let a${i} = lefts[c * ${leftVectors}u + ${16 * i}u + y];`)
+  .join("\n")}
+${upTo(tile.columns / 4)
+  .map((i) => `      let b${i} = rights[c * ${rightVectors}u + ${16 * i}u + x];`)
+  .join("\n")}
+${multiply(
+  tile,
+  (part) => `a${part}`,
+  (part) => `b${part}`,
+)}
+    }
+    workgroupBarrier();
+  }
+${stores(
+  tile,
+  (r) => `row + ${64 * (r >> 2) + (r & 3)}u + y * 4u`,
+  (q) => `column + ${64 * q}u + x * 4u`,
+)}
+}`,
+  };
+}
+
+const stores = (tile: Tile, row: (r: number) => string, column: (q: number) => string): string =>
+  upTo(tile.rows)
+    .flatMap((r) => upTo(tile.columns / 4).map((q) => `  store(z, ${row(r)}, ${column(q)}, t${r}_${q});`))
+    .join("\n");
+
+/** Every thread of 8 x 8 loads the blocks it needs, four steps of k at a time. */
+export function ownSource(product: Product, tile: Tile): KernelSource {
+  const [rows, columns] = [8 * tile.rows, 8 * tile.columns];
+  const steps = upTo(4).map((c) =>
+    multiply(
+      tile,
+      (part) => `a${part}[${c}]`,
+      (part) => `b${part}[${c}]`,
+    ),
+  );
+  return {
+    name: "matmul",
+    buffers: buffersOf(product),
+    params: { ...batchParams, tiles_m: "u32", tiles_n: "u32" },
+    code: `${bases}${loaders(product)}${storer(product)}
+${entry(64)}
+  let z = p.z + group / (p.tiles_m * p.tiles_n);
+  let row = ((group / p.tiles_n) % p.tiles_m) * ${rows}u + (lane / 8u) * ${tile.rows}u;
+  let column = (group % p.tiles_n) * ${columns}u + (lane % 8u) * ${tile.columns}u;
+  if (row >= p.m || column >= p.n) { return; }
+  let a = base_a(z);
+  let b = base_b(z);
+${declare(tile)}
+  for (var depth = 0u; depth < p.k; depth += 4u) {
+${upTo(tile.rows / 4)
+  .map((i) => `      let a${i} = load_left(a, row + ${4 * i}u, depth);`)
+  .join("\n")}
+${upTo(tile.columns / 4)
+  .map((i) => `      let b${i} = load_right(b, column + ${4 * i}u, depth);`)
+  .join("\n")}
+${steps.join("\n")}
+  }
+${stores(
+  tile,
+  (r) => `row + ${r}u`,
+  (q) => `column + ${4 * q}u`,
+)}
+}`,
+  };
+}

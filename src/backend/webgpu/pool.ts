@@ -1,0 +1,161 @@
+/**
+ * Memory of the device. A tensor owns a `Piece`; a piece gets a buffer when it is first used, so that a piece whose
+ * first use is an upload takes a buffer that no recorded command touches, and the upload needs no submit before it.
+ * Free buffers are kept by size class and leave when nothing has asked for them for a while.
+ */
+
+import { DeviceError, MemoryBudgetError } from "../../core/errors.js";
+import type { BackendMemory } from "../backend.js";
+import { showBytes } from "../storage.js";
+
+/** A buffer of the pool. */
+export interface Slot {
+  readonly id: number;
+  readonly buffer: GPUBuffer;
+  readonly size: number;
+  /** The batch of commands that last used it. */
+  batch: number;
+}
+
+/** What a tensor holds: its size, and its buffer once it has one. */
+export class Piece {
+  slot: Slot | undefined;
+  /** A few bytes that are known here and not yet on the device: numbers beside tensors. Kernels read them as parameters. */
+  known: Uint8Array | undefined;
+  /** Its int32 elements were checked to lie in 0 … below - 1, or to be `except`. */
+  checked: { readonly below: number; readonly except?: number } | undefined;
+
+  constructor(readonly bytes: number) {}
+}
+
+const SMALLEST = 256;
+
+/** Buffers come in four sizes per power of two, so at most a quarter of one is unused. */
+export function sizeClass(bytes: number): number {
+  if (bytes <= SMALLEST) return SMALLEST;
+  let step = SMALLEST;
+  while (step * 8 <= bytes) step *= 2;
+  return Math.ceil(bytes / step) * step;
+}
+
+/** Free buffers that this many batches did not ask for are destroyed. */
+const PATIENCE = 64;
+
+export class Pool {
+  private readonly free = new Map<number, Slot[]>();
+  private readonly staging = new Map<number, GPUBuffer[]>();
+  private nextId = 0;
+  private live = 0;
+  private pooled = 0;
+  private peak = 0;
+  /** Buffers made so far, for tests of growth. */
+  created = 0;
+  private readonly largest: number;
+
+  constructor(
+    private readonly device: GPUDevice,
+    private readonly refused: (error: Promise<GPUError | null>, bytes: number) => void,
+    private readonly forget: (slot: Slot) => void,
+  ) {
+    this.largest = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
+  }
+
+  alloc(bytes: number): Piece {
+    if (bytes > this.largest) {
+      throw new DeviceError(
+        `webgpu: a tensor needs ${showBytes(bytes)}, got a limit of ${showBytes(this.largest)} per buffer of this adapter.`,
+        { where: "webgpu", bytes, limit: this.largest, hint: "Use a smaller batch or model, or the cpu device." },
+      );
+    }
+    this.live += bytes;
+    this.peak = Math.max(this.peak, this.live);
+    return new Piece(bytes);
+  }
+
+  release(piece: Piece): void {
+    this.live -= piece.bytes;
+    piece.known = undefined;
+    if (piece.slot) this.recycle(piece.slot);
+    piece.slot = undefined;
+  }
+
+  /** A buffer for a piece: any free one, or for an upload one that the batch does not use. */
+  slotFor(piece: Piece, batch: number, untouched: boolean): Slot {
+    if (piece.slot) return piece.slot;
+    const size = Math.min(sizeClass(Math.max(4, piece.bytes)), this.largest);
+    const list = this.free.get(size);
+    let at = list ? list.length - 1 : -1;
+    if (list && untouched) at = list.findIndex((slot) => slot.batch < batch);
+    if (list && at >= 0) {
+      piece.slot = list.splice(at, 1)[0];
+      this.pooled -= size;
+    } else {
+      piece.slot = this.create(size);
+    }
+    return piece.slot;
+  }
+
+  private create(size: number): Slot {
+    this.created++;
+    this.device.pushErrorScope("out-of-memory");
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    try {
+      return { id: this.nextId++, buffer: this.device.createBuffer({ size, usage }), size, batch: -1 };
+    } catch (cause) {
+      throw outOfMemory(size, cause);
+    } finally {
+      this.refused(this.device.popErrorScope(), size);
+    }
+  }
+
+  private recycle(slot: Slot): void {
+    const list = this.free.get(slot.size);
+    if (list) list.push(slot);
+    else this.free.set(slot.size, [slot]);
+    this.pooled += slot.size;
+  }
+
+  /** Destroys free buffers that no batch since `batch - PATIENCE` used, or all that are free. */
+  trim(batch: number, all = false): void {
+    for (const [size, list] of this.free) {
+      const kept = all ? [] : list.filter((slot) => slot.batch >= batch - PATIENCE);
+      if (kept.length === list.length) continue;
+      for (const slot of list) {
+        if (kept.includes(slot)) continue;
+        slot.buffer.destroy();
+        this.forget(slot);
+        this.pooled -= size;
+      }
+      this.free.set(size, kept);
+    }
+  }
+
+  /** A buffer to read back through; give it back with `unstage`. */
+  stage(bytes: number): GPUBuffer {
+    const size = sizeClass(bytes);
+    const ready = this.staging.get(size)?.pop();
+    if (ready) return ready;
+    this.created++;
+    return this.device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  }
+
+  unstage(buffer: GPUBuffer): void {
+    const list = this.staging.get(buffer.size);
+    // Two of a size serve reads that overlap; large ones are not kept.
+    if ((list?.length ?? 0) >= 2 || buffer.size > 2 ** 24) buffer.destroy();
+    else if (list) list.push(buffer);
+    else this.staging.set(buffer.size, [buffer]);
+  }
+
+  memory(): BackendMemory {
+    return { live: this.live, pooled: this.pooled, peak: this.peak };
+  }
+}
+
+export const outOfMemory = (bytes: number, cause: unknown): MemoryBudgetError =>
+  new MemoryBudgetError(`webgpu: an allocation needs ${showBytes(bytes)}, got none from the graphics card.`, {
+    where: "webgpu",
+    bytes,
+    cause,
+    hint: "Free tensors, use a smaller batch or model, or the cpu device.",
+  });

@@ -1,0 +1,121 @@
+/** Kernels as text: their buffers, parameters and WGSL, and the pipelines made of them. */
+
+/** A storage buffer: the type of its elements, and whether the kernel writes it. */
+export interface BufferSpec {
+  readonly name: string;
+  /** `f32`, `vec4f`, `u32`, `atomic<u32>`, … */
+  readonly type: string;
+  readonly writes?: boolean;
+}
+
+export type ParamType = "u32" | "i32" | "f32";
+
+export interface KernelSource {
+  /** For messages. */
+  readonly name: string;
+  readonly buffers: readonly BufferSpec[];
+  /** Numbers given at each call, read as `p.name`. */
+  readonly params: Readonly<Record<string, ParamType>>;
+  /** Functions and the entry point `main`. */
+  readonly code: string;
+}
+
+/** A source with its pipelines: one for each way in which its buffers coincide. */
+export class Kernel {
+  readonly paramTypes: readonly ParamType[];
+  readonly variants = new Map<string, Variant>();
+
+  constructor(readonly source: KernelSource) {
+    this.paramTypes = Object.values(source.params);
+  }
+}
+
+/** A pipeline. `slots` are the buffers that get a binding: later ones that coincide with a written one share its. */
+export interface Variant {
+  readonly id: number;
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+  readonly slots: readonly number[];
+}
+
+/** The text of a kernel in which buffer i is buffer `shared[i]`. */
+export function wgsl({ buffers, params, code }: KernelSource, shared: readonly number[]): string {
+  const own = buffers.map((_, i) => i).filter((i) => shared[i] === i);
+  const writes = (i: number) => buffers.some((spec, j) => shared[j] === i && spec.writes);
+  const lines = own.map((i, binding) => {
+    const access = writes(i) ? "read_write" : "read";
+    return `@group(0) @binding(${binding}) var<storage, ${access}> ${buffers[i].name}: array<${buffers[i].type}>;`;
+  });
+  const fields = Object.entries(params).map(([name, type]) => `  ${name}: ${type},`);
+  if (fields.length > 0) {
+    lines.push(`struct Params {\n${fields.join("\n")}\n}`);
+    lines.push(`@group(0) @binding(${own.length}) var<uniform> p: Params;`);
+  }
+  let body = code;
+  buffers.forEach((spec, i) => {
+    if (shared[i] !== i) body = body.replaceAll(new RegExp(`\\b${spec.name}\\b`, "g"), buffers[shared[i]].name);
+  });
+  return `${lines.join("\n")}\n${body}`;
+}
+
+/** Makes pipelines, and shares bind group layouts between them. */
+export class Pipelines {
+  private readonly layouts = new Map<string, { bind: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
+  private nextId = 0;
+
+  constructor(private readonly device: GPUDevice) {}
+
+  get count(): number {
+    return this.nextId;
+  }
+
+  make({ source }: Kernel, shared: readonly number[]): Variant {
+    const slots = source.buffers.map((_, i) => i).filter((i) => shared[i] === i);
+    const access = slots.map((i) => (source.buffers.some((spec, j) => shared[j] === i && spec.writes) ? "w" : "r"));
+    const { bind, pipeline: layout } = this.layoutFor(access.join(""), Object.keys(source.params).length > 0);
+    const module = this.device.createShaderModule({ code: wgsl(source, shared), label: source.name });
+    const pipeline = this.device.createComputePipeline({
+      layout,
+      compute: { module, entryPoint: "main" },
+      label: source.name,
+    });
+    return { id: this.nextId++, pipeline, layout: bind, slots };
+  }
+
+  private layoutFor(access: string, hasParams: boolean) {
+    const key = access + (hasParams ? "p" : "");
+    let known = this.layouts.get(key);
+    if (known) return known;
+    const entries: GPUBindGroupLayoutEntry[] = [...access].map((kind, binding) => ({
+      binding,
+      visibility: GPUShaderStage.COMPUTE,
+      buffer: { type: kind === "w" ? "storage" : "read-only-storage" },
+    }));
+    if (hasParams) {
+      const buffer = { type: "uniform", hasDynamicOffset: true } as const;
+      entries.push({ binding: access.length, visibility: GPUShaderStage.COMPUTE, buffer });
+    }
+    const bind = this.device.createBindGroupLayout({ entries });
+    known = { bind, pipeline: this.device.createPipelineLayout({ bindGroupLayouts: [bind] }) };
+    this.layouts.set(key, known);
+    return known;
+  }
+}
+
+/**
+ * The head of an entry point of `size` threads per workgroup: `group` is the number of the workgroup, `lane` that of
+ * the thread in it, `thread` that of the thread in all.
+ */
+export const entry = (size: number): string => `@compute @workgroup_size(${size}) fn main(
+  @builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) group_count: vec3u,
+  @builtin(local_invocation_index) lane: u32) {
+  let group = group_id.x + group_id.y * group_count.x;
+  let thread = group * ${size}u + lane;`;
+
+/** WGSL may not write infinities or NaN as constants, and optimisers may assume there are none: bits decide. */
+export const floatBits = `
+var<private> inf_bits: u32 = 0x7f800000u;
+var<private> nan_bits: u32 = 0x7fc00000u;
+fn infinity() -> f32 { return bitcast<f32>(inf_bits); }
+fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
+`;

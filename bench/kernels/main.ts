@@ -5,50 +5,18 @@
 import type { Backend, Operand } from "../../src/backend/backend.js";
 import { Storage } from "../../src/backend/storage.js";
 import { createCpuBackend } from "../../src/backend/wasm/backend.js";
-import type { Engine } from "../../src/backend/wasm/engine.js";
-import { f32x4, range } from "../../src/backend/wasm/values.js";
 import { byteSize, type DType } from "../../src/core/dtype.js";
 import * as e from "../../src/core/expr.js";
 import * as fn from "../../src/core/functions.js";
 import { Generator } from "../../src/core/random.js";
 import { sizeOf } from "../../src/core/shape.js";
 import "../../src/node/platform.js";
+import { range } from "../../src/backend/wasm/values.js";
+import { best, roof } from "./roof.js";
 
 const filter = process.argv[2] ?? "";
 const threadCounts = (process.env.THREADS ?? "1,2").split(",").map(Number);
 const modes = (process.env.NUMERICS ?? "portable,fast").split(",") as ("portable" | "fast")[];
-const milliseconds = Number(process.env.MS ?? 120);
-
-/** Seconds of the fastest of many calls. */
-function best(call: () => void): number {
-  for (let warm = 0; warm < 3; warm++) call();
-  let least = Number.POSITIVE_INFINITY;
-  const end = performance.now() + milliseconds;
-  do {
-    const start = performance.now();
-    call();
-    least = Math.min(least, performance.now() - start);
-  } while (performance.now() < end);
-  return least / 1e3;
-}
-
-/** GFLOP/s of twelve independent chains in registers, on one thread. */
-function roof(engine: Engine): number {
-  const { roof } = engine.family("roof", (module) => {
-    module.export("roof", { n: "i32", p: "i32" }, (f, { n, p }) => {
-      const [b, c] = [f.let(p.v128()), f.let(p.v128(16))];
-      const acc = range(12).map(() => f.let(p.v128(32)));
-      f.repeat(n, () => {
-        for (const x of acc) {
-          f.set(x, engine.fused ? f32x4.relaxedMadd(x, b, c) : f32x4.add(f32x4.mul(x, b), c));
-        }
-      });
-      for (const x of acc) f.storeV128(p, x, 32);
-    });
-  });
-  const p = engine.memory.alloc(64);
-  return (2e5 * 12 * 8) / best(() => engine.pool.call(roof, [2e5, p])) / 1e9;
-}
 
 const rounds = new Map<string, Operand>();
 function make(backend: Backend, shape: number[], dtype: DType = "float32", fill = 0): Operand {

@@ -3,7 +3,7 @@
 import type { Operand, ReduceKind, Split } from "../../backend.js";
 import type { FunctionBuilder, ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
-import { f32x4, type I32, i32x4, range, type V128 } from "../values.js";
+import { f32x4, type I32, i32x4, range, type V128, v128 } from "../values.js";
 import { sumColumns } from "./norm.js";
 import { addressOf } from "./operands.js";
 import { rowAt, rowScratch, SUM_BLOCK, sumRow, sumTree, termsOf } from "./rows.js";
@@ -115,7 +115,10 @@ function fold(engine: Engine, kind: ReduceKind, input: Operand, output: Operand,
     return;
   }
   const dtype = input.dtype as NumberType;
-  const family = engine.family(`fold ${kind} ${dtype}`, (module) => defineFold(module, vectorFold[dtype][kind]));
+  const family = engine.family(`fold ${kind} ${dtype}`, (module) =>
+    // Only a float product depends on its order.
+    defineFold(module, vectorFold[dtype][kind], kind !== "prod" || dtype === "int32"),
+  );
   engine.pool.run(
     inner === 1 ? family.rows : family.columns,
     [0, 0, addressOf(input), addressOf(output), outer, size, inner],
@@ -128,12 +131,26 @@ function fold(engine: Engine, kind: ReduceKind, input: Operand, output: Operand,
   );
 }
 
-function defineFold(module: ModuleBuilder, combine: (a: V128, b: V128) => V128): void {
+function defineFold(module: ModuleBuilder, combine: (a: V128, b: V128) => V128, anyOrder: boolean): void {
   module.export("rows", lineParameters, (f, { start, end, x, out, size }) => {
     f.for(start, end, 1, (row) => {
       const at = f.let(x.add(row.mul(size).shl(2)));
+      const left = f.let(size);
       const total = f.let(at.splat());
-      f.repeat(size.sub(1), () => {
+      const fours = () => {
+        f.set(total, at.v128());
+        f.doWhile(left.ge(8), () => {
+          f.inc(at, 16);
+          f.inc(left, -4);
+          f.set(total, combine(total, at.v128()));
+        });
+        f.set(total, combine(total, v128.shuffle(total, total, 2, 3, 0, 1)));
+        f.set(total, combine(total, v128.shuffle(total, total, 1, 0, 3, 2)));
+        f.inc(at, 12);
+        f.inc(left, -3);
+      };
+      if (anyOrder) f.if(left.ge(8), fours);
+      f.repeat(left.sub(1), () => {
         f.inc(at, 4);
         f.set(total, combine(total, at.splat()));
       });

@@ -21,6 +21,8 @@ interface Command {
 const commands: Readonly<Record<string, Command>> = {
   train: { about: "train a model from a config", load: () => import("./train.js") },
   generate: { about: "let a trained model write", load: () => import("./generate.js") },
+  tokenize: { about: "how a tokenizer cuts a text, and how well it fits", load: () => import("./tokenize.js") },
+  "tokenizer train": { about: "a tokenizer from texts", load: () => import("./tokenizer-train.js") },
   "data check": { about: "schema, counts and problems of a data file", load: () => import("./data-check.js") },
   runs: { about: "list, show, compare, verify and carry runs", load: () => import("./runs.js") },
   doctor: { about: "what this machine offers, and why anything is missing", load: () => import("./doctor.js") },

@@ -3,13 +3,13 @@
 import { type FolderLike, openFolder, sourceText } from "../artifacts/sources.js";
 import { openWeights } from "../artifacts/weights.js";
 import type { DeviceName } from "../backend/backend.js";
-import { backendOf } from "../backend/devices.js";
+import { backendOf, withDevice } from "../backend/devices.js";
 import { isDType } from "../core/dtype.js";
 import { ConfigError, DTypeError, FormatError, listOf, nearest } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
 import { Generator } from "../core/random.js";
 import { deferInit, type HostTensor, initialize, type StateValue } from "../nn/index.js";
-import { loadTokenizer } from "../tokenizers/index.js";
+import { loadTokenizer, type TokenizerDefinition } from "../tokenizers/index.js";
 import { Gpt2 } from "./gpt2.js";
 import type { LanguageModel } from "./language-model.js";
 
@@ -52,8 +52,7 @@ export async function createModel(
     throw new ConfigError(`createModel: needs a config object, got ${typeof config}.`, { where: "createModel" });
   const Model = familyOf(config, "createModel");
   await backendOf(device).ready?.();
-  const model = deferInit(() => new Model(config));
-  if (device && model.device !== device) model.to({ device });
+  const model = withDevice(device, () => deferInit(() => new Model(config)));
   if (weights) loadWeights(model, Model.sanitize(weights as Record<string, StateValue>));
   else
     initialize(model, { rule: model.initialRule, ...(seed === undefined ? {} : { generator: new Generator(seed) }) });
@@ -135,7 +134,10 @@ export async function loadModel(source: FolderLike, { device }: LoadOptions = {}
   }
   const model = await createModel(config, weights, { device });
   const tokenizer = await json("tokenizer.json");
-  if (tokenizer) model.tokenizer = await loadTokenizer(tokenizer);
+  if (tokenizer) {
+    const tokenizerConfig = await json("tokenizer_config.json");
+    model.tokenizer = await loadTokenizer(tokenizer as unknown as TokenizerDefinition, { config: tokenizerConfig });
+  }
   model.generationConfig = await json("generation_config.json");
   return model.eval();
 }

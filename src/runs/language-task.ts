@@ -14,7 +14,7 @@ import { tales } from "../data/tales.js";
 import { createModel, type LanguageModel } from "../models/index.js";
 import { modelFiles } from "../models/save.js";
 import { setGenerator } from "../nn/index.js";
-import { byteTokenizer, charTokenizer, loadTokenizer, type Tokenizer } from "../tokenizers/index.js";
+import { byteTokenizer, charTokenizer, loadTokenizer, type Tokenizer, trainTokenizer } from "../tokenizers/index.js";
 import type { DataPlace, TrainingConfig } from "./config.js";
 import { meanLoss } from "./loop.js";
 import type { MicroBatch, Task } from "./task.js";
@@ -76,14 +76,12 @@ function reference(name: string, text: string): DataReference {
   return { name, size: bytes.length, sha256: sha256Hex(bytes) };
 }
 
-async function makeTokenizer({ tokenizer }: TrainingConfig, text: string): Promise<Tokenizer> {
+/** The tokenizer a config names. A trained one learns from the training split alone; characters are those of all text. */
+async function makeTokenizer({ tokenizer }: TrainingConfig, text: string, trainText: string): Promise<Tokenizer> {
   if (tokenizer === "char") return charTokenizer(text);
   if (tokenizer === "byte") return byteTokenizer();
   if (typeof tokenizer === "string") return loadTokenizer(tokenizer);
-  throw new ConfigError("config: tokenizer cannot be trained by this version.", {
-    where: "tokenizer",
-    hint: 'Use "char", "byte" or the path of a tokenizer.json.',
-  });
+  return trainTokenizer(trainText, { model: tokenizer.train, vocabSize: tokenizer.vocabSize });
 }
 
 export interface LanguageSetup {
@@ -102,7 +100,7 @@ export async function languageSetup(
 ): Promise<LanguageSetup> {
   const text = await loadText(config);
   const parts = splitText(text.text, { train: config.data.split.train, val: config.data.split.val });
-  const tokenizer = await makeTokenizer(config, text.text);
+  const tokenizer = await makeTokenizer(config, text.text, parts.train);
   const { batchSize, blockSize, dropout, evalFraction } = config.training;
   const encode = (part: string) => Int32Array.from(tokenizer.encode(part, { addSpecialTokens: false }).ids);
   const options = { batchSize, blockSize, nextToken: true };
@@ -187,7 +185,7 @@ export class LanguageTask implements Task {
 
   async sample(): Promise<string> {
     const { sampleTokens } = this.config.training;
-    const start = this.model.tokenizer?.idOf("\n") ?? 0;
+    const start = this.model.tokenizer?.encode("\n").ids[0] ?? 0;
     const { text } = await this.model.generate([start], {
       maxTokens: sampleTokens,
       temperature: 0.8,

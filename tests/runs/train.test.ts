@@ -100,6 +100,17 @@ describe("train from a config", () => {
     expect((await lines(store, resumed.executionId)).split("\n").length).toBeGreaterThan(12);
   });
 
+  test("a tokenizer trained on the training split goes into the checkpoint, and generate uses it", async () => {
+    const store = new MemoryStore();
+    const { executionId } = await train(config({ tokenizer: { train: "bpe", vocabSize: 280 } }), { store });
+    const model = await t.loadModel({ store, folder: `${executionId}/checkpoints/step-000012` });
+    expect(model.vocabSize).toBeGreaterThan(256);
+    expect(model.tokenizer!.encode("the fox").ids.length).toBeLessThan(7);
+    const { text: written } = await model.generate("the fox", { maxTokens: 4, temperature: 0 });
+    expect(typeof written).toBe("string");
+    model.dispose();
+  });
+
   test("the micro-batches of a step are summed and divided once", async () => {
     const store = new MemoryStore();
     const result = await train(config({}, { accumulate: 3, steps: 3 }), { store });

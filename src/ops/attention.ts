@@ -130,14 +130,10 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
   if (attnMask) {
     return named("scaledDotProductAttention", () => maskedAttention(q, k, v, attnMask, isCausal, scale));
   }
-  return dispatchOne(attentionOp, [q, k, v], {
-    layout: "heads",
-    heads: q.shape[1],
-    kvHeads: k.shape[1],
-    keys: k.shape[2],
-    causal: isCausal,
-    scale,
-  });
+  const [heads, kvHeads, keys] = [q.shape[1], k.shape[1], k.shape[2]];
+  return named("scaledDotProductAttention", () =>
+    dispatchOne(attentionOp, [q, k, v], { layout: "heads", heads, kvHeads, keys, causal: isCausal, scale }),
+  );
 }
 
 /** The composition: scores, mask, softmax, weighted sum. */
@@ -185,14 +181,8 @@ export function causalAttention(
       { where: "causalAttention" },
     );
   }
-  return dispatchOne(attentionOp, [q, k, v], {
-    layout: "rows",
-    heads,
-    kvHeads,
-    keys,
-    causal: true,
-    scale: scale ?? 1 / Math.sqrt(dim),
-  });
+  const attrs = { layout: "rows", heads, kvHeads, keys, causal: true, scale: scale ?? 1 / Math.sqrt(dim) };
+  return named("causalAttention", () => dispatchOne(attentionOp, [q, k, v], attrs));
 }
 
 interface PackedAttrs {

@@ -89,11 +89,13 @@ export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor, options: ConvOp
       { where: "conv2d" },
     );
   }
-  const { values, height, width } = windows("conv2d", x, [kh, kw], options);
-  const columns = reshape(values, [n, groups, perGroup * kh * kw, height * width]);
-  const rows = reshape(weight, [groups, o / groups, perGroup * kh * kw]);
-  const out = reshape(matmul(rows, columns), [n, o, height, width]);
-  return bias ? add(out, reshape(bias, [o, 1, 1])) : out;
+  return named("conv2d", () => {
+    const { values, height, width } = windows("conv2d", x, [kh, kw], options);
+    const columns = reshape(values, [n, groups, perGroup * kh * kw, height * width]);
+    const rows = reshape(weight, [groups, o / groups, perGroup * kh * kw]);
+    const out = reshape(matmul(rows, columns), [n, o, height, width]);
+    return bias ? add(out, reshape(bias, [o, 1, 1])) : out;
+  });
 }
 
 /** 1-d convolution of x [N, C, L] with weight [O, C / groups, k] and bias [O]: [N, O, L']. */
@@ -131,11 +133,11 @@ function pool(op: string, x: Tensor, kernelSize: Pair, options: PoolOptions, fil
 /** The largest element of each window of x [N, C, H, W]; equal ones share the gradient. */
 export function maxPool2d(x: Tensor, kernelSize: Pair, options: PoolOptions = {}): Tensor {
   const { values, height, width } = pool("maxPool2d", x, kernelSize, options, Number.NEGATIVE_INFINITY);
-  return reshape(amax(values, { dim: 2 }), [x.shape[0], x.shape[1], height, width]);
+  return named("maxPool2d", () => reshape(amax(values, { dim: 2 }), [x.shape[0], x.shape[1], height, width]));
 }
 
 /** The mean of each window of x [N, C, H, W], padding included. */
 export function avgPool2d(x: Tensor, kernelSize: Pair, options: PoolOptions = {}): Tensor {
   const { values, height, width } = pool("avgPool2d", x, kernelSize, options, 0);
-  return reshape(mean(values, { dim: 2 }), [x.shape[0], x.shape[1], height, width]);
+  return named("avgPool2d", () => reshape(mean(values, { dim: 2 }), [x.shape[0], x.shape[1], height, width]));
 }

@@ -1,7 +1,7 @@
 /** `defineOp`, and how numbers beside tensors become 0-d tensors. */
 
 import { type DType, scalarType } from "../core/dtype.js";
-import { DTypeError, IndexError, ShapeError } from "../core/errors.js";
+import { DeviceError, DTypeError, IndexError, ShapeError, type TenonError } from "../core/errors.js";
 import { fromData, getDefaultDtype } from "../tensor/create.js";
 import { dispatch } from "../tensor/dispatch.js";
 import { type Attrs, type Op, type OpDefinition, registerOp } from "../tensor/op.js";
@@ -46,8 +46,8 @@ export function named<T>(name: string, pieces: () => T): T {
   try {
     return pieces();
   } catch (error) {
-    const own = error instanceof ShapeError || error instanceof DTypeError || error instanceof IndexError;
-    throw own ? error.under(name) : error;
+    const refusal = [ShapeError, DTypeError, DeviceError, IndexError].some((kind) => error instanceof kind);
+    throw refusal ? (error as TenonError).under(name) : error;
   }
 }
 

@@ -5,6 +5,7 @@ import { contiguousStrides, normalizeDim, sameShape } from "../core/shape.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { named } from "./define.js";
 import { unsqueeze } from "./movement.js";
 import { checkOptions } from "./options.js";
 import { narrow } from "./region.js";
@@ -84,9 +85,11 @@ export function stack(tensors: readonly Tensor[], options: { dim?: number } = {}
     }
   }
   const at = normalizeDim("stack", options.dim ?? 0, first.ndim + 1);
-  return cat(
-    tensors.map((x) => unsqueeze(x, at)),
-    { dim: at },
+  return named("stack", () =>
+    cat(
+      tensors.map((x) => unsqueeze(x, at)),
+      { dim: at },
+    ),
   );
 }
 

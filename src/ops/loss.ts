@@ -107,29 +107,31 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntro
       },
     );
   }
-  let losses = named("crossEntropy", () => dispatchOne(rowsOp, [logits, labels], { ignoreIndex }));
-  const counts = ne(labels, ignoreIndex);
-  if (labelSmoothing !== 0) {
-    const even = where(counts, neg(mean(logSoftmax(logits), { dim: -1 })), 0);
-    losses = add(mul(losses, 1 - labelSmoothing), mul(even, labelSmoothing));
-  }
-  if (reduction === "none") return losses;
-  const total = sum(losses);
-  return reduction === "sum" ? total : div(total, sum(counts.to({ dtype: "float32" })));
+  return named("crossEntropy", () => {
+    let losses = dispatchOne(rowsOp, [logits, labels], { ignoreIndex });
+    const counts = ne(labels, ignoreIndex);
+    if (labelSmoothing !== 0) {
+      const even = where(counts, neg(mean(logSoftmax(logits), { dim: -1 })), 0);
+      losses = add(mul(losses, 1 - labelSmoothing), mul(even, labelSmoothing));
+    }
+    if (reduction === "none") return losses;
+    const total = sum(losses);
+    return reduction === "sum" ? total : div(total, sum(counts.to({ dtype: "float32" })));
+  });
 }
 
 /** Mean of (input - target)^2. */
 export function mseLoss(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   checkLoss("mseLoss", options);
   checkSame("mseLoss", input, target);
-  return reduced(square(sub(input, target)), options.reduction);
+  return named("mseLoss", () => reduced(square(sub(input, target)), options.reduction));
 }
 
 /** Mean of |input - target|. */
 export function l1Loss(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   checkLoss("l1Loss", options);
   checkSame("l1Loss", input, target);
-  return reduced(abs(sub(input, target)), options.reduction);
+  return named("l1Loss", () => reduced(abs(sub(input, target)), options.reduction));
 }
 
 /** Quadratic below `delta`, linear above (Huber 1964). */
@@ -137,16 +139,22 @@ export function huberLoss(input: Tensor, target: Tensor, options: LossOptions & 
   checkLoss("huberLoss", options, ["delta"]);
   const { delta = 1, reduction } = options;
   checkSame("huberLoss", input, target);
-  const difference = sub(input, target);
-  const size = abs(difference);
-  return reduced(where(le(size, delta), mul(square(difference), 0.5), mul(sub(size, 0.5 * delta), delta)), reduction);
+  return named("huberLoss", () => {
+    const difference = sub(input, target);
+    const size = abs(difference);
+    const near = mul(square(difference), 0.5);
+    return reduced(where(le(size, delta), near, mul(sub(size, 0.5 * delta), delta)), reduction);
+  });
 }
 
 /** Binary cross-entropy of logits and targets from 0 to 1, without overflow. */
 export function binaryCrossEntropyWithLogits(logits: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   checkLoss("binaryCrossEntropyWithLogits", options);
   checkSame("binaryCrossEntropyWithLogits", logits, target);
-  return reduced(add(sub(maximum(logits, 0), mul(logits, target)), log1p(exp(neg(abs(logits))))), options.reduction);
+  return named("binaryCrossEntropyWithLogits", () => {
+    const linear = sub(maximum(logits, 0), mul(logits, target));
+    return reduced(add(linear, log1p(exp(neg(abs(logits))))), options.reduction);
+  });
 }
 
 /** Divergence of target probabilities from log-probabilities: target * (log target - input); `batchmean` divides by the first size. */
@@ -154,9 +162,11 @@ export function klDiv(input: Tensor, target: Tensor, options: { reduction?: Redu
   checkLoss("klDiv", options as LossOptions, [], ["batchmean"]);
   const { reduction = "mean" } = options;
   checkSame("klDiv", input, target);
-  const safe = where(ne(target, 0), target, 1);
-  const pointwise = mul(target, sub(log(safe), input));
-  return reduction === "batchmean" ? div(sum(pointwise), input.shape[0]) : reduced(pointwise, reduction);
+  return named("klDiv", () => {
+    const safe = where(ne(target, 0), target, 1);
+    const pointwise = mul(target, sub(log(safe), input));
+    return reduction === "batchmean" ? div(sum(pointwise), input.shape[0]) : reduced(pointwise, reduction);
+  });
 }
 
 /** Negative log-likelihood of log-probabilities [N, C] and labels [N]. */
@@ -173,10 +183,12 @@ export function nllLoss(
       { where: "nllLoss" },
     );
   }
-  const counts = ne(labels, ignoreIndex);
-  const safe = where(counts, labels, 0);
-  const picked = named("nllLoss", () => reshape(gather(logProbabilities, 1, reshape(safe, [-1, 1])), [-1]));
-  const losses = where(counts, neg(picked), 0);
-  if (reduction === "none") return losses;
-  return reduction === "sum" ? sum(losses) : div(sum(losses), sum(counts.to({ dtype: "float32" })));
+  return named("nllLoss", () => {
+    const counts = ne(labels, ignoreIndex);
+    const safe = where(counts, labels, 0);
+    const picked = reshape(gather(logProbabilities, 1, reshape(safe, [-1, 1])), [-1]);
+    const losses = where(counts, neg(picked), 0);
+    if (reduction === "none") return losses;
+    return reduction === "sum" ? sum(losses) : div(sum(losses), sum(counts.to({ dtype: "float32" })));
+  });
 }

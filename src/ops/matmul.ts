@@ -6,6 +6,7 @@ import { broadcastShapes, broadcastStrides, contiguousStrides, type Shape, sizeO
 import { dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { named } from "./define.js";
 import { mul } from "./elementwise.js";
 import { reshape } from "./movement.js";
 import { sum } from "./reduce.js";
@@ -110,7 +111,7 @@ export function outer(a: Tensor, b: Tensor): Tensor {
       where: "outer",
     });
   }
-  return mul(reshape(a, [-1, 1]), reshape(b, [1, -1]));
+  return named("outer", () => mul(reshape(a, [-1, 1]), reshape(b, [1, -1])));
 }
 
 interface LinearAttrs {

@@ -123,10 +123,10 @@ export function groupNorm(
     });
   }
   const perGroup = sizeOf(x.shape.slice(1)) / numGroups;
-  const grouped = named("groupNorm", () =>
-    layerNorm(reshape(x, [batch * numGroups, perGroup]), undefined, undefined, { eps: options.eps ?? 1e-5 }),
-  );
-  const column = [channels, ...x.shape.slice(2).map(() => 1)];
-  const scaled = weight ? mul(reshape(grouped, x.shape), reshape(weight, column)) : reshape(grouped, x.shape);
-  return bias ? add(scaled, reshape(bias, column)) : scaled;
+  return named("groupNorm", () => {
+    const grouped = layerNorm(reshape(x, [batch * numGroups, perGroup]), undefined, undefined, options);
+    const column = [channels, ...x.shape.slice(2).map(() => 1)];
+    const scaled = weight ? mul(reshape(grouped, x.shape), reshape(weight, column)) : reshape(grouped, x.shape);
+    return bias ? add(scaled, reshape(bias, column)) : scaled;
+  });
 }

@@ -3,6 +3,7 @@
 import { listOf, ShapeError, showShape } from "../core/errors.js";
 import { sameShape } from "../core/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { named } from "./define.js";
 import { add, mul, sigmoid, sub, tanh } from "./elementwise.js";
 import { split } from "./join.js";
 import { linear } from "./matmul.js";
@@ -48,19 +49,23 @@ export function lstmCell(
       where: "lstmCell",
     });
   }
-  const gates = add(linear(x, weightIh, biasIh), linear(h, weightHh, biasHh));
-  const [i, f, g, o] = split(gates, h.shape[1], { dim: 1 });
-  const next = add(mul(sigmoid(f), c), mul(sigmoid(i), tanh(g)));
-  return [mul(sigmoid(o), tanh(next)), next];
+  return named("lstmCell", () => {
+    const gates = add(linear(x, weightIh, biasIh), linear(h, weightHh, biasHh));
+    const [i, f, g, o] = split(gates, h.shape[1], { dim: 1 });
+    const next = add(mul(sigmoid(f), c), mul(sigmoid(i), tanh(g)));
+    return [mul(sigmoid(o), tanh(next)), next];
+  });
 }
 
 /** Gated recurrent unit (Cho et al. 2014), gates r, z, n: the next h. */
 export function gruCell(x: Tensor, h: Tensor, { weightIh, weightHh, biasIh, biasHh }: CellWeights): Tensor {
   checkCell("gruCell", 3, x, h, { weightIh, weightHh, biasIh, biasHh });
   const size = h.shape[1];
-  const [xr, xz, xn] = split(linear(x, weightIh, biasIh), size, { dim: 1 });
-  const [hr, hz, hn] = split(linear(h, weightHh, biasHh), size, { dim: 1 });
-  const update = sigmoid(add(xz, hz));
-  const candidate = tanh(add(xn, mul(sigmoid(add(xr, hr)), hn)));
-  return add(mul(sub(1, update), candidate), mul(update, h));
+  return named("gruCell", () => {
+    const [xr, xz, xn] = split(linear(x, weightIh, biasIh), size, { dim: 1 });
+    const [hr, hz, hn] = split(linear(h, weightHh, biasHh), size, { dim: 1 });
+    const update = sigmoid(add(xz, hz));
+    const candidate = tanh(add(xn, mul(sigmoid(add(xr, hr)), hn)));
+    return add(mul(sub(1, update), candidate), mul(update, h));
+  });
 }

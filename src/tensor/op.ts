@@ -290,7 +290,8 @@ export function listOps(): OpDescription[] {
       (input) => `${input.variadic ? "..." : ""}${input.name}${input.optional ? "?" : ""}: ${input.kind}`,
     );
     const options = Object.entries(attrs).map(
-      ([name, spec]) => `${name}${spec.default === undefined ? "" : ` = ${JSON.stringify(spec.default)}`}`,
+      ([name, spec]) =>
+        `${name}${spec.default === undefined ? "" : ` = ${typeof spec.default === "number" ? spec.default : JSON.stringify(spec.default)}`}`,
     );
     const everywhere = Boolean(run || expr || composition);
     return {

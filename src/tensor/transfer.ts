@@ -24,8 +24,13 @@ declare module "./tensor.js" {
     item(): Promise<number>;
     /** Nested lists; booleans for bool. */
     toArray(): Promise<NestedArray>;
-    /** A copy in another dtype or on another device, with gradients; itself where nothing changes. */
+    /**
+     * A copy in another dtype or on another device, with gradients; itself where nothing changes. Synchronous, so it
+     * cannot leave webgpu: `toDevice` can.
+     */
     to(target: { dtype?: DType; device?: DeviceName }): Tensor;
+    /** A copy on another device, with gradients; itself where it is there already. Waits for the device it leaves. */
+    toDevice(device: DeviceName): Promise<Tensor>;
   }
 }
 
@@ -90,10 +95,15 @@ function move(tensor: Tensor, target: Backend): Tensor {
   if (view === undefined) {
     throw new DeviceError(`to: values on ${tensor.device} can be read only asynchronously.`, {
       where: "to",
-      hint: `Use tensor(await x.data(), { device: "${target.device}" }).reshape(x.shape).`,
+      hint: `Use await x.toDevice("${target.device}").`,
     });
   }
-  const copy = fromTyped(target, view, tensor.shape, tensor.dtype);
+  return arrive(tensor, view, target);
+}
+
+/** The elements of a tensor on another device; their gradient goes back to where they came from. */
+function arrive(tensor: Tensor, elements: NumericArray, target: Backend): Tensor {
+  const copy = fromTyped(target, elements, tensor.shape, tensor.dtype);
   if (gradEnabled() && tensor.requiresGrad) {
     const { shape, dtype, backend } = copy;
     const home = tensor.backend;
@@ -129,5 +139,9 @@ Object.assign(Tensor.prototype, {
     const goal = device === undefined ? this.backend : backendOf(device);
     const cast = dtype === undefined || dtype === this.dtype ? this : dispatchOne(castOp, [this], { dtype });
     return goal === cast.backend ? cast : move(cast, goal);
+  },
+  async toDevice(this: Tensor, device: DeviceName) {
+    const target = backendOf(device);
+    return target === this.backend ? this : arrive(this, this.view() ?? (await stored(this)), target);
   },
 });

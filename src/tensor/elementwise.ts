@@ -143,22 +143,23 @@ export function derivativeGrads(op: Op, inputs: readonly Tensor[], output: Tenso
   const pullback = (grad: Tensor, needed: readonly boolean[]): (Tensor | undefined)[] =>
     row.derivatives.map((derivative, i) => {
       if (!needed[i] || !derivative) return undefined;
-      if ("factor" in derivative) return derivative.factor === 1 ? grad : apply(negProgram, [grad], grad.shape);
+      if ("factor" in derivative) return derivative.factor === 1 ? grad : apply(negProgram, [grad], grad);
       const reads = derivative.reads.map((read) => (read === all.length ? grad : held[read]));
-      return apply(derivative.program, reads, grad.shape, scalars);
+      return apply(derivative.program, reads, grad, scalars);
     });
   return { saved: Object.values(held), pullback };
 }
 
 const negProgram = expr.program(expr.neg(expr.input(0)));
 
+/** Runs a program that gives a gradient like `grad`; one that is 0 everywhere reads nothing. */
 function apply(
   program: expr.Program,
   inputs: readonly Tensor[],
-  shape: Shape,
+  { backend, shape }: Tensor,
   scalars: readonly number[] = [],
 ): Tensor {
-  const output = Tensor.empty(inputs[0].backend, shape, "float32");
+  const output = Tensor.empty(backend, shape, "float32");
   output.backend.kernels.elementwise(program, inputs, [output], scalars);
   return output;
 }

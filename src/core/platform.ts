@@ -43,6 +43,8 @@ export interface Platform {
   openStore?(root: string): RunStore;
   /** Asks the engine for optional WebAssembly features; only when the user allowed it. Returns what was set. */
   setEngineFlags?(): string[];
+  /** Does the engine join pairs of 128-bit vectors into 256-bit ones? No bit depends on it, only which tile is fastest. */
+  readonly wideVectors?: boolean;
   /** The WebGPU entry point, or the reason why there is none. */
   gpu(): Promise<{ gpu: GPU } | { reason: string }>;
   /** A native streaming SHA-256, where the host has a synchronous one. */

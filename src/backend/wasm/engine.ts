@@ -6,6 +6,7 @@
 import { DeviceError } from "../../core/errors.js";
 import { platform } from "../../core/platform.js";
 import { ModuleBuilder } from "./assembler.js";
+import { type TileShape, tileFor } from "./gemm/tile.js";
 import { LinearMemory } from "./memory.js";
 import { Pool } from "./pool.js";
 import { type Numerics, probeFeatures, type WasmFeatures } from "./probe.js";
@@ -17,6 +18,8 @@ export interface EngineOptions {
   numerics?: Numerics;
   /** Upper bound of the memory, for tests. */
   maximumBytes?: number;
+  /** Tiles for engines that join pairs of vectors (`platform().wideVectors` unless given). Changes no bit. */
+  wide?: boolean;
   /** Leaves out shared memory, as on a page that is not cross-origin isolated. */
   shared?: boolean;
 }
@@ -31,10 +34,18 @@ export class Engine {
   /** Do kernels use fused multiply-add? Part of a run's identity. */
   readonly fused: boolean;
   readonly numerics: Numerics;
+  /** The tile of matrix products that this engine computes fastest. */
+  readonly tile: TileShape;
   private readonly families = new Map<string, Family>();
 
   /** Throws DeviceError where WebAssembly SIMD is missing or forbidden. */
-  constructor({ threads = platform().cores, numerics = "portable", maximumBytes, shared = true }: EngineOptions = {}) {
+  constructor({
+    threads = platform().cores,
+    numerics = "portable",
+    maximumBytes,
+    wide,
+    shared = true,
+  }: EngineOptions = {}) {
     this.features = probeFeatures();
     if (!this.features.simd) {
       throw new DeviceError(`cpu: needs WebAssembly SIMD, got an engine without: ${this.features.reasons.simd}.`, {
@@ -44,6 +55,7 @@ export class Engine {
     }
     this.numerics = numerics;
     this.fused = numerics === "fast" && this.features.fusedMultiplyAdd;
+    this.tile = tileFor(this.fused, wide ?? platform().wideVectors ?? false);
     this.memory = new LinearMemory({ shared: shared && this.features.sharedMemory, maximumBytes });
     this.pool = new Pool(this.memory, { threads });
   }

@@ -14,7 +14,7 @@ import { empty, noise, operand } from "../operands.js";
 
 const reference = createReferenceBackend();
 const backends = [1, 2, 3, 5].map((threads) => {
-  const backend = createCpuBackend({ threads });
+  const backend = createCpuBackend({ threads, wide: threads === 3 });
   backend.engine.pool.threshold = 0;
   return backend;
 });

@@ -1,10 +1,10 @@
 import "../../../src/node/platform.js";
 import { afterAll, describe, expect, test } from "vitest";
 import { Engine } from "../../../src/backend/wasm/engine.js";
-import { matmul, tileFor } from "../../../src/backend/wasm/gemm/matmul.js";
+import { matmul } from "../../../src/backend/wasm/gemm/matmul.js";
 
-const engines = [1, 2, 3, 5].map((threads) => {
-  const engine = new Engine({ threads });
+const engines = [{ threads: 1 }, { threads: 2 }, { threads: 3, wide: true }, { threads: 5 }].map((options) => {
+  const engine = new Engine(options);
   engine.pool.threshold = 0;
   return engine;
 });
@@ -101,7 +101,6 @@ function check(engine: Engine, c: Case, context: string): void {
   for (const [i, address] of [pa, pb, pBias, pOut].entries()) engine.memory.release(address, data[i].byteLength);
 }
 
-const { rows, vectors } = tileFor(false);
 const edges = (unit: number) => [...new Set([0, 1, 2, 3, 4, unit - 1, unit, unit + 1, 2 * unit])];
 const layouts = [
   { transposeA: false, transposeB: false },
@@ -110,49 +109,57 @@ const layouts = [
   { transposeA: true, transposeB: true },
 ];
 
-describe.each(engines)("matmul equals plain chains bit for bit ($pool.threads threads)", (engine) => {
-  test("every tile edge in every layout", () => {
-    for (const layout of layouts)
-      for (const m of edges(rows))
-        for (const n of edges(4 * vectors))
-          for (const k of [0, 1, 3, 4, 5, 17]) check(engine, { m, n, k, ...layout }, "edge");
-  });
+describe.each(engines)(
+  "matmul equals plain chains bit for bit ($pool.threads threads, $tile.vectors vectors)",
+  (engine) => {
+    const { rows, vectors } = engine.tile;
+    test("every tile edge in every layout", () => {
+      for (const layout of layouts)
+        for (const m of edges(rows))
+          for (const n of edges(4 * vectors))
+            for (const k of [0, 1, 3, 4, 5, 17]) check(engine, { m, n, k, ...layout }, "edge");
+    });
 
-  test("operands above the packing threshold, two blocks in every direction, bias and accumulation", () => {
-    const shapes = [
-      { m: 200, n: 70, k: 390 },
-      { m: 7, n: 2060, k: 40 },
-      { m: 101, n: 101, k: 101 },
-      { m: 64, n: 65, k: 385 },
-    ];
-    for (const layout of layouts)
-      for (const shape of shapes)
-        for (const [bias, accumulate] of [
-          [false, false],
-          [true, false],
-          [false, true],
-          [true, true],
-        ])
-          check(engine, { ...shape, ...layout, bias, accumulate }, "block");
-  });
+    test("operands above the packing threshold, two blocks in every direction, bias and accumulation", () => {
+      const shapes = [
+        { m: 200, n: 70, k: 390 },
+        { m: 7, n: 2060, k: 40 },
+        { m: 101, n: 101, k: 101 },
+        { m: 64, n: 65, k: 385 },
+      ];
+      for (const layout of layouts)
+        for (const shape of shapes)
+          for (const [bias, accumulate] of [
+            [false, false],
+            [true, false],
+            [false, true],
+            [true, true],
+          ])
+            check(engine, { ...shape, ...layout, bias, accumulate }, "block");
+    });
 
-  test("batches, with matrices used more than once", () => {
-    for (const layout of layouts) {
-      check(engine, { m: 3, n: 5, k: 7, batchA: [0, 1, 2], batchB: [0, 0, 0], ...layout }, "batch");
-      check(engine, { m: 9, n: 33, k: 12, batchA: [2, 0, 1, 1], batchB: [3, 1, 0, 2], bias: true, ...layout }, "batch");
-      check(
-        engine,
-        {
-          m: 5,
-          n: 8,
-          k: 16,
-          batchA: Array.from({ length: 12 }, (_, i) => i % 5),
-          batchB: Array.from({ length: 12 }, (_, i) => 11 - i),
-          accumulate: true,
-          ...layout,
-        },
-        "batch",
-      );
-    }
-  });
-});
+    test("batches, with matrices used more than once", () => {
+      for (const layout of layouts) {
+        check(engine, { m: 3, n: 5, k: 7, batchA: [0, 1, 2], batchB: [0, 0, 0], ...layout }, "batch");
+        check(
+          engine,
+          { m: 9, n: 33, k: 12, batchA: [2, 0, 1, 1], batchB: [3, 1, 0, 2], bias: true, ...layout },
+          "batch",
+        );
+        check(
+          engine,
+          {
+            m: 5,
+            n: 8,
+            k: 16,
+            batchA: Array.from({ length: 12 }, (_, i) => i % 5),
+            batchB: Array.from({ length: 12 }, (_, i) => 11 - i),
+            accumulate: true,
+            ...layout,
+          },
+          "batch",
+        );
+      }
+    });
+  },
+);

@@ -32,11 +32,6 @@ const BLOCK_K = 384;
 /** An operand up to this size (bytes) is read where it lies: packing it would cost more than it saves. */
 const UNPACKED = 20 * 1024;
 
-/** The tile that V8 keeps in registers (measured; 15 vector registers are usable). */
-const FUSED: TileShape = { rows: 6, vectors: 2, fused: true };
-const PORTABLE: TileShape = { rows: 5, vectors: 2, fused: false };
-export const tileFor = (fused: boolean): TileShape => (fused ? FUSED : PORTABLE);
-
 const positions = <P extends object>(parameters: P) =>
   Object.fromEntries(Object.keys(parameters).map((name, index) => [name, index])) as Record<keyof P, number>;
 const position = positions(gemmParameters);
@@ -55,13 +50,13 @@ export function matmul(engine: Engine, call: MatmulCall): void {
 function gemm(engine: Engine, call: MatmulCall): void {
   const { m, n, k, transposeA, transposeB, batchA } = call;
   const count = batchA.length;
-  const shape = tileFor(engine.fused);
+  const shape = engine.tile;
   const family = engine.family("gemm", (module) => defineGemm(module, shape));
   // Chains that are added to C at their end must not be interrupted: one block of k.
   const blockK = call.accumulate ? Math.max(1, k) : Math.min(BLOCK_K, Math.max(1, k));
   const shrink = Math.max(1, blockK / BLOCK_K);
   const blockM = Math.min(m, Math.ceil(BLOCK_M / shrink));
-  const blockN = Math.min(n, Math.ceil(BLOCK_N / shrink / 8) * 8);
+  const blockN = Math.min(n, Math.ceil(BLOCK_N / shrink / 16) * 16);
   const scratchBytes = gemmScratch(shape, blockM, blockN, blockK);
   const scratch = engine.memory.alloc(scratchBytes * engine.pool.threads);
   const offsets = count > 1 || call.batchA[0] !== 0 || call.batchB[0] !== 0 ? writeOffsets(engine, call) : 0;

@@ -14,6 +14,16 @@ export interface TileShape {
   fused: boolean;
 }
 
+/**
+ * The tile that V8 keeps in registers (measured): 15 vector registers are usable, and multiply, then add needs one more
+ * than the fused form. Where pairs of vectors become one, the tile is twice as wide.
+ */
+export const tileFor = (fused: boolean, wide: boolean): TileShape => ({
+  rows: fused ? 6 : 5,
+  vectors: wide ? 4 : 2,
+  fused,
+});
+
 export const tileColumns = (shape: TileShape): number => 4 * shape.vectors;
 
 /** acc + a * b in the arithmetic of the mode. */

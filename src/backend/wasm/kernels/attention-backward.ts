@@ -4,8 +4,7 @@ import { expNonPositive } from "../../../core/functions.js";
 import type { AttentionLayout, Operand } from "../../backend.js";
 import type { FunctionRef, ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
-import { tileFor } from "../gemm/matmul.js";
-import type { TileShape } from "../gemm/tile.js";
+import { type TileShape, tileColumns } from "../gemm/tile.js";
 import { type F32, f32x4, type I32 } from "../values.js";
 import { commonArguments, commonParameters, headAt, paddedDim } from "./attention-call.js";
 import { countOf, defineAttentionTiles, KEY_TILE, queryBlock, SCORE_ROW } from "./attention-tiles.js";
@@ -31,13 +30,14 @@ export function attentionBackward(
   layout: AttentionLayout,
 ): void {
   const { batch, heads, kvHeads, queries, keys, dim } = layout;
-  const shape = tileFor(engine.fused);
+  const shape = engine.tile;
   const { attentionBackward: kernel } = engine.family("attention backward", (module) =>
     defineAttentionBackward(module, shape),
   );
   const block = queryBlock(shape);
   const row = 4 * paddedDim(dim);
-  const panels = 4 * Math.ceil(keys / 8) * 8 * dim;
+  const columns = tileColumns(shape);
+  const panels = 4 * Math.ceil(keys / columns) * columns * dim;
   const sums = Math.max(SUM_SCRATCH, rowScratch(dim));
   runRows(engine, kernel, {
     rows: batch * kvHeads,
@@ -75,7 +75,14 @@ function defineAttentionBackward(module: ModuleBuilder, shape: TileShape): void 
     const p = locals as Record<string, I32>;
     const scale = (locals as Record<string, unknown>).scale as F32;
     const rowBytes = f.let(p.dim.add(3).and(-4).shl(2));
-    const panelBytes = f.let(p.keys.add(7).and(-8).mul(p.dim).shl(2));
+    const columns = tileColumns(shape);
+    const panelBytes = f.let(
+      p.keys
+        .add(columns - 1)
+        .and(-columns)
+        .mul(p.dim)
+        .shl(2),
+    );
     const dots = f.let(p.scratch.add(p.sums));
     const probabilities = f.let(dots.add(4 * block));
     const gradients = f.let(probabilities.add(block * SCORE_ROW));

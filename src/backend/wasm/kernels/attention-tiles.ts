@@ -18,7 +18,7 @@ export const SCORE_ROW = 4 * KEY_TILE;
 export const queryBlock = (shape: TileShape): number => 8 * shape.rows;
 
 export interface AttentionTiles {
-  /** packKeys(from, strideRow, dim, keys, to): all rows as panels of 8 columns, [keys / 8][dim][8]. */
+  /** packKeys(from, strideRow, dim, keys, to): all rows as panels, [keys / columns][dim][columns] for the columns of a tile. */
   packRows: FunctionRef;
   /** scores(rows, available, own, step, a, strideA, panels, dim, to): to[r][j] = chain over d of a[r][d] * panel. */
   scores: FunctionRef;

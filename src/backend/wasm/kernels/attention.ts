@@ -4,8 +4,7 @@ import { expNonPositive, log } from "../../../core/functions.js";
 import type { AttentionLayout, Operand } from "../../backend.js";
 import type { FunctionRef, ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
-import { tileFor } from "../gemm/matmul.js";
-import type { TileShape } from "../gemm/tile.js";
+import { type TileShape, tileColumns } from "../gemm/tile.js";
 import { F32, f32x4, type I32, i32x4, range, v128 } from "../values.js";
 import { commonArguments, commonParameters, headAt, paddedDim } from "./attention-call.js";
 import { countOf, defineAttentionTiles, KEY_TILE, queryBlock, SCORE_ROW } from "./attention-tiles.js";
@@ -23,9 +22,10 @@ export function attention(
   layout: AttentionLayout,
 ): void {
   const { batch, heads, queries, keys, dim } = layout;
-  const shape = tileFor(engine.fused);
+  const shape = engine.tile;
   const { attention: kernel } = engine.family("attention", (module) => defineAttention(module, shape));
-  const panels = 4 * Math.ceil(keys / 8) * 8 * dim;
+  const columns = tileColumns(shape);
+  const panels = 4 * Math.ceil(keys / columns) * columns * dim;
   const block = queryBlock(shape);
   runRows(engine, kernel, {
     rows: batch * heads,

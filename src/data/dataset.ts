@@ -175,7 +175,7 @@ export class Dataset<T = Row> implements AsyncIterable<T> {
   }
 
   /**
-   * Parts by ratio, e.g. `{ train: 0.8, val: 0.2 }` (or the schema's `split`). A row's part depends on the seed and the
+   * Parts by ratio, e.g. `{ train: 0.8, val: 0.2 }`. A row's part depends on the seed and the
    * row's number (or its stratum and number within it, or its group), so appended rows change nothing.
    */
   split<R extends Ratios>(ratios: R, options?: SplitOptions): { [K in keyof R]: Dataset<T> } {

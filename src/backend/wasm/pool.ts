@@ -35,6 +35,12 @@ export interface PoolOptions {
   spin?: number;
 }
 
+/**
+ * Work above this many nanoseconds is cut finer than the threads are many: a thread whose core is slow, or busy with
+ * something else, then takes fewer shares instead of making all wait.
+ */
+const MANY_SHARES = 200_000;
+const SHARES_PER_THREAD = 4;
 /** Rounds of spinning (about 0.1 ms) after which the caller sleeps for at most a millisecond at a time. */
 const SPIN = 20_000;
 /** Joins are given up, as no kernel takes that long, after this many rounds of waiting (about a minute or more). */
@@ -140,7 +146,9 @@ export class Pool {
   run(kernel: number, args: number[], division: Division): void {
     const { rangeArgument, total, granule = 1 } = division;
     if (total <= 0) return;
-    const shares = Math.min(this.threads, Math.ceil(total / granule));
+    const { threads } = this;
+    const perThread = threads > 1 && division.cost > MANY_SHARES ? SHARES_PER_THREAD : 1;
+    const shares = Math.min(threads * perThread, Math.ceil(total / granule));
     if (shares === 1 || division.cost < this.threshold) {
       args[rangeArgument] = 0;
       args[rangeArgument + 1] = total;

@@ -4,6 +4,7 @@ import { ConfigError } from "../core/errors.js";
 import { Generator, randomUniform } from "../core/random.js";
 import type { Schema } from "./schema.js";
 import { chunksOf, type Pass, type RandomAccess, type Stage, skipping } from "./stage.js";
+import { mapInWorkers } from "./worker-map.js";
 
 /** Identity of a function for the fingerprint: code cannot be hashed, so its author vouches for it. */
 export interface StepIdentity {
@@ -16,6 +17,11 @@ export interface StepIdentity {
 export interface MapOptions extends StepIdentity {
   /** Calls of an asynchronous function that run at the same time; 1 unless told. The order stays that of the input. */
   concurrency?: number;
+  /**
+   * Worker threads to map in; none unless told. The function is sent as text: it must use nothing from outside itself, and
+   * has no `uniform`. Results are the same for every number of workers. Rows asked for by number are mapped here.
+   */
+  workers?: number;
   /** Schema of what the function gives, for batches. */
   schema?: Schema;
   /** Seed of `context.uniform`; 0 unless told. */
@@ -32,6 +38,8 @@ export interface MapContext {
 }
 
 export type Mapper<T, U> = (row: T, context: MapContext) => U | Promise<U>;
+
+type WorkerFunction<T, U> = (row: T, context: { index: number; epoch: number }) => U | Promise<U>;
 
 const identity = ({ name, version }: StepIdentity) =>
   name === undefined ? "unverified step" : { name, version: version ?? null };
@@ -55,6 +63,10 @@ function step<T, U>(parent: Stage<T>, own: Omit<Stage<U>, "parents" | "prepare" 
 
 export function mapStage<T, U>(parent: Stage<T>, fn: Mapper<T, U>, options: MapOptions = {}): Stage<U> {
   const concurrency = positive(options.concurrency ?? 1, "map: concurrency");
+  const { workers = 0 } = options;
+  if (!(Number.isSafeInteger(workers) && workers >= 0)) {
+    throw new ConfigError(`map: workers needs an integer from 0, got ${workers}.`, { where: "map" });
+  }
   const generator = new Generator(options.seed ?? 0);
   const call = (row: T, index: number, epoch: number) => fn(row, mapContext(generator, index, epoch));
   return {
@@ -74,6 +86,14 @@ export function mapStage<T, U>(parent: Stage<T>, fn: Mapper<T, U>, options: MapO
       };
     },
     async *open({ epoch, skip }: Pass) {
+      if (workers > 0) {
+        yield* mapInWorkers(parent.open({ epoch, skip }), fn as WorkerFunction<T, U>, {
+          count: workers,
+          first: skip,
+          epoch,
+        });
+        return;
+      }
       let index = skip;
       for await (const chunk of parent.open({ epoch, skip })) {
         const first = index;

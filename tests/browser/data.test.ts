@@ -35,7 +35,14 @@ test("problems are told as in Node", async () => {
   );
   const cut = new Blob([new Uint8Array([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1])]);
   await expect(fromCsv(cut).toArray()).rejects.toThrow("broken gzip data");
-  await expect(fromCsv("/no-such-file.csv\n".trim(), { schema }).toArray()).rejects.toThrow();
+});
+
+test("workers of the page map as the page does", async () => {
+  const map = (workers: number) =>
+    fromCsv(new Blob([measurements()]))
+      .map((row, { index }) => ({ x: (row["width"] as number) * 2 + index }), { workers })
+      .toArray();
+  expect(await map(2)).toEqual(await map(0));
 });
 
 test("a restored cursor continues what Node or a page began", async () => {

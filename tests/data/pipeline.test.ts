@@ -301,6 +301,43 @@ describe("determinism", () => {
     }
     expect(hashes.size).toBe(1);
   });
+  test("the same rows whatever the number of workers", async () => {
+    const hashes = new Set<string>();
+    for (const workers of [0, 1, 2, 3]) {
+      // Self-contained, and slower for some rows than for others.
+      const data = fromCsv(inPieces(csv(4000), 5000))
+        .map(
+          async (row, { index }) => {
+            if (index % 500 === 0) await new Promise((done) => setTimeout(done, 1));
+            return { i: (row["i"] as number) * 3 + index };
+          },
+          { workers },
+        )
+        .shuffle({ seed: 1, bufferSize: 50 });
+      hashes.add(digest(await column(data)));
+    }
+    expect(hashes.size).toBe(1);
+  });
+  test("an error in a worker names its rows; a pass left early ends the workers", async () => {
+    const data = fromRows(numbers(3000)).map(
+      ({ i }) => {
+        if (i === 2000) throw new Error("two thousand");
+        return { i };
+      },
+      { workers: 2 },
+    );
+    await expect(data.toArray()).rejects.toThrow(
+      "map: the function failed in a worker on rows 1024 to 2047: two thousand.",
+    );
+    expect(await column(data.take(3))).toEqual([0, 1, 2]);
+    const outside = 5;
+    await expect(
+      fromRows(numbers(3))
+        .map(() => ({ i: outside }), { workers: 1 })
+        .toArray(),
+    ).rejects.toThrow("must use nothing from outside itself");
+    expect(() => data.map((row) => row, { workers: -1 })).toThrow("workers needs an integer from 0, got -1");
+  });
   test("orders are fixed for ever", async () => {
     // Changing these changes every run that was ever recorded: it needs a line in docs/decisions.md.
     expect(digest(await column(fromRows(numbers(500)).shuffle(42)))).toMatchInlineSnapshot(

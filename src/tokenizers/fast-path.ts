@@ -66,6 +66,7 @@ function byteLevel(steps: Component[], model: Bpe): FastPath | undefined {
 /** Encodes match after match; what lies between matches is a piece too, or nothing. */
 function alongMatches(expression: Regex, keepGaps: boolean, pieces: PieceCache): FastPath {
   return (text, out) => {
+    expression.begin(text);
     let gap = 0;
     let at = 0;
     const { length } = text;

@@ -139,11 +139,7 @@ function parse(bytes: Uint8Array, name: string): unknown {
 /** Tells the formats apart by their first bytes. */
 async function loadBytes(bytes: Uint8Array, name: string, options: LoadOptions): Promise<Tokenizer> {
   let start = 0;
-  while (bytes[start] === 0xef || bytes[start] === 0xbb || bytes[start] === 0xbf || bytes[start] <= 0x20) {
-    // A SentencePiece model begins with 0x0a and a length, where JSON would have white space or a brace.
-    if (bytes[start] === 0x0a && bytes[start + 2] === 0x0a) break;
-    start++;
-  }
+  while (bytes[start] <= 0x20 || bytes[start] === 0xef || bytes[start] === 0xbb || bytes[start] === 0xbf) start++;
   if (bytes[start] === 0x7b || bytes.length < ENOUGH_TO_SNIFF) return fromObject(parse(bytes, name), name, options);
   if (/\.txt$/.test(name)) {
     const { readVocabText } = await import("./formats/vocab-files.js");
@@ -153,7 +149,7 @@ async function loadBytes(bytes: Uint8Array, name: string, options: LoadOptions):
     const { readTiktoken } = await import("./formats/tiktoken.js");
     return createTokenizer(readTiktoken(text(bytes), name, options), extras(options));
   }
-  if (bytes[start] === 0x0a) {
+  if (bytes[0] === 0x0a) {
     const { readSentencePiece } = await import("./formats/sentencepiece.js");
     return createTokenizer(readSentencePiece(bytes, name), extras(options));
   }

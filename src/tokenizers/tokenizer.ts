@@ -332,7 +332,11 @@ export class Tokenizer {
 /** The parts of a definition that decide ids. */
 function identity(definition: TokenizerDefinition): unknown {
   const { added_tokens = [], normalizer = null, pre_tokenizer = null, post_processor = null, model } = definition;
-  return { added_tokens, normalizer, pre_tokenizer, post_processor, model };
+  // Merges are written in two ways that mean the same.
+  const merges = (model.merges as unknown[] | undefined)?.map((merge) =>
+    typeof merge === "string" ? merge.split(" ") : merge,
+  );
+  return { added_tokens, normalizer, pre_tokenizer, post_processor, model: { ...model, merges } };
 }
 
 /** Uniform numbers in [0, 1) from the stream "bpe-dropout" of a seed. */

@@ -16,6 +16,8 @@ const MOST_STATES = 4096;
 const FIRST_WIDTH = 32;
 
 export class Automaton {
+  /** Characters read so far by all calls: expressions that read far ahead again and again are stopped by their caller. */
+  work = 0;
   private readonly code: Instruction[];
   private readonly classes: CharacterClasses;
   private readonly newline: number;
@@ -77,7 +79,10 @@ export class Automaton {
       }
       if ((step & 1) === 1) end = at;
       state = step >> 1;
-      if (state === DEAD || at >= length) return end;
+      if (state === DEAD || at >= length) {
+        this.work += at - start;
+        return end;
+      }
       at = next;
     }
   }

@@ -6,14 +6,14 @@ import { WORD } from "./character-set.js";
 import type { Assertion } from "./parse.js";
 import type { Program } from "./program.js";
 
-/** Steps allowed for each match, and for each unit of the text besides. */
+/** Steps allowed for one text, and for each unit of it besides. */
 const STEPS = 1_000_000;
-const STEPS_PER_UNIT = 100;
+const STEPS_PER_UNIT = 1000;
 
 export class Backtracker {
   private saved: Int32Array;
   private entered: Int32Array;
-  private steps = 0;
+  private steps = STEPS;
   private searchStart = 0;
 
   constructor(
@@ -24,10 +24,14 @@ export class Backtracker {
     this.entered = new Int32Array(program.loops);
   }
 
+  /** To be called before looking for matches in a text: steps are counted from here. */
+  begin(text: string): void {
+    this.steps = STEPS + STEPS_PER_UNIT * text.length;
+  }
+
   /** End of the match that begins at `start`, or -1; `searchStart` is what `\G` stands for. */
   matchAt(text: string, start: number, searchStart: number): number {
     this.saved.fill(-1);
-    this.steps = STEPS + STEPS_PER_UNIT * text.length;
     this.searchStart = searchStart;
     return this.run(0, text, start, -1);
   }
@@ -46,7 +50,7 @@ export class Backtracker {
     for (;;) {
       if (--this.steps < 0) {
         throw new FormatError(
-          `regex ${JSON.stringify(this.pattern)}: needs more than ${STEPS} steps for one match; it backtracks without end.`,
+          `regex ${JSON.stringify(this.pattern)}: needs more than ${STEPS} steps and ${STEPS_PER_UNIT} for each character: it backtracks without end.`,
           { where: "regex", pattern: this.pattern, hint: "Rewrite it without nested repetition." },
         );
       }

@@ -2,7 +2,7 @@
 
 import { FormatError } from "../../core/errors.js";
 import { type CharacterSet, NEWLINE, WORD } from "./character-set.js";
-import { type Assertion, EMPTY, type Node } from "./parse.js";
+import type { Assertion, Node } from "./parse.js";
 
 export type Instruction =
   | { op: "set"; set: number }
@@ -212,5 +212,3 @@ function lengthsOf(node: Node): [number, number] {
       return [0, 0];
   }
 }
-
-void EMPTY;

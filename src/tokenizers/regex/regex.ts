@@ -7,13 +7,16 @@ import { Backtracker } from "./backtracker.js";
 import { Parser } from "./parse.js";
 import { compile } from "./program.js";
 
-/** Steps of one `matches` call for each unit of the text, on average, before it is given up as quadratic. */
-const WORK_PER_UNIT = 20000;
+/** Characters that may be read while matches are looked for in one text: so many, and so many for each unit of it. */
+const WORK = 50_000_000;
+const WORK_PER_UNIT = 100;
 
 /** Throws FormatError for a pattern that is malformed or not supported, naming what and where. */
 export class Regex implements Pattern {
   private readonly automaton: Automaton | undefined;
   private readonly backtracker: Backtracker;
+
+  private limit = Number.POSITIVE_INFINITY;
 
   constructor(readonly source: string) {
     const program = compile(new Parser(source).parse(), source);
@@ -23,11 +26,27 @@ export class Regex implements Pattern {
 
   /** End of the match that begins exactly at `start`, or -1; `searchStart` is what `\G` stands for. */
   matchAt(text: string, start: number, searchStart = start): number {
-    return this.automaton?.matchAt(text, start) ?? this.backtracker.matchAt(text, start, searchStart);
+    const { automaton } = this;
+    if (automaton === undefined) return this.backtracker.matchAt(text, start, searchStart);
+    const end = automaton.matchAt(text, start);
+    if (automaton.work > this.limit) {
+      throw new FormatError(
+        `regex ${JSON.stringify(this.source)}: reads a text of ${text.length} characters more than ${WORK_PER_UNIT} times over.`,
+        { where: "regex", pattern: this.source, hint: "Rewrite it so that it does not look far ahead in vain." },
+      );
+    }
+    return end;
+  }
+
+  /** To be called before looking for matches in a text: how much may be read is counted from here. */
+  begin(text: string): void {
+    if (this.automaton === undefined) this.backtracker.begin(text);
+    else this.limit = this.automaton.work + WORK + WORK_PER_UNIT * text.length;
   }
 
   matches(text: string): [number, number][] {
     const out: [number, number][] = [];
+    this.begin(text);
     let from = 0;
     let lastEnd = -1;
     while (from <= text.length) {
@@ -50,4 +69,3 @@ export class Regex implements Pattern {
     return out;
   }
 }
-void [FormatError, WORK_PER_UNIT];

@@ -1,0 +1,122 @@
+/** Files that are broken or mean harm, and texts that are not well-formed. */
+import { byteTokenizer, charTokenizer, loadTokenizer, type TokenizerDefinition } from "tenon/tokenizers";
+import { describe, expect, test } from "vitest";
+import { regex } from "../../src/tokenizers/pattern.js";
+
+const bpe = (model: object = {}, rest: object = {}): TokenizerDefinition => ({
+  ...rest,
+  model: { type: "BPE", vocab: { a: 0, b: 1, ab: 2 }, merges: ["a b"], ...model },
+});
+const bytes = (text: string) => new TextEncoder().encode(text);
+const circle: Record<string, unknown> = { type: "Sequence" };
+circle.normalizers = [circle];
+const charsmap = (size: number, ...units: number[]) => {
+  const view = new DataView(new ArrayBuffer(4 + 4 * units.length));
+  view.setUint32(0, size, true);
+  units.forEach((unit, i) => {
+    view.setUint32(4 + 4 * i, unit, true);
+  });
+  return Buffer.from(view.buffer).toString("base64");
+};
+const precompiled = (text: string) => bpe({}, { normalizer: { type: "Precompiled", precompiled_charsmap: text } });
+
+describe("refused by name", () => {
+  const rows: [string, unknown, RegExp][] = [
+    ["JSON that ends early", bytes('{"model": {"type": "BPE"'), /is not valid JSON/],
+    ["no model", {}, /needs an object model, got undefined/],
+    ["a model that is a list", { model: [] }, /needs an object model, got a list/],
+    [
+      "an unknown model",
+      { model: { type: "BPEE", vocab: {} } },
+      /model: needs a type .* got "BPEE".* Did you mean BPE/,
+    ],
+    ["a model with a name of Object", { model: { type: "constructor" } }, /needs a type/],
+    ["an unknown normalizer", bpe({}, { normalizer: { type: "NFX" } }), /normalizer: needs a type .* got "NFX"/],
+    ["an unknown pre-tokenizer", bpe({}, { pre_tokenizer: { type: "toString" } }), /pre_tokenizer: needs a type/],
+    ["an unknown decoder", bpe({}, { decoder: { type: "X" } }), /decoder: needs a type/],
+    ["an unknown post-processor", bpe({}, { post_processor: { type: "X" } }), /post_processor: needs a type/],
+    ["a sequence without parts", bpe({}, { normalizer: { type: "Sequence" } }), /needs its parts/],
+    ["a circle", bpe({}, { normalizer: circle }), /nests at most 16 deep/],
+    ["a merge of unknown tokens", bpe({ merges: ["a c"] }), /merges\[0\].*"c".*not in it/],
+    ["a merge to an unknown token", bpe({ merges: ["b a"] }), /merges\[0\].*"ba".*not in it/],
+    ["a merge of three", bpe({ merges: ["a b c"] }), /merges\[0\]: needs two tokens/],
+    ["a merge that is a number", bpe({ merges: [7] }), /merges\[0\]: needs two tokens/],
+    ["ids out of range", bpe({ vocab: { a: 2 ** 31 }, merges: [] }), /ids are integers.*got 2147483648/],
+    ["ids that are texts", bpe({ vocab: { a: "1" }, merges: [] }), /ids are integers/],
+    ["negative ids", bpe({ vocab: { a: -1 }, merges: [] }), /ids are integers/],
+    ["one id twice", bpe({ vocab: { a: 0, b: 0 }, merges: [] }), /one token for each id/],
+    ["dropout above 1", bpe({ dropout: 2 }), /dropout is a number from 0 to 1/],
+    ["a score that is missing", { model: { type: "Unigram", vocab: [["a"]] } }, /vocab\[0\]: needs \[token, score\]/],
+    ["an unk_id outside", { model: { type: "Unigram", unk_id: 4, vocab: [["a", 0]] } }, /unk_id is a token's id/],
+    ["a charsmap that is no base64", precompiled("!!"), /is base64/],
+    ["a charsmap that points outside itself", precompiled(charsmap(4000, 1, 2, 3)), /needs a trie/],
+    ["a pattern that is no pattern", bpe({}, { pre_tokenizer: { type: "Split", pattern: 3 } }), /needs a pattern/],
+    ["an added token without content", bpe({}, { added_tokens: [{ id: 1 }] }), /added_tokens hold objects/],
+    ["bytes that are nothing", new Uint8Array([1, 2, 3, 4, 5, 6]), /got something else/],
+    ["a SentencePiece model that ends early", new Uint8Array([10, 200, 1, 10, 1]), /does not fit|no SentencePiece/],
+    ["a rank that is missing", bytes("YQ== 0\nYg==\n"), /line 2 needs a new token/],
+    [
+      "a template with an unknown token",
+      bpe({}, { post_processor: { type: "TemplateProcessing", single: [{ SpecialToken: { id: "x" } }] } }),
+      /special_tokens/,
+    ],
+  ];
+  test.each(rows)("%s", async (_, source, message) => {
+    await expect(loadTokenizer(source as TokenizerDefinition)).rejects.toThrow(message);
+    await expect(loadTokenizer(source as TokenizerDefinition)).rejects.toHaveProperty("name", "FormatError");
+  });
+
+  test.each([
+    ["(a", "does not close a group"],
+    ["a)", "closes a group that was not opened"],
+    ["[a", "does not close a bracket"],
+    ["*a", "repeats nothing"],
+    ["\\p{Nothing}", "needs a known property"],
+    ["\\X", "uses"],
+    ["(?<=a+)b", "looks behind over any number"],
+    ["[b-a]", "range that runs backwards"],
+    ["(?P<x>a)", "opens a group with"],
+    ["a{200000}", "repeats more than"],
+  ])("the expression %s", (pattern, message) => {
+    expect(() => regex(pattern)).toThrow(message);
+  });
+});
+
+test("expressions that backtrack without end are stopped", () => {
+  expect(() => regex("(?=(a+)+b)c").matches("a".repeat(40))).toThrow(/backtracks without end/);
+  // As an automaton the same expression is harmless.
+  expect(regex("(a+)+b").matches("a".repeat(2000))).toEqual([]);
+  expect(() => regex("a*b").matches("a".repeat(100000))).toThrow(/times over/);
+});
+
+test("names of Object.prototype are tokens like any other", async () => {
+  const vocab = JSON.parse('{"__proto__": 1, "constructor": 2, "u": 0}');
+  const tokenizer = await loadTokenizer({ model: { type: "WordLevel", unk_token: "u", vocab } });
+  expect(tokenizer.encode("__proto__").ids).toEqual([1]);
+  expect(tokenizer.encode("constructor").ids).toEqual([2]);
+  expect(tokenizer.encode("toString").ids).toEqual([0]);
+  expect(tokenizer.decode([1])).toBe("__proto__");
+});
+
+test("an id that does not exist is an IndexError with its place", () => {
+  const tokenizer = charTokenizer("ab");
+  expect(() => tokenizer.decode([0, 9])).toThrow(/got 9 at position 1. The highest id is 1./);
+  for (const id of [-1, 0.5, Number.NaN, 2 ** 40]) expect(() => tokenizer.decode([id])).toThrow(/decode: ids/);
+});
+
+test("lone surrogates count as U+FFFD, of the same length", () => {
+  const tokenizer = byteTokenizer();
+  const encoding = tokenizer.encode("a\ud800b\udc00");
+  expect(tokenizer.decode(encoding.ids)).toBe("a\ufffdb\ufffd");
+  expect(encoding.offsets[4]).toEqual([2, 3]);
+});
+
+test("a charsmap whose entry points outside its texts is refused where it is used", async () => {
+  // Unit 0 leads to unit 97 ("a"), a leaf whose value lies far outside.
+  const units = new Array(256).fill(0);
+  units[0] = 0;
+  units[97] = 97 | (1 << 8) | ((97 ^ 100) << 10);
+  units[100] = 0x7fffffff;
+  const tokenizer = await loadTokenizer(precompiled(charsmap(4 * units.length, ...units)));
+  expect(() => tokenizer.encode("a")).toThrow(/points to byte/);
+});

@@ -1,0 +1,93 @@
+/** Trainers: merges of reference implementations, determinism, options. */
+import { readFileSync } from "node:fs";
+import { loadTokenizer, trainTokenizer } from "tenon/tokenizers";
+import { describe, expect, test } from "vitest";
+import { data, hasData } from "./data.js";
+
+const sentence = "the cat sat on the mat and the cat ate the rat that sat on the other mat";
+const corpus = `${sentence} `.repeat(5);
+
+test.skipIf(!hasData)("the merges and vocabulary of Stanford's CS336 reference", async () => {
+  const folder = `${data}/text/cs336-fixtures`;
+  const merges = readFileSync(`${folder}/train-bpe-reference-merges.txt`, "utf8").split("\n").filter(Boolean);
+  const vocab = JSON.parse(readFileSync(`${folder}/train-bpe-reference-vocab.json`, "utf8"));
+  const tokenizer = await trainTokenizer(readFileSync(`${folder}/corpus.en`, "utf8"), {
+    vocabSize: 500,
+    specialTokens: ["<|endoftext|>"],
+    ties: "greatestText",
+    splitSpecialTokens: true,
+  });
+  const { model } = tokenizer.toJSON() as { model: { merges: [string, string][]; vocab: Record<string, number> } };
+  expect(model.merges.map((merge) => merge.join(" "))).toEqual(merges);
+  expect(Object.keys(model.vocab).sort()).toEqual(Object.keys(vocab).sort());
+});
+
+describe("byte-pair encoding", () => {
+  test("the most frequent pair first; of equals the one of lower ids", async () => {
+    // "ab" 3 times, "bc" and "cd" twice each: after "ab", "c d" has the lower ids of what is left.
+    const tokenizer = await trainTokenizer("ab ab ab cd cd ef ef", {
+      byteLevel: false,
+      preTokenizer: { type: "WhitespaceSplit" },
+      vocabSize: 10,
+    });
+    const { model } = tokenizer.toJSON() as { model: { merges: string[][]; vocab: Record<string, number> } };
+    expect(model.merges).toEqual([
+      ["a", "b"],
+      ["c", "d"],
+      ["e", "f"],
+    ]);
+    expect(Object.keys(model.vocab)).toEqual(["<unk>", "a", "b", "c", "d", "e", "f", "ab", "cd", "ef"]);
+  });
+
+  test("runs of one character merge from the left", async () => {
+    const tokenizer = await trainTokenizer("aaaa aaaa aaa", {
+      byteLevel: false,
+      preTokenizer: { type: "WhitespaceSplit" },
+      vocabSize: 4,
+    });
+    expect(tokenizer.toJSON().model.merges).toEqual([
+      ["a", "a"],
+      ["aa", "aa"],
+    ]);
+  });
+
+  test("minimum frequency, alphabet limit, special tokens", async () => {
+    const tokenizer = await trainTokenizer(corpus, {
+      vocabSize: 5000,
+      minFrequency: 1000,
+      specialTokens: ["<s>", "</s>"],
+    });
+    expect(tokenizer.vocabSize).toBe(258);
+    expect(tokenizer.encode("a<s>b").tokens).toEqual(["a", "<s>", "b"]);
+    expect([tokenizer.idOf("<s>"), tokenizer.idOf("</s>")]).toEqual([0, 1]);
+    const small = await trainTokenizer(corpus, { byteLevel: false, limitAlphabet: 3, vocabSize: 4 });
+    expect(small.vocabSize).toBe(4);
+  });
+});
+
+describe.each(["bpe", "wordpiece", "unigram"] as const)("%s", (model) => {
+  test("is deterministic, encodes its corpus, survives saving, reads streams", async () => {
+    const phases: string[] = [];
+    const options = { model, vocabSize: model === "bpe" ? 300 : 60 };
+    const first = await trainTokenizer([corpus, corpus], { ...options, onProgress: ({ phase }) => phases.push(phase) });
+    async function* stream() {
+      yield corpus;
+      yield new Blob([corpus]);
+    }
+    const second = await trainTokenizer(stream(), options);
+    expect(second.hash).toBe(first.hash);
+    expect(new Set(phases)).toEqual(new Set(["reading", "training"]));
+    expect(first.vocabSize).toBeLessThanOrEqual(options.vocabSize);
+    const text = "the cat sat on the mat";
+    expect(first.decode(first.encode(text).ids)).toBe(text);
+    expect(first.encode(text).length).toBeLessThan(text.length / 2);
+    const again = await loadTokenizer(JSON.parse(first.save()));
+    expect(again.encode(text).ids).toEqual(first.encode(text).ids);
+  });
+});
+
+test("options that make no sense are refused", async () => {
+  await expect(trainTokenizer("a", { vocabsize: 3 } as never)).rejects.toThrow(/Did you mean vocabSize/);
+  await expect(trainTokenizer("a", { vocabSize: 0 })).rejects.toThrow(/whole numbers/);
+  await expect(trainTokenizer("a", { model: "bpee" as never })).rejects.toThrow(/bpe, wordpiece or unigram/);
+});

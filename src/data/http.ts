@@ -9,9 +9,12 @@ const IDLE_MS = 60_000;
 
 async function request(url: string, name: string, init: RequestInit): Promise<Response> {
   let response: Response;
+  const silence = new AbortController();
+  const signal = init.signal ? AbortSignal.any([init.signal, silence.signal]) : silence.signal;
   try {
-    response = await withinIdleTime(fetch(url, init), name);
+    response = await withinIdleTime(fetch(url, { ...init, signal }), name);
   } catch (cause) {
+    silence.abort();
     if (cause instanceof DataError) throw cause;
     const why = ((cause as Error).cause as Error)?.message ?? (cause as Error).message;
     throw new DataError(`${name}: cannot be fetched: ${why}.`, { where: name, cause });

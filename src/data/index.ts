@@ -33,12 +33,14 @@ export {
   type DocumentOptions,
   encodeInstructions,
   encodeParts,
+  encodeTexts,
   type InstructionExample,
   type InstructionOptions,
   instructionStep,
   type TextPart,
   type TextTokenizer,
   tokenizeDocuments,
+  tokenStep,
 } from "./language.js";
 export type { PackOptions, TokenBlock } from "./pack.js";
 export { fromParquet, type ParquetOptions } from "./parquet.js";

@@ -46,6 +46,27 @@ export async function* tokenizeDocuments(
   }
 }
 
+/** A function for `map`: rows with a text become rows `{ ids }`, which `pack` lays into blocks. */
+export function encodeTexts(tokenizer: TextTokenizer, { column = "text", endOfText }: DocumentOptions = {}) {
+  return (row: Row): { ids: Int32Array } => {
+    const text = row[column];
+    if (typeof text !== "string") {
+      throw new DataError(`encodeTexts: needs a text in the column "${column}", got ${JSON.stringify(text)}.`, {
+        where: "encodeTexts",
+      });
+    }
+    const { ids } = tokenizer.encode(text, { addSpecialTokens: false });
+    return { ids: Int32Array.from(endOfText === undefined ? Array.from(ids) : [...Array.from(ids), endOfText]) };
+  };
+}
+
+/** Options for the `map` above: an identity for the fingerprint, and the schema of token rows. */
+export const tokenStep = (tokenizer: TextTokenizer, version: string | number = 1) => ({
+  name: `tokens ${tokenizer.hash ?? "of an unnamed tokenizer"}`,
+  version,
+  schema: { fields: [{ name: "ids", type: "tokens" as const }] },
+});
+
 /** All pieces in memory, in two bytes per id where the vocabulary allows it. */
 export async function collectTokens(
   pieces: AsyncIterable<Int32Array>,

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { type CsvOptions, fromCsv, type Row } from "tenon/data";
 import { describe, expect, test } from "vitest";
+import { Generator, randomInteger } from "../../src/core/random.js";
 import { describeWithData, inPieces } from "./shared.js";
 
 const read = (text: string, options: CsvOptions = {}) => fromCsv({ text, name: "t.csv" }, options).toArray();
@@ -307,6 +308,27 @@ describe("gzip", () => {
       "may expand to 100 bytes",
     );
   });
+});
+
+test("what any writer wrote is read back: random cells, dialects and pieces", async () => {
+  const call = new Generator(2024).next("csv");
+  let drawn = 0;
+  const draw = (bound: number) => randomInteger(call, drawn++, bound);
+  const alphabet = ["a", "B", " ", ",", ";", '"', "'", "\n", "\r", "\r\n", "é", "😀", "0", "-1.5", "\t", "null", ""];
+  for (let round = 0; round < 300; round++) {
+    const width = 2 + draw(4);
+    const names = Array.from({ length: width }, (_, j) => `c${j}`);
+    const cell = () => Array.from({ length: draw(6) }, () => alphabet[draw(alphabet.length)]).join("");
+    const rows = Array.from({ length: 1 + draw(8) }, () => Object.fromEntries(names.map((name) => [name, cell()])));
+    const delimiter = [",", ";", "\t"][draw(3)];
+    const end = ["\n", "\r\n", "\r"][draw(3)];
+    const quote = (text: string) =>
+      draw(2) === 0 || /[",;\t\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    const lines = [names, ...rows.map((row) => Object.values(row))].map((cells) => cells.map(quote).join(delimiter));
+    const text = lines.join(end) + (draw(2) === 0 ? end : "");
+    const options = { schema: strings(...names), delimiter };
+    expect(await fromCsv(inPieces(text, 1 + draw(40)), options).toArray(), JSON.stringify(text)).toEqual(rows);
+  }
 });
 
 test("the same rows for every size of the pieces", async () => {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import {
   collectTokens,
   encodeInstructions,
+  encodeTexts,
   fromJson,
   fromRows,
   fromText,
@@ -15,6 +16,7 @@ import {
   tokenFileBytes,
   tokenizeDocuments,
   tokenRange,
+  tokenStep,
   verifyTokenFile,
 } from "tenon/data";
 import { afterAll, describe, expect, test } from "vitest";
@@ -35,6 +37,12 @@ describe("documents", () => {
     const tokens = await collectTokens(tokenizeDocuments(documents, bytes, { endOfText: 256 }), bytes.vocabSize);
     expect([...((await tokens.read(0, tokens.length)) as Uint16Array)]).toEqual([97, 98, 256, 99, 256]);
     expect((await tokens.read(0, 1)) as Uint16Array).toBeInstanceOf(Uint16Array);
+  });
+  test("rows of text become blocks of tokens", async () => {
+    const rows = fromText({ text: "abc\nde\nfghi\n" }).map(encodeTexts(bytes, { endOfText: 10 }), tokenStep(bytes));
+    const blocks = await rows.pack({ blockSize: 4 }).toArray();
+    expect(blocks.map(({ ids }) => String.fromCharCode(...ids))).toEqual(["abc\n", "de\nf", "ghi\n"]);
+    expect((await rows.provenance()).unverifiedSteps).toBe(0);
   });
   test("plain strings serve; rows without the text do not", async () => {
     const tokens = await collectTokens(tokenizeDocuments(["x", "", "yz"], bytes));

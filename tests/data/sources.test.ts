@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { fromCsv, fromIdx, fromJson, fromJsonl, fromRows, fromText, readIdx } from "tenon/data";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { describeWithData, inPieces } from "./shared.js";
 
 const rows = [
@@ -227,7 +227,7 @@ describe("HTTP", () => {
     else if (request.url === "/cut.csv") {
       response.writeHead(200, { "Content-Length": 1000 });
       response.write("a,b\n1,x\n", () => response.destroy());
-    } else response.writeHead(503).end();
+    } else if (request.url !== "/silent.csv") response.writeHead(503).end();
   });
   let origin = "";
   beforeAll(async () => {
@@ -237,6 +237,26 @@ describe("HTTP", () => {
   afterAll(() => {
     server.closeAllConnections();
     server.close();
+  });
+  test("a server that says nothing is given up", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const reading = expect(fromCsv(`${origin}/silent.csv`).toArray()).rejects.toThrow(
+        "/silent.csv: the server sent nothing for 60 seconds.",
+      );
+      await vi.advanceTimersByTimeAsync(60_000);
+      await reading;
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+  test("reading stops at a signal", async () => {
+    const stop = new AbortController();
+    const reading = expect(fromCsv(`${origin}/silent.csv`, { signal: stop.signal }).toArray()).rejects.toThrow(
+      "cannot be fetched",
+    );
+    stop.abort();
+    await reading;
   });
   test("rows, errors, a cut in the middle", async () => {
     expect(await fromCsv(`${origin}/ok.csv`).toArray()).toEqual(rows);

@@ -7,6 +7,8 @@ import { createCpuBackend } from "../src/backend/wasm/backend.js";
 import { sizeOf } from "../src/core/shape.js";
 import "../src/node/platform.js";
 import * as tenon from "../src/index.js";
+import { Gpt2 } from "../src/models/gpt2.js";
+import { deferInit } from "../src/nn/index.js";
 import { AdamW } from "../src/optim/index.js";
 import { best, roof } from "./kernels/roof.js";
 
@@ -95,7 +97,12 @@ async function train({ threads, numerics, model, steps = 12 }: Job) {
 /** Tokens per second of cached decoding, and the share of what streaming the weights once per token allows. */
 async function decode({ threads, numerics, model, steps = 24 }: Job) {
   await tenon.init({ device: "cpu", threads, numerics });
-  const gpt = await tenon.createModel(config(model!), undefined, { seed: 1 });
+  const gpt = deferInit(() => new Gpt2(config(model!)));
+  for (const parameter of gpt.parameters()) {
+    const values = tenon.rand(parameter.shape).sub(0.5).mul(0.05);
+    (parameter.view() as Float32Array).set(values.view() as Float32Array);
+    values.dispose();
+  }
   const bytes = [...gpt.parameters()].reduce((sum, { size }) => sum + 4 * size, 0) - 4 * model!.context * model!.width;
   let least = Number.POSITIVE_INFINITY;
   let last = performance.now();

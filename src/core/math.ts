@@ -20,16 +20,38 @@ function powerOfTwo(n: number): number {
   return float[0];
 }
 
-/** e^x. Reduction by ln 2 in two parts (Cody and Waite), then the Taylor series to degree 13 on |r| <= 0.35. */
+/** c[0] + c[1] x + c[2] x^2 + …, by Horner's rule. */
+function polynomial(x: number, coefficients: readonly number[]): number {
+  let sum = 0;
+  for (let k = coefficients.length - 1; k >= 0; k--) sum = coefficients[k] + x * sum;
+  return sum;
+}
+
+/** 1 / k! for k = first, first + step, …, with alternating signs where asked. */
+function factorials(first: number, step: number, count: number, alternating: boolean): number[] {
+  const coefficients: number[] = [];
+  for (let k = first, factorial = 1, n = 0; n < count; n++, k += step) {
+    factorial = 1;
+    for (let i = 2; i <= k; i++) factorial *= i;
+    coefficients.push((alternating && n % 2 === 1 ? -1 : 1) / factorial);
+  }
+  return coefficients;
+}
+
+const EXP = factorials(0, 1, 15, false);
+const SIN = factorials(1, 2, 10, true);
+const COS = factorials(0, 2, 11, true);
+/** Of 2 atanh(s) / s - 2 in s^2: 2/3, 2/5, … */
+const LOG = Array.from({ length: 11 }, (_, k) => 2 / (2 * k + 3));
+
+/** e^x. Reduction by ln 2 in two parts (Cody and Waite), then the Taylor series to degree 14 on |r| <= 0.35. */
 export function exp(x: number): number {
   if (Number.isNaN(x)) return x;
   if (x > 709.79) return Number.POSITIVE_INFINITY;
   if (x < -745.2) return 0;
   const n = Math.round(x * Math.LOG2E);
   const r = x - n * LN2_HIGH - n * LN2_LOW;
-  let sum = 1;
-  for (let k = 14; k > 0; k--) sum = 1 + (r * sum) / k;
-  return sum * powerOfTwo(n);
+  return polynomial(r, EXP) * powerOfTwo(n);
 }
 
 /** Natural logarithm: x = 2^n m with m in [sqrt(1/2), sqrt 2), log m = 2 atanh((m - 1) / (m + 1)) by its series. */
@@ -51,9 +73,7 @@ export function log(x: number): number {
   }
   const s = (m - 1) / (m + 1);
   const z = s * s;
-  let series = 0;
-  for (let k = 23; k >= 3; k -= 2) series = z * (1 / k + series);
-  return n * LN2_HIGH + (2 * s + (2 * s * series + n * LN2_LOW));
+  return n * LN2_HIGH + (2 * s + (s * z * polynomial(z, LOG) + n * LN2_LOW));
 }
 
 /** base^exponent for base > 0 (and 0^y, integer powers of negatives): exp(y log x) with exact small integer powers. */
@@ -81,13 +101,8 @@ function circular(x: number, shift: number): number {
   const r = x - n * HALF_PI_HIGH - n * HALF_PI_LOW;
   const z = r * r;
   const quadrant = (((n + shift) % 4) + 4) % 4;
-  let term = quadrant % 2 === 0 ? r : 1;
-  let sum = term;
-  for (let k = quadrant % 2 === 0 ? 2 : 1; k < 22; k += 2) {
-    term = (-term * z) / (k * (k + 1));
-    sum += term;
-  }
-  return quadrant < 2 ? sum : -sum;
+  const value = quadrant % 2 === 0 ? r * polynomial(z, SIN) : polynomial(z, COS);
+  return quadrant < 2 ? value : -value;
 }
 
 /** Sine of x in radians. */

@@ -12,7 +12,7 @@ import { train } from "../runs/train.js";
 import { helpOf, parse, usage } from "./arguments.js";
 import type { Io } from "./io.js";
 import { plot } from "./plot.js";
-import { bar, Pace, Screen } from "./progress.js";
+import { bar, Pace, Screen, thousands } from "./progress.js";
 import { allowEngineFlags, indent, stopOnInterrupt, summary } from "./train.js";
 
 const table = usage({
@@ -24,7 +24,7 @@ const table = usage({
     "the loss that no model can beat, or on a text of yours.",
   options: {
     data: { kind: "text", value: "FILE", help: "a text to learn from, in place of the stories" },
-    steps: { kind: { integer: [1, Number.MAX_SAFE_INTEGER] }, help: "optimizer steps; 1000 unless told" },
+    steps: { kind: { integer: [1, Number.MAX_SAFE_INTEGER] }, help: "optimizer steps; 2000 unless told" },
     seed: { kind: { integer: [0, Number.MAX_SAFE_INTEGER] }, help: "of everything that is random; 1337 unless told" },
     device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "auto: a hardware GPU, else the CPU" },
     threads: { kind: { integer: [1, 64] }, help: "of the CPU; all cores unless told" },
@@ -32,8 +32,11 @@ const table = usage({
   },
 });
 
-/** A context of 128 characters spans most of a story, so that its parts can agree. */
-const MODEL = { model_type: "gpt2", n_layer: 4, n_head: 4, n_embd: 128, n_positions: 128 };
+/**
+ * A context of 128 characters spans much of a story, so that its parts can agree. For one minute a small model and many
+ * small steps are best: of the shapes tried, this one had the lowest loss after equal time.
+ */
+const MODEL = { model_type: "gpt2", n_layer: 2, n_head: 4, n_embd: 96 };
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values } = parse(table, args);
@@ -41,17 +44,19 @@ export async function run(args: string[], io: Io): Promise<number> {
     io.out(helpOf(table));
     return 0;
   }
-  const { data, steps = 1000, seed = 1337, device, threads, out = "runs" } = values;
-  const share = { train: 0.95, val: 0.05 };
+  const { data, steps = 2000, seed = 1337, device, threads, out = "runs" } = values;
   const config: TrainingConfigInput = {
-    data: data === undefined ? { corpus: "tales", length: 1_000_000, split: share } : { text: data, split: share },
+    data:
+      data === undefined
+        ? { corpus: "tales", length: 1_000_000, split: { train: 0.98, val: 0.02 } }
+        : { text: data, split: { train: 0.9, val: 0.1 } },
     tokenizer: "char",
     model: MODEL,
     training: {
       steps,
-      batchSize: 8,
+      batchSize: 4,
       blockSize: 128,
-      learningRate: 2e-3,
+      learningRate: 6e-3,
       evalEvery: Math.max(1, Math.floor(steps / 5)),
       sampleEvery: Math.max(1, Math.floor(steps / 10)),
       checkpointEvery: steps,
@@ -144,7 +149,7 @@ class StartView {
         this.total = event.steps;
         screen.line(describeCapabilities(event.environment as unknown as Capabilities));
         screen.line(
-          `A GPT with ${(event.parameters / 1e6).toFixed(2)} million parameters that knows nothing yet reads ${this.subject}.\n`,
+          `A GPT with ${thousands(event.parameters)} parameters that knows nothing yet reads ${this.subject}.\n`,
         );
         break;
       case "step":

@@ -199,6 +199,28 @@ const suites = {
       rows,
     );
   },
+
+  data() {
+    say("## Reading data");
+    say();
+    const results = measure(["--expose-gc", "bench/data.mjs", "--json"], "data") ?? [];
+    table(
+      ["rows, best of five rounds in turn", "Tenon, checked", "fastest peer", "MB/s", "ratio"],
+      results
+        .filter(({ unit }) => unit === "MB/s")
+        .map(({ title, rates, fastestPeer, ratio: times }) => [
+          title,
+          show(Math.max(rates.tenon, rates["tenon (count)"] ?? 0)),
+          fastestPeer ?? "absent",
+          show(rates[fastestPeer]),
+          Number.isFinite(times) ? `${times.toFixed(2)}x` : "–",
+        ]),
+    );
+    const blocks = results.find(({ unit }) => unit === "tokens/s");
+    if (blocks)
+      say(`Blocks of tokens, 12 x 64 in memory: ${show(blocks.rates.tenon / 1e6)} million tokens per second.`);
+    say();
+  },
 };
 
 say("# Benchmarks");

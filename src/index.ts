@@ -36,6 +36,7 @@ export {
   type OpDescription,
   registerKernel,
 } from "./tensor/op.js";
+export { type RunOptions, run } from "./tensor/run.js";
 export { tidy } from "./tensor/scope.js";
 export { Parameter, Tensor } from "./tensor/tensor.js";
 export { traceAllocations } from "./tensor/trace.js";

@@ -1,6 +1,7 @@
 /** Which devices there are, which is the default, and why something is missing. */
 
-import { ConfigError, DeviceError, listOf } from "../core/errors.js";
+import { type Deterministic, determinism, notDeterministic, setDeterminism } from "../core/determinism.js";
+import { ConfigError, DeterminismError, DeviceError, listOf } from "../core/errors.js";
 import { platform } from "../core/platform.js";
 import { setWarningListener, type WarningListener, warn } from "../core/warnings.js";
 import type { Backend, BackendInfo, DeviceName } from "./backend.js";
@@ -18,8 +19,11 @@ export interface InitOptions {
   threads?: number;
   /** `portable` (default): the same bits everywhere; `fast`: fused multiply-add where the processor has it. */
   numerics?: Numerics;
-  /** Ask for results that are the same on every machine: `auto` is then the CPU. */
-  deterministic?: boolean;
+  /**
+   * `true`: results are the same on every machine; what cannot give that is refused, and `auto` is the CPU. `"warn"`
+   * (default): it is told once. docs/determinism.md says what is promised.
+   */
+  deterministic?: Deterministic;
   /** Bytes that all tensors together may use. */
   memoryBudget?: number;
   /** Allow setting JavaScript engine flags that unlock WebAssembly features (Node only). */
@@ -125,6 +129,7 @@ export function backendOf(device?: DeviceName): Backend {
     reason = "init() was not called; the CPU is the default";
     return backend;
   }
+  if (name === "webgpu" && determinism() === true) notDeterministic("webgpu", "Its bits are those of one device.");
   const open = backends.get(name);
   if (open) return open;
   if (name === "reference") return openReference();
@@ -145,6 +150,7 @@ export function backendOf(device?: DeviceName): Backend {
 /** Prepares the devices and picks the default one. Calling it again changes the default and the options given. */
 export async function init(options: InitOptions = {}): Promise<Capabilities> {
   checkOptions(options);
+  if (options.deterministic !== undefined) setDeterminism(options.deterministic);
   if (options.onWarning) setWarningListener(options.onWarning);
   if ("memoryBudget" in options) setMemoryBudget(options.memoryBudget);
   const numerics = options.numerics ?? cpuOptions.numerics;
@@ -169,9 +175,28 @@ export async function init(options: InitOptions = {}): Promise<Capabilities> {
   } else if (wanted === "cpu") {
     await openDefaultCpu("asked for");
   } else {
-    await openBest(options.deterministic === true || options.numerics === "portable");
+    await openBest(determinism() === true || options.numerics === "portable");
   }
+  sayWhatDiffers(defaultName, numerics);
   return capabilities();
+}
+
+/** Under `deterministic: true` these were refused before anything was opened. */
+function sayWhatDiffers(device: DeviceName | undefined, numerics: Numerics): void {
+  if (device === "webgpu")
+    notDeterministic("webgpu", "It repeats its bits on one device and is close to the CPU elsewhere.");
+  if (numerics === "fast" && device === "cpu")
+    notDeterministic('numerics "fast"', "Its bits are those of machines with fused multiply-add, or of those without.");
+}
+
+/** Notes the default device and the options of the CPU; the function returned puts them back. */
+export function holdDevices(): () => void {
+  const before = { name: defaultName, reason, cpuOptions };
+  return () => {
+    const { numerics, threads } = before.cpuOptions;
+    if (numerics !== cpuOptions.numerics || threads !== cpuOptions.threads) retire("cpu");
+    ({ name: defaultName, reason, cpuOptions } = before);
+  };
 }
 
 /** A device whose options changed is closed once nothing lives on it, and opened anew at next use. */
@@ -183,7 +208,7 @@ function retire(name: DeviceName): void {
 }
 
 function checkOptions(options: InitOptions): void {
-  const { device, threads, numerics, memoryBudget } = options;
+  const { device, threads, numerics, memoryBudget, deterministic = determinism() } = options;
   const refuse = (name: string, expected: string, got: unknown) => {
     throw new ConfigError(`init: needs ${expected} for ${name}, got ${JSON.stringify(got)}.`, { where: "init" });
   };
@@ -196,6 +221,18 @@ function checkOptions(options: InitOptions): void {
     refuse("threads", "an integer from 1 to 64", threads);
   if (memoryBudget !== undefined && !(memoryBudget > 0))
     refuse("memoryBudget", "a number of bytes above 0", memoryBudget);
+  if (![true, false, "warn"].includes(deterministic)) refuse("deterministic", 'true, false or "warn"', deterministic);
+  const refused = [
+    ...(device === "webgpu" ? ['device "webgpu"'] : []),
+    ...((numerics ?? cpuOptions.numerics) === "fast" ? ['numerics "fast"'] : []),
+  ];
+  if (deterministic === true && refused.length > 0) {
+    throw new DeterminismError(`init: deterministic: true refuses ${listOf(refused)}.`, {
+      where: "init",
+      refused,
+      hint: 'Use the CPU with numerics "portable"; docs/determinism.md says what is promised, and where.',
+    });
+  }
 }
 
 /** What this machine and page offer, and the reason for each thing that is missing. */

@@ -59,6 +59,8 @@ export class DisposedError extends TenonError {}
 export class IndexError extends TenonError {}
 /** Numbers that went wrong: NaN, infinity, overflow under strict numerics. */
 export class NumericsError extends TenonError {}
+/** Something whose bits are not the same everywhere, where `deterministic: true` was asked for. */
+export class DeterminismError extends TenonError {}
 /** Autograd used outside its rules. */
 export class GradientError extends TenonError {}
 /** A file whose bytes break its format. */

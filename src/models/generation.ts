@@ -45,6 +45,9 @@ export interface GenerationRecord {
   seed: number;
   options: Record<string, unknown>;
   tokens: number[];
+  finishReason: Generation["finishReason"];
+  /** Place in a batch of equally long prompts, which chooses its random numbers; 0 alone. */
+  row: number;
   tokenizerHash?: string;
 }
 
@@ -152,6 +155,8 @@ class Row {
     private readonly model: LanguageModel,
     readonly prompt: number[],
     private readonly settings: Settings,
+    /** Which word of a step's random numbers is its own. */
+    readonly place = 0,
   ) {
     this.decoder = model.tokenizer?.decodeStream();
   }
@@ -203,6 +208,8 @@ class Row {
         seed,
         options: { ...recorded, maxTokens: this.settings.maxTokens, seed },
         tokens: this.tokens,
+        finishReason: this.finished ?? "aborted",
+        row: this.place,
         ...(this.model.tokenizer ? { tokenizerHash: this.model.tokenizer.hash } : {}),
       },
     };
@@ -246,12 +253,12 @@ async function* decode(
       const data = (await logits.data()) as Float32Array;
       logits.dispose();
       // Row r draws word r of the step's call: the first row of a batch samples like the prompt alone.
-      const words = randomBits(generator.at("sample", step), rows.length);
+      const words = randomBits(generator.at("sample", step), rows[rows.length - 1].place + 1);
       for (const [r, row] of rows.entries()) {
         if (row.finished) continue;
         const scores = data.subarray(r * model.vocabSize, (r + 1) * model.vocabSize);
         const seen = sampling.repetitionPenalty === 1 ? [] : row.history();
-        const choice = chooseToken(scores, seen, sampling, () => words[r] * 2 ** -32);
+        const choice = chooseToken(scores, seen, sampling, () => words[row.place] * 2 ** -32);
         yield { row, choice, text: row.accept(choice) };
       }
       if (signal?.aborted) return;
@@ -272,15 +279,30 @@ export async function generate(
   const rules = settings(model, options);
   const many = Array.isArray(prompt) && typeof prompt[0] !== "number" && prompt.length > 0;
   const prompts = (many ? prompt : [prompt]) as readonly Prompt[];
-  const rows = prompts.map((each) => new Row(model, promptIds(model, each), rules));
   const byLength = new Map<number, Row[]>();
-  for (const row of rows) byLength.set(row.prompt.length, [...(byLength.get(row.prompt.length) ?? []), row]);
+  const rows = prompts.map((each) => {
+    const ids = promptIds(model, each);
+    const group = byLength.get(ids.length) ?? [];
+    const row = new Row(model, ids, rules, group.length);
+    byLength.set(ids.length, [...group, row]);
+    return row;
+  });
   for (const group of byLength.values()) {
     for await (const _ of decode(model, group, rules));
     for (const row of group) row.end();
   }
   const results = rows.map((row) => row.result(options));
   return many ? results : results[0];
+}
+
+/** What a record says, made again: the same prompt, options, seed and place in the batch. */
+export async function regenerate(model: LanguageModel, record: GenerationRecord): Promise<Generation> {
+  const rules = settings(model, { ...(record.options as GenerateOptions), seed: record.seed });
+  const maxTokens = record.finishReason === "aborted" ? record.tokens.length : rules.maxTokens;
+  const row = new Row(model, promptIds(model, record.prompt), { ...rules, maxTokens }, record.row ?? 0);
+  for await (const _ of decode(model, [row], { ...rules, maxTokens }));
+  row.end();
+  return row.result(record.options as GenerateOptions);
 }
 
 export async function* stream(

@@ -5,5 +5,6 @@ export { Gpt2, type Gpt2Config } from "./gpt2.js";
 export type { TokenIds } from "./ids.js";
 export { type Batch, LanguageModel, type StepResult, type TrainStepOptions } from "./language-model.js";
 export { type CreateOptions, createModel, type LoadOptions, loadModel, type Weights } from "./load.js";
+export { type GenerationReplay, replayGeneration } from "./replay-generation.js";
 export type { SamplingOptions } from "./sampling.js";
 export { hashWeights } from "./save.js";

@@ -2,10 +2,10 @@
 
 import { type Checkpoint, readCheckpointFile } from "../artifacts/checkpoint.js";
 import { checkStamp } from "../artifacts/format.js";
-import type { Determinism } from "../artifacts/manifest.js";
 import { readSafetensors } from "../artifacts/safetensors.js";
 import type { TrainingState } from "../artifacts/training-state.js";
 import { type Capabilities, init, memory } from "../backend/devices.js";
+import { determinism, setDeterminism } from "../core/determinism.js";
 import { ConfigError, RunError } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
 import { platform } from "../core/platform.js";
@@ -36,6 +36,7 @@ import { findRunFolder } from "./list.js";
 import { type LoopOptions, type LoopResult, type Progress, runLoop } from "./loop.js";
 import { type CodeTask, ModuleTask } from "./module-task.js";
 import { type RunDraft, RunRecorder } from "./recorder.js";
+import { promiseOf, strictest } from "./promise.js";
 import type { Sink } from "./sinks.js";
 import { openStore } from "./store.js";
 import type { Task } from "./task.js";
@@ -78,6 +79,7 @@ export async function work(
   signal: AbortSignal,
 ): Promise<TrainingResult> {
   const outer = setWarningListener(undefined);
+  const mode = determinism();
   setWarningListener((warning) => {
     emit({ type: "warning", ...warning });
     outer?.(warning);
@@ -88,6 +90,7 @@ export async function work(
     return await execute(prepared, options, emit, signal);
   } finally {
     setWarningListener(outer);
+    setDeterminism(mode);
   }
 }
 
@@ -184,7 +187,8 @@ async function openDevice(config: TrainingConfig): Promise<Capabilities> {
       `${threads} threads on ${cores} cores are slower than ${cores}; the results are the same.`,
     );
   }
-  return init({ device, numerics, memoryBudget, ...(threads === undefined ? {} : { threads }) });
+  const deterministic = strictest(config.deterministic);
+  return init({ device, numerics, deterministic, memoryBudget, ...(threads === undefined ? {} : { threads }) });
 }
 
 function makeOptimizer({ model }: Task, options: TrainingOptions): Optimizer<{ lr: number }> {
@@ -232,18 +236,6 @@ function draftOf(
     config: hashedConfig(config, { device, numerics, dataHash: text.hash, tokenizerHash: tokenizer.hash }),
     tokenizerHash: tokenizer.hash,
     data: { fingerprint, sources: text.sources, split: config.data.split },
-  };
-}
-
-function promiseOf(device: string, numerics: string): Determinism {
-  if (device !== "webgpu" && numerics === "portable") {
-    return { promise: "bits", statement: "Equal bits in every engine, on every machine, with any number of threads." };
-  }
-  if (device !== "webgpu") return { promise: "device", statement: "Equal bits where fused multiply-add is available." };
-  return {
-    promise: "tolerance",
-    statement: "Equal bits on one device; elsewhere within tolerances.",
-    tolerances: { loss: 1e-3, weights: 1e-2 },
   };
 }
 

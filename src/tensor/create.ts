@@ -3,9 +3,10 @@
 import type { Backend, DeviceName } from "../backend/backend.js";
 import { backendOf } from "../backend/devices.js";
 import { Storage } from "../backend/storage.js";
+import { DefaultGenerator } from "../core/determinism.js";
 import { byteSize, checkDType, type DType, dtypes, encode, isFloat, type NumericArray } from "../core/dtype.js";
 import { ConfigError, DTypeError, ShapeError } from "../core/errors.js";
-import { Generator, type RandomState, randomInteger, randomNormal } from "../core/random.js";
+import { type Generator, type RandomState, randomInteger, randomNormal } from "../core/random.js";
 import { checkShape, type Shape, sizeOf } from "../core/shape.js";
 import { Tensor } from "./tensor.js";
 
@@ -207,7 +208,7 @@ export function eye(rows: number, columns = rows, options: TensorOptions = {}): 
 }
 
 /** The default generator: what `randn` and its kind use unless given another. */
-const defaultGenerator = new Generator(0);
+const defaultGenerator = new DefaultGenerator(0);
 
 /** Sets the seed of the default generator and puts all its streams at their start. */
 export function manualSeed(seed: number): void {
@@ -217,7 +218,7 @@ export function manualSeed(seed: number): void {
 export const getRngState = (): RandomState => defaultGenerator.getState();
 export const setRngState = (state: RandomState): void => defaultGenerator.setState(state);
 /** The default generator itself. */
-export const getDefaultGenerator = (): Generator => defaultGenerator;
+export const getDefaultGenerator = (): DefaultGenerator => defaultGenerator;
 
 export interface RandomOptions extends TensorOptions {
   generator?: Generator;

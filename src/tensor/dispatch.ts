@@ -4,6 +4,7 @@
  */
 
 import type { Backend } from "../backend/backend.js";
+import { notDeterministic } from "../core/determinism.js";
 import { type DType, dtypes, isFloat, promoteTypes } from "../core/dtype.js";
 import {
   DeviceError,
@@ -45,6 +46,12 @@ export function intercept(interceptor: Interceptor): () => void {
     const at = interceptors.lastIndexOf(interceptor);
     if (at >= 0) interceptors.splice(at, 1);
   };
+}
+
+/** Notes which interceptors there are; the function returned removes all that came since. */
+export function holdInterceptors(): () => void {
+  const before = [...interceptors];
+  return () => void interceptors.splice(0, interceptors.length, ...before);
 }
 
 /** The path of the module whose `forward` runs. */
@@ -91,6 +98,7 @@ type Inputs = readonly (Tensor | undefined)[];
 
 function perform(op: Op, given: Inputs, givenAttrs: Attrs): readonly Tensor[] {
   op.checkArity(given.length);
+  if (op.definition.deterministic === false) notDeterministic(op.name, "Two runs of this operation may differ.");
   const attrs = op.completeAttrs(givenAttrs);
   const backend = checkInputs(op, given);
   checkMutation(op, given);

@@ -108,7 +108,7 @@ export const rsqrt = unary("rsqrt", "1 / sqrt(x)", {
 /** -1, 0 or 1. */
 export const sign = unary("sign", "-1, 0 or 1", {
   promotion: "none",
-  expr: ([x]) => (x.type === "i32" ? e.max(e.min(x, 1), -1) : f.sign(x)),
+  expr: ([x]) => (x.type === "f32" ? f.sign(x) : x.type === "i32" ? e.max(e.min(x, 1), -1) : x),
   derivative: () => [e.constant(0)],
 });
 

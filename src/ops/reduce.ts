@@ -2,7 +2,7 @@
 
 import type { ReduceKind } from "../backend/backend.js";
 import { ShapeError } from "../core/errors.js";
-import { normalizeDim, normalizeDims, type Shape, sizeOf, splitAt } from "../core/shape.js";
+import { normalizeDim, normalizeDims, type Shape, sameShape, sizeOf, splitAt } from "../core/shape.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -109,10 +109,8 @@ function reduceOver(name: string, kind: ReduceKind, x: Tensor, options: ReduceOp
   const from = adjacent ? dims[0] : rest.length;
   const op = kind === "sum" ? sumOp : reduceOp;
   const attrs = { from, to: from + dims.length };
-  return reshape(
-    named(name, () => dispatchOne(op, [arranged], kind === "sum" ? attrs : { kind, ...attrs })),
-    target,
-  );
+  const result = named(name, () => dispatchOne(op, [arranged], kind === "sum" ? attrs : { kind, ...attrs }));
+  return sameShape(result.shape, target) ? result : reshape(result, target);
 }
 
 /** The sum over dims (all unless given). Integers give int32. */

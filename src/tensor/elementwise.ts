@@ -26,7 +26,8 @@ const rows = new WeakMap<OpDefinition, Map<string, Row>>();
 const laneDType = (type: expr.LaneType, inputs: readonly { dtype: DType }[]): DType => {
   if (type === "f32") return "float32";
   if (type === "bool") return "bool";
-  return inputs.every((input) => input.dtype === "uint8") ? "uint8" : "int32";
+  const integers = inputs.filter((input) => lane(input.dtype) === "i32");
+  return integers.length > 0 && integers.every((input) => input.dtype === "uint8") ? "uint8" : "int32";
 };
 
 function rowFor(op: Op, inputs: readonly { dtype: DType }[], attrs: Attrs): Row {

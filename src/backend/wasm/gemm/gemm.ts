@@ -35,26 +35,46 @@ export const gemmParameters = {
   /** [n] floats, or 0. */
   bias: "i32",
   accumulate: "i32",
-  packA: "i32",
-  packB: "i32",
+  /** Copy blocks of A and B into panels first; without it both are read where they lie, neighbours along k and along n. */
+  pack: "i32",
   scratch: "i32",
   blockM: "i32",
   blockN: "i32",
   blockK: "i32",
+  /** Bytes from one panel to the next. */
+  panelA: "i32",
+  panelB: "i32",
 } as const;
+
+/** Floats from one k to the next in a panel of A: that of B where one pointer can serve both. */
+const pitchA = (shape: TileShape): number => (tileColumns(shape) === 8 ? 8 : shape.rows);
+
+/**
+ * Panels start at one place within the pages of 4 KiB, those of B half a page after those of A: reads of two streams
+ * less than 512 bytes apart within a page hinder each other (measured on Zen 3: a quarter of the speed).
+ */
+const PAGE = 4096;
+const panelBytes = (pitch: number, blockK: number): number => Math.ceil((4 * pitch * blockK) / PAGE) * PAGE;
+
+/** Bytes from one panel of A, and of B, to the next. */
+export const panelSizes = (shape: TileShape, blockK: number): [a: number, b: number] => [
+  panelBytes(pitchA(shape), blockK),
+  panelBytes(tileColumns(shape), blockK),
+];
 
 /** Bytes of scratch per thread for given block sizes. */
 export function gemmScratch(shape: TileShape, blockM: number, blockN: number, blockK: number): number {
-  const up = (n: number, unit: number) => Math.ceil(n / unit) * unit;
-  const columns = tileColumns(shape);
-  return 4 * (shape.rows * columns + up(blockM, shape.rows) * blockK + up(blockN, columns) * blockK) + 192;
+  const [a, b] = panelSizes(shape, blockK);
+  const panels = Math.ceil(blockM / shape.rows) * a + Math.ceil(blockN / tileColumns(shape)) * b;
+  return 4 * shape.rows * tileColumns(shape) + panels + 2 * PAGE;
 }
 
 /** Defines and exports `gemm`. */
 export function defineGemm(module: ModuleBuilder, shape: TileShape): FunctionRef {
   const { rows, vectors } = shape;
   const columns = tileColumns(shape);
-  const packRows = definePack(module, rows);
+  const pitch = pitchA(shape);
+  const packRows = definePack(module, rows, pitch);
   const packColumns = definePack(module, columns);
   const finish = defineFinish(module);
   const tiles = (layout: LayoutA) =>
@@ -63,29 +83,42 @@ export function defineGemm(module: ModuleBuilder, shape: TileShape): FunctionRef
         defineTile(module, layout, { ...shape, rows: r + 1, vectors: v + 1 }, `tile${r + 1}x${4 * v + 4}${layout}`),
       ),
     );
-  const byColumn = tiles("column");
+  const byPanel = tiles(pitch === columns ? "panel" : "column");
   const byRow = tiles("row");
+
+  const tileCall = {
+    k: "i32",
+    a: "i32",
+    strideA: "i32",
+    packed: "i32",
+    b: "i32",
+    strideB: "i32",
+    c: "i32",
+    strideC: "i32",
+    resume: "i32",
+  } as const;
+
+  // Full tiles one below the other, as many as there are: the loop around the loop that counts, so nothing else in it.
+  const runFullTiles = module.internal(
+    "runFullTiles",
+    { count: "i32", stepA: "i32", ...tileCall },
+    (f, { count, stepA, k, a, strideA, packed, b, strideB, c, strideC, resume }) => {
+      const stepC = f.let(strideC.mul(rows));
+      const loop = (tile: FunctionRef) => () =>
+        f.repeat(count, () => {
+          f.call(tile, k, a, strideA, b, strideB, c, strideC, resume);
+          f.inc(a, stepA);
+          f.inc(c, stepC);
+        });
+      f.if(packed, loop(byPanel[vectors - 1][rows - 1]), loop(byRow[vectors - 1][rows - 1]));
+    },
+  );
 
   // A tile that is not plain: at an edge, or with something to do after its chains.
   const runTile = module.internal(
     "runTile",
-    {
-      height: "i32",
-      width: "i32",
-      k: "i32",
-      a: "i32",
-      strideA: "i32",
-      isRow: "i32",
-      b: "i32",
-      strideB: "i32",
-      c: "i32",
-      strideC: "i32",
-      resume: "i32",
-      bias: "i32",
-      accumulate: "i32",
-      edge: "i32",
-    },
-    (f, { height, width, k, a, strideA, isRow, b, strideB, c, strideC, resume, bias, accumulate, edge }) => {
+    { height: "i32", width: "i32", ...tileCall, bias: "i32", accumulate: "i32", edge: "i32" },
+    (f, { height, width, k, a, strideA, packed, b, strideB, c, strideC, resume, bias, accumulate, edge }) => {
       // Columns that do not fill their vectors, and chains whose sum is added to C, are computed beside it.
       const aside = f.let(width.and(3).or(accumulate));
       const to = f.let(aside.select(edge, c));
@@ -99,9 +132,9 @@ export function defineGemm(module: ModuleBuilder, shape: TileShape): FunctionRef
           ),
         );
       f.if(
-        isRow,
+        packed,
+        () => call(byPanel),
         () => call(byRow),
-        () => call(byColumn),
       );
       f.if(aside.or(bias), () => f.call(finish, c, strideC, to, strideTo, height, width, bias, accumulate));
     },
@@ -109,20 +142,12 @@ export function defineGemm(module: ModuleBuilder, shape: TileShape): FunctionRef
 
   return module.export("gemm", gemmParameters, (f, p) => {
     const edge = f.let(p.scratch);
-    const packedA = f.let(edge.add((4 * rows * columns + 63) & ~63));
-    const packedB = f.let(
-      packedA
-        .add(
-          p.blockM
-            .add(rows - 1)
-            .divU(rows)
-            .mul(rows)
-            .mul(p.blockK)
-            .shl(2),
-        )
-        .add(63)
-        .and(-64),
-    );
+    const packedA = f.let(edge.add(4 * rows * columns + PAGE - 1).and(-PAGE));
+    const panelsA = p.blockM
+      .add(rows - 1)
+      .divU(rows)
+      .mul(p.panelA);
+    const packedB = f.let(packedA.add(panelsA).add(PAGE / 2));
     f.for(p.batch0, p.batch1, 1, (batch) => {
       const a = f.let(p.a);
       const b = f.let(p.b);
@@ -143,7 +168,7 @@ export function defineGemm(module: ModuleBuilder, shape: TileShape): FunctionRef
           const accumulate = f.let(last.and(p.accumulate));
           const plain = f.let(addBias.or(accumulate).eqz());
           const fromB = f.let(b.add(k0.mul(p.strideBK)).add(j0.mul(p.strideBN)));
-          f.if(p.packB, () =>
+          f.if(p.pack, () =>
             f.for(0, width, columns, (j) =>
               f.call(
                 packColumns,
@@ -152,14 +177,14 @@ export function defineGemm(module: ModuleBuilder, shape: TileShape): FunctionRef
                 p.strideBK,
                 depth,
                 width.sub(j).min(columns),
-                packedB.add(j.mul(depth).shl(2)),
+                packedB.add(j.divU(columns).mul(p.panelB)),
               ),
             ),
           );
           f.for(p.m0, p.m1, p.blockM, (i0) => {
             const height = f.let(p.m1.sub(i0).min(p.blockM));
             const fromA = f.let(a.add(i0.mul(p.strideAM)).add(k0.mul(p.strideAK)));
-            f.if(p.packA, () =>
+            f.if(p.pack, () =>
               f.for(0, height, rows, (i) =>
                 f.call(
                   packRows,
@@ -168,56 +193,32 @@ export function defineGemm(module: ModuleBuilder, shape: TileShape): FunctionRef
                   p.strideAK,
                   depth,
                   height.sub(i).min(rows),
-                  packedA.add(i.mul(depth).shl(2)),
+                  packedA.add(i.divU(rows).mul(p.panelA)),
                 ),
               ),
             );
             // How a tile finds its part of A and B: packed panels, or the operand itself.
-            const isRow = f.let(p.packA.eqz().and(p.strideAK.eq(4)));
-            const baseA = f.let(p.packA.select(packedA, fromA));
-            const stepA = f.let(p.packA.select(depth.shl(2), p.strideAM));
-            const strideA = f.let(p.packA.select(4 * rows, isRow.select(p.strideAM, p.strideAK)));
-            const baseB = f.let(p.packB.select(packedB, fromB));
-            const stepB = f.let(p.packB.select(depth.shl(2), 4));
-            const strideB = f.let(p.packB.select(4 * columns, p.strideBK));
+            const baseA = f.let(p.pack.select(packedA, fromA));
+            const stepA = f.let(p.pack.select(p.panelA, p.strideAM.mul(rows)));
+            const strideA = f.let(p.pack.select(4 * pitch, p.strideAM));
+            const baseB = f.let(p.pack.select(packedB, fromB));
+            const stepB = f.let(p.pack.select(p.panelB, 4 * columns));
+            const strideB = f.let(p.pack.select(4 * columns, p.strideBK));
             f.for(0, width, columns, (j) => {
-              const panelB = f.let(baseB.add(j.mul(stepB)));
+              const panelB = f.let(baseB.add(j.divU(columns).mul(stepB)));
               const w = f.let(width.sub(j).min(columns));
               const outColumn = f.let(c.add(i0.mul(p.strideC)).add(j0.add(j).shl(2)));
               const bias = f.let(addBias.select(p.bias.add(j0.add(j).shl(2)), 0));
-              f.for(0, height, rows, (i) => {
-                const panelA = f.let(baseA.add(i.mul(stepA)));
+              const full = f.let(w.eq(columns).and(plain).select(height.divU(rows), 0));
+              const common = [depth, baseA, strideA, p.pack, panelB, strideB, outColumn, p.strideC, resume];
+              f.call(runFullTiles, full, stepA, ...common);
+              const panelA = f.let(baseA.add(full.mul(stepA)));
+              f.for(full.mul(rows), height, rows, (i) => {
                 const out = f.let(outColumn.add(i.mul(p.strideC)));
                 const h = f.let(height.sub(i).min(rows));
-                const full = h.eq(rows).and(w.eq(columns)).and(plain);
-                const args = [depth, panelA, strideA, panelB, strideB, out, p.strideC, resume];
-                f.if(
-                  full,
-                  () =>
-                    f.if(
-                      isRow,
-                      () => f.call(byRow[vectors - 1][rows - 1], ...args),
-                      () => f.call(byColumn[vectors - 1][rows - 1], ...args),
-                    ),
-                  () =>
-                    f.call(
-                      runTile,
-                      h,
-                      w,
-                      depth,
-                      panelA,
-                      strideA,
-                      isRow,
-                      panelB,
-                      strideB,
-                      out,
-                      p.strideC,
-                      resume,
-                      bias,
-                      accumulate,
-                      edge,
-                    ),
-                );
+                const tile = [depth, panelA, strideA, p.pack, panelB, strideB, out, p.strideC, resume];
+                f.call(runTile, h, w, ...tile, bias, accumulate, edge);
+                f.inc(panelA, stepA);
               });
             });
           });

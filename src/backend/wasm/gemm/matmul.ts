@@ -2,7 +2,7 @@
 
 import type { Engine } from "../engine.js";
 import type { Division } from "../pool.js";
-import { defineGemm, gemmParameters, gemmScratch } from "./gemm.js";
+import { defineGemm, gemmParameters, gemmScratch, panelSizes } from "./gemm.js";
 import { defineGemv, gemvParameters, gemvScratch, MAX_ROWS_IN, MAX_ROWS_OUT } from "./gemv.js";
 import { type TileShape, tileColumns } from "./tile.js";
 
@@ -26,9 +26,9 @@ export interface MatmulCall {
   accumulate: boolean;
 }
 
-const BLOCK_M = 192;
+const BLOCK_M = 120;
 const BLOCK_N = 2048;
-const BLOCK_K = 384;
+const BLOCK_K = 512;
 /** An operand up to this size (bytes) is read where it lies: packing it would cost more than it saves. */
 const UNPACKED = 20 * 1024;
 
@@ -53,10 +53,13 @@ function gemm(engine: Engine, call: MatmulCall): void {
   const shape = engine.tile;
   const family = engine.family("gemm", (module) => defineGemm(module, shape));
   // Chains that are added to C at their end must not be interrupted: one block of k.
-  const blockK = call.accumulate ? Math.max(1, k) : Math.min(BLOCK_K, Math.max(1, k));
+  const blocks = call.accumulate ? 1 : Math.ceil(k / BLOCK_K);
+  const blockK = Math.max(1, Math.ceil(k / Math.max(1, blocks)));
   const shrink = Math.max(1, blockK / BLOCK_K);
   const blockM = Math.min(m, Math.ceil(BLOCK_M / shrink));
   const blockN = Math.min(n, Math.ceil(BLOCK_N / shrink / 16) * 16);
+  const pack = transposeA || transposeB || 4 * Math.max(m, n) * k > UNPACKED;
+  const [panelA, panelB] = panelSizes(shape, blockK);
   const scratchBytes = gemmScratch(shape, blockM, blockN, blockK);
   const scratch = engine.memory.alloc(scratchBytes * engine.pool.threads);
   const offsets = count > 1 || call.batchA[0] !== 0 || call.batchB[0] !== 0 ? writeOffsets(engine, call) : 0;
@@ -67,8 +70,7 @@ function gemm(engine: Engine, call: MatmulCall): void {
     call.a, transposeA ? 4 : 4 * k, transposeA ? 4 * m : 4,
     call.b, transposeB ? 4 : row, transposeB ? 4 * k : 4,
     call.out, row, m * row, offsets, call.bias, Number(call.accumulate),
-    Number(4 * m * k > UNPACKED), Number(transposeB || 4 * n * k > UNPACKED),
-    scratch, blockM, blockN, blockK,
+    Number(pack), scratch, blockM, blockN, blockK, panelA, panelB,
   ];
   engine.pool.run(family.gemm, args, divide(call, shape, scratchBytes));
   engine.memory.release(scratch, scratchBytes * engine.pool.threads);

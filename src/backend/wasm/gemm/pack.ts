@@ -8,11 +8,11 @@ const packParameters = { from: "i32", stride: "i32", k: "i32", width: "i32", to:
 
 /**
  * Defines `pack(from, strideWidth, strideK, k, width, to)`: a panel of up to `W` rows (or columns) becomes `to[k][W]`,
- * missing ones zero. One of the two strides (bytes) is that of neighbours, 4.
+ * missing ones zero, each k `pitch` floats after the one before. One of the two strides (bytes) is that of neighbours, 4.
  */
-export function definePack(module: ModuleBuilder, W: number): FunctionRef {
-  const neighbours = definePackNeighbours(module, W);
-  const transposed = definePackTransposed(module, W);
+export function definePack(module: ModuleBuilder, W: number, pitch = W): FunctionRef {
+  const neighbours = definePackNeighbours(module, W, pitch);
+  const transposed = definePackTransposed(module, W, pitch);
   const parameters = { from: "i32", strideW: "i32", strideK: "i32", k: "i32", width: "i32", to: "i32" } as const;
   return module.internal(`pack${W}`, parameters, (f, { from, strideW, strideK, k, width, to }) => {
     f.if(
@@ -24,11 +24,11 @@ export function definePack(module: ModuleBuilder, W: number): FunctionRef {
 }
 
 /** The panel's rows are neighbours in memory: copy W floats per k. */
-function definePackNeighbours(module: ModuleBuilder, W: number): FunctionRef {
+function definePackNeighbours(module: ModuleBuilder, W: number, pitch: number): FunctionRef {
   return module.internal(`pack${W}neighbours`, packParameters, (f, { from, stride, k, width, to }) => {
     const next = () => {
       f.inc(from, stride);
-      f.inc(to, 4 * W);
+      f.inc(to, 4 * pitch);
     };
     f.if(
       width.eq(W),
@@ -51,13 +51,13 @@ function definePackNeighbours(module: ModuleBuilder, W: number): FunctionRef {
 const zero = (f: FunctionBuilder, to: I32, x: number) => () => f.storeF32(to, ZERO, 4 * x);
 
 /** k is the neighbour: 4 x 4 blocks are transposed in registers. */
-function definePackTransposed(module: ModuleBuilder, W: number): FunctionRef {
+function definePackTransposed(module: ModuleBuilder, W: number, pitch: number): FunctionRef {
   return module.internal(`pack${W}transposed`, packParameters, (f, { from, stride, k, width, to }) => {
     const left = f.let(k);
     f.if(width.eq(W), () => {
       const row = range(W).map((x) => f.let(from.add(stride.mul(x))));
       f.while(left.ge(4), () => {
-        const put = (step: number, x: number, value: V128) => f.storeV128(to, value, 4 * (step * W + x));
+        const put = (step: number, x: number, value: V128) => f.storeV128(to, value, 4 * (step * pitch + x));
         let x = 0;
         for (; x + 4 <= W; x += 4) {
           const columns = transpose(
@@ -68,11 +68,11 @@ function definePackTransposed(module: ModuleBuilder, W: number): FunctionRef {
         }
         for (; x < W; x++) {
           const values = f.let(row[x].v128());
-          for (const step of range(4)) f.storeLane(4, to, values, step, 4 * (step * W + x));
+          for (const step of range(4)) f.storeLane(4, to, values, step, 4 * (step * pitch + x));
         }
         for (const p of row) f.inc(p, 16);
         f.inc(from, 16);
-        f.inc(to, 16 * W);
+        f.inc(to, 16 * pitch);
         f.inc(left, -4);
       });
     });
@@ -83,7 +83,7 @@ function definePackTransposed(module: ModuleBuilder, W: number): FunctionRef {
         f.inc(source, stride);
       }
       f.inc(from, 4);
-      f.inc(to, 4 * W);
+      f.inc(to, 4 * pitch);
     });
   });
 }

@@ -34,9 +34,10 @@ export const multiplyAdd = (fused: boolean) =>
 
 /**
  * Where the elements of A lie. `column`: the tile's rows are neighbours and `strideA` leads to the next k (packed A, or
- * A stored [k, m]). `row`: the next k is a neighbour and `strideA` leads to the next row (A stored [m, k]).
+ * A stored [k, m]). `row`: the next k is a neighbour and `strideA` leads to the next row (A stored [m, k]). `panel`:
+ * packed as in `column`, the next k as far away as in B, so that one pointer serves both.
  */
-export type LayoutA = "column" | "row";
+export type LayoutA = "column" | "row" | "panel";
 
 /** Strides in bytes; with `resume` the chains go on from what the output holds. */
 const tileParameters = {
@@ -69,18 +70,20 @@ export function defineTile(
     f.if(resume, () => {
       for (const r of rowList) for (const q of columnList) f.set(acc[r][q], out[r].v128(16 * q));
     });
-    const rowA = rowList.map((r) => (layout === "column" || r === 0 ? a : f.let(a.add(strideA.mul(r)))));
+    const rowA = rowList.map((r) => (layout !== "row" || r === 0 ? a : f.let(a.add(strideA.mul(r)))));
+    const distance = f.let(a.sub(b));
     const vectorB = columnList.map(() => f.v128());
     const scalarA = f.v128();
     const end = f.let(b.add(k.mul(strideB)));
     f.while(b.ne(end), () => {
+      if (layout === "panel") f.set(a, b.add(distance));
       for (const q of columnList) f.set(vectorB[q], b.v128(16 * q));
       for (const r of rowList) {
-        f.set(scalarA, layout === "column" ? a.splat(4 * r) : rowA[r].splat());
+        f.set(scalarA, layout === "row" ? rowA[r].splat() : a.splat(4 * r));
         for (const q of columnList) f.set(acc[r][q], madd(scalarA, vectorB[q], acc[r][q]));
       }
       if (layout === "column") f.inc(a, strideA);
-      else for (const r of rowList) f.inc(rowA[r], 4);
+      if (layout === "row") for (const r of rowList) f.inc(rowA[r], 4);
       f.inc(b, strideB);
     });
     for (const r of rowList) for (const q of columnList) f.storeV128(out[r], acc[r][q], 16 * q);

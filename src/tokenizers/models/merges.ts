@@ -16,6 +16,9 @@ const NONE = 0x7fffffff;
 
 /** Up to here looking through all neighbours is faster than anything clever. */
 const SHORT = 24;
+/** Longer pieces are treated so, too, until that has cost as much as building the trie. */
+const LONGER = 128;
+const WORTH_A_TRIE = 2_000_000;
 
 const hashPair = (a: number, b: number): number => {
   const h = Math.imul(a, 0x9e3779b1) ^ Math.imul(b, 0x85ebca6b);
@@ -46,7 +49,8 @@ export class Merges {
   private out = new Int32Array(256);
   private spans = new Int32Array(256);
   private spansKnown = false;
-  private readonly ranks = new Int32Array(SHORT + 1);
+  private readonly ranks = new Int32Array(LONGER + 1);
+  private longWork = 0;
   private dead = new Uint8Array(257);
 
   /**
@@ -236,6 +240,10 @@ export class Merges {
       return { tokens: out, count };
     }
     if (count <= SHORT) return { tokens: out, count: this.mergeShort(symbols, count) };
+    if (this.exact === undefined && count <= LONGER && this.longWork < WORTH_A_TRIE) {
+      this.longWork += count * count;
+      return { tokens: out, count: this.mergeShort(symbols, count) };
+    }
     if (!this.proper) return this.mergeByRank(symbols, count);
     const { length, dead } = this;
     let position = 0;

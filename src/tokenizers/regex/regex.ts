@@ -8,7 +8,7 @@ import { Parser } from "./parse.js";
 import { compile } from "./program.js";
 
 /** Characters that may be read while matches are looked for in one text: so many, and so many for each unit of it. */
-const WORK = 50_000_000;
+const WORK = 10_000_000;
 const WORK_PER_UNIT = 100;
 
 /** Throws FormatError for a pattern that is malformed or not supported, naming what and where. */

@@ -1,0 +1,145 @@
+// Encoding rates of `tenon/tokenizers` beside its peers, in one run: `node bench/tokenizers.mjs [--json]`.
+// Peers are dependencies of bench/ alone: `npm install --prefix bench`. Data: the public files beside the project.
+// Rates are bytes per second of processor time: on a busy machine the clock measures the neighbours.
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { rolldown } from "rolldown";
+
+const data = resolve(process.env.TENON_DATA ?? "../shared/data");
+if (!existsSync(data)) {
+  console.log(`skipped: ${data} is absent (set TENON_DATA)`);
+  process.exit(0);
+}
+const require = createRequire(resolve("bench/package.json"));
+const optional = (name) => {
+  try {
+    return require(name);
+  } catch {
+    console.log(`not installed: ${name}`);
+    return undefined;
+  }
+};
+
+const dir = resolve(".cache/bench-tokenizers");
+const bundle = await rolldown({ input: "src/node/tokenizers.ts", platform: "node" });
+await bundle.write({ dir, format: "esm", entryFileNames: "tokenizers.mjs" });
+await bundle.close();
+const { loadTokenizer, trainTokenizer } = await import(pathToFileURL(`${dir}/tokenizers.mjs`).href);
+
+const gpt = optional("gpt-tokenizer/encoding/r50k_base");
+const tiktoken = optional("tiktoken");
+const jsTiktoken = optional("js-tiktoken");
+const native = optional("tokenizers");
+const huggingface = optional("@huggingface/tokenizers");
+
+const read = (path) => readFileSync(`${data}/${path}`, "utf8");
+const flat = (text) => Buffer.from(text).toString();
+const stories = [
+  "text/tinystories/tinystories.txt",
+  "text/tinyshakespeare/input.txt",
+  "text/taylorswift/taylorswift.txt",
+];
+const english = flat(stories.map(read).join("").repeat(3).slice(0, 5e6));
+const udhr = readdirSync(`${data}/text/udhr`).filter((name) => name !== "SOURCE.txt");
+const multilingual = flat(
+  udhr
+    .map((name) => read(`text/udhr/${name}`))
+    .join("")
+    .repeat(5),
+);
+
+const results = [];
+/** MB/s of processor time, the first time and the best of two more. */
+async function rates(title, text, contestants) {
+  const bytes = Buffer.byteLength(text);
+  const row = { title };
+  for (const [name, make] of Object.entries(contestants)) {
+    if (!make) continue;
+    const run = await make();
+    const found = [];
+    for (let round = 0; round < 3; round++) {
+      const before = process.cpuUsage();
+      await run(text);
+      const { user, system } = process.cpuUsage(before);
+      found.push(bytes / (user + system));
+    }
+    row[name] = { cold: found[0], warm: Math.max(found[1], found[2]) };
+  }
+  results.push(row);
+  const peers = Object.entries(row).filter(([name]) => name !== "title" && name !== "tenon");
+  const ratio = (kind) => (row.tenon[kind] / Math.max(...peers.map(([, rate]) => rate[kind]))).toFixed(2);
+  const list = [["tenon", row.tenon], ...peers].map(
+    ([name, { cold, warm }]) => `${name} ${cold.toFixed(1)}/${warm.toFixed(1)}`,
+  );
+  console.log(
+    `${title}: ${list.join(", ")} MB/s cold/warm${peers.length > 0 ? `; ratio ${ratio("cold")}/${ratio("warm")}` : ""}`,
+  );
+}
+
+const ours = (path) => async () => {
+  const tokenizer = await loadTokenizer(`${data}/${path}/tokenizer.json`);
+  return (text) => tokenizer.encode(text, { addSpecialTokens: false });
+};
+const theirs = (path) =>
+  native &&
+  (() => {
+    const definition = JSON.parse(read(`${path}/tokenizer.json`));
+    const tokenizer = native.Tokenizer.fromString(JSON.stringify({ ...definition, truncation: null, padding: null }));
+    // Whole texts take minutes; lines are what the library is made for.
+    return async (text) => {
+      for (const line of text.split("\n")) await tokenizer.encode(line, undefined, { addSpecialTokens: false });
+    };
+  });
+const javascript = (path) =>
+  huggingface &&
+  (() => {
+    const tokenizer = new huggingface.Tokenizer(JSON.parse(read(`${path}/tokenizer.json`)), {});
+    return (text) => {
+      for (const line of text.split("\n")) tokenizer.encode(line, { add_special_tokens: false });
+    };
+  });
+
+for (const [language, text] of [
+  ["English", english],
+  ["56 languages", multilingual],
+]) {
+  await rates(`GPT-2, ${language}`, text, {
+    tenon: ours("tokenizers/gpt2"),
+    "gpt-tokenizer": gpt && (() => (input) => gpt.encode(input)),
+    "tiktoken (WASM)":
+      tiktoken &&
+      (() => {
+        const encoding = tiktoken.get_encoding("r50k_base");
+        return (input) => encoding.encode_ordinary(input);
+      }),
+    "js-tiktoken":
+      jsTiktoken &&
+      (() => {
+        const encoding = jsTiktoken.getEncoding("r50k_base");
+        return (input) => encoding.encode(input);
+      }),
+    "tokenizers (native)": theirs("tokenizers/gpt2"),
+  });
+  for (const [name, path] of [
+    ["Qwen2", "tokenizers_derived/qwen2"],
+    ["T5 (Unigram)", "tokenizers/t5-small"],
+  ]) {
+    await rates(`${name}, ${language}`, text, {
+      tenon: ours(path),
+      "@huggingface/tokenizers": javascript(path),
+      "tokenizers (native)": theirs(path),
+    });
+  }
+}
+
+const started = process.cpuUsage();
+await loadTokenizer(`${data}/tokenizers_derived/qwen2/tokenizer.json`);
+const loading = process.cpuUsage(started);
+console.log(`loading Qwen2's tokenizer.json: ${((loading.user + loading.system) / 1000).toFixed(0)} ms`);
+const before = process.cpuUsage();
+await trainTokenizer(english.repeat(2), { vocabSize: 8000 });
+const training = process.cpuUsage(before);
+console.log(`training an 8k BPE on 10 MB: ${((training.user + training.system) / 1e6).toFixed(2)} s`);
+if (process.argv.includes("--json")) console.log(JSON.stringify(results));

@@ -147,6 +147,17 @@ export function backendOf(device?: DeviceName): Backend {
   });
 }
 
+/** Runs a function with another default device: what it makes without naming one lies there. Synchronous. */
+export function withDevice<T>(device: DeviceName | undefined, fn: () => T): T {
+  const before = defaultName;
+  defaultName = backendOf(device).device;
+  try {
+    return fn();
+  } finally {
+    defaultName = before;
+  }
+}
+
 /** Prepares the devices and picks the default one. Calling it again changes the default and the options given. */
 export async function init(options: InitOptions = {}): Promise<Capabilities> {
   checkOptions(options);

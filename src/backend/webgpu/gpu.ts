@@ -67,7 +67,7 @@ export class Gpu {
       usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
       label: "parameters",
     });
-    this.report = this.temporary(REPORT_BYTES);
+    this.report = this.pool.own(REPORT_BYTES);
     this.clearReport();
   }
 

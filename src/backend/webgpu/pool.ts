@@ -72,6 +72,11 @@ export class Pool {
     return new Piece(bytes);
   }
 
+  /** Memory of the backend itself: it counts as no tensor's. */
+  own(bytes: number): Piece {
+    return new Piece(bytes);
+  }
+
   release(piece: Piece): void {
     this.live -= piece.bytes;
     piece.known = undefined;

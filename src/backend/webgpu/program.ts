@@ -81,6 +81,8 @@ function operation(steps: readonly Step[], step: Step): string {
       return `${a} ${op === "shl" ? "<<" : ">>"} bitcast<vec4u>(${b})`;
     case "shrU":
       return `bitcast<vec4i>(bitcast<vec4u>(${a}) >> bitcast<vec4u>(${b}))`;
+    case "ne":
+      return from === "f32" ? `(${a} != ${b}) | is_nan4(${a}) | is_nan4(${b})` : `${a} != ${b}`;
     case "select":
       return `select(${c}, ${b}, ${a})`;
     case "madd":

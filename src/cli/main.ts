@@ -24,7 +24,8 @@ const commands: Readonly<Record<string, Command>> = {
   tokenize: { about: "how a tokenizer cuts a text, and how well it fits", load: () => import("./tokenize.js") },
   "tokenizer train": { about: "a tokenizer from texts", load: () => import("./tokenizer-train.js") },
   "data check": { about: "schema, counts and problems of a data file", load: () => import("./data-check.js") },
-  runs: { about: "list, show, compare, verify and carry runs", load: () => import("./runs.js") },
+  runs: { about: "list, show, compare, verify, replay and carry runs", load: () => import("./runs.js") },
+  run: { about: "a program of yours from a clean state: twice gives the same bits", load: () => import("./run.js") },
   doctor: { about: "what this machine offers, and why anything is missing", load: () => import("./doctor.js") },
 };
 

@@ -3,7 +3,7 @@
 import { open } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { ConfigError, nearest, TenonError } from "../core/errors.js";
-import { canonicalJson } from "../core/json.js";
+import { canonicalJson, jsonLine } from "../core/json.js";
 import { platform } from "../core/platform.js";
 import "../node/platform.js";
 import { exportRun, importRun } from "../runs/archive.js";
@@ -11,6 +11,7 @@ import { type ComparisonFormat, compareRuns, curvesOf, formatComparison, formatT
 import { findContent } from "../runs/find.js";
 import { type LoadedRun, listRuns, loadRun } from "../runs/list.js";
 import { curve } from "../runs/metrics.js";
+import { replay } from "../runs/replay.js";
 import { showNumber } from "../runs/sinks.js";
 import { verify } from "../runs/verify.js";
 import type { CommandIo } from "./io.js";
@@ -22,6 +23,7 @@ const USAGE = `Usage: tenon runs <command> [--dir DIR] [--json]
   show RUN                        what a run is and what came out of it
   compare RUN RUN…                side by side [--markdown | --csv | --json]
   verify RUN                      makes every hash again and says what changed
+  replay RUN                      runs it again and compares number by number [--data FILE] [--force] [--threads N]
   find PREFIX                     runs, weights, tokenizers, data and configs by the start of their hash
   export RUN FILE                 the run as one archive
   import FILE                     an archive as a run
@@ -32,6 +34,10 @@ interface Context {
   readonly dir: string;
   readonly format: ComparisonFormat;
   readonly json: boolean;
+  /** Of `replay`. */
+  readonly data?: readonly string[];
+  readonly force: boolean;
+  readonly threads?: number;
 }
 
 type Command = {
@@ -44,6 +50,7 @@ const commands: Record<string, Command> = {
   show: { operands: [1, 1], run: show },
   compare: { operands: [2, 99], run: compare },
   verify: { operands: [1, 1], run: check },
+  replay: { operands: [1, 1], run: again },
   find: { operands: [1, 1], run: find },
   export: { operands: [2, 2], run: exportTo },
   import: { operands: [1, 1], run: importFrom },
@@ -57,7 +64,10 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
     parseArgs({
       args,
       allowPositionals: true,
-      options: { dir: { type: "string" }, json: flag, markdown: flag, csv: flag, help: flag },
+      options: {
+        ...{ dir: { type: "string" }, json: flag, markdown: flag, csv: flag, help: flag },
+        ...{ data: { type: "string", multiple: true }, force: flag, threads: { type: "string" } },
+      },
     });
   try {
     parsed = parse();
@@ -82,12 +92,20 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   }
   const format = values.json ? "json" : values.markdown ? "markdown" : values.csv ? "csv" : "text";
   try {
-    return await command.run({ io, dir: values.dir ?? "runs", format, json: values.json === true }, operands);
+    const { dir = "runs", json = false, data, force = false } = values;
+    return await command.run({ io, dir, format, json, data, force, threads: threadsOf(values.threads) }, operands);
   } catch (error) {
     if (!(error instanceof TenonError)) throw error;
     io.err(error.message);
     return 1;
   }
+}
+
+function threadsOf(given: string | undefined): number | undefined {
+  if (given === undefined) return undefined;
+  const threads = Number(given);
+  if (Number.isInteger(threads) && threads >= 1 && threads <= 64) return threads;
+  throw new ConfigError(`runs: --threads needs an integer from 1 to 64, got ${given}.`);
 }
 
 const load = (name: string, dir: string): Promise<LoadedRun> => {
@@ -202,6 +220,38 @@ async function check({ io, dir, json }: Context, [name]: string[]): Promise<numb
     );
   }
   return found.ok ? 0 : 1;
+}
+
+/** The key by which a run's config names its data. */
+async function dataKind(name: string, dir: string): Promise<string> {
+  const { data } = (await (await load(name, dir)).config()) as { data: object };
+  return ["text", "csv", "jsonl", "json", "parquet", "idx"].find((kind) => kind in data) ?? "text";
+}
+
+/** `replay`: exit code 1 only where the run came out otherwise. */
+async function again({ io, dir, json, data, force, threads }: Context, [name]: string[]): Promise<number> {
+  const [run, store] = locate(name, dir);
+  const clock = () => performance.now();
+  let told = clock();
+  const answer = await replay(run, {
+    store,
+    force,
+    clock,
+    ...(threads === undefined ? {} : { threads }),
+    ...(data ? { data: { [await dataKind(name, dir)]: data } } : {}),
+    onStep(step, steps) {
+      if (json || clock() - told < 2000) return;
+      told = clock();
+      io.out(`step ${step} of ${steps}: as recorded so far`);
+    },
+  });
+  if (json) io.out(jsonLine(answer));
+  else {
+    io.out(`${answer.executionId}: ${answer.statement}`);
+    for (const reason of answer.explanations) io.out(`note     ${reason}`);
+    if (answer.forced) io.out("note     run by force; this is no proof.");
+  }
+  return answer.verdict === "differs" ? 1 : 0;
 }
 
 async function find({ io, dir, json, format }: Context, [prefix]: string[]): Promise<number> {

@@ -20,6 +20,8 @@ export interface ReplayOptions extends StoreOption {
   readonly data?: TrainingConfigInput["data"];
   /** Told of each step that was compared. */
   readonly onStep?: (step: number, steps: number) => void;
+  /** Of the CPU, in place of those of the run; the results are the same. */
+  readonly threads?: number;
   readonly clock?: () => number;
 }
 
@@ -69,6 +71,7 @@ export async function replay(name: string, options: ReplayOptions = {}): Promise
   }
   const problems = obstacles(manifest);
   const device = await chooseDevice(manifest, problems);
+  await sameArithmetic(manifest, device, problems);
   if (problems.length > 0 && !options.force) {
     throw new RunError(`${manifest.executionId}: cannot be replayed faithfully: ${problems.join("; ")}.`, {
       where: manifest.executionId,
@@ -89,6 +92,21 @@ async function chooseDevice(manifest: RunManifest, problems: string[]): Promise<
       problems.push(`the run was made on WebGPU, which is missing here: ${(error as Error).message}`);
     return "cpu";
   }
+}
+
+/** Fast numerics are those of the processor and engine: with fused multiply-add, or without. */
+async function sameArithmetic(
+  { numerics, device, environment }: RunManifest,
+  now: TrainingConfigInput["device"],
+  problems: string[],
+): Promise<void> {
+  if (numerics !== "fast" || device === "webgpu" || now === "webgpu") return;
+  const { fusedMultiplyAdd } = await init({ device: now, numerics, deterministic: false });
+  if (fusedMultiplyAdd === environment["fusedMultiplyAdd"]) return;
+  const [had, has] = fusedMultiplyAdd ? ["without", "fuses"] : ["with", "does not fuse"];
+  problems.push(
+    `the run was made with fast numerics, ${had} fused multiply-add, and this machine or engine ${has} them`,
+  );
 }
 
 /** What the run recorded, by step. */
@@ -119,8 +137,12 @@ async function compare(
     ...((await run.config()) as TrainingConfigInput),
     device,
     numerics: manifest.numerics as "portable" | "fast",
+    // What was refused then was not part of the run; what differs now is the answer's business.
+    deterministic: false,
+    ...(options.threads === undefined ? {} : { threads: options.threads }),
   };
   const store = new MemoryStore();
+  let environment: RunManifest["environment"] = {};
   const work = train(options.data ? { ...config, data: { ...config.data, ...options.data } } : config, {
     store,
     clock: options.clock,
@@ -135,7 +157,7 @@ async function compare(
   try {
     for await (const event of work) {
       if (event.type === "start")
-        await sameBeginning(store, event.executionId, manifest, problems, options.force ?? false);
+        environment = await sameBeginning(store, event.executionId, manifest, problems, options.force ?? false);
       for (const [step, what, got] of numbersOf(event))
         note(state, step, what, expected.metrics.get(step)?.[what], got);
       if (event.type === "checkpoint") {
@@ -153,24 +175,24 @@ async function compare(
     void work.stop().catch(() => undefined);
     throw error;
   }
-  return judge(manifest, state, exact, problems);
+  return judge(manifest, state, exact, problems, environment);
 }
 
-/** Is it the same run: weights, data and tokenizer as recorded? */
+/** Is it the same run: weights, data and tokenizer as recorded? Gives the environment of now. */
 async function sameBeginning(
   store: MemoryStore,
   executionId: string,
   was: RunManifest,
   problems: string[],
   force: boolean,
-): Promise<void> {
+): Promise<RunManifest["environment"]> {
   const { manifest: now } = await loadRun(executionId, { store });
   const found: string[] = [];
   if (now.data.fingerprint !== was.data.fingerprint) found.push("the data are not those of the run");
   if (now.tokenizerHash !== was.tokenizerHash) found.push("the tokenizer is not that of the run");
   if (now.initialWeights !== was.initialWeights) found.push("the initial weights are not those of the run");
   problems.push(...found);
-  if (found.length === 0 || force) return;
+  if (found.length === 0 || force) return now.environment;
   throw new RunError(`${was.executionId}: cannot be replayed: ${found.join("; ")}.`, {
     where: was.executionId,
     hint: "Bring the files of its manifest back (by SHA-256), or pass force to compare all the same.",
@@ -185,6 +207,14 @@ function numbersOf(event: TrainingEvent): [step: number, what: string, value: nu
       [event.step, "gradNorm", event.gradNorm],
     ];
   return event.type === "eval" ? [[event.step, "valLoss", event.valLoss]] : [];
+}
+
+/** What is another engine, system or feature than then. Threads and what is missing change no bits. */
+function otherEnvironment(then: RunManifest["environment"], now: RunManifest["environment"]): string[] {
+  const harmless = new Set(["threads", "missing"]);
+  return [...new Set([...Object.keys(then), ...Object.keys(now)])]
+    .filter((key) => !harmless.has(key) && JSON.stringify(then[key]) !== JSON.stringify(now[key]))
+    .map((key) => `${key} was ${then[key] ?? "unknown"}, is ${now[key] ?? "unknown"}`);
 }
 
 interface State {
@@ -213,6 +243,7 @@ function judge(
   { steps, difference, largest }: State,
   exact: boolean,
   problems: readonly string[],
+  environment: RunManifest["environment"],
 ): Replay {
   const { executionId, determinism } = manifest;
   const base = { executionId, steps, difference, largest, explanations: problems, forced: problems.length > 0 };
@@ -228,5 +259,11 @@ function judge(
     return { ...base, verdict: "within tolerance", statement: `Within tolerance ${tolerance}: ${figure}.` };
   }
   const { step, what, expected, got } = difference;
-  return { ...base, verdict: "differs", statement: `Differs from step ${step}: ${what} was ${expected}, now ${got}.` };
+  const explanations = [...problems, ...otherEnvironment(manifest.environment, environment)];
+  return {
+    ...base,
+    explanations,
+    verdict: "differs",
+    statement: `Differs from step ${step}: ${what} was ${expected}, now ${got}.`,
+  };
 }

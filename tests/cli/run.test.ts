@@ -1,0 +1,82 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { train } from "tenon/runs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { run } from "../../src/cli/run.js";
+import { run as runs } from "../../src/cli/runs.js";
+import { FileStore } from "../../src/node/file-store.js";
+
+const dir = mkdtempSync(join(tmpdir(), "tenon-run-"));
+afterAll(() => rmSync(dir, { recursive: true }));
+
+const lines: string[] = [];
+const errors: string[] = [];
+const io = { out: (line: string) => lines.push(line), err: (line: string) => errors.push(line), isTerminal: false };
+async function tenon(command: typeof run, ...args: string[]) {
+  lines.length = errors.length = 0;
+  const code = await command(args, io);
+  return { code, out: lines.join("\n"), err: errors.join("\n") };
+}
+
+describe("tenon run", () => {
+  const path = join(dir, "program.mjs");
+  beforeAll(() => writeFileSync(path, "export default async () => ({ answer: 6 * 7, none: Number.NaN });\n"));
+
+  test("calls the default export and shows what it returns", async () => {
+    expect(await tenon(run, path)).toMatchObject({ code: 0, out: '{"answer":42,"none":"NaN"}' });
+    const { out } = await tenon(run, path, "--seed", "3", "--json");
+    expect(JSON.parse(out)).toEqual({ file: path, result: { answer: 42, none: "NaN" } });
+  });
+
+  test("a missing file and a wrong option are told", async () => {
+    await expect(tenon(run, join(dir, "gone.js"))).rejects.toThrow(/gone\.js: cannot be run, no such file/);
+    await expect(tenon(run, path, "--device", "gpu")).rejects.toThrow(/--device needs/);
+    await expect(tenon(run, path, "--deterministic", "true", "--numerics", "fast")).rejects.toThrow(/refuses numerics/);
+  });
+});
+
+describe("tenon runs replay", () => {
+  const text = join(dir, "text.txt");
+  const store = new FileStore(join(dir, "runs"));
+  let id: string;
+  beforeAll(async () => {
+    writeFileSync(text, "the hen sees the fox and the fox sees the hen. ".repeat(20));
+    const config = {
+      data: { text },
+      model: { model_type: "gpt2", n_layer: 1, n_head: 1, n_embd: 8 },
+      training: { steps: 4, batchSize: 2, blockSize: 8, evalEvery: 2, sampleEvery: 0 },
+      device: "cpu",
+      threads: 1,
+    } as const;
+    id = (await train(config, { store })).executionId;
+  });
+
+  test("says equal bits, in a line and as JSON", async () => {
+    const { code, out } = await tenon(runs, "replay", id, "--dir", join(dir, "runs"));
+    expect([code, out]).toEqual([0, `${id}: Equal bits: 4 steps gave the recorded losses and weights.`]);
+    const json = await tenon(runs, "replay", id.slice(0, 6), "--dir", join(dir, "runs"), "--json", "--threads", "2");
+    expect(JSON.parse(json.out)).toMatchObject({ executionId: id, verdict: "equal bits", steps: 4, forced: false });
+  });
+
+  test("data that moved are given by --data; other data are refused, and run by force and marked", async () => {
+    const moved = join(dir, "moved.txt");
+    writeFileSync(moved, "another hen sees another fox, that is how it goes. ".repeat(20));
+    const where = ["--dir", join(dir, "runs")];
+    const refused = await tenon(runs, "replay", id, "--data", moved, ...where);
+    expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/the data are not those of the run/)]);
+    const forced = await tenon(runs, "replay", id, "--data", moved, "--force", ...where);
+    expect(forced.code).toBe(1);
+    expect(forced.out).toMatch(/Differs from step 1: loss was [\d.]+, now [\d.]+\.\nnote +the data are not/);
+    expect(forced.out).toMatch(/run by force; this is no proof/);
+    expect((await tenon(runs, "replay", id, "--data", text, ...where)).code).toBe(0);
+  });
+
+  test("nothing to replay, and a wrong number of threads", async () => {
+    expect((await tenon(runs, "replay")).code).toBe(2);
+    expect(await tenon(runs, "replay", id, "--threads", "x")).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/1 to 64/),
+    });
+  });
+});

@@ -2,9 +2,9 @@
 
 import { join } from "node:path";
 import { describeCapabilities, init } from "../backend/devices.js";
-import { RunError } from "../core/errors.js";
+import { ConfigError, RunError } from "../core/errors.js";
 import { jsonLine } from "../core/json.js";
-import { loadModel } from "../models/index.js";
+import { LanguageModel, loadModel, type Model } from "../models/index.js";
 import "../node/platform.js";
 import { loadRun } from "../runs/list.js";
 import { helpOf, parse, usage } from "./arguments.js";
@@ -49,7 +49,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   });
   say.out(describeCapabilities(found));
   const folder = await modelFolder(operands[0], values.out ?? "runs");
-  const model = await loadModel(folder);
+  const model = languageModel(await loadModel<Model>(folder), folder);
   const options = {
     maxTokens: values["max-tokens"] ?? 200,
     seed: values.seed ?? 0,
@@ -78,6 +78,14 @@ export async function run(args: string[], io: Io): Promise<number> {
   } finally {
     model.dispose();
   }
+}
+
+function languageModel(model: Model, folder: string): LanguageModel {
+  if (model instanceof LanguageModel) return model;
+  throw new ConfigError(`${folder}: needs a language model, got a model of the family ${model.config.model_type}.`, {
+    where: folder,
+    hint: "Load it with loadModel() and predict from rows: await model.predict(rows).",
+  });
 }
 
 const given = <K extends string, V>(name: K, value: V | undefined) =>

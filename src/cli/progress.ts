@@ -55,6 +55,25 @@ export function bar(share: number, width: number): string {
   return `${"━".repeat(filled)}${"─".repeat(width - filled)}`;
 }
 
+/** A text set off by an indent, its lines broken between words where the terminal ends. */
+export function block(text: string, columns: number): string {
+  const width = Math.max(20, columns - 6);
+  const lines = text
+    .trimEnd()
+    .split("\n")
+    .flatMap((line) => {
+      const broken: string[] = [];
+      while (line.length > width) {
+        const space = line.lastIndexOf(" ", width);
+        const at = space > 0 ? space : width;
+        broken.push(line.slice(0, at));
+        line = line.slice(space > 0 ? at + 1 : at);
+      }
+      return [...broken, line];
+    });
+  return lines.map((line) => `    ${line}`.trimEnd()).join("\n");
+}
+
 /** `45 s`, `3 min 20 s`, `2 h 05 min`. */
 export function duration(milliseconds: number): string {
   const seconds = Math.max(0, Math.round(milliseconds / 1000));
@@ -78,6 +97,8 @@ export class Pace {
   private steps = 0;
   /** 0 before the first step. */
   tokensPerSecond = 0;
+  /** What the rate counts. */
+  unit = "tokens";
 
   constructor(private readonly clock: () => number) {
     this.began = clock();
@@ -110,9 +131,9 @@ export class Pace {
     return taken === 0 ? Number.NaN : (this.elapsed / taken) * (this.steps - this.done);
   }
 
-  /** `14,120 tokens/s  45 s left`. */
+  /** `14,120 tokens/s  45 s left`; of a table, rows. */
   describe(): string {
     const left = this.done === this.steps ? duration(this.elapsed) : `${duration(this.left)} left`;
-    return `${thousands(this.tokensPerSecond)} tokens/s  ${left}`;
+    return `${thousands(this.tokensPerSecond)} ${this.unit}/s  ${left}`;
   }
 }

@@ -12,8 +12,8 @@ import { train } from "../runs/train.js";
 import { helpOf, parse, usage } from "./arguments.js";
 import type { Io } from "./io.js";
 import { plot } from "./plot.js";
-import { bar, Pace, Screen, thousands } from "./progress.js";
-import { allowEngineFlags, indent, stopOnInterrupt, summary } from "./train.js";
+import { bar, block, Pace, Screen, thousands } from "./progress.js";
+import { allowEngineFlags, stopOnInterrupt, summary } from "./train.js";
 
 const table = usage({
   name: "start",
@@ -93,17 +93,16 @@ export async function run(args: string[], io: Io): Promise<number> {
   return 0;
 }
 
-/** The loss beside the bound; a loss in nats is the logarithm of "as unsure as between so many characters". */
+/** The loss beside the bound, in nats and as what it means: as unsure as among so many characters, all equally likely. */
 function comparison(valLoss: number, bound: number | undefined): string[] {
   if (!Number.isFinite(valLoss)) return [];
   const choices = (nats: number) => Math.exp(nats).toFixed(2);
-  const unsure = `it is as unsure of the next character as between ${choices(valLoss)} of them`;
-  if (bound === undefined)
-    return ["", `Loss on text it never saw: ${valLoss.toFixed(3)} nats per character; ${unsure}.`];
   return [
     "",
-    `Loss on stories it never saw: ${valLoss.toFixed(3)} nats per character; ${unsure}.`,
-    `The stories hold ${bound.toFixed(3)}: who knew their grammar by heart would choose between ${choices(bound)}.`,
+    `Loss on text it never saw: ${valLoss.toFixed(3)} nats per character, a choice among ${choices(valLoss)} characters.`,
+    ...(bound === undefined
+      ? []
+      : [`Best possible on average:  ${bound.toFixed(3)}, a choice among ${choices(bound)}.`]),
   ];
 }
 
@@ -157,7 +156,7 @@ class StartView {
         this.step(event.step, event.loss);
         break;
       case "sample":
-        screen.line(`after ${event.step} steps it writes:\n${indent(event.text.trim())}\n`);
+        screen.line(`after ${event.step} steps it writes:\n${block(event.text.trim(), this.io.columns)}\n`);
         break;
       case "checkpoint":
         this.checkpoint = `${this.runDir.slice(0, this.runDir.lastIndexOf("/"))}/${event.path}`;

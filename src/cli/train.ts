@@ -10,11 +10,12 @@ import { setWarningListener } from "../core/warnings.js";
 import "../node/platform.js";
 import { override, type TrainingConfigInput } from "../runs/config.js";
 import type { TrainingEvent, TrainingResult, TrainingRun } from "../runs/events.js";
+import { showNumber } from "../runs/sinks.js";
 import { train } from "../runs/train.js";
 import { helpOf, parse, UsageError, usage } from "./arguments.js";
 import type { Io } from "./io.js";
 import { locate, shellWord, shortPath } from "./locate.js";
-import { bar, Pace, Screen, thousands } from "./progress.js";
+import { bar, block, Pace, Screen, thousands } from "./progress.js";
 
 const WHOLE = Number.MAX_SAFE_INTEGER;
 
@@ -139,6 +140,7 @@ class View {
     switch (event.type) {
       case "start": {
         pace.startFrom(event.fromStep);
+        pace.unit = event.unit;
         screen.line(describeCapabilities(event.environment as unknown as Capabilities));
         const from = event.fromStep > 0 ? ` going on after step ${thousands(event.fromStep)},` : "";
         screen.line(
@@ -153,11 +155,11 @@ class View {
       case "eval":
         this.valLoss = event.valLoss;
         screen.line(
-          `step ${event.step}  validation loss ${event.valLoss.toFixed(4)}${event.final ? " (all of it)" : ""}`,
+          `step ${event.step}  validation loss ${event.valLoss.toFixed(4)}${measures(event.metrics)}${event.final ? " (all of it)" : ""}`,
         );
         break;
       case "sample":
-        screen.line(`step ${event.step}  a sample:\n${indent(event.text)}`);
+        screen.line(`step ${event.step}  a sample:\n${block(event.text, this.io.columns)}`);
         break;
       case "checkpoint":
         screen.line(`step ${event.step}  checkpoint saved`);
@@ -186,14 +188,24 @@ class View {
   }
 }
 
-export const indent = (text: string): string => text.replace(/^/gm, "    ").replace(/[ \n]+$/, "");
+/** Measures besides the loss: `, accuracy 0.9733`. */
+const measures = (metrics: Readonly<Record<string, number>>): string =>
+  Object.entries(metrics)
+    .map(([name, value]) => `, ${name.replace(/^val(?=[A-Z])/, "").toLowerCase()} ${showNumber(value)}`)
+    .join("");
+
+/** What can be done with a model, by what it reads. */
+const nextStep: Record<TrainingResult["unit"], (folder: string) => string[]> = {
+  tokens: (folder) => ["Let it write with:", `  tenon generate ${shellWord(folder)} --prompt "…"`],
+  rows: () => [],
+};
 
 /** What came out of a run, and what can be done now. */
 export function summary(result: TrainingResult): string[] {
-  const { steps, trainLoss, valLoss, weightsHash, tokensPerSecond, runDir, executionId, stopped } = result;
+  const { steps, trainLoss, valLoss, metrics, weightsHash, tokensPerSecond, runDir, executionId, stopped } = result;
   const { peak, live, pooled } = memory();
-  const validation = Number.isFinite(valLoss) ? `, validation loss ${valLoss.toFixed(4)}` : "";
-  const rate = Number.isFinite(tokensPerSecond) ? `${thousands(tokensPerSecond)} tokens/s; ` : "";
+  const validation = Number.isFinite(valLoss) ? `, validation loss ${valLoss.toFixed(4)}${measures(metrics)}` : "";
+  const rate = Number.isFinite(tokensPerSecond) ? `${thousands(tokensPerSecond)} ${result.unit}/s; ` : "";
   const folder = shortPath(runDir);
   const out = shortPath(dirname(runDir));
   const resume = `tenon train --resume ${executionId}${out === "runs" ? "" : ` --out ${shellWord(out)}`}`;
@@ -202,7 +214,7 @@ export function summary(result: TrainingResult): string[] {
       ? ["Stopped before the first step: nothing was saved, start it again."]
       : stopped
         ? ["Go on with:", `  ${resume}`]
-        : ["Let it write with:", `  tenon generate ${shellWord(folder)} --prompt "…"`];
+        : nextStep[result.unit](folder);
   return [
     `${stopped ? "Stopped" : "Done"} after step ${thousands(steps)}: training loss ${trainLoss.toFixed(4)}${validation}.`,
     `${rate}memory: peak ${showBytes(peak)}, live ${showBytes(live)}, pooled ${showBytes(pooled)}.`,

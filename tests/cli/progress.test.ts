@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Io } from "../../src/cli/io.js";
-import { bar, duration, Pace, Screen, thousands } from "../../src/cli/progress.js";
+import { bar, block, duration, Pace, Screen, thousands } from "../../src/cli/progress.js";
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: terminals are controlled by them
 const MOVES = /\r|\n|\u001b\[(\d+)A|\u001b\[J|[^\r\n\u001b]+/g;
@@ -63,6 +63,12 @@ describe("the screen", () => {
     screen.clear();
     expect(written()).toBe("one\n");
   });
+});
+
+test("blocks of text are indented, and broken between words", () => {
+  expect(block("one two three four five six\n\nseven\n", 26)).toBe("    one two three four\n    five six\n\n    seven");
+  expect(block("x".repeat(45), 26)).toBe(`    ${"x".repeat(20)}\n    ${"x".repeat(20)}\n    xxxxx`);
+  expect(block("", 80)).toBe("");
 });
 
 test("bars, times and numbers", () => {

@@ -159,6 +159,12 @@ export abstract class LanguageModel extends Module {
     return new AdamW(this.namedParameters(), { weightDecay, betas, eps });
   }
 
+  /** Frees parameters, gradients, and the state of the AdamW that the model keeps. */
+  override dispose(): void {
+    this.ownOptimizer?.dispose();
+    super.dispose();
+  }
+
   /** Text (or ids) that follows a prompt; an array of prompts gives an array of results. */
   generate(prompt: Prompt, options?: GenerateOptions): Promise<Generation>;
   generate(prompt: readonly Prompt[], options?: GenerateOptions): Promise<Generation[]>;

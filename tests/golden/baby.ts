@@ -3,7 +3,8 @@ import * as t from "tenon";
 import { hashWeights } from "tenon/models";
 import { randomInteger } from "../../src/core/random.js";
 
-const config = { model_type: "gpt2", n_layer: 4, n_head: 4, n_embd: 128, n_positions: 64, vocab_size: 65 };
+const shape = { n_layer: 4, n_head: 4, n_embd: 128, n_positions: 64, vocab_size: 65 };
+const config = { model_type: "gpt2", ...shape, attn_pdrop: 0, embd_pdrop: 0, resid_pdrop: 0 };
 const [rows, columns] = [12, 65];
 
 /** The hash of the weights after `steps` steps on the default device. */

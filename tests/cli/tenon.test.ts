@@ -114,9 +114,9 @@ describe("a run", () => {
     expect(code).toBe(0);
     expect(out).toMatch(/^\{.*\}\n$/);
     whole = JSON.parse(out);
-    expect(Object.keys(whole)).toEqual(
-      "runId executionId runDir steps trainLoss valLoss weightsHash tokensPerSecond device threads numerics".split(" "),
-    );
+    const promised =
+      "runId executionId runDir steps trainLoss valLoss weightsHash tokensPerSecond device threads numerics";
+    expect(Object.keys(whole)).toEqual(expect.arrayContaining(promised.split(" ")));
     expect(whole).toMatchObject({ steps: 12, device: "cpu", threads: 1, numerics: "portable" });
     expect(whole.runDir).toMatch(/json-runs/);
     expect(err).toMatch(/^Device: cpu, 1 thread, .*\nRun json-runs\//);

@@ -1,0 +1,115 @@
+/**
+ * A run made again from nothing but its manifest: what someone else claims, checked here. Where the whole run is at hand,
+ * `replay` compares more (every step).
+ */
+
+import type { RunManifest } from "../artifacts/manifest.js";
+import { RunError } from "../core/errors.js";
+import type { RunStore } from "../core/store.js";
+import { VERSION } from "../core/version.js";
+import type { TrainingConfigInput } from "./config.js";
+import type { TrainingEvent } from "./events.js";
+import { loadRun } from "./list.js";
+import { MemoryStore } from "./memory-store.js";
+import { train } from "./train.js";
+
+export interface ReproduceOptions {
+  /** The data, where the manifest names them by their hash: a path, URL, Blob or File, or several in order. */
+  readonly data?: string | URL | Blob | readonly (string | URL | Blob)[];
+  /** Told of everything that happens. */
+  readonly onEvent?: (event: TrainingEvent) => void;
+  readonly threads?: number;
+  readonly clock?: () => number;
+  /** Where the new run is kept; nowhere unless given. */
+  readonly store?: RunStore;
+}
+
+export interface Reproduction {
+  readonly verdict: "equal bits" | "within tolerance" | "differs";
+  /** One sentence: the verdict with its figures. */
+  readonly statement: string;
+  readonly expected: { readonly weightsHash: string | null; readonly result: Readonly<Record<string, unknown>> };
+  readonly got: { readonly weightsHash: string | null; readonly result: Readonly<Record<string, unknown>> };
+  /** The run that was made here. */
+  readonly executionId: string;
+}
+
+/** The config that a manifest stands for; data named by hash are those given. Throws RunError where that is not enough. */
+export function configFromManifest(manifest: RunManifest, data?: ReproduceOptions["data"]): TrainingConfigInput {
+  const refuse = (why: string, hint: string): never => {
+    throw new RunError(`${manifest.executionId}: cannot be made again, ${why}.`, { where: manifest.executionId, hint });
+  };
+  if (manifest.provisional) refuse(manifest.provisional, "Only runs made from a config can.");
+  if (manifest.status !== "done" || manifest.finalWeights === null)
+    refuse(`it is ${manifest.status} and has no final weights`, "Finish it first (tenon train --resume).");
+  if (manifest.package.version !== VERSION)
+    refuse(
+      `it was made by tenon ${manifest.package.version}, this is ${VERSION}`,
+      "Use that version; others make no promise.",
+    );
+  const config = manifest.config as unknown as TrainingConfigInput & { data: Record<string, unknown> };
+  if (typeof config.tokenizer === "string" && config.tokenizer.startsWith("sha256:"))
+    refuse("its tokenizer is a file that is not here", "Replay the whole run where its files are: tenon runs replay.");
+  const named = Object.keys(config.data).find((key) => String(config.data[key]).startsWith("sha256:"));
+  if (named && data === undefined) {
+    const files = manifest.data.sources
+      .map(({ name, sha256 }) => `${name} (SHA-256 ${sha256.slice(0, 12)}…)`)
+      .join(", ");
+    refuse(`it needs ${files}`, "Give the file: it is known by its hash, whatever its name.");
+  }
+  return named ? { ...config, data: { ...config.data, [named]: data } } : config;
+}
+
+/** Trains as the manifest says and compares data, tokenizer, weights and results. */
+export async function reproduce(
+  manifest: RunManifest,
+  { data, onEvent, threads, clock, store = new MemoryStore() }: ReproduceOptions = {},
+): Promise<Reproduction> {
+  const config = configFromManifest(manifest, data);
+  const run = train(
+    { ...config, deterministic: false, ...(threads === undefined ? {} : { threads }) },
+    { store, ...(clock ? { clock } : {}) },
+  );
+  try {
+    for await (const event of run) {
+      onEvent?.(event);
+      if (event.type === "start") sameStart(manifest, (await loadRun(event.executionId, { store })).manifest);
+    }
+  } catch (error) {
+    await run.stop().catch(() => undefined);
+    throw error;
+  }
+  const { executionId } = await run;
+  return judge(manifest, (await loadRun(executionId, { store })).manifest);
+}
+
+/** What goes in must be the same, or nothing that comes out says anything. */
+function sameStart(was: RunManifest, now: RunManifest): void {
+  const other =
+    now.data.fingerprint !== was.data.fingerprint
+      ? "the data are not those of the manifest"
+      : now.tokenizerHash !== was.tokenizerHash
+        ? "the tokenizer is not that of the manifest"
+        : now.initialWeights !== was.initialWeights
+          ? "the initial weights are not those of the manifest"
+          : undefined;
+  if (other === undefined) return;
+  throw new RunError(`${was.executionId}: cannot be compared, ${other}.`, { where: was.executionId });
+}
+
+function judge(was: RunManifest, now: RunManifest): Reproduction {
+  const side = ({ finalWeights, result = {} }: RunManifest) => ({ weightsHash: finalWeights, result });
+  const base = { expected: side(was), got: side(now), executionId: now.executionId };
+  const steps = String(now.result?.["steps"] ?? "all");
+  if (was.finalWeights === now.finalWeights) {
+    return { ...base, verdict: "equal bits", statement: `Equal bits: ${steps} steps gave the same weights.` };
+  }
+  const loss = (manifest: RunManifest) => Number(manifest.result?.["trainLoss"]);
+  const difference = Math.abs(loss(now) - loss(was)) / Math.max(1e-12, Math.abs(loss(was)));
+  const tolerance = was.determinism.tolerances?.loss;
+  const figure = `the loss of the last step differs by ${difference.toExponential(1)}`;
+  if (tolerance !== undefined && difference <= tolerance) {
+    return { ...base, verdict: "within tolerance", statement: `Within tolerance ${tolerance}: ${figure}.` };
+  }
+  return { ...base, verdict: "differs", statement: `Differs: other weights after ${steps} steps, ${figure}.` };
+}

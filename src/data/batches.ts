@@ -128,7 +128,7 @@ export class Batches implements BatchSource<Batch>, AsyncIterable<Batch> {
         where: "batches.restore",
       });
     }
-    void this.close();
+    this.close().catch(() => {});
     this.epoch = epoch;
     this.batch = batch;
   }

@@ -109,6 +109,8 @@ export class CsvParser {
     private readonly file: string,
     private readonly policy: ViolationPolicy,
     private readonly report: ReadReport,
+    /** The schema was inferred, not given. */
+    private readonly inferred = false,
   ) {
     this.delimiterCode = format.delimiter.charCodeAt(0);
     this.quoteCode = format.quote === null ? -1 : format.quote.charCodeAt(0);
@@ -277,7 +279,8 @@ export class CsvParser {
     const line = this.lineAt(at);
     this.row++;
     const violate = (value: string, expected: string, column?: string): boolean => {
-      noteViolation(this.report, this.policy, { file: this.file, row: this.row, line, column, value, expected });
+      const violation = { file: this.file, row: this.row, line, column, value, expected };
+      noteViolation(this.report, this.policy, violation, this.inferred);
       return this.policy === "null";
     };
     const row = this.typedRow(record, violate);

@@ -24,6 +24,10 @@ export interface CsvOptions extends SourceOptions, TextOptions {
   columns?: readonly string[];
   /** Texts that mean a missing value, for all types but non-nullable strings; `[""]` unless told. */
   nullValues?: readonly string[];
+  /** Guesses types where no schema is given; true unless told. Else every column is a string, as it stands. */
+  infer?: boolean;
+  /** Rows that types are inferred from; 1000 unless told. At most 16 Mi characters are read for it. */
+  sampleRows?: number;
   /** Decimal mark of numbers; `.` unless told. */
   decimal?: "." | ",";
   /** Longest row in characters; 16 Mi unless told. */
@@ -43,6 +47,8 @@ const OPTION_KEYS: readonly (keyof CsvOptions)[] = [
   "header",
   "columns",
   "nullValues",
+  "infer",
+  "sampleRows",
   "decimal",
   "maxRowLength",
 ];
@@ -89,19 +95,21 @@ export function fromCsv(source: DataSource, options: CsvOptions = {}): OpeningDa
     let text = "";
     let head: Head | undefined;
     let rows: string[][] = [];
-    while (rows.length < SAMPLE_ROWS) {
+    const { infer: guess = true, sampleRows: wanted = SAMPLE_ROWS } = options;
+    while (!head || (guess && rows.length < wanted)) {
       const { done, value } = await rest.next();
       if (!done) {
         held.push(value);
         text += value;
       }
       head = readHead(text, name, options, done === true);
-      if (head) rows = sampleRows(text, head, done === true);
+      if (head && guess) rows = sampleRows(text, head, done === true, wanted);
       if (done || text.length > 1 << 24) break;
     }
     if (bytes.repeatable) await rest.return?.(undefined);
     else resumed = { held, rest };
     if (!head) throw emptyFile(name);
+    if (!guess) return { fields: head.names.map((column) => ({ name: column, type: "string" })) };
     return { fields: inferFields(head.names, rows, nullSet(options), options.decimal === ",") };
   }
 
@@ -112,7 +120,7 @@ export function fromCsv(source: DataSource, options: CsvOptions = {}): OpeningDa
       const head = readHead(text, name, options, final);
       if (!head) return undefined;
       const columns = matchColumns(head.names, schema, name, extraColumns);
-      parser = new CsvParser(columns, head.format, name, onViolation, report);
+      parser = new CsvParser(columns, head.format, name, onViolation, report, options.schema === undefined);
       parser.line = head.line;
       return parser.push(text.slice(head.end));
     };
@@ -219,10 +227,10 @@ function sniffDelimiter(text: string, start: number, quote: string | null): stri
   return best;
 }
 
-function sampleRows(text: string, { format, end, names }: Head, final: boolean): string[][] {
+function sampleRows(text: string, { format, end, names }: Head, final: boolean, wanted: number): string[][] {
   const rows: string[][] = [];
   let at = end;
-  while (rows.length < SAMPLE_ROWS && at < text.length) {
+  while (rows.length < wanted && at < text.length) {
     const record = readRecord(text, at, final, format.delimiter.charCodeAt(0), format.quote);
     if (!record) break;
     if (record.cells.length === names.length) rows.push(record.cells);

@@ -65,6 +65,7 @@ export {
 } from "./table.js";
 export { type TalesOptions, tales, talesEntropy } from "./tales.js";
 export { fromText, type TextSourceOptions } from "./text.js";
+export { TokenBatches } from "./token-batches.js";
 export {
   type BlockOptions,
   SequentialBlocks,

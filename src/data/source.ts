@@ -8,14 +8,7 @@ import { inferRows, SAMPLE_ROWS } from "./infer.js";
 import type { Row } from "./row.js";
 import { expectation, parseSchema, type Schema, type SchemaInput } from "./schema.js";
 import { type Stage, skipping } from "./stage.js";
-import {
-  emptyReport,
-  noteViolation,
-  type ReadReport,
-  showValue,
-  type ViolationPolicy,
-  violationError,
-} from "./violation.js";
+import { emptyReport, noteViolation, type ReadReport, showValue, type ViolationPolicy } from "./violation.js";
 
 export interface SourceOptions extends BytesOptions {
   /** Enforced on every row. Unless given, inferred from the first 1000 rows, and then enforced as well. */
@@ -155,8 +148,7 @@ function conform(
     report.rows++;
     const violate = (value: string, expected: string, column?: string): boolean => {
       const violation = { file, row: report.rows, line, column, value, expected };
-      if (policy === "error" && inferred && column !== undefined) throw violationError(violation, INFERRED);
-      noteViolation(report, policy, violation);
+      noteViolation(report, policy, violation, inferred);
       if (policy === "skip") report.skippedRows++;
       else report.nulledValues++;
       return policy === "null";
@@ -193,8 +185,6 @@ function conform(
 
 const isObject = (row: unknown): row is Row =>
   row !== null && typeof row === "object" && !Array.isArray(row) && !(row instanceof UnreadableRow);
-
-const INFERRED = "The schema was inferred from the first rows: pass a schema that fits all of them.";
 
 const nullRow = (schema: Schema): Row => Object.fromEntries(schema.fields.map((field) => [field.name, null]));
 

@@ -48,18 +48,20 @@ export function showValue(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
-/** Applies the policy to one violation: throws DataError, or notes it. */
-export function noteViolation(report: ReadReport, policy: ViolationPolicy, violation: Violation): void {
-  if (policy === "error") throw violationError(violation);
-  if (report.violations.length < KEPT) report.violations.push(violation);
-}
+const INFERRED = "The schema was inferred from the first rows: pass a schema that fits all of them.";
 
-export function violationError(violation: Violation, hint?: string): DataError {
-  return new DataError(violationText(violation), {
-    where: violation.file,
-    hint: hint ?? hintFor(violation),
-    ...violation,
-  });
+/** Applies the policy to one violation, of a schema that was given or `inferred`: throws DataError, or notes it. */
+export function noteViolation(
+  report: ReadReport,
+  policy: ViolationPolicy,
+  violation: Violation,
+  inferred: boolean,
+): void {
+  if (policy === "error") {
+    const hint = hintFor(violation) ?? (inferred && violation.column !== undefined ? INFERRED : undefined);
+    throw new DataError(violationText(violation), { where: violation.file, hint, ...violation });
+  }
+  if (report.violations.length < KEPT) report.violations.push(violation);
 }
 
 /** The next step for the mistakes that real files make most. */

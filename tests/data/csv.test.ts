@@ -63,6 +63,25 @@ describe("inference", () => {
     ]);
     await expect(data.toArray()).rejects.toThrow("a stream can be read once");
   });
+  test("a later row that breaks an inferred type is an error that says so; a larger sample sees it", async () => {
+    const text = `x\n${"1\n".repeat(1200)}2.5\n`;
+    await expect(fromCsv({ text }).toArray()).rejects.toThrow(
+      'row 1201 (line 1202), column "x": expected an int32, got "2.5". The schema was inferred from the first rows',
+    );
+    expect((await fromCsv({ text }, { sampleRows: 2000 })).schema.fields[0].type).toBe("float32");
+  });
+  test("infer: false leaves every cell as it stands", async () => {
+    expect(await fromCsv({ text: "a,b\n1,\n 2,x" }, { infer: false }).toArray()).toEqual([
+      { a: "1", b: "" },
+      { a: " 2", b: "x" },
+    ]);
+  });
+  test("a header alone is a table without rows", async () => {
+    const data = await fromCsv({ text: "a,b\n" });
+    expect(data.schema.fields.map(({ name }) => name)).toEqual(["a", "b"]);
+    expect(await data.toArray()).toEqual([]);
+    expect(await fromCsv({ text: "a,b" }).toArray()).toEqual([]);
+  });
   test("before await the schema is not known, but rows are", async () => {
     const data = fromCsv("a,b\n1,2\n");
     expect(() => data.schema).toThrow("Await the dataset first");

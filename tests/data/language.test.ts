@@ -12,6 +12,7 @@ import {
   openTokenFile,
   type Row,
   SequentialBlocks,
+  TokenBatches,
   TokenBlocks,
   tokenFileBytes,
   tokenizeDocuments,
@@ -147,6 +148,30 @@ describe("instruction data", () => {
     expect(() => encodeInstructions(bytes)({ messages: [] })).toThrow("needs a list of messages");
     expect(() => encodeInstructions(bytes)({ messages: [{ role: "user" }] })).toThrow(
       "message 1: needs { role, content }",
+    );
+  });
+  test("as token batches for the training loop: padding never counts, and the cursor works", async () => {
+    const rows = [{ ids: [1, 2, 3] }, { ids: [4] }, { ids: [5, 6] }];
+    const make = () =>
+      new TokenBatches(
+        fromRows(rows, { schema: { fields: { ids: "tokens" } } }).batch({ batchSize: 2, ragged: "pad", epochs: 2 }),
+      );
+    const source = make();
+    expect(await source.next()).toEqual({
+      ids: Int32Array.of(1, 2, 3, 4, 0, 0),
+      labels: Int32Array.of(1, 2, 3, 4, -100, -100),
+      attentionMask: Uint8Array.of(1, 1, 1, 1, 0, 0),
+      shape: [2, 3],
+    });
+    const other = make();
+    other.restore(source.state());
+    expect(await other.next()).toEqual(await source.next());
+    expect(await other.fingerprint()).toMatch(/^[0-9a-f]{64}$/);
+    const packed = new TokenBatches(fromRows(rows).pack({ blockSize: 3 }).batch(2));
+    expect(await packed.next()).toMatchObject({ ids: Int32Array.of(1, 2, 3, 4, 5, 6), shape: [2, 3] });
+    expect(await packed.next()).toBeNull();
+    await expect(new TokenBatches(fromRows([{ x: 1 }]).batch(1)).next()).rejects.toThrow(
+      'need a column "ids" of tokens, got x',
     );
   });
   test("through a dataset to padded batches with masked labels", async () => {

@@ -74,6 +74,36 @@ export function block(text: string, columns: number): string {
   return lines.map((line) => `    ${line}`.trimEnd()).join("\n");
 }
 
+/** Text that arrives in pieces, as it comes but broken between words: a word is held until it is known to end. */
+export class Wrapped {
+  private column = 0;
+  private word = "";
+
+  constructor(
+    private readonly write: (text: string) => void,
+    private readonly width: number,
+  ) {}
+
+  push(text: string): void {
+    for (const character of text) {
+      if (character !== " " && character !== "\n") this.word += character;
+      else {
+        this.flush();
+        this.column = character === "\n" ? 0 : this.column + 1;
+        this.write(character);
+      }
+    }
+  }
+
+  /** Writes the last word. */
+  flush(): void {
+    const breaks = this.column > 0 && this.column + this.word.length > this.width;
+    this.write(breaks ? `\n${this.word}` : this.word);
+    this.column = (breaks ? 0 : this.column) + this.word.length;
+    this.word = "";
+  }
+}
+
 /** `45 s`, `3 min 20 s`, `2 h 05 min`. */
 export function duration(milliseconds: number): string {
   const seconds = Math.max(0, Math.round(milliseconds / 1000));

@@ -12,7 +12,7 @@ import { train } from "../runs/train.js";
 import { helpOf, parse, usage } from "./arguments.js";
 import type { Io } from "./io.js";
 import { plot } from "./plot.js";
-import { bar, block, Pace, Screen, thousands } from "./progress.js";
+import { bar, block, Pace, Screen, thousands, Wrapped } from "./progress.js";
 import { allowEngineFlags, stopOnInterrupt, summary } from "./train.js";
 
 const table = usage({
@@ -109,13 +109,15 @@ function comparison(valLoss: number, bound: number | undefined): string[] {
 /** The model writes on, character by character. */
 async function write(model: LanguageModel, seed: number, io: Io): Promise<string> {
   io.out("\nNow it writes by itself:\n");
+  const page = new Wrapped(io.write, io.isTerminal ? io.columns - 2 : Number.POSITIVE_INFINITY);
   let text = "";
   try {
     const start = model.tokenizer?.idOf("\n") ?? 0;
     for await (const piece of model.stream([start], { maxTokens: 600, temperature: 0.8, seed })) {
       text += piece.text;
-      io.write(piece.text.replaceAll("\n", "\n\n"));
+      page.push(piece.text.replaceAll("\n", "\n\n"));
     }
+    page.flush();
   } finally {
     model.dispose();
   }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Io } from "../../src/cli/io.js";
-import { bar, block, duration, Pace, Screen, thousands } from "../../src/cli/progress.js";
+import { bar, block, duration, Pace, Screen, thousands, Wrapped } from "../../src/cli/progress.js";
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: terminals are controlled by them
 const MOVES = /\r|\n|\u001b\[(\d+)A|\u001b\[J|[^\r\n\u001b]+/g;
@@ -69,6 +69,15 @@ test("blocks of text are indented, and broken between words", () => {
   expect(block("one two three four five six\n\nseven\n", 26)).toBe("    one two three four\n    five six\n\n    seven");
   expect(block("x".repeat(45), 26)).toBe(`    ${"x".repeat(20)}\n    ${"x".repeat(20)}\n    xxxxx`);
   expect(block("", 80)).toBe("");
+});
+
+test("text that arrives in pieces is broken between words", () => {
+  let written = "";
+  const page = new Wrapped((text) => (written += text), 10);
+  for (const piece of ["on", "e two th", "ree\n\nfo", "ur fives si"]) page.push(piece);
+  expect(written).toBe("one two \nthree\n\nfour fives ");
+  page.flush();
+  expect(written).toBe("one two \nthree\n\nfour fives \nsi");
 });
 
 test("bars, times and numbers", () => {

@@ -27,6 +27,15 @@ export const field = {
   optionalSize: () => make(null, "a whole number above 0 or null", (value) => value === null || whole(value)),
   number: (fallback: number) =>
     make(fallback, "a number", (value) => typeof value === "number" && Number.isFinite(value)),
+  sizes: (fallback: readonly number[]) =>
+    make(fallback, "a list of whole numbers above 0", (value) => Array.isArray(value) && value.every(whole)),
+  /** A probability below 1, such as that of dropout. */
+  fraction: (fallback: number) =>
+    make(
+      fallback,
+      "a number from 0 up to but without 1",
+      (value) => typeof value === "number" && value >= 0 && value < 1,
+    ),
   boolean: (fallback: boolean) => make(fallback, "true or false", (value) => typeof value === "boolean"),
   oneOf: (values: readonly string[]) =>
     make(

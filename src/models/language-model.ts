@@ -2,15 +2,13 @@
 
 import type { DeviceName } from "../backend/backend.js";
 import { ConfigError, ShapeError, showShape } from "../core/errors.js";
-import type { RunStore } from "../core/store.js";
-import { type InitialRule, Module } from "../nn/index.js";
+import type { InitialRule } from "../nn/index.js";
 import { crossEntropy, linear, narrow, reshape, select } from "../ops/index.js";
 import { AdamW, clipCoefficient, gradNorm, type Optimizer } from "../optim/index.js";
 import { tidy } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
-import type { Tokenizer } from "../tokenizers/index.js";
+import { loadTokenizer, type Tokenizer, type TokenizerDefinition } from "../tokenizers/index.js";
 import type { KeyValueCache } from "./cache.js";
-import type { Fields } from "./config.js";
 import {
   type GenerateOptions,
   type Generation,
@@ -20,8 +18,8 @@ import {
   stream,
 } from "./generation.js";
 import { readIds, type TokenIds } from "./ids.js";
+import { type JsonReader, jsonFile, Model } from "./model.js";
 import { checkOptionNames } from "./sampling.js";
-import { saveModel } from "./save.js";
 
 /** Rows of ids, and labels of the same shape (-100: ignored) where they differ from the ids. */
 export interface Batch {
@@ -53,15 +51,13 @@ export interface StepResult {
 
 const stepOptionNames = ["optimizer", "learningRate", "clipNorm", "weightDecay", "betas", "eps"];
 
-export abstract class LanguageModel extends Module {
-  abstract readonly config: Fields;
+export abstract class LanguageModel extends Model {
   /** Most positions of one forward pass. */
   abstract get contextLength(): number;
   abstract get vocabSize(): number;
   /** Layers and columns of a key-value cache. */
   abstract get cacheShape(): { layers: number; width: number };
-  /** How parameters of a new model get their values. */
-  abstract get initialRule(): InitialRule;
+  abstract override get initialRule(): InitialRule;
   /** Rows of the output embedding [V, C]. */
   abstract get head(): Tensor;
   /** The last hidden states [B, T, C]; with a cache, `ids` follow what it holds. */
@@ -83,7 +79,7 @@ export abstract class LanguageModel extends Module {
     });
   }
 
-  get device(): DeviceName {
+  override get device(): DeviceName {
     return this.head.device;
   }
 
@@ -177,9 +173,28 @@ export abstract class LanguageModel extends Module {
     return stream(this, prompt, options);
   }
 
-  /** Writes config.json, model.safetensors, tokenizer.json, generation_config.json and manifest.json. */
-  save(target: string | { store: RunStore; folder: string }): Promise<void> {
-    return saveModel(this, target);
+  override get tokenizerHash(): string | null {
+    return this.tokenizer?.hash ?? null;
+  }
+
+  /** config.json, generation_config.json, and tokenizer.json where there is one. */
+  override files(): Record<string, string> {
+    const { config, generationConfig, tokenizer } = this;
+    const tokens = { bos_token_id: config.bos_token_id ?? null, eos_token_id: config.eos_token_id ?? null };
+    return {
+      ...super.files(),
+      "generation_config.json": jsonFile(generationConfig ?? { _from_model_config: true, ...tokens }),
+      ...(tokenizer ? { "tokenizer.json": jsonFile(tokenizer.toJSON()) } : {}),
+    };
+  }
+
+  override async readFiles(read: JsonReader): Promise<void> {
+    const tokenizer = await read("tokenizer.json");
+    if (tokenizer) {
+      const config = await read("tokenizer_config.json");
+      this.tokenizer = await loadTokenizer(tokenizer as unknown as TokenizerDefinition, { config });
+    }
+    this.generationConfig = await read("generation_config.json");
   }
 
   private ids(

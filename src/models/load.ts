@@ -9,19 +9,26 @@ import { ConfigError, DTypeError, FormatError, listOf, nearest } from "../core/e
 import { parseJson } from "../core/json.js";
 import { Generator } from "../core/random.js";
 import { deferInit, type HostTensor, initialize, type StateValue } from "../nn/index.js";
-import { loadTokenizer, type TokenizerDefinition } from "../tokenizers/index.js";
+import type { ConvNet } from "./convnet.js";
 import { Gpt2 } from "./gpt2.js";
 import type { LanguageModel } from "./language-model.js";
+import type { Mlp } from "./mlp.js";
+import type { Model } from "./model.js";
 
-/** A model family: builds from a config, and knows the quirks of its files. */
+/** A model family: builds from a config, and knows the quirks of its files, if there are any. */
 interface Family {
-  new (config: object): LanguageModel;
-  sanitize<T>(weights: Record<string, T>): Record<string, T>;
+  new (config: object): Model;
+  sanitize?<T>(weights: Record<string, T>): Record<string, T>;
 }
 
-const families: Record<string, Family> = { gpt2: Gpt2 };
+/** Families that are not for language are loaded when they are asked for. */
+const families: Record<string, () => Family | Promise<Family>> = {
+  gpt2: () => Gpt2,
+  mlp: async () => (await import("./mlp.js")).Mlp,
+  convnet: async () => (await import("./convnet.js")).ConvNet,
+};
 
-function familyOf(config: object, where: string): Family {
+function familyOf(config: object, where: string): () => Family | Promise<Family> {
   const type = (config as { model_type?: unknown }).model_type;
   if (typeof type === "string" && Object.hasOwn(families, type)) return families[type];
   const near = typeof type === "string" ? nearest(type, Object.keys(families)) : undefined;
@@ -42,25 +49,38 @@ export interface CreateOptions {
   device?: DeviceName;
 }
 
-/** A model of the family `config.model_type` names, with given or new weights. */
+/** A config of one family. */
+type ConfigOf<Type extends string> = { readonly model_type: Type; readonly [field: string]: unknown };
+
+/**
+ * A model of the family `config.model_type` names, with given or new weights. Families that are not for language have
+ * types of their own; where a config is known at run time only, the caller names the type: `createModel<Mlp>(config)`.
+ */
+export function createModel(config: ConfigOf<"mlp">, weights?: Weights, options?: CreateOptions): Promise<Mlp>;
+export function createModel(config: ConfigOf<"convnet">, weights?: Weights, options?: CreateOptions): Promise<ConvNet>;
+export function createModel<M extends Model = LanguageModel>(
+  config: object,
+  weights?: Weights,
+  options?: CreateOptions,
+): Promise<M>;
 export async function createModel(
   config: object,
   weights?: Weights,
   { seed, device }: CreateOptions = {},
-): Promise<LanguageModel> {
+): Promise<Model> {
   if (typeof config !== "object" || config === null)
     throw new ConfigError(`createModel: needs a config object, got ${typeof config}.`, { where: "createModel" });
-  const Model = familyOf(config, "createModel");
+  const Family = await familyOf(config, "createModel")();
   await backendOf(device).ready?.();
-  const model = withDevice(device, () => deferInit(() => new Model(config)));
-  if (weights) loadWeights(model, Model.sanitize(weights as Record<string, StateValue>));
+  const model = withDevice(device, () => deferInit(() => new Family(config)));
+  if (weights) loadWeights(model, Family.sanitize?.(weights as Record<string, StateValue>) ?? weights);
   else
     initialize(model, { rule: model.initialRule, ...(seed === undefined ? {} : { generator: new Generator(seed) }) });
   return model;
 }
 
 /** Copies values of files or tensors into a model; every name must be known and none missing. */
-function loadWeights(model: LanguageModel, weights: Readonly<Record<string, unknown>>): void {
+function loadWeights(model: Model, weights: Readonly<Record<string, unknown>>): void {
   const known = Object.fromEntries(Object.entries(weights).filter(([name, value]) => !isTiedHead(model, name, value)));
   model.loadStateDict(stateValues(known));
 }
@@ -70,7 +90,7 @@ export const stateValues = (tensors: Readonly<Record<string, unknown>>): Record<
   Object.fromEntries(Object.entries(tensors).map(([name, value]) => [name, hostTensor(name, value)]));
 
 /** Some files hold the tied output embedding a second time. */
-const isTiedHead = (model: LanguageModel, name: string, _: unknown): boolean =>
+const isTiedHead = (model: Model, name: string, _: unknown): boolean =>
   name === "lm_head.weight" && model.config.tie_word_embeddings === true;
 
 const fileDTypes: Record<string, string> = {
@@ -106,8 +126,14 @@ export interface LoadOptions {
   device?: DeviceName;
 }
 
-/** Loads config.json, the weights, and the tokenizer where there is one, from a path, a URL or files by name. */
-export async function loadModel(source: FolderLike, { device }: LoadOptions = {}): Promise<LanguageModel> {
+/**
+ * Loads config.json, the weights, and the tokenizer where there is one, from a path, a URL or files by name. The type is
+ * a language model's unless told: `loadModel<Mlp>(folder)`.
+ */
+export async function loadModel<M extends Model = LanguageModel>(
+  source: FolderLike,
+  { device }: LoadOptions = {},
+): Promise<M> {
   const folder = openFolder(source);
   const json = async (name: string): Promise<Record<string, unknown> | undefined> => {
     const file = await folder.find(name);
@@ -132,12 +158,7 @@ export async function loadModel(source: FolderLike, { device }: LoadOptions = {}
   } finally {
     await reader.close();
   }
-  const model = await createModel(config, weights, { device });
-  const tokenizer = await json("tokenizer.json");
-  if (tokenizer) {
-    const tokenizerConfig = await json("tokenizer_config.json");
-    model.tokenizer = await loadTokenizer(tokenizer as unknown as TokenizerDefinition, { config: tokenizerConfig });
-  }
-  model.generationConfig = await json("generation_config.json");
+  const model = await createModel<M>(config, weights, { device });
+  await model.readFiles(json);
   return model.eval();
 }

@@ -7,7 +7,7 @@ import { platform } from "../core/platform.js";
 import { type RunStore, writeText } from "../core/store.js";
 import { VERSION } from "../core/version.js";
 import type { Module } from "../nn/index.js";
-import type { LanguageModel } from "./language-model.js";
+import type { Model } from "./model.js";
 
 /** A module's parameters and buffers as safetensors entries; data are read when their turn comes. */
 export function tensorsToWrite(state: ReturnType<Module["stateDict"]>): TensorsToWrite {
@@ -34,18 +34,6 @@ function storedArray(dtype: string, bytes: Uint8Array) {
 /** SHA-256 of the canonical `model.safetensors` of a module: what `sha256sum` prints for the saved file. */
 export const hashWeights = (model: Module): Promise<string> => weightsHash(tensorsToWrite(model.stateDict()));
 
-/** The small files of a model: config.json, generation_config.json and tokenizer.json, as text by name. */
-export function modelFiles(model: LanguageModel): Record<string, string> {
-  const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
-  const { config, generationConfig, tokenizer } = model;
-  const tokens = { bos_token_id: config.bos_token_id ?? null, eos_token_id: config.eos_token_id ?? null };
-  return {
-    "config.json": json(config),
-    "generation_config.json": json(generationConfig ?? { _from_model_config: true, ...tokens }),
-    ...(tokenizer ? { "tokenizer.json": json(tokenizer.toJSON()) } : {}),
-  };
-}
-
 function resolveTarget(target: string | { store: RunStore; folder: string }): { store: RunStore; folder: string } {
   if (typeof target !== "string") return target;
   const { openStore } = platform();
@@ -58,19 +46,16 @@ function resolveTarget(target: string | { store: RunStore; folder: string }): { 
   return { store: openStore(target), folder: "" };
 }
 
-export async function saveModel(
-  model: LanguageModel,
-  target: string | { store: RunStore; folder: string },
-): Promise<void> {
+export async function saveModel(model: Model, target: string | { store: RunStore; folder: string }): Promise<void> {
   const { store, folder } = resolveTarget(target);
   const path = (name: string) => (folder === "" ? name : `${folder}/${name}`);
   const tensors = tensorsToWrite(model.stateDict());
-  for (const [name, text] of Object.entries(modelFiles(model))) await writeText(store, path(name), text);
+  for (const [name, text] of Object.entries(model.files())) await writeText(store, path(name), text);
   await store.write(path("model.safetensors"), safetensorsChunks(tensors));
   const manifest = {
     package: { name: "tenon", version: VERSION },
     weightsHash: await weightsHash(tensors),
-    tokenizerHash: model.tokenizer?.hash ?? null,
+    tokenizerHash: model.tokenizerHash,
   };
   await writeText(store, path("manifest.json"), stampedJson("tenon-model", manifest));
 }

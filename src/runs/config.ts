@@ -22,32 +22,7 @@ import {
   text,
 } from "../artifacts/schema.js";
 import { ConfigError, listOf } from "../core/errors.js";
-
-/** Where data come from: a path, a URL, or in code a Blob or File; several are read one after the other. */
-export type DataPlace = string | URL | Blob;
-
-export const DATA_KINDS = ["text", "csv", "jsonl", "json", "parquet", "idx", "corpus"] as const;
-export type DataKind = (typeof DATA_KINDS)[number];
-
-export interface DataConfig {
-  /** Exactly one of these names the data. `corpus` is a built-in one ("tales"). */
-  readonly text?: DataPlace | readonly DataPlace[];
-  readonly csv?: DataPlace | readonly DataPlace[];
-  readonly jsonl?: DataPlace | readonly DataPlace[];
-  readonly json?: DataPlace | readonly DataPlace[];
-  readonly parquet?: DataPlace | readonly DataPlace[];
-  readonly idx?: DataPlace | readonly DataPlace[];
-  readonly corpus?: string;
-  /** Shares of the data; together at most 1. */
-  readonly split: { readonly train: number; readonly val: number; readonly test?: number };
-  /** Columns and their types, for tables. */
-  readonly schema?: unknown;
-  readonly features?: readonly string[];
-  readonly target?: string;
-  readonly collate?: unknown;
-  /** Characters to make, for built-in corpora. */
-  readonly length?: number;
-}
+import { type DataConfig, dataKindOf, dataSchema, isTable } from "./data-config.js";
 
 export type TokenizerConfig = string | { readonly train: "bpe" | "unigram" | "wordpiece"; readonly vocabSize: number };
 
@@ -59,7 +34,7 @@ export interface ModelConfig {
 export interface TrainingOptions {
   /** Optimizer steps. */
   readonly steps: number;
-  /** Rows of a micro-batch. */
+  /** Rows of a micro-batch; 12 of text and 64 of tables unless told. */
   readonly batchSize: number;
   /** Tokens of a row. */
   readonly blockSize: number;
@@ -81,7 +56,7 @@ export interface TrainingOptions {
   readonly dropout: number;
   /** Steps between validations; the last step always has one. */
   readonly evalEvery: number;
-  /** Share of the validation split that evaluations before the last read. */
+  /** Share of the validation split that evaluations before the last read; a tenth of text, all of a table. */
   readonly evalFraction: number;
   readonly checkpointEvery: number;
   /** Steps between records in `metrics.jsonl`. */
@@ -119,54 +94,8 @@ export type TrainingConfigInput = { readonly data: Partial<DataConfig> } & {
     : never;
 };
 
-const place: Schema<DataPlace> = {
-  expects: "a path, URL or Blob",
-  check(value, at) {
-    const isBlob = typeof Blob !== "undefined" && value instanceof Blob;
-    return isBlob || value instanceof URL || (typeof value === "string" && value !== "")
-      ? (value as DataPlace)
-      : refuse(at, "a path, URL or Blob", value);
-  },
-};
-
-const places: Schema<DataPlace | DataPlace[]> = {
-  expects: "a path, URL or Blob, or a list of them",
-  check: (value, at) =>
-    Array.isArray(value) && value.length > 0 ? list(place).check(value, at) : place.check(value, at),
-};
-
 const belowOne = (rule: { default?: number } = {}) => number({ min: 0, max: 1 - 1e-9, ...rule });
-const share = (rule: { default?: number } = {}) => number({ min: 0, max: 1, ...rule });
-
-const dataFields = object({
-  text: optional(places),
-  csv: optional(places),
-  jsonl: optional(places),
-  json: optional(places),
-  parquet: optional(places),
-  idx: optional(places),
-  corpus: optional(text()),
-  split: object({ train: share(), val: share(), test: optional(share()) }, { default: { train: 0.9, val: 0.1 } }),
-  schema: optional({ expects: "a schema", check: (value) => value }),
-  features: optional(list(text())),
-  target: optional(text()),
-  collate: optional({ expects: "a collation", check: (value) => value }),
-  length: optional(integer({ min: 1 })),
-});
-
-const dataSchema: Schema<DataConfig> = {
-  expects: `an object with one of ${listOf([...DATA_KINDS], "or")}`,
-  check(value, at) {
-    const data = dataFields.check(value, at) as DataConfig;
-    const kinds = DATA_KINDS.filter((kind) => data[kind] !== undefined);
-    if (kinds.length !== 1) refuse(at, `exactly one of ${listOf([...DATA_KINDS], "or")}`, kinds.length ? kinds : value);
-    const { train, val, test = 0 } = data.split;
-    const split = inside(at, "split");
-    if (train === 0) refuse(inside(split, "train"), "a number above 0", train);
-    if (train + val + test > 1 + 1e-9) refuse(split, "shares that sum to 1 at most", train + val + test);
-    return data;
-  },
-};
+const share = () => number({ min: 0, max: 1 });
 
 const trainedTokenizer = object({
   train: oneOf(["bpe", "unigram", "wordpiece"]),
@@ -200,24 +129,54 @@ const gpt2 = object({
   attn_pdrop: optional(share()),
 });
 
+const sizes = () => optional(list(integer({ min: 1 })));
+const hidden = {
+  model_type: text(),
+  hidden_sizes: sizes(),
+  activation: optional(oneOf(["relu", "gelu", "silu", "tanh", "sigmoid"])),
+  dropout: optional(belowOne()),
+};
+
+const mlp = object(hidden);
+const convnet = object({
+  ...hidden,
+  image_shape: optional(list(integer({ min: 1 }), { length: 3 })),
+  channels: sizes(),
+  kernel_size: optional(integer({ min: 1 })),
+});
+
 /** Models whose fields are checked here; `createModel` checks those of any other. */
-const modelSchemas: Record<string, Schema<unknown>> = { gpt2 };
+const modelSchemas: Record<string, { schema: Schema<unknown>; learnsTables: boolean }> = {
+  gpt2: { schema: gpt2, learnsTables: false },
+  mlp: { schema: mlp, learnsTables: true },
+  convnet: { schema: convnet, learnsTables: true },
+};
 
 const modelSchema: Schema<ModelConfig> = {
   expects: "an object with model_type",
   default: {},
-  check(value, at) {
-    const given = plainObject(value, at, modelSchema.expects);
-    const type = text({ default: "gpt2" }).check(given.model_type ?? "gpt2", inside(at, "model_type"));
-    const config = { ...given, model_type: type };
-    return (modelSchemas[type]?.check(config, at) ?? config) as ModelConfig;
-  },
+  check: (value, at) => plainObject(value, at, modelSchema.expects) as ModelConfig,
 };
+
+/** The model section, which is read in the light of the data: language models learn from text, others from tables. */
+function resolveModel(given: ModelConfig, data: DataConfig, blockSize: number, where: string): ModelConfig {
+  const at: Place = { where, path: "model", errorType: ConfigError };
+  const table = isTable(data);
+  const type = text().check(given.model_type ?? (table ? "mlp" : "gpt2"), inside(at, "model_type"));
+  const known = Object.hasOwn(modelSchemas, type) ? modelSchemas[type] : undefined;
+  if ((known?.learnsTables ?? false) !== table) {
+    const fitting = Object.keys(modelSchemas).filter((name) => modelSchemas[name].learnsTables === table);
+    refuse(inside(at, "model_type"), `${listOf(fitting, "or")}, as the data are ${dataKindOf(data)}`, type);
+  }
+  const model = { ...given, model_type: type };
+  const checked = (known?.schema.check(model, at) ?? model) as ModelConfig;
+  return type === "gpt2" ? resolveGpt2(checked, blockSize, where) : checked;
+}
 
 const trainingSchema = object(
   {
     steps: integer({ min: 1, default: 2000 }),
-    batchSize: integer({ min: 1, default: 12 }),
+    batchSize: optional(integer({ min: 1 })),
     blockSize: integer({ min: 1, default: 64 }),
     accumulate: integer({ min: 1, default: 1 }),
     optimizer: oneOf(["adamw", "adam", "sgd", "muon"], { default: "adamw" }),
@@ -225,14 +184,14 @@ const trainingSchema = object(
     minLearningRate: optional(number({ min: 0 })),
     schedule: oneOf(["constant", "linear", "cosine"], { default: "cosine" }),
     warmupSteps: optional(integer({ min: 0 })),
-    weightDecay: number({ min: 0, default: 0.1 }),
+    weightDecay: optional(number({ min: 0 })),
     betas: list(belowOne(), { length: 2, default: [0.9, 0.99] }) as unknown as Schema<readonly [number, number]>,
     eps: number({ above: 0, default: 1e-8 }),
     momentum: number({ min: 0, max: 1, default: 0.9 }),
     clipNorm: nullable(number({ above: 0, default: 1 })),
     dropout: belowOne({ default: 0 }),
     evalEvery: integer({ min: 1, default: 250 }),
-    evalFraction: number({ above: 0, max: 1, default: 0.1 }),
+    evalFraction: optional(number({ above: 0, max: 1 })),
     checkpointEvery: integer({ min: 1, default: 500 }),
     logEvery: integer({ min: 1, default: 1 }),
     sampleEvery: optional(integer({ min: 0 })),
@@ -240,6 +199,12 @@ const trainingSchema = object(
   },
   { default: {} },
 );
+
+/** What suits the data, where the config says nothing: rows of tables are small, and so are their models. */
+const trainingDefaults = (data: DataConfig) =>
+  isTable(data)
+    ? { batchSize: 64, weightDecay: 0.01, evalFraction: 1 }
+    : { batchSize: 12, weightDecay: 0.1, evalFraction: 0.1 };
 
 const precisionSchema: Schema<"float32"> = {
   expects: '"float32"',
@@ -272,7 +237,8 @@ const configSchema = object({
  */
 export function resolveConfig(input: unknown, where = "config"): TrainingConfig {
   const { $schema, format, formatVersion, ...config } = check(configSchema, input, where);
-  const { training, model } = config;
+  const { data, model } = config;
+  const training = { ...trainingDefaults(data), ...config.training };
   const at: Place = { where, path: "training", errorType: ConfigError };
   const { steps, blockSize, learningRate, evalEvery } = training;
   const warmupSteps = training.warmupSteps ?? Math.min(100, Math.floor(steps / 10));
@@ -283,7 +249,7 @@ export function resolveConfig(input: unknown, where = "config"): TrainingConfig 
   }
   return {
     ...config,
-    model: model.model_type === "gpt2" ? resolveGpt2(model, blockSize, where) : model,
+    model: resolveModel(model, data, blockSize, where),
     training: { ...training, warmupSteps, minLearningRate, sampleEvery: training.sampleEvery ?? evalEvery },
   } as TrainingConfig;
 }

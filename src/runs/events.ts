@@ -4,6 +4,7 @@
  */
 
 import type { Warning } from "../core/warnings.js";
+import type { Unit } from "./task.js";
 
 /** What a training run tells, in order. `step` counts optimizer steps from 1. */
 export type TrainingEvent =
@@ -19,6 +20,8 @@ export type TrainingEvent =
       /** Device, threads, SIMD, numerics, and why anything is missing: the first line that is shown. */
       readonly environment: Readonly<Record<string, unknown>>;
       readonly parameters: number;
+      /** What `tokens` and `tokensPerSecond` count: tokens of a text, rows of anything else. */
+      readonly unit: Unit;
     }
   | {
       readonly type: "step";
@@ -33,7 +36,14 @@ export type TrainingEvent =
       readonly tokensPerSecond?: number;
     }
   | { readonly type: "metric"; readonly step: number; readonly name: string; readonly value: number }
-  | { readonly type: "eval"; readonly step: number; readonly valLoss: number; readonly final: boolean }
+  | {
+      readonly type: "eval";
+      readonly step: number;
+      readonly valLoss: number;
+      /** Other measures by name: `valAccuracy`; `valMae`, `valRmse` and `valR2`. */
+      readonly metrics: Readonly<Record<string, number>>;
+      readonly final: boolean;
+    }
   | { readonly type: "sample"; readonly step: number; readonly text: string }
   | { readonly type: "checkpoint"; readonly step: number; readonly path: string; readonly weightsHash: string }
   | ({ readonly type: "warning" } & Warning)
@@ -48,8 +58,12 @@ export interface TrainingResult {
   readonly steps: number;
   readonly trainLoss: number;
   readonly valLoss: number;
+  /** Other measures of the last validation, by name. */
+  readonly metrics: Readonly<Record<string, number>>;
   readonly weightsHash: string;
+  /** Of a table: rows per second. */
   readonly tokensPerSecond: number;
+  readonly unit: Unit;
   readonly device: string;
   readonly threads: number;
   readonly numerics: string;

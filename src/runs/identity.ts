@@ -8,7 +8,8 @@ import { RunError } from "../core/errors.js";
 import { canonicalJson } from "../core/json.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { RunStore } from "../core/store.js";
-import { DATA_KINDS, type TrainingConfig } from "./config.js";
+import type { TrainingConfig } from "./config.js";
+import { dataKindOf } from "./data-config.js";
 
 /** The parts of a run's identity; all hashes are 64 hex digits. */
 export interface RunIdentity {
@@ -48,18 +49,21 @@ export interface Resolved {
   readonly numerics: string;
   /** SHA-256 of what the config names by place: the data, and the tokenizer when it is a file. */
   readonly dataHash: string;
-  readonly tokenizerHash?: string;
+  /** Null where no tokenizer takes part. */
+  readonly tokenizerHash?: string | null;
+  /** Fields of `data` as they were resolved: the schema, hashes of further files. */
+  readonly data?: Readonly<Record<string, unknown>>;
 }
 
 /** The config that is hashed: contents in place of places, no threads, budget or output folder. */
 export function hashedConfig(config: TrainingConfig, resolved: Resolved): Record<string, unknown> {
   const { threads, memoryBudget, out, deterministic, data, tokenizer, ...rest } = config;
-  const kind = DATA_KINDS.find((key) => data[key] !== undefined) as (typeof DATA_KINDS)[number];
+  const kind = dataKindOf(data);
   const named = typeof tokenizer !== "string" || tokenizer === "char" || tokenizer === "byte";
   return {
     ...rest,
-    data: { ...data, [kind]: kind === "corpus" ? data.corpus : `sha256:${resolved.dataHash}` },
-    tokenizer: named ? tokenizer : `sha256:${resolved.tokenizerHash}`,
+    data: { ...data, [kind]: kind === "corpus" ? data.corpus : `sha256:${resolved.dataHash}`, ...resolved.data },
+    tokenizer: resolved.tokenizerHash === null ? null : named ? tokenizer : `sha256:${resolved.tokenizerHash}`,
     device: resolved.device,
     numerics: resolved.numerics,
   };

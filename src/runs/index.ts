@@ -9,7 +9,6 @@ export {
   formatComparison,
 } from "./compare.js";
 export {
-  type DataConfig,
   type ModelConfig,
   resolveConfig,
   type TokenizerConfig,
@@ -17,6 +16,7 @@ export {
   type TrainingConfigInput,
   type TrainingOptions,
 } from "./config.js";
+export type { DataConfig, DataPlace } from "./data-config.js";
 export { createRun, type Run, type TrainingEvent, type TrainingResult, type TrainingRun } from "./events.js";
 export { type Content, type ContentKind, findContent, findRuns, loadDataReference, loadWeights } from "./find.js";
 export { type LoadedRun, listRuns, loadRun, type RunEntry, type StoreOption } from "./list.js";

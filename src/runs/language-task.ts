@@ -1,23 +1,22 @@
 /** A language model on text, from a config: text, tokenizer, split, model, batches. */
 
 import type { DataReference } from "../artifacts/manifest.js";
-import { blobSource, sourceText, urlSource } from "../artifacts/sources.js";
+import { sourceText } from "../artifacts/sources.js";
 import type { DeviceName } from "../backend/backend.js";
 import { ConfigError, DataError } from "../core/errors.js";
 import { canonicalJson } from "../core/json.js";
-import { type ByteSource, platform } from "../core/platform.js";
 import type { Generator } from "../core/random.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { TokenBatch } from "../data/batch-source.js";
 import { SequentialBlocks, splitText, TokenBlocks } from "../data/index.js";
 import { tales } from "../data/tales.js";
 import { createModel, type LanguageModel } from "../models/index.js";
-import { modelFiles } from "../models/save.js";
 import { setGenerator } from "../nn/index.js";
 import { byteTokenizer, charTokenizer, loadTokenizer, type Tokenizer, trainTokenizer } from "../tokenizers/index.js";
-import type { DataPlace, TrainingConfig } from "./config.js";
+import type { TrainingConfig } from "./config.js";
+import { type DataPlace, openPlace } from "./data-config.js";
 import { meanLoss } from "./loop.js";
-import type { MicroBatch, Task } from "./task.js";
+import type { Evaluation, MicroBatch, Setup, Task } from "./task.js";
 
 /** Text and where it came from. */
 export interface LoadedText {
@@ -25,13 +24,6 @@ export interface LoadedText {
   readonly sources: readonly DataReference[];
   /** SHA-256 over the sources in order. */
   readonly hash: string;
-}
-
-async function openPlace(place: DataPlace): Promise<ByteSource> {
-  if (place instanceof Blob) return blobSource(place);
-  const { openFile } = platform();
-  if (place instanceof URL || /^(https?|blob|data):/.test(place) || !openFile) return urlSource(place);
-  return openFile(place);
 }
 
 /** Reads the text that `data` names; several files are joined in order. */
@@ -84,20 +76,8 @@ async function makeTokenizer({ tokenizer }: TrainingConfig, text: string, trainT
   return trainTokenizer(trainText, { model: tokenizer.train, vocabSize: tokenizer.vocabSize });
 }
 
-export interface LanguageSetup {
-  readonly task: LanguageTask;
-  readonly text: LoadedText;
-  readonly tokenizer: Tokenizer;
-  /** Of content, split and blocks. */
-  readonly fingerprint: string;
-}
-
-/** Everything a config names, loaded and checked. `text` and `tokenizer` may be given where they are known. */
-export async function languageSetup(
-  config: TrainingConfig,
-  generator: Generator,
-  device: DeviceName,
-): Promise<LanguageSetup> {
+/** Everything a config names, loaded and checked. */
+export async function languageSetup(config: TrainingConfig, generator: Generator, device: DeviceName): Promise<Setup> {
   const text = await loadText(config);
   const parts = splitText(text.text, { train: config.data.split.train, val: config.data.split.val });
   const tokenizer = await makeTokenizer(config, text.text, parts.train);
@@ -128,7 +108,13 @@ export async function languageSetup(
   const fingerprint = sha256Hex(
     canonicalJson({ train: await source.fingerprint(), split: config.data.split, text: text.hash }),
   );
-  return { task: new LanguageTask(model, source, validation, evalFraction, config), text, tokenizer, fingerprint };
+  return {
+    task: new LanguageTask(model, source, validation, evalFraction, config),
+    fingerprint,
+    sources: text.sources,
+    tokenizerHash: tokenizer.hash,
+    hashed: { dataHash: text.hash },
+  };
 }
 
 /** Errors about too little text name the file. */
@@ -147,6 +133,7 @@ function named<T>(name: string, make: () => T): T {
 }
 
 export class LanguageTask implements Task {
+  readonly unit = "tokens";
   readonly batchSize: number;
 
   constructor(
@@ -174,13 +161,13 @@ export class LanguageTask implements Task {
     return this.model.loss(new Int32Array(rows * width), undefined, { shape: [rows, width] });
   }
 
-  evaluate? = async (whole: boolean): Promise<number> => {
+  evaluate? = async (whole: boolean): Promise<Evaluation> => {
     const source = this.validation!(whole ? 1 : this.evalFraction);
     const microBatch = (batch: TokenBatch) => this.microBatch(batch);
     async function* batches() {
       for (let batch = await source.next(); batch !== null; batch = await source.next()) yield microBatch(batch);
     }
-    return meanLoss(this.model, batches());
+    return { loss: await meanLoss(this.model, batches()) };
   };
 
   async sample(): Promise<string> {
@@ -195,6 +182,6 @@ export class LanguageTask implements Task {
   }
 
   files(): Record<string, string> {
-    return modelFiles(this.model);
+    return this.model.files();
   }
 }

@@ -51,6 +51,8 @@ export interface Progress {
   tokens: number;
   trainLoss: number;
   valLoss: number;
+  /** Other measures of the last validation. */
+  metrics: Readonly<Record<string, number>>;
 }
 
 export interface LoopResult extends Progress {
@@ -157,9 +159,10 @@ export async function runLoop(context: LoopContext, options: LoopOptions): Promi
       ...(elapsed ? { tokensPerSecond: (result.tokens / elapsed) * 1000 } : {}),
     });
     if (task.evaluate && (due(options.evalEvery) || step === steps)) {
-      progress.valLoss = await task.evaluate(step === steps);
-      recorder.metrics.log({ valLoss: progress.valLoss }, step);
-      emit({ type: "eval", step, valLoss: progress.valLoss, final: step === steps });
+      const { loss: valLoss, metrics = {} } = await task.evaluate(step === steps);
+      Object.assign(progress, { valLoss, metrics });
+      recorder.metrics.log({ valLoss, ...metrics }, step);
+      emit({ type: "eval", step, valLoss, metrics, final: step === steps });
     }
     if (task.sample && (due(options.sampleEvery) || (options.sampleEvery > 0 && step === steps))) {
       const text = await task.sample();

@@ -8,7 +8,7 @@ import { Module } from "../nn/index.js";
 import { mul } from "../ops/index.js";
 import { keep } from "../tensor/scope.js";
 import { Parameter, Tensor } from "../tensor/tensor.js";
-import { type MicroBatch, nextOrRewind, type Task } from "./task.js";
+import { type Evaluation, type MicroBatch, nextOrRewind, type Task } from "./task.js";
 
 /** Batches of any kind: a source with a cursor, or anything that can be iterated (again and again). */
 export type AnyBatches<B> = BatchSource<B> | Iterable<B> | AsyncIterable<B>;
@@ -97,9 +97,10 @@ class IterableSource<B> implements BatchSource<B> {
 }
 
 export class ModuleTask implements Task {
+  readonly unit = "rows";
   readonly model: Module & { loss(batch: unknown): Tensor };
   readonly source: BatchSource<unknown>;
-  readonly evaluate?: (whole: boolean) => Promise<number>;
+  readonly evaluate?: (whole: boolean) => Promise<Evaluation>;
   readonly step?: Task["step"];
   private readonly start: unknown;
 
@@ -123,7 +124,7 @@ export class ModuleTask implements Task {
         ? (batches as BatchSource<unknown>)
         : new IterableSource(batches as Iterable<unknown>);
     this.start = this.source.state();
-    if (evaluate) this.evaluate = async () => evaluate();
+    if (evaluate) this.evaluate = async () => ({ loss: await evaluate() });
   }
 
   async next(): Promise<MicroBatch | null> {

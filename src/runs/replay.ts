@@ -28,7 +28,7 @@ export interface ReplayOptions extends StoreOption {
 /** The first recorded number that came out otherwise. */
 export interface ReplayDifference {
   readonly step: number;
-  /** `loss`, `gradNorm`, `valLoss`, or `weights` of a checkpoint. */
+  /** `loss`, `gradNorm`, `valLoss` or another measure, or `weights` of a checkpoint. */
   readonly what: string;
   readonly expected: number | string;
   readonly got: number | string;
@@ -206,7 +206,8 @@ function numbersOf(event: TrainingEvent): [step: number, what: string, value: nu
       [event.step, "loss", event.loss],
       [event.step, "gradNorm", event.gradNorm],
     ];
-  return event.type === "eval" ? [[event.step, "valLoss", event.valLoss]] : [];
+  if (event.type !== "eval") return [];
+  return Object.entries({ valLoss: event.valLoss, ...event.metrics }).map(([name, value]) => [event.step, name, value]);
 }
 
 /** What is another engine, system or feature than then. Threads and what is missing change no bits. */

@@ -29,17 +29,19 @@ import {
   SGD,
 } from "../optim/index.js";
 import { resolveConfig, type TrainingConfig, type TrainingConfigInput, type TrainingOptions } from "./config.js";
+import { type DataKind, dataKindOf } from "./data-config.js";
 import { createRun, type TrainingEvent, type TrainingResult, type TrainingRun } from "./events.js";
 import { hashedConfig } from "./identity.js";
-import { type LanguageSetup, languageSetup } from "./language-task.js";
+import { languageSetup } from "./language-task.js";
 import { findRunFolder } from "./list.js";
 import { type LoopOptions, type LoopResult, type Progress, runLoop } from "./loop.js";
 import { type CodeTask, ModuleTask } from "./module-task.js";
-import { type RunDraft, RunRecorder } from "./recorder.js";
 import { promiseOf, strictest } from "./promise.js";
+import { type RunDraft, RunRecorder } from "./recorder.js";
 import type { Sink } from "./sinks.js";
 import { openStore } from "./store.js";
-import type { Task } from "./task.js";
+import { tableSetup } from "./table-task.js";
+import type { Setup, Task } from "./task.js";
 
 /** What is passed in from outside: places, writers, a clock. None of it takes part in the run's identity. */
 export interface TrainOptions {
@@ -110,12 +112,23 @@ interface Prepared {
   readonly owned: boolean;
 }
 
+/** What each kind of data is trained on as. */
+const setups: Record<DataKind, (...config: Parameters<typeof languageSetup>) => Promise<Setup>> = {
+  text: languageSetup,
+  corpus: languageSetup,
+  csv: tableSetup,
+  jsonl: tableSetup,
+  json: tableSetup,
+  parquet: tableSetup,
+  idx: tableSetup,
+};
+
 async function prepareConfig(given: TrainingConfigInput | undefined, options: TrainOptions): Promise<Prepared> {
   const { input, store, folder } = await configToUse(given, options);
   const config = resolveConfig(input, options.where);
   const capabilities = await openDevice(config);
   const generator = new Generator(config.seed);
-  const setup = await languageSetup(config, generator, capabilities.device);
+  const setup = await setups[dataKindOf(config.data)](config, generator, capabilities.device);
   const draft = (initialWeights: string) => draftOf(config, setup, capabilities, initialWeights);
   return {
     config,
@@ -140,7 +153,14 @@ async function configToUse(given: TrainingConfigInput | undefined, { resume, sto
   const place = openStore(store ?? (given as { out?: string } | undefined)?.out ?? "runs");
   const folder = await findRunFolder(place, resume);
   const saved = parseJson(await readText(place, `${folder}/config.json`), { where: `${folder}/config.json` });
-  return { input: saved as TrainingConfigInput, store: place, folder };
+  // What takes no part in the identity may change: as many threads and as much memory as there is now.
+  const { threads, memoryBudget } = given ?? {};
+  const input = {
+    ...(saved as TrainingConfigInput),
+    ...(threads === undefined ? {} : { threads }),
+    ...(memoryBudget === undefined ? {} : { memoryBudget }),
+  };
+  return { input, store: place, folder };
 }
 
 async function prepareCode(config: CodeConfig, options: TrainOptions): Promise<Prepared> {
@@ -180,6 +200,7 @@ async function prepareCode(config: CodeConfig, options: TrainOptions): Promise<P
 
 async function openDevice(config: TrainingConfig): Promise<Capabilities> {
   const { device, threads, numerics, memoryBudget } = config;
+  const deterministic = strictest(config.deterministic);
   const { cores } = platform();
   if (threads !== undefined && threads > cores) {
     warn(
@@ -187,7 +208,6 @@ async function openDevice(config: TrainingConfig): Promise<Capabilities> {
       `${threads} threads on ${cores} cores are slower than ${cores}; the results are the same.`,
     );
   }
-  const deterministic = strictest(config.deterministic);
   return init({ device, numerics, deterministic, memoryBudget, ...(threads === undefined ? {} : { threads }) });
 }
 
@@ -226,16 +246,16 @@ function common(
 
 function draftOf(
   config: TrainingConfig,
-  { text, tokenizer, fingerprint }: LanguageSetup,
+  { hashed, tokenizerHash, fingerprint, sources }: Setup,
   capabilities: Capabilities,
   initialWeights: string,
 ): RunDraft {
   const { device, numerics } = capabilities;
   return {
     ...common(config, capabilities, initialWeights),
-    config: hashedConfig(config, { device, numerics, dataHash: text.hash, tokenizerHash: tokenizer.hash }),
-    tokenizerHash: tokenizer.hash,
-    data: { fingerprint, sources: text.sources, split: config.data.split },
+    config: hashedConfig(config, { device, numerics, tokenizerHash, ...hashed }),
+    tokenizerHash,
+    data: { fingerprint, sources, split: config.data.split },
   };
 }
 
@@ -248,12 +268,12 @@ async function execute(
   const { config, store, task, optimizer, generator, capabilities, resume } = prepared;
   const opened = resume === undefined ? undefined : await RunRecorder.resume(store, resume, options);
   let recorder: RunRecorder | undefined = opened?.recorder;
-  const progress: Progress = { tokens: 0, trainLoss: Number.NaN, valLoss: Number.NaN };
+  const progress: Progress = { tokens: 0, trainLoss: Number.NaN, valLoss: Number.NaN, metrics: {} };
   try {
     if (opened) {
       await restore(prepared, opened.checkpoint, opened.state, opened.recorder);
-      for (const [name, value] of Object.entries(opened.state.loop as object))
-        progress[name as keyof Progress] = Number(value);
+      const { metrics = {}, ...losses } = opened.state.loop as Progress;
+      Object.assign(progress, numbers(losses), { metrics: numbers(metrics) });
     } else {
       const draft = prepared.draft(await hashWeights(task.model));
       recorder = await RunRecorder.start(store, draft, { sinks: options.sinks, userConfig: prepared.userConfig });
@@ -271,6 +291,7 @@ async function execute(
       fromStep,
       environment: { ...capabilities },
       parameters,
+      unit: task.unit,
     });
     const result = await runLoop(
       { task, optimizer, generator, recorder: run, emit, signal, clock: options.clock, fromStep, progress },
@@ -285,6 +306,10 @@ async function execute(
     if (prepared.owned) task.model.dispose();
   }
 }
+
+/** JSON writes NaN and infinities as texts. */
+const numbers = (values: object): Record<string, number> =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Number(value)]));
 
 const loopOptions = (training: TrainingOptions): LoopOptions => ({ ...training, schedule: scheduleOf(training) });
 
@@ -325,19 +350,19 @@ async function restore(
 }
 
 async function finish(
-  { capabilities }: Prepared,
+  { capabilities, task: { unit } }: Prepared,
   recorder: RunRecorder,
   runDir: string,
   result: LoopResult,
   emit: (event: TrainingEvent) => void,
 ): Promise<TrainingResult> {
-  const { step, trainLoss, valLoss, weightsHash, tokensPerSecond, stopped } = result;
+  const { step, trainLoss, valLoss, metrics, weightsHash, tokensPerSecond, stopped } = result;
   const { runId, executionId } = recorder;
   const { live, pooled, peak } = memory();
   await recorder.finish({
     status: stopped ? "stopped" : "done",
     finalWeights: weightsHash,
-    result: { steps: step, trainLoss, valLoss },
+    result: { steps: step, trainLoss, valLoss, ...metrics },
     wallClock: { tokensPerSecond, memory: { live, pooled, peak } },
   });
   const { device, threads, numerics } = capabilities;
@@ -348,8 +373,10 @@ async function finish(
     steps: step,
     trainLoss,
     valLoss,
+    metrics,
     weightsHash,
     tokensPerSecond,
+    unit,
     device,
     threads,
     numerics,

@@ -79,14 +79,59 @@ describe("the training config", () => {
     expect(resolveConfig({ data: { corpus: "tales", length: 100 } }).data.corpus).toBe("tales");
     expect(resolveConfig({ data: { csv: "i.csv", target: "y", features: ["a"] } }).data.target).toBe("y");
     expect(resolve({ tokenizer: { train: "bpe" } }).tokenizer).toEqual({ train: "bpe", vocabSize: 2048 });
-    expect(resolve({ model: { model_type: "mlp", hidden: [8] } }).model).toEqual({ model_type: "mlp", hidden: [8] });
+    expect(resolve({ model: { model_type: "other", hidden: [8] } }).model).toEqual({
+      model_type: "other",
+      hidden: [8],
+    });
     expect(resolve({ training: { clipNorm: null } }).training.clipNorm).toBe(null);
     expect(resolve({ training: { steps: 20 } }).training.warmupSteps).toBe(2);
+  });
+
+  it("has defaults of their own for tables", () => {
+    const { model, training } = resolveConfig({ data: { csv: "i.csv" } });
+    expect(model).toEqual({ model_type: "mlp" });
+    expect(training).toMatchObject({ batchSize: 64, evalFraction: 1, weightDecay: 0.01 });
+    expect(resolveConfig({ data: { csv: "i.csv" }, training: { batchSize: 5 } }).training.batchSize).toBe(5);
+    const split = { train: 0.6, val: 0.4 };
+    const schema = { fields: { a: "float32" as const }, split };
+    expect(resolveConfig({ data: { csv: "i.csv", schema } }).data.split).toEqual(split);
+    expect(resolveConfig({ data: { csv: "i.csv", schema, split: { train: 1, val: 0 } } }).data.split.train).toBe(1);
   });
 
   const refused: [what: string, config: unknown, message: RegExp][] = [
     ["no config", null, /c.json: needs an object, got null/],
     ["no data", {}, /c.json: "data" needs an object with one of text, csv, .* got nothing/],
+    [
+      "a table for a language model",
+      { data: { csv: "a" }, model: { model_type: "gpt2" } },
+      /needs mlp or convnet, as the data are csv, got "gpt2"/,
+    ],
+    [
+      "a text for a model of tables",
+      { data, model: { model_type: "mlp" } },
+      /needs gpt2, as the data are text, got "mlp"/,
+    ],
+    [
+      "a misspelt key of a table's model",
+      { data: { csv: "a" }, model: { model_type: "mlp", hiden_sizes: [3] } },
+      /"model.hiden_sizes" .* "hidden_sizes"\?/,
+    ],
+    [
+      "columns of a text",
+      { data: { text: "a", features: ["b"] } },
+      /"data.features" needs nothing, as it takes no part where the data are text/,
+    ],
+    [
+      "idx without labels",
+      { data: { idx: "a" } },
+      /"data.labels" needs a file of labels for each file of idx \(1\), got nothing/,
+    ],
+    ["labels of a CSV file", { data: { csv: "a", labels: "b" } }, /"data.labels" needs data of idx, got "b"/],
+    [
+      "a misspelt type in a schema",
+      { data: { csv: "a", schema: { fields: { x: "flot32" } } } },
+      /field "x" needs a known type, got "flot32"/,
+    ],
     ["empty data", { data: {} }, /"data" needs exactly one of text/],
     ["two data", { data: { text: "a", csv: "b" } }, /exactly one of .* got \["text","csv"\]/],
     ["a misspelt key", { data, sed: 1 }, /c.json: "sed" is not a known key. Did you mean "seed"\?/],

@@ -1,0 +1,199 @@
+/** The `data` section of a training config: a documented union, one key of which names the data and their format. */
+
+import {
+  boolean,
+  inside,
+  integer,
+  list,
+  number,
+  object,
+  oneOf,
+  optional,
+  type Place,
+  refuse,
+  type Schema,
+  text,
+} from "../artifacts/schema.js";
+import { blobSource, urlSource } from "../artifacts/sources.js";
+import { listOf } from "../core/errors.js";
+import { type ByteSource, platform } from "../core/platform.js";
+import type { CollateOptions } from "../data/collate.js";
+import { parseSchema, type SchemaInput } from "../data/schema.js";
+import type { ViolationPolicy } from "../data/violation.js";
+
+/** Where data come from: a path, a URL, or in code a Blob or File; several are read one after the other. */
+export type DataPlace = string | URL | Blob;
+
+export const DATA_KINDS = ["text", "csv", "jsonl", "json", "parquet", "idx", "corpus"] as const;
+export type DataKind = (typeof DATA_KINDS)[number];
+
+/** Tables, as opposed to text: their rows are split by the seed, and a model of tables learns from them. */
+const TABLES: Record<DataKind, boolean> = {
+  text: false,
+  corpus: false,
+  csv: true,
+  jsonl: true,
+  json: true,
+  parquet: true,
+  idx: true,
+};
+
+export interface DataConfig {
+  /** Exactly one of these names the data. `corpus` is a built-in one ("tales"). */
+  readonly text?: DataPlace | readonly DataPlace[];
+  readonly csv?: DataPlace | readonly DataPlace[];
+  readonly jsonl?: DataPlace | readonly DataPlace[];
+  readonly json?: DataPlace | readonly DataPlace[];
+  readonly parquet?: DataPlace | readonly DataPlace[];
+  readonly idx?: DataPlace | readonly DataPlace[];
+  readonly corpus?: string;
+  /** Shares of the data; together at most 1. Of a table: rows by the seed; of a text: its beginning and its end. */
+  readonly split: { readonly train: number; readonly val: number; readonly test?: number };
+  /** Characters to make, for built-in corpora. */
+  readonly length?: number;
+
+  // Of tables.
+  /** One file of labels for each file of `idx`. */
+  readonly labels?: DataPlace | readonly DataPlace[];
+  /** Columns and their types; inferred from the first rows unless given. Part of the run's identity either way. */
+  readonly schema?: SchemaInput;
+  /** Columns to learn from; all but the target unless told (or those of role `feature` in the schema). */
+  readonly features?: readonly string[];
+  /** Column to predict, unless the schema has one of role `target`. */
+  readonly target?: string;
+  /** By the type of the target unless told: numbers are regressed, all else (and labels of `idx`) are classes. */
+  readonly task?: "classification" | "regression";
+  /** What features of type number become; `standard`: (x - mean) / std over the training split. */
+  readonly normalize?: "standard" | "minmax" | "none";
+  /** The same for the target of a regression; predictions and measures are in the target's own unit all the same. */
+  readonly normalizeTarget?: "standard" | "minmax" | "none";
+  /** Keeps the shares of the split within each value of this column. */
+  readonly stratify?: string;
+  /** Keeps rows with equal values of this column in one part. */
+  readonly group?: string;
+  /** What happens to rows that break the schema. */
+  readonly onViolation?: ViolationPolicy;
+  /** Keeps all rows in memory, for an exact shuffle; true up to 64 MiB of data unless told. */
+  readonly cache?: boolean;
+  /** How lists of a row become arrays. */
+  readonly collate?: CollateOptions;
+  /** Options of the format's reader, such as `{ "delimiter": ";" }`. */
+  readonly options?: Readonly<Record<string, unknown>>;
+}
+
+/** The key that names the data. */
+export const dataKindOf = (data: Partial<DataConfig>): DataKind =>
+  DATA_KINDS.find((kind) => data[kind] !== undefined) as DataKind;
+
+/** Do the data consist of rows with columns? */
+export const isTable = (data: Partial<DataConfig>): boolean => TABLES[dataKindOf(data)];
+
+/** The places of a field that takes one or several. */
+export const placesOf = (given: DataPlace | readonly DataPlace[] | undefined): readonly DataPlace[] =>
+  given === undefined ? [] : Array.isArray(given) ? given : [given as DataPlace];
+
+/** Opens a place as bytes. */
+export async function openPlace(place: DataPlace): Promise<ByteSource> {
+  if (place instanceof Blob) return blobSource(place);
+  const { openFile } = platform();
+  if (place instanceof URL || /^(https?|blob|data):/.test(place) || !openFile) return urlSource(place);
+  return openFile(place);
+}
+
+const place: Schema<DataPlace> = {
+  expects: "a path, URL or Blob",
+  check(value, at) {
+    const isBlob = typeof Blob !== "undefined" && value instanceof Blob;
+    return isBlob || value instanceof URL || (typeof value === "string" && value !== "")
+      ? (value as DataPlace)
+      : refuse(at, "a path, URL or Blob", value);
+  },
+};
+
+const places: Schema<DataPlace | DataPlace[]> = {
+  expects: "a path, URL or Blob, or a list of them",
+  check: (value, at) =>
+    Array.isArray(value) && value.length > 0 ? list(place).check(value, at) : place.check(value, at),
+};
+
+const schema: Schema<SchemaInput> = {
+  expects: "a schema",
+  check: (value) => parseSchema(value as SchemaInput),
+};
+
+const anyObject = <T extends object>(expects: string): Schema<T> => ({
+  expects,
+  check: (value, at) =>
+    typeof value === "object" && value !== null && !Array.isArray(value) ? (value as T) : refuse(at, expects, value),
+});
+
+const share = () => number({ min: 0, max: 1 });
+const normalization = () => oneOf(["standard", "minmax", "none"]);
+
+const textFields = {
+  text: optional(places),
+  corpus: optional(text()),
+  length: optional(integer({ min: 1 })),
+};
+
+const tableFields = {
+  csv: optional(places),
+  jsonl: optional(places),
+  json: optional(places),
+  parquet: optional(places),
+  idx: optional(places),
+  labels: optional(places),
+  schema: optional(schema),
+  features: optional(list(text())),
+  target: optional(text()),
+  task: optional(oneOf(["classification", "regression"])),
+  normalize: optional(normalization()),
+  normalizeTarget: optional(normalization()),
+  stratify: optional(text()),
+  group: optional(text()),
+  onViolation: optional(oneOf(["error", "skip", "null"])),
+  cache: optional(boolean()),
+  collate: optional(anyObject<CollateOptions>("an object of collation options")),
+  options: optional(anyObject<Record<string, unknown>>("an object of the reader's options")),
+};
+
+const split = optional(object({ train: share(), val: share(), test: optional(share()) }));
+const fields = object({ ...textFields, ...tableFields, split });
+
+export const dataSchema: Schema<DataConfig> = {
+  expects: `an object with one of ${listOf([...DATA_KINDS], "or")}`,
+  check(value, at) {
+    const given = fields.check(value, at);
+    const kinds = DATA_KINDS.filter((kind) => given[kind] !== undefined);
+    if (kinds.length !== 1) refuse(at, `exactly one of ${listOf([...DATA_KINDS], "or")}`, kinds.length ? kinds : value);
+    const foreign = Object.keys(isTable(given) ? textFields : tableFields).find((key) => key in given);
+    if (foreign)
+      refuse(
+        inside(at, foreign),
+        `nothing, as it takes no part where the data are ${kinds[0]}`,
+        given[foreign as never],
+      );
+    const data = {
+      ...given,
+      split: given.split ?? given.schema?.split ?? { train: 0.9, val: 0.1 },
+    } as DataConfig;
+    checkSplit(data, inside(at, "split"));
+    if (isTable(data)) checkLabels(data, at);
+    return data;
+  },
+};
+
+function checkSplit({ split: { train, val = 0, test = 0 } }: DataConfig, at: Place): void {
+  if (!(train > 0)) refuse(inside(at, "train"), "a number above 0", train);
+  if (train + val + test > 1 + 1e-9) refuse(at, "shares that sum to 1 at most", train + val + test);
+}
+
+function checkLabels({ idx, labels }: DataConfig, at: Place): void {
+  const [files, expected] = [placesOf(labels).length, placesOf(idx).length];
+  if (files === expected) return;
+  refuse(
+    inside(at, "labels"),
+    expected === 0 ? "data of idx" : `a file of labels for each file of idx (${expected})`,
+    labels,
+  );
+}

@@ -46,6 +46,8 @@ export interface Backend {
   readonly kernels: Kernels;
   /** Facts for `capabilities()`, the first line of every command, and manifests. */
   readonly info: BackendInfo;
+  /** The operation whose kernels run: devices that report errors later name it. */
+  operation?: string;
   /** Memory for `bytes` bytes, at least 4-byte aligned, contents undefined. Throws MemoryBudgetError when the device has no more. */
   alloc(bytes: number): Handle;
   free(handle: Handle, bytes: number): void;

@@ -127,6 +127,7 @@ function choose(op: Op, backend: Backend, inputs: Inputs, attrs: Attrs): readonl
   const outputs: Tensor[] = [];
   try {
     for (const { shape, dtype } of specs) outputs.push(Tensor.empty(backend, shape, dtype));
+    backend.operation = op.name;
     if (kernel) kernel(inputs as readonly Tensor[], outputs, attrs, backend.kernels);
     else if (definition.expr) runRow(op, backend, inputs as readonly Tensor[], outputs[0], attrs);
     else definition.run!(backend.kernels, inputs as readonly Tensor[], outputs, attrs);

@@ -13,6 +13,7 @@ import {
   isWide,
   layoutNumbers,
   layoutParams,
+  mostRows,
   ownVectors,
   PER_ROW,
   ROWS,
@@ -41,55 +42,30 @@ export function attentionBackward(
   const { batch, heads, kvHeads, queries, keys, dim } = layout;
   checkDim(dim);
   const wide = isWide(layout);
+  const most = mostRows(gpu.software);
   const rows = batch * heads * queries;
   const deltas = gpu.temporary(Math.max(4, rows * 4));
-  const delta = gpu.kernel(`attention delta ${dim} ${wide}`, () => deltaSource(dim, wide));
-  gpu.run(delta, [grad, output, deltas], [...layoutNumbers(layout, 1), rows], Math.ceil(rows / 64));
   const saved = [q, k, v, grad, lse, deltas];
   const queryTiles = Math.ceil(queries / ROWS);
-  const queryKernel = gpu.kernel(`attention dq ${dim} ${wide}`, () => querySource(dim, wide));
-  gpu.run(queryKernel, [...saved, dQ], layoutNumbers(layout, queryTiles), batch * heads * queryTiles);
+  const queryKernel = gpu.kernel(`attention dq ${dim} ${wide}`, () => querySource(dim, wide, most));
+  gpu.run(queryKernel, [...saved, output, dQ], layoutNumbers(layout, queryTiles), batch * heads * queryTiles);
   const keyTiles = Math.ceil(keys / ROWS);
-  const keyKernel = gpu.kernel(`attention dkv ${dim} ${wide}`, () => keySource(dim, wide));
+  const keyKernel = gpu.kernel(`attention dkv ${dim} ${wide}`, () => keySource(dim, wide, most));
   gpu.run(keyKernel, [...saved, dK, dV], layoutNumbers(layout, keyTiles), batch * kvHeads * keyTiles);
   gpu.pool.release(deltas);
 }
 
-/** delta = sum over d of dO * O, for each query of each head. */
-function deltaSource(dim: number, wide: boolean): KernelSource {
-  const type = bufferType(wide);
-  return {
-    name: "attentionBackward",
-    buffers: [
-      { name: "grads", type },
-      { name: "out", type },
-      { name: "deltas", type: "f32", writes: true },
-    ],
-    params: { ...layoutParams(), total: "u32" },
-    code: `${attentionFunctions}${reader("grads", dim, wide)}${reader("out", dim, wide)}
-${entry(64)}
-  if (thread >= p.total) { return; }
-  let t = thread % p.queries;
-  let h = (thread / p.queries) % p.heads;
-  let at = out_at(thread / (p.queries * p.heads), h, t);
-  var total = 0.0;
-  for (var x = 0u; x < ${vectorsOf(dim)}u; x++) { total += dot(grads_vector(at, x), out_vector(at, x)); }
-  deltas[thread] = total;
-}`,
-  };
-}
-
 const savedBuffers = (type: string) => [
   ...["q", "k", "v", "grads"].map((name) => ({ name, type })),
-  ...["lse", "deltas"].map((name) => ({ name, type: "f32" })),
+  { name: "lse", type: "f32" },
 ];
 
 const readers = (dim: number, wide: boolean) =>
   ["q", "k", "v", "grads"].map((buffer) => reader(buffer, dim, wide)).join("");
 
-/** dq = sum over keys of ds * k, with ds = p * (dp - delta) * scale. */
-function querySource(dim: number, wide: boolean): KernelSource {
-  const { rows: keys, keepOwn } = fit(dim, 2, 2, 1);
+/** delta = sum over d of dO * O, kept for the other kernel; dq = sum over keys of ds * k, ds = p * (dp - delta) * scale. */
+function querySource(dim: number, wide: boolean, most: number): KernelSource {
+  const { rows: keys, keepOwn } = fit(dim, most, 2, 2, 1);
   const own = ownVectors(dim);
   const mine = upTo(keys / PER_ROW);
   const queryTile = new TileText("query_tile", "q", dim, ROWS);
@@ -99,9 +75,14 @@ function querySource(dim: number, wide: boolean): KernelSource {
   const type = bufferType(wide);
   return {
     name: "attentionBackward",
-    buffers: [...savedBuffers(type), { name: "dq", type, writes: true }],
+    buffers: [
+      ...savedBuffers(type),
+      { name: "deltas", type: "f32", writes: true },
+      { name: "out", type },
+      { name: "dq", type, writes: true },
+    ],
     params: layoutParams(),
-    code: `${attentionFunctions}${readers(dim, wide)}${writer("dq", dim, wide)}
+    code: `${attentionFunctions}${readers(dim, wide)}${reader("out", dim, wide)}${writer("dq", dim, wide)}
 ${keepOwn ? `${queryTile.declaration}\n${gradTile.declaration}` : ""}
 ${keyTile.declaration}
 ${valueTile.declaration}
@@ -118,7 +99,9 @@ ${entry(64)}
   let q_start = q_at(b, h, query);
   let out_start = out_at(b, h, query);
   let row_lse = lse[(b * p.heads + h) * p.queries + query];
-  let delta = deltas[(b * p.heads + h) * p.queries + query];
+  var delta = 0.0;
+  for (var x = 0u; x < ${vectorsOf(dim)}u; x++) { delta += dot(grads_vector(out_start, x), out_vector(out_start, x)); }
+  if (column == 0u && first_query + row < p.queries) { deltas[(b * p.heads + h) * p.queries + query] = delta; }
   ${keepOwn ? queryTile.load("first_query", "p.queries", (t) => `q_at(b, h, ${t})`) : ""}
   ${keepOwn ? gradTile.load("first_query", "p.queries", (t) => `out_at(b, h, ${t})`) : ""}
 ${own.map((n) => `  var o${n} = vec4f();`).join("\n")}
@@ -158,8 +141,8 @@ ${own.map((n) => `  put_dq(q_start, column + ${n * PER_ROW}u, o${n});`).join("\n
 }
 
 /** dk = sum over the heads of the group and their queries of ds * q; dv that of p * dO. */
-function keySource(dim: number, wide: boolean): KernelSource {
-  const { rows: queries, keepOwn } = fit(dim, 2, 2, 2);
+function keySource(dim: number, wide: boolean, most: number): KernelSource {
+  const { rows: queries, keepOwn } = fit(dim, most, 2, 2, 2);
   const own = ownVectors(dim);
   const mine = upTo(queries / PER_ROW);
   const keyTile = new TileText("key_tile", "k", dim, ROWS);
@@ -169,7 +152,12 @@ function keySource(dim: number, wide: boolean): KernelSource {
   const type = bufferType(wide);
   return {
     name: "attentionBackward",
-    buffers: [...savedBuffers(type), { name: "dk", type, writes: true }, { name: "dv", type, writes: true }],
+    buffers: [
+      ...savedBuffers(type),
+      { name: "deltas", type: "f32" },
+      { name: "dk", type, writes: true },
+      { name: "dv", type, writes: true },
+    ],
     params: layoutParams(),
     code: `${attentionFunctions}${readers(dim, wide)}${writer("dk", dim, wide)}${writer("dv", dim, wide)}
 ${keepOwn ? `${keyTile.declaration}\n${valueTile.declaration}` : ""}

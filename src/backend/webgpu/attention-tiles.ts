@@ -55,10 +55,19 @@ export const vectorsOf = (dim: number): number => Math.ceil(dim / 4);
 const rowStep = (dim: number): number => vectorsOf(dim) + 1;
 const rowBytes = (dim: number): number => rowStep(dim) * 16;
 
+/** Rows of the other tiles at most. A software adapter compiles long texts slowly and gains nothing from them. */
+export const mostRows = (software: boolean): number => (software ? 8 : 32);
+
 /** How many rows the other tiles may have, so that `own` tiles of ROWS and `other` tiles fit; and whether own ones do. */
-export function fit(dim: number, own: number, other: number, weights: number): { rows: number; keepOwn: boolean } {
+export function fit(
+  dim: number,
+  most: number,
+  own: number,
+  other: number,
+  weights: number,
+): { rows: number; keepOwn: boolean } {
   for (const keepOwn of [true, false]) {
-    for (const rows of [32, 16, 8, 4]) {
+    for (const rows of [32, 16, 8, 4].filter((n) => n <= most)) {
       const bytes =
         (keepOwn ? own * ROWS : 0) * rowBytes(dim) + other * rows * rowBytes(dim) + weights * ROWS * rows * 4;
       if (bytes <= WORKGROUP_BYTES && (rows >= 8 || !keepOwn)) return { rows, keepOwn };

@@ -12,6 +12,7 @@ import {
   isWide,
   layoutNumbers,
   layoutParams,
+  mostRows,
   ownVectors,
   PER_ROW,
   ROWS,
@@ -36,22 +37,22 @@ export function attention(
   const { batch, heads, queries, dim } = layout;
   checkDim(dim);
   const wide = isWide(layout);
-  const kernel = gpu.kernel(`attention ${dim} ${wide}`, () => source(dim, wide));
+  const kernel = gpu.kernel(`attention ${dim} ${wide}`, () => source(dim, wide, mostRows(gpu.software)));
   const tiles = Math.ceil(queries / ROWS);
   gpu.run(kernel, [q, k, v, output, lse], layoutNumbers(layout, tiles), batch * heads * tiles);
 }
 
 /** Larger heads do not fit into the workgroup memory that every device has. */
 export function checkDim(dim: number): void {
-  if (fit(dim, 2, 2, 2).rows > 0) return;
+  if (fit(dim, 8, 2, 2, 2).rows > 0) return;
   throw new DeviceError(`attention: needs a head size up to 448 on webgpu, got ${dim}.`, {
     where: "attention",
     hint: "Use more heads, or the cpu device.",
   });
 }
 
-function source(dim: number, wide: boolean): KernelSource {
-  const { rows: keys, keepOwn } = fit(dim, 1, 1, 1);
+function source(dim: number, wide: boolean, most: number): KernelSource {
+  const { rows: keys, keepOwn } = fit(dim, most, 1, 1, 1);
   const vectors = vectorsOf(dim);
   const own = ownVectors(dim);
   const mine = upTo(keys / PER_ROW);

@@ -65,6 +65,7 @@ export interface WebGpuOptions {
 /** A backend whose command stream tests and tools may look at. */
 export interface WebGpuBackend extends Backend {
   readonly gpu: Gpu;
+  operation: string;
   /** False once the device was lost; a lost backend gives its tensors back and does nothing else. */
   readonly usable: boolean;
 }
@@ -89,6 +90,12 @@ export function backendOn(gpu: Gpu, { adapter, name, software }: FoundAdapter): 
     device: "webgpu",
     gpu,
     kernels: kernelsOn(gpu),
+    get operation() {
+      return gpu.operation;
+    },
+    set operation(name) {
+      gpu.operation = name;
+    },
     get usable() {
       return !gpu.failures.lost;
     },

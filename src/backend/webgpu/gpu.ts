@@ -46,6 +46,8 @@ export class Gpu {
   private encoder: GPUCommandEncoder | undefined;
   private pass: GPUComputePassEncoder | undefined;
   private batch = 0;
+  /** The operation whose kernels are recorded. */
+  operation = "";
   private log: string[] = [];
   private flushing: Promise<void> | undefined;
 
@@ -111,7 +113,7 @@ export class Gpu {
     const most = this.device.limits.maxComputeWorkgroupsPerDimension;
     const rows = Math.ceil(groups / most);
     pass.dispatchWorkgroups(rows === 1 ? groups : most, rows);
-    this.log.push(kernel.source.name);
+    this.log.push(this.operation || kernel.source.name);
     this.counters.dispatches++;
   }
 

@@ -47,7 +47,7 @@ ${entry(256)}
   }
 }`,
   }));
-  const check = gpu.failures.check(op, size);
+  const check = gpu.failures.check(gpu.operation || op, size);
   gpu.run(kernel, [index, gpu.report], [check, index.size, size, except === undefined ? 0 : 1, except ?? 0], 1);
   piece.checked = { below: size, except };
 }

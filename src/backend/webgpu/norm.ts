@@ -2,8 +2,8 @@
 
 import type { Operand } from "../backend.js";
 import type { Gpu } from "./gpu.js";
-import { fold, reduce } from "./reduce.js";
-import { entry } from "./shader.js";
+import type { Piece } from "./pool.js";
+import { acrossColumns, CHUNK, COLUMNS, columnsEntry, fold } from "./reduce.js";
 import { overRow, rowEntry, sumAcross } from "./softmax.js";
 
 interface Rows {
@@ -92,8 +92,7 @@ export function layerNormBackward(
   rows: Rows,
 ): void {
   inputGradient(gpu, grad, input, weight, mean, rstd, dInput, rows);
-  if (dWeight) weightGradient(gpu, grad, input, mean, rstd, dWeight, rows);
-  if (dBias) reduce(gpu, "sum", grad, dBias, { outer: 1, size: rows.rows, inner: rows.size });
+  weightGradients(gpu, grad, input, mean, rstd, dWeight, dBias, rows);
 }
 
 export function rmsNormBackward(
@@ -107,7 +106,7 @@ export function rmsNormBackward(
   rows: Rows,
 ): void {
   inputGradient(gpu, grad, input, weight, undefined, rstd, dInput, rows);
-  if (dWeight) weightGradient(gpu, grad, input, undefined, rstd, dWeight, rows);
+  weightGradients(gpu, grad, input, undefined, rstd, dWeight, undefined, rows);
 }
 
 /** xhat of an element; without means it is that of RMS norm. */
@@ -151,40 +150,51 @@ ${overRow(`${step} out[at] = ((gw - c1) - xhat * c2) * rstds[group];`)}
   gpu.run(kernel, present([grad, input, weight, mean, rstd, dInput]), [rows, size], rows);
 }
 
-/** Rows that one thread adds up for its column. */
-const ROW_CHUNK = 64;
-
-/** dw = sum over rows of g * xhat: partial sums of 64 rows for each column, then their sum. */
-function weightGradient(
+/** dw = sum over rows of g * xhat and db = sum over rows of g, together; long columns by chunks, whose sums are added. */
+function weightGradients(
   gpu: Gpu,
   grad: Operand,
   input: Operand,
   mean: Operand | undefined,
   rstd: Operand,
-  dWeight: Operand,
+  dWeight: Operand | undefined,
+  dBias: Operand | undefined,
   { rows, size }: Rows,
 ): void {
-  const kernel = gpu.kernel(`norm weight gradient ${!!mean}`, () => ({
+  const wanted = present([dWeight, dBias]);
+  if (wanted.length === 0) return;
+  const store = (name: string) => `  let ${name}_all = sum_column(lane, ${name});
+  if (slice == 0u && i < p.inner) { ${name}_sums[(group / bands) * p.inner + i] = ${name}_all; }`;
+  const kernel = gpu.kernel(`norm weight gradients ${!!mean} ${!!dWeight} ${!!dBias}`, () => ({
     name: mean ? "layerNormBackward" : "rmsNormBackward",
-    buffers: [read("grads"), read("values"), ...(mean ? [read("means")] : []), read("rstds"), written("sums")],
-    params: { total: "u32", rows: "u32", size: "u32" },
-    code: `${entry(64)}
-  if (thread >= p.total) { return; }
-  let i = thread % p.size;
-  let first = (thread / p.size) * ${ROW_CHUNK}u;
-  var total = 0.0;
-  for (var row = first; row < min(first + ${ROW_CHUNK}u, p.rows); row++) {
-    let at = row * p.size + i;
-    total += grads[at] * (${normalized(mean !== undefined, "row")});
+    buffers: [
+      read("grads"),
+      ...(dWeight ? [read("values"), ...(mean ? [read("means")] : []), read("rstds")] : []),
+      ...(dWeight ? [written("weight_sums")] : []),
+      ...(dBias ? [written("bias_sums")] : []),
+    ],
+    params: { rows: "u32", inner: "u32", chunk: "u32" },
+    code: `${acrossColumns("sum_column", "f32", (a, b) => `${a} + ${b}`)}${columnsEntry}
+  var weight = 0.0;
+  var bias = 0.0;
+  let first = (group / bands) * p.chunk;
+  let end = select(0u, min(first + p.chunk, p.rows), i < p.inner);
+  for (var row = first + slice; row < end; row += 16u) {
+    let at = row * p.inner + i;
+    ${dWeight ? `weight += grads[at] * (${normalized(mean !== undefined, "row")});` : ""}
+    bias += grads[at];
   }
-  sums[thread] = total;
+${dWeight ? store("weight") : ""}
+${dBias ? store("bias") : ""}
 }`,
   }));
-  const chunks = Math.max(1, Math.ceil(rows / ROW_CHUNK));
-  const sums = chunks === 1 ? undefined : gpu.temporary(chunks * size * 4);
-  const total = chunks * size;
-  gpu.run(kernel, [...present([grad, input, mean, rstd]), sums ?? dWeight], [total, rows, size], Math.ceil(total / 64));
-  if (!sums) return;
-  fold(gpu, "sum", "f32", sums, dWeight, { outer: 1, size: chunks, inner: size });
-  gpu.pool.release(sums);
+  const chunks = Math.max(1, Math.ceil(rows / CHUNK));
+  const sums = wanted.map((target) => (chunks === 1 ? target : gpu.temporary(chunks * size * 4)));
+  const operands = [grad, ...(dWeight ? present([input, mean, rstd]) : []), ...sums];
+  gpu.run(kernel, operands, [rows, size, CHUNK], chunks * Math.ceil(size / COLUMNS));
+  if (chunks === 1) return;
+  wanted.forEach((target, i) => {
+    fold(gpu, "sum", "f32", sums[i], target, { outer: 1, size: chunks, inner: size });
+    gpu.pool.release(sums[i] as Piece);
+  });
 }

@@ -12,10 +12,9 @@ export const THREADS = 64;
 
 /** Lines up to this length are one thread's work. */
 const SHORT = 32;
-/** Elements of a long line that one workgroup, or one thread beside others, takes. */
-const CHUNK = 4096;
-const COLUMN_CHUNK = 64;
-/** With so many lines there is work for every thread without cutting them. */
+/** Elements of a long line that one workgroup takes. */
+export const CHUNK = 4096;
+/** With so many lines there is work for every thread without sharing them. */
 const MANY_LINES = 8192;
 
 type Number = "f32" | "i32";
@@ -72,6 +71,15 @@ export function reduce(gpu: Gpu, kind: ReduceKind, input: Operand, output: Opera
   fold(gpu, kind, typeOf(input), input, output, split);
 }
 
+/** Who folds a line: a thread, a workgroup, or the sixteen threads of a workgroup that share a column. */
+type Way = "thread" | "group" | "columns";
+
+function wayOf({ outer, size, inner }: Split): Way {
+  if (size <= SHORT) return "thread";
+  if (inner === 1) return "group";
+  return outer * inner < MANY_LINES ? "columns" : "thread";
+}
+
 /** `reduce` for memory with or without a tensor around it. */
 export function fold(
   gpu: Gpu,
@@ -82,26 +90,53 @@ export function fold(
   split: Split,
 ): void {
   const { outer, size, inner } = split;
-  const lines = outer * inner;
-  const byGroups = inner === 1 && size > SHORT;
-  const chunk = byGroups ? CHUNK : lines < MANY_LINES && size > 2 * COLUMN_CHUNK ? COLUMN_CHUNK : Math.max(1, size);
+  const way = wayOf(split);
+  const chunk = way === "thread" ? Math.max(1, size) : CHUNK;
   const chunks = Math.max(1, Math.ceil(size / chunk));
   const target = chunks === 1 ? output : gpu.temporary(outer * chunks * inner * 4);
-  const kernel = gpu.kernel(`reduce ${kind} ${type} ${byGroups}`, () => source(kind, type, byGroups));
+  const kernel = gpu.kernel(`reduce ${kind} ${type} ${way}`, () => source(kind, type, way));
   const results = outer * chunks * inner;
-  const groups = byGroups ? results : Math.ceil(results / THREADS);
+  const bands = Math.ceil(inner / COLUMNS);
+  const groups = { thread: Math.ceil(results / THREADS), group: results, columns: outer * chunks * bands }[way];
   gpu.run(kernel, [input, target], [results, size, inner, chunk, chunks], groups);
   if (chunks === 1) return;
   fold(gpu, kind, type, target, output, { outer, size: chunks, inner });
   gpu.pool.release(target as Piece);
 }
 
-/** Result (o, c, i) is chunk c of line (o, i). A workgroup folds a chunk together, or each thread one alone. */
-function source(kind: ReduceKind, type: Number, byGroups: boolean): KernelSource {
+/** Result (o, c, i) is chunk c of line (o, i). */
+function source(kind: ReduceKind, type: Number, way: Way): KernelSource {
   const { empty, combine } = folds[kind];
-  const result = byGroups ? "group" : "thread";
-  const own = combine("total", "values[start + s * p.inner]");
-  const [first, step] = byGroups ? ["lane", `${THREADS}u`] : ["0u", "1u"];
+  const step = (first: string, by: string) => `  var total: ${type} = ${empty[type]};
+  for (var s = ${first}; s < count; s += ${by}) { total = ${combine("total", "values[start + s * p.inner]")}; }`;
+  const line = (result: string) => `  if (${result} >= p.count) { return; }
+  let i = ${result} % p.inner;
+  let c = (${result} / p.inner) % p.chunks;
+  let o = ${result} / (p.inner * p.chunks);
+  let start = (o * p.size + c * p.chunk) * p.inner + i;
+  let count = min(p.chunk, p.size - c * p.chunk);`;
+  const bodies: Record<Way, () => string> = {
+    thread: () => `${entry(THREADS)}
+${line("thread")}
+${step("0u", "1u")}
+  results[thread] = total;
+}`,
+    group: () => `${acrossGroup("combine", type, combine)}${entry(THREADS)}
+${line("group")}
+${step("lane", `${THREADS}u`)}
+  let all = combine(lane, total);
+  if (lane == 0u) { results[group] = all; }
+}`,
+    columns: () => `${acrossColumns("combine", type, combine)}${columnsEntry}
+  let c = (group / bands) % p.chunks;
+  let o = group / (bands * p.chunks);
+  let start = (o * p.size + c * p.chunk) * p.inner + i;
+  let count = select(0u, min(p.chunk, p.size - c * p.chunk), i < p.inner);
+${step("slice", "16u")}
+  let all = combine(lane, total);
+  if (slice == 0u && i < p.inner) { results[(o * p.chunks + c) * p.inner + i] = all; }
+}`,
+  };
   return {
     name: `reduce ${kind}`,
     buffers: [
@@ -109,20 +144,33 @@ function source(kind: ReduceKind, type: Number, byGroups: boolean): KernelSource
       { name: "results", type, writes: true },
     ],
     params: { count: "u32", size: "u32", inner: "u32", chunk: "u32", chunks: "u32" },
-    code: `${extremes(type)}${byGroups ? acrossGroup("combine", type, combine) : ""}
-${entry(THREADS)}
-  if (${result} >= p.count) { return; }
-  let i = ${result} % p.inner;
-  let c = (${result} / p.inner) % p.chunks;
-  let o = ${result} / (p.inner * p.chunks);
-  let start = (o * p.size + c * p.chunk) * p.inner + i;
-  let count = min(p.chunk, p.size - c * p.chunk);
-  var total: ${type} = ${empty[type]};
-  for (var s = ${first}; s < count; s += ${step}) { total = ${own}; }
-  ${byGroups ? `let all = combine(lane, total);\n  if (lane == 0u) { results[group] = all; }` : "results[thread] = total;"}
-}`,
+    code: `${extremes(type)}${bodies[way]()}`,
   };
 }
+
+/** Columns of a workgroup of 256 threads; sixteen threads share each. */
+export const COLUMNS = 16;
+
+/** The head of a kernel by columns: column `i`, of which this thread takes rows slice, slice + 16, … */
+export const columnsEntry = `${entry(256)}
+  let bands = (p.inner + ${COLUMNS - 1}u) / ${COLUMNS}u;
+  let i = (group % bands) * ${COLUMNS}u + lane % ${COLUMNS}u;
+  let slice = lane / ${COLUMNS}u;`;
+
+/** A function that combines the values of a column's sixteen threads, in order; the first of them gets the result. */
+export const acrossColumns = (name: string, type: string, combine: (a: string, b: string) => string): string => `
+var<workgroup> ${name}_all: array<${type}, 256>;
+fn ${name}(lane: u32, own: ${type}) -> ${type} {
+  ${name}_all[lane] = own;
+  workgroupBarrier();
+  var total = own;
+  if (lane < ${COLUMNS}u) {
+    for (var s = 1u; s < 16u; s++) { total = ${combine("total", `${name}_all[s * ${COLUMNS}u + lane]`)}; }
+  }
+  workgroupBarrier();
+  return total;
+}
+`;
 
 /** The first NaN wins, else the first of the largest (smallest) elements. */
 export function argReduce(gpu: Gpu, kind: "argmax" | "argmin", input: Operand, output: Operand, split: Split): void {

@@ -1,0 +1,216 @@
+/**
+ * What batching must not show: values, changes in place, frees and errors come in program order; errors of the device
+ * reject the next await by name; nothing grows; two runs give the same bits.
+ */
+
+import * as t from "tenon";
+import { createModel } from "tenon/models";
+import { AdamW } from "tenon/optim";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { setMemoryBudget } from "../../../src/backend/storage.js";
+import { tidy } from "../../../src/tensor/scope.js";
+import { openWebGpu } from "./device.js";
+
+const backend = await openWebGpu();
+afterAll(() => t.init({ device: "cpu" }));
+
+const config = {
+  ...{ model_type: "gpt2", vocab_size: 65, n_positions: 32, n_layer: 1, n_head: 2, n_embd: 16 },
+  ...{ embd_pdrop: 0, attn_pdrop: 0, resid_pdrop: 0 },
+};
+const batch = (step: number) => ({
+  ids: Array.from({ length: 3 }, (_, i) => Array.from({ length: 9 }, (_, j) => (i * 7 + j * 3 + step) % 65)),
+});
+
+describe.skipIf(!backend)("one table for every device: operations happen in program order", () => {
+  describe.each(["reference", "cpu", "webgpu"] as const)("%s", (device) => {
+    beforeAll(() => t.init({ device }));
+
+    test("a value read between operations is that of its time, also when it changes later", async () => {
+      const x = t.tensor([1, 2, 3]);
+      const early = x.data();
+      const update = new AdamW([x], { lr: 1, weightDecay: 0 });
+      x.requiresGrad = true;
+      update.step([t.tensor([1, -1, 1])]);
+      const late = x.data();
+      expect([...(await early)]).toEqual([1, 2, 3]);
+      for (const [i, value] of (await late).entries()) expect(value).toBeCloseTo([0, 3, 2][i], 5);
+      update.dispose();
+    });
+
+    test("memory that is freed and taken again keeps what is computed from it", async () => {
+      let sum = t.zeros([300]);
+      for (let i = 0; i < 50; i++) {
+        const x = t.full([300], i);
+        const next = t.add(sum, t.mul(x, 2));
+        x.dispose();
+        sum.dispose();
+        sum = next;
+      }
+      expect((await sum.data())[299]).toBe(2 * ((49 * 50) / 2));
+    });
+
+    test("an upload into memory that recorded operations still read waits for them", async () => {
+      const values: t.Tensor[] = [];
+      for (let i = 0; i < 20; i++) {
+        const x = t.tensor(new Float32Array(200).fill(i));
+        values.push(t.sum(x));
+        x.dispose();
+      }
+      const read = await Promise.all(values.map((value) => value.item()));
+      expect(read).toEqual(read.map((_, i) => i * 200));
+    });
+
+    test("an exception leaves everything as it was", async () => {
+      const x = t.tensor([1, 2, 3]);
+      const y = t.mul(x, 2);
+      expect(() => t.add(y, t.tensor([1, 2]))).toThrow(t.ShapeError);
+      expect([...(await t.add(y, 1).data())]).toEqual([3, 5, 7]);
+    });
+
+    test("an index out of range reaches the caller by name, and the device goes on", async () => {
+      const table = t.tensor([1, 2, 3, 4]).reshape([2, 2]);
+      const row = async (index: number) => {
+        // An error that arrives later keeps what was on the stack alive for a while: free it here.
+        const ids = t.tensor([0, index, 9 * index], { dtype: "int32" });
+        let out: t.Tensor | undefined;
+        try {
+          out = t.embedding(ids, table);
+          return Array.from(await out.data());
+        } finally {
+          ids.dispose();
+          out?.dispose();
+        }
+      };
+      await expect(row(5)).rejects.toThrow("embedding: needs index from 0 to 1, got 5 at position 1.");
+      expect(await row(0)).toEqual([1, 2, 1, 2, 1, 2]);
+      table.dispose();
+    });
+  });
+});
+
+describe.skipIf(!backend)("the command stream", () => {
+  beforeAll(() => t.init({ device: "webgpu" }));
+
+  test("leaving the device is asynchronous, with gradients on the way", async () => {
+    const x = t.tensor([1, 2], { requiresGrad: true });
+    expect(() => x.to({ device: "cpu" })).toThrow('Use await x.toDevice("cpu")');
+    const y = await t.mul(x, 3).toDevice("cpu");
+    expect(y.device).toBe("cpu");
+    t.sum(t.mul(y, y)).backward();
+    expect([...(await x.grad!.data())]).toEqual([18, 36]);
+  });
+
+  test("an index out of range writes nothing elsewhere", async () => {
+    const tensors = [t.full([64], 7), t.zeros([4, 2]), t.tensor([-1, 99], { dtype: "int32" }), t.ones([1, 2])];
+    const [kept, grads, index, ones] = tensors;
+    const sums = tidy(() => t.scatterAdd(grads, 0, index.reshape([1, 2]), ones));
+    await expect(sums.data()).rejects.toThrow("scatterAdd: needs index from 0 to 3, got -1 at position 0");
+    expect(Math.max(...(await kept.data()))).toBe(7);
+    for (const tensor of [...tensors, sums]) tensor.dispose();
+  });
+
+  test("errors of the device reject the next await and name the operations of the batch", async () => {
+    const { gpu } = backend!;
+    const kernel = gpu.kernel("broken", () => ({
+      ...{ name: "broken", buffers: [{ name: "x", type: "f32", writes: true }], params: {} },
+      code: "@compute @workgroup_size(1) fn main() { x[0] = nonsense; }",
+    }));
+    const x = t.zeros([64]);
+    gpu.run(kernel, [x], [], 1);
+    await expect(x.data()).rejects.toThrow(/webgpu: the kernel of broken was refused/);
+    expect((await t.ones([2]).data())[1]).toBe(1);
+  });
+
+  test("a tensor above the limit of the adapter is refused by name before anything is uploaded", () => {
+    const { maxBufferSize, maxStorageBufferBindingSize } = backend!.gpu.device.limits;
+    const floats = Math.min(maxBufferSize, maxStorageBufferBindingSize) / 4 + 1;
+    expect(() => t.zeros([floats])).toThrow(/webgpu: a tensor needs .* got a limit of .* per buffer/);
+  });
+
+  test("the budget holds for the graphics card too", () => {
+    setMemoryBudget(t.memory().live + 1000);
+    try {
+      expect(() => t.zeros([1000])).toThrow(t.MemoryBudgetError);
+    } finally {
+      setMemoryBudget(undefined);
+    }
+  });
+
+  test("training: the losses of the CPU, few commands, no growth, the same bits twice", async () => {
+    const losses: Record<string, number[]> = {};
+    const weights: number[][] = [];
+    const { gpu } = backend!;
+    let warmBuffers = 0;
+    let warmPooled = 0;
+    let dispatches = 0;
+    for (const run of ["cpu", "webgpu", "webgpu again"]) {
+      const device = run === "cpu" ? "cpu" : "webgpu";
+      const model = await createModel(config, undefined, { seed: 3, device });
+      losses[run] = [];
+      for (let step = 0; step < 10; step++) {
+        const before = gpu.counters.dispatches;
+        losses[run].push((await model.trainStep(batch(step), { learningRate: 3e-3, clipNorm: 1 })).loss);
+        dispatches = gpu.counters.dispatches - before;
+        if (step === 3) {
+          warmBuffers = gpu.pool.created;
+          warmPooled = gpu.pool.memory().pooled;
+        }
+      }
+      if (device === "webgpu") {
+        expect(gpu.pool.created).toBe(warmBuffers);
+        expect(gpu.pool.memory().pooled).toBeLessThanOrEqual(warmPooled);
+        weights.push(Array.from(await [...model.parameters()][0].data()));
+        console.log(`a training step of ${config.n_layer} layer: ${dispatches} dispatches`);
+      }
+      model.dispose();
+    }
+    for (const [i, loss] of losses["cpu"].entries()) expect(Math.abs(loss - losses["webgpu"][i])).toBeLessThan(1e-4);
+    expect(losses["webgpu"].at(-1)!).toBeLessThan(losses["webgpu"][0] - 0.3);
+    expect(losses["webgpu again"]).toEqual(losses["webgpu"]);
+    expect(weights[1]).toEqual(weights[0]);
+  });
+
+  test("greedy generation with a cache gives the tokens of the CPU", async () => {
+    const tokens: number[][] = [];
+    for (const device of ["cpu", "webgpu"] as const) {
+      const model = await createModel(config, undefined, { seed: 5, device });
+      const { tokens: made } = await model.generate([1, 2, 3], { maxTokens: 12, temperature: 0 });
+      tokens.push([...made]);
+      model.dispose();
+    }
+    expect(tokens[1]).toEqual(tokens[0]);
+  });
+
+  test("a thousand small steps grow nothing", async () => {
+    const { gpu } = backend!;
+    const w = t.full([20, 20], 0.01);
+    const step = () => tidy(() => t.sum(t.softmax(t.matmul(w, t.mul(w, 1.5)))));
+    for (let i = 0; i < 1000; i++) {
+      const value = step();
+      if (i % 50 === 49) expect(Math.abs((await value.item()) - 20)).toBeLessThan(1e-3);
+      value.dispose();
+      if (i === 100) gpu.pool.created = 0;
+    }
+    expect(gpu.pool.created).toBe(0);
+    w.dispose();
+  });
+
+  test("a lost device says so everywhere, and init opens another", async () => {
+    const lost = backend!;
+    const x = t.ones([4]);
+    lost.gpu.device.destroy();
+    await expect(x.data()).rejects.toThrow(/webgpu: the device was lost/);
+    expect(() => t.add(x, 1)).toThrow(/go on from the last checkpoint/);
+    x.dispose();
+    await t.init({ device: "webgpu" });
+    expect([...(await t.add(t.ones([2]), 1).data())]).toEqual([2, 2]);
+  });
+});
+
+test("auto never takes a software adapter, and says why", async () => {
+  const caps = await t.init({ device: "auto" });
+  if (caps.device === "webgpu") expect(caps.devices.webgpu!.details["software"]).toBe(false);
+  else expect(caps.reason).toMatch(/no WebGPU graphics card \(.+\); the CPU is used/);
+  expect((await t.init({ device: "auto", deterministic: true })).reason).toMatch(/same bits everywhere/);
+});

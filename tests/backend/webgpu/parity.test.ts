@@ -1,0 +1,428 @@
+/** Every kernel on the graphics card beside the reference backend, on shapes around the edges of its tiles. */
+
+import { afterAll, describe, expect, test } from "vitest";
+import type { AttentionLayout, Backend, Kernels, Operand } from "../../../src/backend/backend.js";
+import { createReferenceBackend } from "../../../src/backend/reference/backend.js";
+import { findAdapter, openDevice } from "../../../src/backend/webgpu/adapter.js";
+import { backendOn, type WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
+import { Gpu } from "../../../src/backend/webgpu/gpu.js";
+import { byteSize, type DType, decode, dtypes } from "../../../src/core/dtype.js";
+import * as expr from "../../../src/core/expr.js";
+import * as functions from "../../../src/core/functions.js";
+import { contiguousStrides } from "../../../src/core/shape.js";
+import { softwareGpu } from "../../setup/webgpu.js";
+import { empty, noise, operand } from "../operands.js";
+
+/** A device of the test's own; `software: false` gives the kernels that real graphics cards get. */
+async function open(software: boolean): Promise<WebGpuBackend | null> {
+  const entry = await softwareGpu();
+  if (!entry) return null;
+  const found = await findAdapter(entry);
+  if ("reason" in found) throw new Error(found.reason);
+  return backendOn(new Gpu(await openDevice(found), software), found);
+}
+
+const reference = createReferenceBackend();
+const gpu = await open(true);
+const card = await open(false);
+afterAll(() => {
+  gpu?.destroy();
+  card?.destroy();
+});
+
+async function valuesOf(backend: Backend, of: Operand): Promise<number[]> {
+  const bytes = await backend.read(of.storage.handle, byteSize(of.dtype, of.size));
+  return Array.from(new dtypes[of.dtype].array(bytes.buffer, 0, of.size), (stored) => decode(of.dtype, stored));
+}
+
+type Make = (values: Iterable<number>, shape?: readonly number[], dtype?: DType) => Operand;
+type Body = (kernels: Kernels, make: Make, out: (shape: readonly number[], dtype?: DType) => Operand) => Operand[];
+
+/** Runs a body on both backends; the results may differ by `tolerance`, relative to 1 or the larger value. */
+async function compare(tolerance: number, body: Body, on: WebGpuBackend = gpu!): Promise<void> {
+  const results = [];
+  for (const backend of [reference, on]) {
+    const made: Operand[] = [];
+    const note = (o: Operand) => {
+      made.push(o);
+      return o;
+    };
+    const outputs = body(
+      backend.kernels,
+      (values, shape, dtype) => note(operand(backend, values, shape, dtype)),
+      (shape, dtype) => note(empty(backend, shape, dtype)),
+    );
+    results.push(await Promise.all(outputs.map((output) => valuesOf(backend, output))));
+    for (const { storage } of made) storage.release();
+  }
+  const [expected, got] = results;
+  expected.forEach((list, o) => {
+    for (let i = 0; i < list.length; i++) {
+      const [e, g] = [list[i], got[o][i]];
+      if (Object.is(e, g) || e === g) continue;
+      const error = Math.abs(e - g) / Math.max(1, Math.abs(e));
+      if (!(error <= tolerance)) expect.fail(`output ${o}, element ${i}: expected ${e}, got ${g}`);
+    }
+  });
+}
+
+const special = [
+  0,
+  -0,
+  1,
+  -1,
+  0.5,
+  -2.5,
+  3.5,
+  1e-3,
+  100,
+  -100,
+  1e20,
+  Infinity,
+  -Infinity,
+  NaN,
+  65504,
+  65520,
+  1e-7,
+  6e-5,
+];
+const all: readonly DType[] = ["float32", "float16", "bfloat16", "int32", "uint8", "bool"];
+const lane = (dtype: DType): expr.LaneType =>
+  dtypes[dtype].kind === "float" ? "f32" : dtype === "bool" ? "bool" : "i32";
+const to = { f32: expr.toF32, i32: expr.toI32, bool: expr.toBool };
+
+describe.skipIf(!gpu)("kernels beside the reference", () => {
+  test.each(all.flatMap((from) => all.map((into) => [from, into] as const)))("%s becomes %s", (from, into) => {
+    const program = expr.program(to[lane(into)](expr.input(0, lane(from))));
+    // What lies outside of uint8 wraps in the reference and is undefined nowhere, but floats come as int32 first.
+    const values = dtypes[from].kind === "float" ? special : [0, 1, 2, 127, 128, 255, 3];
+    return compare(0, (kernels, make, out) => {
+      const x = make(values, undefined, from);
+      const y = out(x.shape, into);
+      kernels.elementwise(program, [x], [y], []);
+      return [y];
+    });
+  });
+
+  test.each([
+    [[7], [7]],
+    [[3, 5], [5]],
+    [
+      [3, 5],
+      [3, 1],
+    ],
+    [
+      [2, 3, 4, 5],
+      [3, 1, 5],
+    ],
+    [
+      [2, 3, 4, 5],
+      [2, 1, 4, 1],
+    ],
+    [[2, 3], [1]],
+    [[130, 66], [66]],
+  ])("shape %j with %j broadcast into it", async (shape, small) => {
+    const size = (of: number[]) => of.reduce((a, b) => a * b, 1);
+    const program = expr.program(expr.sub(expr.input(0), expr.mul(expr.input(1), expr.scalar(0))));
+    for (const dtype of ["float32", "float16"] as const) {
+      await compare(1e-6, (kernels, make, out) => {
+        const x = make(noise(size(shape)), shape);
+        const y = make(noise(size(small), 2), small, dtype);
+        const z = out(shape);
+        kernels.elementwise(program, [x, y], [z], [3]);
+        kernels.elementwise(program, [z, y], [z], [0.5]); // in place
+        return [z];
+      });
+    }
+  });
+
+  test("elementary functions, bits, comparisons and NaN", () => {
+    const x = expr.input(0);
+    const i = expr.input(1, "i32");
+    const outputs = [
+      ...[functions.exp, functions.log, functions.tanh, functions.erf, functions.sin, functions.log1p].map((f) => f(x)),
+      expr.max(x, 0.25),
+      expr.min(x, 0.25),
+      expr.select(expr.and(expr.gt(x, 0), expr.ne(x, 1)), x, expr.neg(x)),
+      expr.nearest(x),
+    ];
+    const ints = [expr.shrU(i, 3), expr.shr(i, 1), expr.mul(i, 77), expr.xor(i, 255), expr.max(i, -5)];
+    return compare(2e-6, (kernels, make, out) => {
+      const values = make(special);
+      const words = make(special.map((_, n) => (n - 5) * 123456789));
+      const list = outputs.map((output) => {
+        const result = out(values.shape);
+        kernels.elementwise(expr.program(output), [values], [result], []);
+        return result;
+      });
+      const more = ints.map((output) => {
+        const integer = make(
+          special.map((_, n) => (n - 5) * 12345678),
+          undefined,
+          "int32",
+        );
+        const result = out(words.shape, "int32");
+        kernels.elementwise(expr.program(output), [values, integer], [result], []);
+        return result;
+      });
+      return [...list, ...more];
+    });
+  });
+
+  test.each(all)("fill and strided copies of %s, partial words included", (dtype) =>
+    compare(0, (kernels, make, out) => {
+      const x = make(
+        Array.from({ length: 60 }, (_, i) => i % 7),
+        [3, 4, 5],
+        dtype,
+      );
+      const target = out([5, 7, 3], dtype);
+      kernels.fill(target, 1);
+      const place = { outputOffset: 1, outputStrides: [1, 7, 3].map((n) => n * 3) };
+      kernels.stridedCopy(x, target, { shape: [3, 2, 2], inputOffset: 7, inputStrides: [-2, 5, 20], ...place });
+      const whole = out([3, 4, 5], dtype);
+      const strides = contiguousStrides([3, 4, 5]);
+      const same = { inputOffset: 0, inputStrides: strides, outputOffset: 0, outputStrides: strides };
+      kernels.stridedCopy(x, whole, { shape: [3, 4, 5], ...same });
+      return [target, whole];
+    }),
+  );
+
+  test.each([
+    [1, 1, 1],
+    [3, 31, 1],
+    [3, 33, 1],
+    [2, 5000, 1],
+    [1, 9001, 1],
+    [4, 7, 5],
+    [2, 300, 65],
+  ])("reductions of %i x %i x %i", async (outer, size, inner) => {
+    const split = { outer, size, inner };
+    for (const [kind, dtype] of [
+      ["sum", "float32"],
+      ["max", "float32"],
+      ["min", "int32"],
+      ["sum", "int32"],
+      ["prod", "float32"],
+    ] as const) {
+      const values = noise(outer * size * inner).map((x) =>
+        kind === "prod" ? 1 + x / 1000 : x * (dtype === "int32" ? 50 : 1),
+      );
+      await compare(2e-5, (kernels, make, out) => {
+        const y = out([outer, inner], dtype);
+        kernels.reduce(
+          kind,
+          make(
+            values.map((x) => (dtype === "int32" ? Math.trunc(x) : x)),
+            [outer, size, inner],
+            dtype,
+          ),
+          y,
+          split,
+        );
+        return [y];
+      });
+    }
+    const rough = noise(outer * size * inner).map((x) => Math.round(x * 3));
+    rough[rough.length >> 1] = Number.NaN;
+    await compare(1e-5, (kernels, make, out) => {
+      const x = make(rough, [outer, size, inner]);
+      const [most, least, total] = [out([outer, inner], "int32"), out([outer, inner], "int32"), out(x.shape)];
+      kernels.argReduce("argmax", x, most, split);
+      kernels.argReduce("argmin", x, least, split);
+      kernels.cumsum(x, total, split);
+      const count = Math.min(size, 5);
+      const [values, indices] = [out([outer, count, inner]), out([outer, count, inner], "int32")];
+      kernels.sort(x, values, indices, split, { descending: true, count });
+      return [most, least, total, values, indices];
+    });
+  });
+
+  test.each(all)("gather and select of %s", (dtype) =>
+    compare(0, (kernels, make, out) => {
+      const x = make(
+        Array.from({ length: 2 * 5 * 3 }, (_, i) => i % 9),
+        [2, 5, 3],
+        dtype,
+      );
+      const own = make(
+        Array.from({ length: 2 * 7 * 3 }, (_, i) => (i * 3) % 5),
+        [2, 7, 3],
+        "int32",
+      );
+      const rows = make([4, 0, 0, 3], [4], "int32");
+      const [a, b] = [out([2, 7, 3], dtype), out([2, 4, 3], dtype)];
+      kernels.gather(x, own, a, { outer: 2, size: 5, inner: 3, count: 7 });
+      kernels.indexSelect(x, rows, b, { outer: 2, size: 5, inner: 3, count: 4 });
+      return [a, b];
+    }),
+  );
+
+  test.each([3, 8])("adding at indices, columns of %i", (inner) =>
+    compare(0, (kernels, make) => {
+      const rows = make([4, 0, 0, 3, 4, 4], [6], "int32");
+      const own = make(
+        Array.from({ length: 2 * 6 * inner }, (_, i) => (i * 7) % 5),
+        [2, 6, inner],
+        "int32",
+      );
+      const source = make(noise(2 * 6 * inner), [2, 6, inner]);
+      const [a, b] = [make(noise(2 * 5 * inner, 2), [2, 5, inner]), make(noise(2 * 5 * inner, 3), [2, 5, inner])];
+      kernels.indexAdd(rows, source, a, { outer: 2, size: 5, inner, count: 6 });
+      kernels.scatterAdd(own, source, b, { outer: 2, size: 5, inner, count: 6 });
+      return [a, b];
+    }),
+  );
+
+  const sizes = [
+    [1, 1, 1],
+    [1, 20, 64],
+    [3, 33, 17],
+    [4, 16, 8],
+    [5, 5, 5],
+    [16, 65, 12],
+    [63, 64, 65],
+    [66, 130, 33],
+  ];
+  const flags = [
+    [false, false],
+    [false, true],
+    [true, false],
+    [true, true],
+  ];
+  /** Two products: of broadcast stacks, and added to what is there with a bias. */
+  const products =
+    (m: number, n: number, k: number, transposeA: boolean, transposeB: boolean): Body =>
+    (kernels, make, out) => {
+      const a = make(noise(2 * m * k, 1), [2, m * k]);
+      const b = make(noise(3 * n * k, 2), [3, n * k]);
+      const bias = make(noise(n, 3));
+      const [y, z] = [out([6, m, n]), make(noise(m * n, 4), [m, n])];
+      const layout = { m, n, k, transposeA, transposeB };
+      kernels.matmul(a, b, y, { ...layout, batchA: [0, 0, 0, 1, 1, 1], batchB: [0, 1, 2, 0, 1, 2] });
+      kernels.matmul(a, b, z, { ...layout, batchA: [1], batchB: [2], bias, accumulate: true });
+      return [y, z];
+    };
+  test.each(sizes)("products of %i x %i over %i, transposed in all ways", async (m, n, k) => {
+    for (const [transposeA, transposeB] of flags) await compare(1e-5, products(m, n, k, transposeA, transposeB));
+  });
+
+  // A software adapter takes seconds to compile one of these; the null adapter compiles all of them (shaders.test.ts).
+  test.each([
+    [66, 130, 33, false, true],
+    [68, 132, 36, true, false],
+  ])("products of %i x %i over %i through workgroup memory", (m, n, k, transposeA, transposeB) =>
+    compare(1e-5, products(m, n, k, transposeA, transposeB), card!),
+  );
+
+  test("large products use large tiles, irregular stacks go one by one, no terms give the bias", async () => {
+    const [m, n, k] = [1200, 1300, 4];
+    await compare(
+      1e-5,
+      (kernels, make, out) => {
+        const y = out([2, m, n]);
+        const layout = { m, n, k, transposeA: false, transposeB: false, batchA: [0, 0], batchB: [0, 0] };
+        kernels.matmul(make(noise(m * k), [m, k]), make(noise(k * n), [k, n]), y, layout);
+        return [y];
+      },
+      card!,
+    );
+    await compare(1e-5, (kernels, make, out) => {
+      const [x, y] = [out([3, 5, 6]), out([5, 6])];
+      const layout = { m: 5, n: 6, k: 4, transposeA: false, transposeB: false };
+      kernels.matmul(make(noise(60), [3, 5, 4]), make(noise(72), [3, 4, 6]), x, {
+        ...layout,
+        batchA: [2, 0, 1],
+        batchB: [1, 1, 0],
+      });
+      const none = { ...layout, k: 0, batchA: [0], batchB: [0], bias: make(noise(6)) };
+      kernels.matmul(make([], [5, 0]), make([], [0, 6]), y, none);
+      return [x, y];
+    });
+  });
+
+  test.each([
+    [1, 1],
+    [3, 7],
+    [5, 64],
+    [2, 300],
+    [130, 12],
+  ])("softmax, norms and cross entropy of %i rows of %i", (rows, size) =>
+    compare(2e-5, (kernels, make, out) => {
+      const shape = [rows, size];
+      const [x, g, w, b] = [
+        make(noise(rows * size), shape),
+        make(noise(rows * size, 2), shape),
+        make(noise(size, 3)),
+        make(noise(size, 4)),
+      ];
+      const o = Array.from({ length: 9 }, () => out(shape));
+      const v = Array.from({ length: 6 }, () => out([rows]));
+      const s = Array.from({ length: 4 }, () => out([size]));
+      kernels.softmax(x, o[0], { rows, size, log: false });
+      kernels.softmax(x, o[1], { rows, size, log: true });
+      kernels.softmaxBackward(o[0], g, o[2], { rows, size, log: false });
+      kernels.softmaxBackward(o[1], g, o[3], { rows, size, log: true });
+      // With one column the variance is 0: a large epsilon keeps rounding from being all there is.
+      kernels.layerNorm(x, w, b, o[4], v[0], v[1], { rows, size, eps: 0.1 });
+      kernels.layerNormBackward(g, x, w, v[0], v[1], o[5], s[0], s[1], { rows, size });
+      kernels.rmsNorm(x, undefined, o[6], v[2], { rows, size, eps: 0.1 });
+      kernels.rmsNormBackward(g, x, w, v[2], o[7], s[2], { rows, size });
+      const labels = make(
+        Array.from({ length: rows }, (_, i) => (i % 3 === 1 ? -100 : (i * 7) % size)),
+        [rows],
+        "int32",
+      );
+      kernels.crossEntropy(x, labels, v[3], v[4], { rows, size, ignoreIndex: -100 });
+      const grads = make(noise(rows, 6));
+      kernels.crossEntropyBackward(x, labels, v[4], grads, o[8], { rows, size, ignoreIndex: -100 });
+      return [...o, ...v.slice(0, 5), ...s.slice(0, 3)];
+    }),
+  );
+
+  test.each([
+    { batch: 2, heads: 4, kvHeads: 2, queries: 17, keys: 17, dim: 8, causal: true },
+    { batch: 1, heads: 2, kvHeads: 2, queries: 5, keys: 70, dim: 8, causal: true },
+    { batch: 1, heads: 1, kvHeads: 1, queries: 40, keys: 33, dim: 7, causal: false },
+    { batch: 1, heads: 2, kvHeads: 1, queries: 33, keys: 66, dim: 64, causal: true, card: true },
+    { batch: 1, heads: 1, kvHeads: 1, queries: 3, keys: 20, dim: 200, causal: true },
+    { batch: 2, heads: 3, kvHeads: 3, queries: 1, keys: 150, dim: 8, causal: true },
+  ])("attention $queries x $keys, $dim wide, $heads over $kvHeads heads", ({ card: onCard, ...c }) =>
+    compare(
+      2e-5,
+      (kernels, make, out) => {
+        const { batch, heads, kvHeads, queries, keys, dim } = c;
+        const place = (count: number, rows: number) => ({
+          offset: 0,
+          batch: count * rows * dim,
+          head: dim,
+          row: count * dim,
+        });
+        const [own, other] = [place(heads, queries), place(kvHeads, keys)];
+        const layout: AttentionLayout = { ...c, scale: 0.3, q: own, k: other, v: other, out: own };
+        const [large, small] = [batch * heads * queries * dim, batch * kvHeads * keys * dim];
+        const [q, k, v, g] = [make(noise(large)), make(noise(small, 2)), make(noise(small, 3)), make(noise(large, 4))];
+        const lse = out([batch * heads * queries]);
+        const [y, dq, dk, dv] = [out([large]), out([large]), out([small]), out([small])];
+        kernels.attention(q, k, v, y, lse, layout);
+        kernels.attentionBackward(q, k, v, y, lse, g, dq, dk, dv, layout);
+        return [y, lse, dq, dk, dv];
+      },
+      onCard ? card! : gpu!,
+    ),
+  );
+
+  test("random words, uniforms and dropout are those of the CPU, bit for bit", () =>
+    compare(0, (kernels, make, out) => {
+      const call = { key0: 0xdeadbeef, key1: 0x12345678, call: 7 };
+      const [words, uniforms, x] = [out([1001], "int32"), out([1001]), make(noise(1001))];
+      kernels.randomBits(words, call);
+      kernels.randomUniform(uniforms, call);
+      const kept = [0, 1, 2 ** 31, 3e9, 2 ** 32].map((threshold) => {
+        const y = out([1001]);
+        kernels.dropout(x, y, call, threshold, 2);
+        return y;
+      });
+      return [words, uniforms, ...kept];
+    }));
+});

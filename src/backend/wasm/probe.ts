@@ -1,7 +1,8 @@
 /** What this engine can do: found out by validating and running tiny modules, never by its name. */
 
 import { ModuleBuilder } from "./assembler.js";
-import { F32, f32x4, I32 } from "./values.js";
+import { F32, I32 } from "./values.js";
+import { f32x4 } from "./vectors.js";
 
 export type Numerics = "portable" | "fast";
 

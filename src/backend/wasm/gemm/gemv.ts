@@ -4,7 +4,8 @@
  */
 
 import type { FunctionBuilder, FunctionRef, ModuleBuilder } from "../assembler.js";
-import { f32x4, I32, range } from "../values.js";
+import { I32, range } from "../values.js";
+import { f32x4 } from "../vectors.js";
 import { transpose } from "./pack.js";
 import { defineFinish, multiplyAdd } from "./tile.js";
 

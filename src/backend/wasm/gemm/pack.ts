@@ -1,7 +1,8 @@
 /** Packing: panels of a matrix copied so that the tile kernel reads them front to back. */
 
 import type { FunctionBuilder, FunctionRef, ModuleBuilder } from "../assembler.js";
-import { type I32, range, type V128, v128 } from "../values.js";
+import { type I32, range, type V128 } from "../values.js";
+import { v128 } from "../vectors.js";
 import { ZERO } from "./tile.js";
 
 const packParameters = { from: "i32", stride: "i32", k: "i32", width: "i32", to: "i32" } as const;

@@ -4,7 +4,8 @@
  */
 
 import type { FunctionBuilder, FunctionRef, ModuleBuilder } from "../assembler.js";
-import { F32, f32x4, type I32, range, type V128 } from "../values.js";
+import { F32, type I32, range, type V128 } from "../values.js";
+import { f32x4 } from "../vectors.js";
 
 /** Tile size and arithmetic; `vectors` counts vectors of 4 columns. */
 export interface TileShape {

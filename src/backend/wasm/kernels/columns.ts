@@ -4,7 +4,8 @@
  */
 
 import type { FunctionBuilder, ModuleBuilder, ParameterLocals } from "../assembler.js";
-import { f32x4, type I32, range, type V128 } from "../values.js";
+import { type I32, range, type V128 } from "../values.js";
+import { f32x4 } from "../vectors.js";
 import { SUM_BLOCK } from "./rows.js";
 
 const LANES = 16;

@@ -5,7 +5,8 @@ import type { Operand, Split } from "../../backend.js";
 import { checkIndices } from "../../indices.js";
 import type { FunctionBuilder, ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
-import { f32x4, type I32, i32x4 } from "../values.js";
+import type { I32 } from "../values.js";
+import { f32x4, i32x4 } from "../vectors.js";
 import { copyBytes } from "./copy.js";
 import { addressOf } from "./operands.js";
 

@@ -2,7 +2,8 @@
 
 import { type DType, dtypes } from "../../../core/dtype.js";
 import type { FunctionBuilder } from "../assembler.js";
-import { f32x4, type I32, i32x4, type V128, v128 } from "../values.js";
+import type { I32, V128 } from "../values.js";
+import { f32x4, i32x4, v128 } from "../vectors.js";
 
 /** Reads and writes lanes of one dtype. Constants are computed where it is created, before the loop. */
 export interface LaneAccess {

@@ -3,7 +3,8 @@
 import type { Operand } from "../../backend.js";
 import type { FunctionBuilder, ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
-import { F32, f32x4, type I32, type V128 } from "../values.js";
+import { F32, type I32, type V128 } from "../values.js";
+import { f32x4 } from "../vectors.js";
 import { columnScratch, defineColumns } from "./columns.js";
 import { addressOf, addressOrZero } from "./operands.js";
 import { eachQuarter, rowAt, rowScratch, sumRow, termsOf, walkRow } from "./rows.js";

@@ -3,7 +3,8 @@
 import type { Expr, ExprOp, LaneType, Program, Step } from "../../../core/expr.js";
 import { input, program } from "../../../core/expr.js";
 import type { FunctionBuilder } from "../assembler.js";
-import { f32x4, i32x4, type V128, v128 } from "../values.js";
+import type { V128 } from "../values.js";
+import { f32x4, i32x4, v128 } from "../vectors.js";
 
 type Unary = (a: V128) => V128;
 type Binary = (a: V128, b: V128) => V128;

@@ -5,7 +5,8 @@ import type { Operand } from "../../backend.js";
 import type { FunctionBuilder, ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
 import { transpose } from "../gemm/pack.js";
-import { f32x4, type I32, i32x4, i64x2, type V128, v128 } from "../values.js";
+import type { I32, V128 } from "../values.js";
+import { f32x4, i32x4, i64x2, v128 } from "../vectors.js";
 import { addressOf } from "./operands.js";
 import { storeUpTo4 } from "./reduce.js";
 

@@ -3,7 +3,8 @@
 import type { Operand, ReduceKind, Split } from "../../backend.js";
 import type { FunctionBuilder, ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
-import { f32x4, type I32, i32x4, range, type V128, v128 } from "../values.js";
+import { type I32, range, type V128 } from "../values.js";
+import { f32x4, i32x4, v128 } from "../vectors.js";
 import { sumColumns } from "./norm.js";
 import { addressOf } from "./operands.js";
 import { rowAt, rowScratch, SUM_BLOCK, sumRow, sumTree, termsOf } from "./rows.js";

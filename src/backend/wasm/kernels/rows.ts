@@ -5,7 +5,8 @@
  */
 
 import type { FunctionBuilder } from "../assembler.js";
-import { type F32, f32x4, type I32, i32x4, range, type V128, v128 } from "../values.js";
+import { type F32, type I32, range, type V128 } from "../values.js";
+import { f32x4, i32x4, v128 } from "../vectors.js";
 
 /** Elements per block of a sum. */
 export const SUM_BLOCK = 4096;

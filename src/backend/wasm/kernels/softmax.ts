@@ -4,7 +4,7 @@ import { expNonPositive, log } from "../../../core/functions.js";
 import type { Operand } from "../../backend.js";
 import type { ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
-import { f32x4 } from "../values.js";
+import { f32x4 } from "../vectors.js";
 import { addressOf } from "./operands.js";
 import { vectorFunction, vectorsFunction } from "./program.js";
 import { eachQuarter, maxRow, rowAt, rowScratch, scalarFunction, sumRow, termsOf, walkRow } from "./rows.js";

@@ -5,7 +5,8 @@ import { platform } from "../core/platform.js";
 import type { Component, TokenizerDefinition } from "./definition.js";
 import type { TiktokenOptions } from "./formats/tiktoken.js";
 import { createModel } from "./models/create.js";
-import { registered } from "./normalizers.js";
+import { addNormalizers } from "./normalizers.js";
+import { addPreTokenizers } from "./pre-tokenizers.js";
 import { Tokenizer, type TokenizerExtras } from "./tokenizer.js";
 import { describe } from "./vocabulary.js";
 
@@ -187,9 +188,7 @@ export async function createTokenizer(
   name = "tokenizer.json",
 ): Promise<Tokenizer> {
   checkDefinition(definition, name);
-  if (holds(definition.normalizer, "Precompiled")) {
-    registered.Precompiled = (await import("./charsmap.js")).precompiled;
-  }
+  await loadComponents(definition.normalizer, definition.pre_tokenizer);
   return new Tokenizer(definition, await createModel(definition.model), extra);
 }
 
@@ -225,8 +224,22 @@ function checkDefinition(definition: TokenizerDefinition, name: string): void {
   }
 }
 
-/** Whether a component or one inside it has a type. */
-const holds = (part: Component | null | undefined, type: string): boolean =>
-  part !== null &&
-  part !== undefined &&
-  (part.type === type || ((part.normalizers as Component[] | undefined)?.some((inner) => holds(inner, type)) ?? false));
+const RARE = ["BertNormalizer", "StripAccents", "Nmt", "Punctuation", "BertPreTokenizer", "UnicodeScripts"];
+
+/** Loads the modules of kinds that few files need. */
+export async function loadComponents(...parts: (Component | null | undefined)[]): Promise<void> {
+  const types = parts.flatMap(typesOf);
+  if (types.includes("Precompiled")) addNormalizers({ Precompiled: (await import("./charsmap.js")).precompiled });
+  if (types.some((type) => RARE.includes(type))) {
+    const { normalizers, preTokenizers } = await import("./rare-components.js");
+    addNormalizers(normalizers);
+    addPreTokenizers(preTokenizers);
+  }
+}
+
+/** The types of a component and of those inside it. */
+function typesOf(part: Component | null | undefined): string[] {
+  if (part === null || part === undefined) return [];
+  const inner = LISTS.flatMap((list) => (part.type === "Sequence" && Array.isArray(part[list]) ? part[list] : []));
+  return [part.type ?? "", ...(inner as Component[]).flatMap(typesOf)];
+}

@@ -7,7 +7,7 @@ import { FormatError } from "../core/errors.js";
 import { byteCharacters } from "./byte-alphabet.js";
 import type { Component } from "./definition.js";
 import { composed, decomposed } from "./normal-forms.js";
-import { NOT_COMPATIBLE, NOT_DECOMPOSED, NOT_FORMAT, NOT_MARKS, NOT_NONSPACING } from "./old-unicode.js";
+import { NOT_COMPATIBLE, NOT_DECOMPOSED } from "./old-unicode.js";
 import { patternOf } from "./pattern.js";
 import type { Edits, Piece } from "./piece.js";
 import { unknownType } from "./settings.js";
@@ -42,21 +42,15 @@ const builders: Record<string, (settings: Component) => Normalizer> = {
   NFKD: () => form("NFKD", decomposed),
   Lowercase: () => lowercase,
   Strip: strip,
-  StripAccents: () => without(new RegExp(`(?![${NOT_MARKS}])\\p{M}`, "u")),
-  Nmt: () => sequence([without(NMT_REMOVED), mapped(NMT_SPACES, " ")]),
   Replace: replace,
   Prepend: (settings) => prepend(settings.prepend as string),
   ByteLevel: () => byteLevel,
-  BertNormalizer: bert,
-  Precompiled: (settings) => {
-    const create = registered.Precompiled;
-    if (create === undefined) throw new FormatError("tokenizer.json normalizer: Precompiled is not loaded.");
-    return create(settings);
-  },
 };
 
-/** Builders of normalizers that are loaded only where a file needs them. */
-export const registered: Record<string, (settings: Component) => Normalizer> = {};
+/** Adds kinds that are loaded only where a file needs them. */
+export function addNormalizers(more: Record<string, (settings: Component) => Normalizer>): void {
+  Object.assign(builders, more);
+}
 
 /** Makes a normalizer from its part of `tokenizer.json`. Throws FormatError for an unknown type. */
 export function createNormalizer(settings: Component): Normalizer {
@@ -65,7 +59,7 @@ export function createNormalizer(settings: Component): Normalizer {
   return build(settings);
 }
 
-function sequence(parts: Normalizer[]): Normalizer {
+export function sequence(parts: Normalizer[]): Normalizer {
   return {
     text: (text) => parts.reduce((result, part) => part.text(result), text),
     edit: () => undefined,
@@ -75,7 +69,7 @@ function sequence(parts: Normalizer[]): Normalizer {
 }
 
 /** A normalizer of which only the edits are written down. */
-function byEdits(edit: Edit): Normalizer {
+export function byEdits(edit: Edit): Normalizer {
   return { text: (text) => edit(text)?.characters.join("") ?? text, edit };
 }
 
@@ -88,7 +82,7 @@ const UNKNOWN_FORMS: Record<Form, RegExp> = {
   NFKD: new RegExp(`([${NOT_DECOMPOSED}${NOT_COMPATIBLE}]+)`, "u"),
 };
 
-function form(name: Form, edits: (text: string, name: Form) => Edits): Normalizer {
+export function form(name: Form, edits: (text: string, name: Form) => Edits): Normalizer {
   const unknown = UNKNOWN_FORMS[name];
   /** Stretches to normalize, and between them (at odd places) stretches to leave alone. */
   const stretches = (text: string): string[] => text.split(unknown);
@@ -118,7 +112,7 @@ function form(name: Form, edits: (text: string, name: Form) => Edits): Normalize
 }
 
 /** One character to any number of characters, all of them standing for the old one. */
-function eachCharacter(change: (character: string) => string): Edit {
+export function eachCharacter(change: (character: string) => string): Edit {
   return (text) => {
     const edits: Edits = { characters: [], sources: [] };
     let at = 0;
@@ -134,7 +128,7 @@ function eachCharacter(change: (character: string) => string): Edit {
 }
 
 /** By character: no context rules such as the final sigma's. */
-const lowercase: Normalizer = {
+export const lowercase: Normalizer = {
   local: true,
   text: (text) =>
     text.includes("Σ") ? Array.from(text, (character) => character.toLowerCase()).join("") : text.toLowerCase(),
@@ -152,28 +146,6 @@ export function bytesOf(character: string): string {
   if (code < 0x10000) return byteCharacters[0xe0 | (code >> 12)] + tail(6) + tail(0);
   return byteCharacters[0xf0 | (code >> 18)] + tail(12) + tail(6) + tail(0);
 }
-
-/** Removes characters. */
-function without(removed: RegExp): Normalizer {
-  const everywhere = new RegExp(removed.source, "gu");
-  return {
-    text: (text) => text.replace(everywhere, ""),
-    edit: eachCharacter((character) => (removed.test(character) ? "" : character)),
-  };
-}
-
-/** Replaces characters. */
-function mapped(from: RegExp, to: string): Normalizer {
-  const everywhere = new RegExp(from.source, "gu");
-  return {
-    text: (text) => text.replace(everywhere, to),
-    edit: eachCharacter((character) => (from.test(character) ? to : character)),
-  };
-}
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is removed
-const NMT_REMOVED = /[\u0001-\u0008\u000b\u000e-\u001f\u007f\u008f\u009f]/u;
-const NMT_SPACES = /[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/u;
 
 function strip({ strip_left = true, strip_right = true }: Component): Normalizer {
   const ends = (text: string): [number, number] => {
@@ -262,37 +234,4 @@ export function prependEdits(content: string, text: string): Edits {
   const edits = eachCharacter((character) => character)(text) as Edits;
   const added = [...content];
   return { characters: [...added, ...edits.characters], sources: [...added.map(() => 0), ...edits.sources] };
-}
-
-const isChinese = (code: number): boolean =>
-  (code >= 0x4e00 && code <= 0x9fff) ||
-  (code >= 0x3400 && code <= 0x4dbf) ||
-  (code >= 0x20000 && code <= 0x2a6df) ||
-  (code >= 0x2a700 && code <= 0x2b73f) ||
-  (code >= 0x2b740 && code <= 0x2b81f) ||
-  (code >= 0x2b920 && code <= 0x2ceaf) ||
-  (code >= 0xf900 && code <= 0xfaff) ||
-  (code >= 0x2f800 && code <= 0x2fa1f);
-
-const BERT_REMOVED = new RegExp(`[\\0\\ufffd]|(?![\\t\\n\\r${NOT_FORMAT}])[\\p{Cc}\\p{Cf}\\p{Co}]`, "u");
-
-/** The steps of BERT's original tokenizer (Devlin et al. 2018). */
-function bert(settings: Component): Normalizer {
-  const lower = settings.lowercase !== false;
-  const parts: Normalizer[] = [];
-  if (settings.clean_text !== false) {
-    parts.push(without(BERT_REMOVED), mapped(/[\t\n\r]|\p{White_Space}/u, " "));
-  }
-  if (settings.handle_chinese_chars !== false) {
-    parts.push(
-      byEdits(
-        eachCharacter((character) => (isChinese(character.codePointAt(0) as number) ? ` ${character} ` : character)),
-      ),
-    );
-  }
-  if (settings.strip_accents ?? lower)
-    parts.push(form("NFD", decomposed), without(new RegExp(`(?![${NOT_NONSPACING}])\\p{Mn}`, "u")));
-  if (lower) parts.push(lowercase);
-  // Marks behind a space fall away or stay with what follows, so words may be looked at one by one.
-  return { ...sequence(parts), local: true };
 }

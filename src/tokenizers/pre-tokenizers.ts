@@ -7,9 +7,8 @@ import type { Component } from "./definition.js";
 import { bytesOf, isSpace, prependEdits } from "./normalizers.js";
 import { characters, literal, type Pattern, patternOf, regex } from "./pattern.js";
 import type { Edits, Piece } from "./piece.js";
-import { scriptRanges } from "./scripts.js";
 import { unknownType } from "./settings.js";
-import { isBertPunctuation, isNumeric } from "./unicode.js";
+import { isNumeric } from "./unicode.js";
 
 export type PreTokenizer = (piece: Piece) => Piece[];
 
@@ -40,16 +39,14 @@ const builders: Record<string, (settings: Component) => PreTokenizer> = {
   WhitespaceSplit: () => splitter(characters(isSpace), "Removed"),
   Digits: (settings) =>
     splitter(characters(isNumeric), settings.individual_digits === true ? "Isolated" : "Contiguous"),
-  Punctuation: (settings) => splitter(characters(isBertPunctuation), behaviorOf(settings.behavior ?? "Isolated")),
-  BertPreTokenizer: () => {
-    const words = splitter(characters(isSpace), "Removed");
-    const marks = splitter(characters(isBertPunctuation), "Isolated");
-    return (piece) => words(piece).flatMap(marks);
-  },
   CharDelimiterSplit: (settings) => splitter(literal(settings.delimiter as string), "Removed"),
-  UnicodeScripts: () => (piece) => scriptRanges(piece.text).map(([start, end]) => piece.slice(start, end)),
   FixedLength: fixedLength,
 };
+
+/** Adds kinds that are loaded only where a file needs them. */
+export function addPreTokenizers(more: Record<string, (settings: Component) => PreTokenizer>): void {
+  Object.assign(builders, more);
+}
 
 /** Makes a pre-tokenizer from its part of `tokenizer.json`. Throws FormatError for an unknown type. */
 export function createPreTokenizer(settings: Component): PreTokenizer {
@@ -60,7 +57,7 @@ export function createPreTokenizer(settings: Component): PreTokenizer {
 
 const BEHAVIORS = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"];
 
-function behaviorOf(name: unknown): Behavior {
+export function behaviorOf(name: unknown): Behavior {
   if (BEHAVIORS.includes(name as string)) return name as Behavior;
   throw unknownType("pre_tokenizer (Split) behavior", name, BEHAVIORS);
 }

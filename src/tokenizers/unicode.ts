@@ -1,8 +1,7 @@
 /** Sets of characters that components ask for. */
 
-import { NOT_PUNCTUATION } from "./old-unicode.js";
-
-const lazily = (expression: RegExp) => {
+/** A set of characters as a function that remembers its answers. */
+export const lazily = (expression: RegExp) => {
   // One bit of knowledge per unit of the basic plane: 0 unknown, 1 no, 2 yes.
   let known: Uint8Array | undefined;
   return (code: number): boolean => {
@@ -16,7 +15,3 @@ const lazily = (expression: RegExp) => {
 
 /** Rust's `char::is_numeric`. */
 export const isNumeric = lazily(/\p{N}/u);
-/** ASCII punctuation and everything in the category P. */
-export const isBertPunctuation = lazily(
-  new RegExp(`(?![${NOT_PUNCTUATION}])[!-/:-@[-\`{-~\\p{P}\\u166d\\u{111c9}]`, "u"),
-);

@@ -23,6 +23,13 @@ test.skipIf(!hasData)("the merges and vocabulary of Stanford's CS336 reference",
 });
 
 describe("byte-pair encoding", () => {
+  test("a large corpus after a small text: the limit to a regular expression's work is that of each text", async () => {
+    const small = await trainTokenizer("a b", { vocabSize: 257 });
+    expect(small.decode(small.encode("a b").ids)).toBe("a b");
+    const large = await trainTokenizer("the cat ".repeat(1_600_000), { vocabSize: 259 });
+    expect(large.toJSON().model.merges).toHaveLength(3);
+  });
+
   test("the most frequent pair first; of equals the one of lower ids", async () => {
     // "ab" 3 times, "bc" and "cd" twice each: after "ab", "c d" has the lower ids of what is left.
     const tokenizer = await trainTokenizer("ab ab ab cd cd ef ef", {

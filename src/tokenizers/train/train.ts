@@ -3,7 +3,7 @@
 import { ConfigError, listOf, nearest } from "../../core/errors.js";
 import { byteCharacters } from "../byte-alphabet.js";
 import type { Component, TokenizerDefinition } from "../definition.js";
-import { createTokenizer } from "../load.js";
+import { createTokenizer, loadComponents } from "../load.js";
 import { createNormalizer } from "../normalizers.js";
 import { wellFormed } from "../offsets.js";
 import { Piece } from "../piece.js";
@@ -71,6 +71,7 @@ const KNOWN = [
  * trainer; WordPiece is BPE with a prefix, as there. Throws ConfigError for options that make no sense.
  */
 export async function trainTokenizer(corpus: Corpus, options: TrainOptions = {}): Promise<Tokenizer> {
+  await loadComponents(options.normalizer, options.preTokenizer, { type: "BertNormalizer" });
   const settings = check(options);
   const { model, normalizer, preTokenizer, specialTokens, onProgress } = settings;
   const counter = new WordCounter(

@@ -45,6 +45,7 @@ export class WordCounter {
 
   private addMatches(text: string): void {
     const expression = regex(GPT2_PATTERN);
+    expression.begin(text);
     const out = new IdBuffer();
     for (let at = 0; at < text.length; ) {
       const end = expression.matchAt(text, at);

@@ -1,0 +1,79 @@
+/** The loss as an SVG: one line, the validations as dots, and the best possible loss where it is known. */
+
+export interface Curve {
+  readonly steps: number[];
+  readonly losses: number[];
+  readonly validations: { step: number; loss: number }[];
+  /** Steps of the whole run. */
+  total: number;
+  /** What no model can beat. */
+  bound?: number;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+const LEFT = 44;
+const BOTTOM = 28;
+const POINTS = 300;
+
+function element(name: string, attributes: Record<string, string | number>, text?: string): SVGElement {
+  const node = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, String(value));
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+/** At most some hundred points, each the mean of its steps: a batch is a small sample, its loss jumps. */
+function thinned({ steps, losses }: Curve): [step: number, loss: number][] {
+  const width = Math.max(1, Math.ceil(steps.length / POINTS), Math.min(5, Math.floor(steps.length / 20)));
+  const points: [number, number][] = [];
+  for (let i = 0; i < steps.length; i += width) {
+    const part = losses.slice(i, i + width);
+    points.push([
+      steps[Math.min(steps.length - 1, i + (width >> 1))],
+      part.reduce((sum, x) => sum + x, 0) / part.length,
+    ]);
+  }
+  return points;
+}
+
+/** Draws into `figure`, in place of what was there. */
+export function drawLoss(figure: HTMLElement, curve: Curve): void {
+  const points = thinned(curve);
+  // In pixels of the page, so that its letters stay as large as all others.
+  const width = Math.max(280, figure.clientWidth);
+  const height = width < 500 ? 200 : 280;
+  const { bound, validations, total } = curve;
+  const last = curve.losses[curve.losses.length - 1];
+  const svg = element("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
+  svg.append(
+    element("title", {}, points.length > 0 ? `Loss: ${last.toFixed(3)} after ${curve.steps.length} steps` : "Loss"),
+  );
+  const highest = Math.max(1, ...points.map(([, loss]) => loss));
+  const top = Math.ceil(highest * 2) / 2;
+  const x = (step: number) => LEFT + (step / total) * (width - LEFT - 8);
+  const y = (loss: number) => height - BOTTOM - (loss / top) * (height - BOTTOM - 12);
+  for (let value = 0; value <= top; value += top > 3 ? 1 : 0.5) {
+    svg.append(element("line", { x1: LEFT, x2: width, y1: y(value), y2: y(value), class: "grid" }));
+    svg.append(element("text", { x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, value.toFixed(1)));
+  }
+  for (const share of [0, 0.25, 0.5, 0.75, 1]) {
+    const anchor = share === 1 ? "end" : share === 0 ? "start" : "middle";
+    const step = Math.round(share * total);
+    svg.append(element("text", { x: x(step), y: height - 8, "text-anchor": anchor }, String(step)));
+  }
+  if (bound !== undefined) {
+    svg.append(element("line", { x1: LEFT, x2: width, y1: y(bound), y2: y(bound), class: "bound" }));
+    const label = `best possible: ${bound.toFixed(2)} nats per character`;
+    svg.append(element("text", { x: LEFT + 8, y: y(bound) - 7, class: "bound-label" }, label));
+  }
+  if (points.length > 0) {
+    const path = points.map(([step, loss]) => `${x(step).toFixed(1)},${y(loss).toFixed(1)}`).join(" ");
+    svg.append(element("polyline", { points: path, class: "loss" }));
+  }
+  for (const { step, loss } of validations) {
+    const dot = element("circle", { cx: x(step), cy: y(loss), r: 4, class: "val" });
+    dot.append(element("title", {}, `validation loss ${loss.toFixed(3)} after ${step} steps`));
+    svg.append(dot);
+  }
+  figure.replaceChildren(svg);
+}

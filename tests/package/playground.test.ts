@@ -1,0 +1,161 @@
+/** The playground in a real browser, as `npm run playground` serves it, and as a host without headers does. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Browser, chromium, type Page } from "playwright";
+import { bytesSource } from "tenon/artifacts";
+import { importRun, loadRun, MemoryStore, train } from "tenon/runs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { browserLaunch } from "../../scripts/browser.mjs";
+import { buildPlayground, servePlayground } from "../../scripts/playground.mjs";
+
+const launch = browserLaunch();
+if (!launch && process.env["REQUIRE_WEBGPU"] === "1") throw new Error("REQUIRE_WEBGPU=1, but there is no browser.");
+if (!launch) console.warn("skipping the playground: no browser (set CHROME_PATH)");
+
+const steps = 12;
+const dir = mkdtempSync(join(tmpdir(), "tenon-playground-"));
+let browser: Browser;
+
+beforeAll(async () => {
+  if (!launch) return;
+  await buildPlayground(dir);
+  browser = await chromium.launch(launch);
+}, 120_000);
+afterAll(async () => {
+  await browser?.close();
+  rmSync(dir, { recursive: true });
+});
+
+/** Opens the page, uses it, and sees that nothing went wrong on it. */
+async function playground(isolated: boolean, use: (page: Page) => Promise<void>): Promise<void> {
+  const { url, close } = await servePlayground(dir, { port: 0, isolated });
+  const page = await browser.newPage();
+  const problems: string[] = [];
+  page.on("pageerror", (error) => problems.push(String(error)));
+  page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
+  try {
+    await page.goto(url);
+    await page.waitForSelector("html[data-ready]");
+    await use(page);
+    expect(problems).toEqual([]);
+  } finally {
+    await page.close();
+    await close();
+  }
+}
+
+async function learn(page: Page): Promise<string> {
+  await page.fill("#learn [name=steps]", String(steps));
+  await page.selectOption("#learn [name=size]", "tiny");
+  await page.fill("#learn [name=dropout]", "0.1");
+  await page.click("#train");
+  await page.waitForSelector("#write [type=submit]:not(:disabled)");
+  expect(await page.textContent("#status")).toMatch(/^Done after 12 steps: loss [\d.]+, [\d,]+ tokens\/s\.$/);
+  expect(await page.locator("#plot svg polyline").count()).toBe(1);
+  return (await page.textContent("#weights-hash")) as string;
+}
+
+async function downloaded(page: Page, button: string): Promise<{ name: string; bytes: Buffer }> {
+  const [file] = await Promise.all([page.waitForEvent("download"), page.click(button)]);
+  return { name: file.suggestedFilename(), bytes: readFileSync(await file.path()) };
+}
+
+const manifestFile = (bytes: Buffer) => ({ name: "manifest.json", mimeType: "application/json", buffer: bytes });
+const verdict = async (page: Page, pattern: RegExp) => {
+  await page.waitForFunction(
+    (source) => new RegExp(source).test(document.getElementById("verdict")!.textContent!),
+    pattern.source,
+  );
+  return page.textContent("#verdict");
+};
+
+describe.skipIf(!launch)("the playground", () => {
+  let hash: string;
+
+  test(
+    "isolated: trains, writes the same twice, and its run is one that Node opens and repeats",
+    () =>
+      playground(true, async (page) => {
+        expect(await page.textContent("#chips")).toMatch(/\d+ threads?SIMDcross-origin isolated/);
+        hash = await learn(page);
+        expect(hash).toMatch(/^[0-9a-f]{64}$/);
+
+        await page.fill("#write [name=maxTokens]", "40");
+        await page.click("#write [type=submit]");
+        await page.waitForSelector("#again:not([hidden])");
+        expect(((await page.textContent("#text")) as string).length).toBeGreaterThan(40);
+        await page.click("#again");
+        await page.waitForFunction(() =>
+          document.getElementById("write-status")!.textContent!.startsWith("Equal: all 40"),
+        );
+
+        const archive = await downloaded(page, "#archive");
+        const store = new MemoryStore();
+        const id = await importRun(bytesSource(new Uint8Array(archive.bytes), archive.name), { store });
+        expect(archive.name).toBe(`${id}.tar`);
+        const { manifest, config } = await loadRun(id, { store });
+        expect(manifest.finalWeights).toBe(hash);
+        const again = await train((await config()) as never, { store: new MemoryStore() });
+        expect([again.runId, again.weightsHash]).toEqual([manifest.runId, hash]);
+
+        const claim = await downloaded(page, "#manifest");
+        await page.setInputFiles("#manifest-files", manifestFile(claim.bytes));
+        expect(await verdict(page, /^(Equal bits|Differs)/)).toBe(
+          `Equal bits: 12 steps gave the same weights. Here: ${hash.slice(0, 16)}…`,
+        );
+        const edited = Buffer.from(claim.bytes.toString().replace('"seed": 1337', '"seed": 1338'));
+        await page.setInputFiles("#manifest-files", manifestFile(edited));
+        expect(await verdict(page, /edited/)).toMatch(/was edited after it was written/);
+
+        const folder = `${id}/checkpoints/step-000012`;
+        const names = ["config.json", "model.safetensors", "tokenizer.json"];
+        const files = await Promise.all(
+          names.map(async (name) => ({
+            name,
+            mimeType: "application/octet-stream",
+            buffer: Buffer.from(await store.read(`${folder}/${name}`)),
+          })),
+        );
+        await page.setInputFiles("#files", files);
+        await page.waitForFunction(() =>
+          document.getElementById("write-status")!.textContent!.startsWith("A model of"),
+        );
+      }),
+    60_000,
+  );
+
+  test(
+    "without headers: one thread, which it says, and the same bits",
+    () =>
+      playground(false, async (page) => {
+        expect(await page.textContent("#chips")).toMatch(/^1 thread/);
+        expect(await page.textContent("#missing")).toMatch(/SharedArrayBuffer|isolat/i);
+        expect(await learn(page)).toBe(hash);
+      }),
+    60_000,
+  );
+
+  test(
+    "a text of one's own is learnt, narrow pages do not scroll sideways, and a wrong file is told",
+    () =>
+      playground(true, async (page) => {
+        await page.setViewportSize({ width: 360, height: 700 });
+        const buffer = Buffer.from("the hen sees the fox and the fox sees the hen. ".repeat(60));
+        await page.setInputFiles("#file", { name: "hens.txt", mimeType: "text/plain", buffer });
+        expect(await page.textContent("#file-name")).toMatch(/^hens\.txt/);
+        expect(await learn(page)).not.toBe(hash);
+        expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
+        const unnamed = await page.evaluate(() =>
+          [...document.querySelectorAll("input, select, button")]
+            .filter((field) => !(field as HTMLInputElement).labels?.length && !field.ariaLabel && !field.textContent)
+            .map((field) => field.outerHTML),
+        );
+        expect(unnamed).toEqual([]);
+        await page.setInputFiles("#files", { name: "weights.bin", mimeType: "application/octet-stream", buffer });
+        await page.waitForSelector("#write-status.problem");
+        expect(await page.textContent("#write-status")).toMatch(/config\.json/);
+      }),
+    60_000,
+  );
+});

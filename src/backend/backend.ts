@@ -259,6 +259,8 @@ export interface Kernels {
     dV: Operand,
     layout: AttentionLayout,
   ): void;
+  /** The sum of the squares of all elements of all inputs, in few launches: for devices where each launch costs. float32. */
+  sumOfSquares?(inputs: readonly Operand[], output: Operand): void;
   /** Element i is word i of the random call. Output int32 (the same 32 bits). */
   randomBits(output: Operand, call: RandomCall): void;
   /** Element i is (word i >> 8) * 2^-24, in [0, 1). */

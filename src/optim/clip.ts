@@ -3,16 +3,25 @@
 import { mul } from "../core/expr.js";
 import { add, div, minimum, sqrt, square, stack, sum } from "../ops/index.js";
 import { noGrad } from "../tensor/autograd.js";
+import { dispatchOne } from "../tensor/dispatch.js";
+import { registerKernel, registerOp } from "../tensor/op.js";
 import { tidy } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { defineUpdate } from "./update.js";
 
-/** The Euclidean norm of all the given tensors together, as a 0-d tensor: the root of the sum of each one's squares. */
-export function totalNorm(tensors: Iterable<Tensor>): Tensor {
+const sumOfSquaresOp = registerOp({
+  name: "sumOfSquares",
+  doc: "the sum of the squares of all elements of all given tensors",
+  inputs: [{ name: "tensors", kind: "float", variadic: true }],
+  infer: () => [{ shape: [], dtype: "float32" }],
   // A scope for each, so that only one tensor's squares live at a time.
-  const sumOfSquares = (x: Tensor) => tidy(() => sum(square(x)));
-  return noGrad(() => tidy(() => sqrt(sum(stack([...tensors].map(sumOfSquares))))));
-}
+  composition: (tensors) => sum(stack(tensors.map((x) => tidy(() => sum(square(x)))))),
+});
+registerKernel("sumOfSquares", "webgpu", (tensors, [out], _, kernels) => kernels.sumOfSquares!(tensors, out));
+
+/** The Euclidean norm of all the given tensors together, as a 0-d tensor: the root of the sum of each one's squares. */
+export const totalNorm = (tensors: Iterable<Tensor>): Tensor =>
+  noGrad(() => tidy(() => sqrt(dispatchOne(sumOfSquaresOp, [...tensors]))));
 
 /** The norm of the `.grad`s of parameters; those without one count for nothing. */
 export const gradNorm = (parameters: Iterable<Tensor>): Tensor =>

@@ -17,6 +17,7 @@ import { dropout, randomBits, randomUniform } from "./random.js";
 import { argReduce, cumsum, reduce } from "./reduce.js";
 import { softmax, softmaxBackward } from "./softmax.js";
 import { sort } from "./sort.js";
+import { sumOfSquares } from "./squares.js";
 
 const all = {
   elementwise,
@@ -41,6 +42,7 @@ const all = {
   crossEntropyBackward,
   attention,
   attentionBackward,
+  sumOfSquares,
   randomBits,
   randomUniform,
   dropout,

@@ -412,6 +412,20 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     ),
   );
 
+  test("the squares of many tensors are summed in few launches, the same bits each time", async () => {
+    const lists = Array.from({ length: 25 }, (_, i) => noise(1 + i * i * 17, i));
+    const expected = lists.reduce((sum, list) => list.reduce((part, x) => part + x * x, sum), 0);
+    const tensors = lists.map((list) => operand(gpu!, list));
+    const before = gpu!.gpu.counters.dispatches;
+    const sums = [empty(gpu!, []), empty(gpu!, [])];
+    for (const sum of sums) gpu!.kernels.sumOfSquares!(tensors, sum);
+    expect(gpu!.gpu.counters.dispatches - before).toBeLessThanOrEqual(2 * 5);
+    const [[first], [second]] = await Promise.all(sums.map((sum) => valuesOf(gpu!, sum)));
+    expect(Math.abs(first / expected - 1)).toBeLessThan(1e-5);
+    expect(second).toBe(first);
+    for (const { storage } of [...tensors, ...sums]) storage.release();
+  });
+
   test("random words, uniforms and dropout are those of the CPU, bit for bit", () =>
     compare(0, (kernels, make, out) => {
       const call = { key0: 0xdeadbeef, key1: 0x12345678, call: 7 };

@@ -1,0 +1,57 @@
+/** The sum of the squares of many tensors (all gradients of a model), in one launch per handful of them. */
+
+import type { Operand } from "../backend.js";
+import { fill } from "./copy.js";
+import type { Gpu } from "./gpu.js";
+import { acrossGroup, CHUNK, fold, THREADS } from "./reduce.js";
+import { entry, type KernelSource, type ParamType } from "./shader.js";
+
+/** Workgroup c of a tensor takes its elements c * CHUNK … ; then the sums of all of them are added in one fixed tree. */
+export function sumOfSquares(gpu: Gpu, inputs: readonly Operand[], output: Operand): void {
+  const all = inputs.filter(({ size }) => size > 0);
+  const groupsOf = ({ size }: Operand) => Math.ceil(size / CHUNK);
+  const total = all.reduce((sum, input) => sum + groupsOf(input), 0);
+  if (total === 0) {
+    fill(gpu, output, 0);
+    return;
+  }
+  const sums = gpu.temporary(total * 4);
+  const each = gpu.device.limits.maxStorageBuffersPerShaderStage - 1;
+  let done = 0;
+  for (let at = 0; at < all.length; at += each) {
+    const batch = all.slice(at, at + each);
+    const kernel = gpu.kernel(`sumOfSquares ${batch.length}`, () => source(batch.length));
+    let groups = 0;
+    const ends = batch.map((input) => (groups += groupsOf(input)));
+    gpu.run(kernel, [...batch, sums], [done, groups, ...batch.flatMap(({ size }, i) => [size, ends[i]])], groups);
+    done += groups;
+  }
+  fold(gpu, "sum", "f32", sums, output, { outer: 1, size: total, inner: 1 });
+  gpu.pool.release(sums);
+}
+
+function source(count: number): KernelSource {
+  const all = Array.from({ length: count }, (_, i) => i);
+  const params: Record<string, ParamType> = { first: "u32", groups: "u32" };
+  for (const i of all) Object.assign(params, { [`size${i}`]: "u32", [`end${i}`]: "u32" });
+  const parts = all.map((i) => {
+    const start = `(group - ${i === 0 ? "0u" : `p.end${i - 1}`}) * ${CHUNK}u`;
+    return `if (group < p.end${i}) {
+    let start = ${start};
+    for (var at = start + lane; at < min(start + ${CHUNK}u, p.size${i}); at += ${THREADS}u) { total += x${i}[at] * x${i}[at]; }
+  }`;
+  });
+  return {
+    name: "sumOfSquares",
+    buffers: [...all.map((i) => ({ name: `x${i}`, type: "f32" })), { name: "sums", type: "f32", writes: true }],
+    params,
+    code: `${acrossGroup("sum_all", "f32", (a, b) => `${a} + ${b}`)}
+${entry(THREADS)}
+  if (group >= p.groups) { return; }
+  var total = 0.0;
+  ${parts.join(" else ")}
+  let sum = sum_all(lane, total);
+  if (lane == 0u) { sums[p.first + group] = sum; }
+}`,
+  };
+}

@@ -16,18 +16,7 @@ import { VERSION } from "../core/version.js";
 import { setWarningListener, warn } from "../core/warnings.js";
 import { stateValues } from "../models/load.js";
 import { hashWeights } from "../models/save.js";
-import {
-  Adam,
-  AdamW,
-  constantSchedule,
-  cosineSchedule,
-  decayGroups,
-  linearSchedule,
-  Muon,
-  type Optimizer,
-  type Schedule,
-  SGD,
-} from "../optim/index.js";
+import type { Optimizer } from "../optim/index.js";
 import { resolveConfig, type TrainingConfig, type TrainingConfigInput, type TrainingOptions } from "./config.js";
 import { type DataKind, dataKindOf } from "./data-config.js";
 import { createRun, type TrainingEvent, type TrainingResult, type TrainingRun } from "./events.js";
@@ -36,6 +25,7 @@ import { languageSetup } from "./language-task.js";
 import { findRunFolder } from "./list.js";
 import { type LoopOptions, type LoopResult, type Progress, runLoop } from "./loop.js";
 import { type CodeTask, ModuleTask } from "./module-task.js";
+import { makeOptimizer, scheduleOf } from "./optimizer.js";
 import { promiseOf, strictest } from "./promise.js";
 import { type RunDraft, RunRecorder } from "./recorder.js";
 import type { Sink } from "./sinks.js";
@@ -209,20 +199,6 @@ async function openDevice(config: TrainingConfig): Promise<Capabilities> {
     );
   }
   return init({ device, numerics, deterministic, memoryBudget, ...(threads === undefined ? {} : { threads }) });
-}
-
-function makeOptimizer({ model }: Task, options: TrainingOptions): Optimizer<{ lr: number }> {
-  const { optimizer, learningRate: lr, weightDecay, betas, eps, momentum } = options;
-  const groups = decayGroups(model.namedParameters(), weightDecay).filter(({ params }) => params.length > 0);
-  if (optimizer === "sgd") return new SGD(groups, { lr, momentum });
-  if (optimizer === "muon") return new Muon(model.namedParameters(), { lr, weightDecay, momentum });
-  return optimizer === "adam" ? new Adam(groups, { lr, betas, eps }) : new AdamW(groups, { lr, betas, eps });
-}
-
-function scheduleOf({ schedule, steps, warmupSteps, learningRate, minLearningRate }: TrainingOptions): Schedule {
-  const options = { steps, warmupSteps, minFactor: minLearningRate / learningRate };
-  if (schedule === "constant") return constantSchedule(options);
-  return schedule === "linear" ? linearSchedule(options) : cosineSchedule(options);
 }
 
 /** The parts of a manifest that do not depend on the kind of task. */

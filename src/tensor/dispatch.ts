@@ -237,6 +237,7 @@ function checkKind(op: Op, dtype: DType, i: number): void {
 function promote(op: Op, inputs: Inputs): Inputs {
   const { promotion = "none" } = op.definition;
   if (promotion === "none" && !op.readsPositions) return inputs;
+  if (inputs.every((input) => input?.dtype === "float32")) return inputs; // the common case, quickly
   const takesPart = (i: number) => promotion !== "none" && op.spec(i).kind !== "bool" && op.spec(i).kind !== "int";
   let common: DType | undefined;
   inputs.forEach((input, i) => {

@@ -105,6 +105,42 @@ describe.each(testDevices)("ops of one's own on $name", ({ device, open }) => {
   });
 });
 
+test("a row of one's own is the same program, and so the same kernel, as a built-in one", () => {
+  const silu = t.defineOp({
+    name: "test.silu",
+    doc: "x * sigmoid(x)",
+    inputs: ["x"],
+    promotion: "float",
+    expr: ([x]) => expr.mul(x, expr.sigmoid(x)),
+    derivative: ([x]) => {
+      const s = expr.sigmoid(x);
+      return [expr.mul(s, expr.add(1, expr.mul(x, expr.sub(1, s))))];
+    },
+  });
+  /** Programs that a call and its gradient run. */
+  const programs = (call: (x: t.Tensor) => t.Tensor): string[] => {
+    const x = leaf([1, 2], "cpu");
+    const { kernels } = x.backend;
+    const { elementwise } = kernels;
+    const keys: string[] = [];
+    kernels.elementwise = (program, ...rest) => {
+      keys.push(program.key);
+      elementwise(program, ...rest);
+    };
+    try {
+      t.tidy(() => call(x).backward({ gradient: t.ones([2], { device: "cpu" }) }));
+    } finally {
+      kernels.elementwise = elementwise;
+    }
+    x.grad!.dispose();
+    x.dispose();
+    return keys;
+  };
+  const built = programs(t.silu);
+  expect(built.length).toBe(2);
+  expect(programs((x) => silu(x) as t.Tensor)).toEqual(built);
+});
+
 test("a kernel beside a composition computes; the composition gives the gradient", async () => {
   const a = leaf([1, 2], "reference");
   const b = leaf([3, 4], "reference");

@@ -38,15 +38,29 @@ export function elementwise(
   const { shape, size } = outputs[0];
   if (size === 0) return;
   const plan = inputs.map((input, i) => accessOf(input, shape, size, laneOf(program, i)));
-  const key = `elementwise ${program.key}|${plan.map((access, i) => `${inputs[i].dtype}${tag(access)}`)}|${outputs.map(({ dtype }) => dtype)}`;
+  const key = `elementwise ${numberOf(program)}|${plan.map((access, i) => `${inputs[i].dtype}${tag(access)}`)}|${outputs.map(({ dtype }) => dtype)}`;
   const kernel = gpu.kernel(key, () => source(program, plan, inputs, outputs));
   const bound = inputs.filter((_, i) => plan[i].kind !== "known");
-  const numbers = [Math.ceil(size / 4), 0, ...scalars.slice(0, program.scalarCount)];
+  const values = [Math.ceil(size / 4), 0, ...scalars.slice(0, program.scalarCount)];
   for (const access of plan) {
-    if (access.kind === "known") numbers.push(access.value);
-    if (access.kind === "spread") for (const { pitch, size, stride } of access.dims) numbers.push(pitch, size, stride);
+    if (access.kind === "known") values.push(access.value);
+    if (access.kind === "spread") for (const { pitch, size, stride } of access.dims) values.push(pitch, size, stride);
   }
-  gpu.run(kernel, [...bound, ...outputs], numbers, Math.ceil(size / (4 * THREADS)));
+  gpu.run(kernel, [...bound, ...outputs], values, Math.ceil(size / (4 * THREADS)));
+}
+
+const numbers = new WeakMap<Program, number>();
+const numbersByKey = new Map<string, number>();
+
+/** A short name for a program: the keys of programs are long, and looked up at every call. */
+function numberOf(program: Program): number {
+  let number = numbers.get(program);
+  if (number === undefined) {
+    number = numbersByKey.get(program.key) ?? numbersByKey.size;
+    numbersByKey.set(program.key, number);
+    numbers.set(program, number);
+  }
+  return number;
 }
 
 const laneOf = (program: Program, input: number): LaneType =>

@@ -21,6 +21,9 @@ export class Failures {
   private lastCheck = 0;
 
   constructor(device: GPUDevice) {
+    device.onuncapturederror = ({ error }) => {
+      this.first ??= deviceError("a command failed", error);
+    };
     device.lost.then(({ reason, message }) => {
       this.lostWith ??= new DeviceError(`webgpu: the device was lost (${message || reason || "no reason given"}).`, {
         where: "webgpu",

@@ -166,6 +166,25 @@ describe("classification of a CSV file", () => {
     await expect(train(undefined as never, { store, resume: executionId }).result).rejects.toThrow(/data changed/);
   });
 
+  test("the format of the file is of no consequence", async () => {
+    await writeFile(path("flowers.json"), JSON.stringify(flowers));
+    await writeFile(path("flowers.jsonl"), flowers.map((row) => JSON.stringify(row)).join("\n"));
+    const { data, ...rest } = classify({}, { steps: 5 });
+    const { csv, ...columns } = data;
+    const places = [
+      { csv },
+      { json: path("flowers.json") },
+      { jsonl: path("flowers.jsonl") },
+      { csv: new Blob([csvOf(flowers)]) },
+    ];
+    const hashes = new Set<string>();
+    for (const place of places) {
+      const config = { ...rest, data: { ...columns, ...place } };
+      hashes.add((await train(config, { store: new MemoryStore() })).weightsHash);
+    }
+    expect(hashes.size).toBe(1);
+  });
+
   test("several files are one table", async () => {
     await writeFile(path("part-1.csv"), csvOf(flowers.slice(0, 90)));
     await writeFile(path("part-2.csv"), csvOf(flowers.slice(90)));

@@ -15,6 +15,8 @@ export function checkFooter(metadata: FileMetaData, byteLength: number, name: st
     total += group.num_rows;
     for (const { meta_data: column } of group.columns) {
       if (!column) throw lie(`row group ${g} has a column without metadata`);
+      const sizes = [column.data_page_offset, column.total_compressed_size, column.num_values];
+      if (!sizes.every((size) => typeof size === "bigint")) throw lie(`row group ${g} has a column without a place`);
       const where = `column "${column.path_in_schema.join(".")}" of row group ${g}`;
       const start = column.dictionary_page_offset || column.data_page_offset;
       if (

@@ -7,7 +7,7 @@ import { type DataSource, openBytes } from "./bytes.js";
 import { OpeningDataset } from "./dataset.js";
 import { invalidUtf8 } from "./decode.js";
 import { SAMPLE_ROWS } from "./infer.js";
-import { checkFooter, inferField, topLevelColumns } from "./parquet-footer.js";
+import { checkFooter, inferField, type TopColumn, topLevelColumns } from "./parquet-footer.js";
 import type { Row } from "./row.js";
 import type { Schema } from "./schema.js";
 import { hashOnce, type SourceOptions, sourceStage, valueStage } from "./source.js";
@@ -134,8 +134,13 @@ async function openParquet(
   };
   const metadata = await withFile((file) => parquetMetadataAsync(asyncBuffer(file), {}));
   const byteLength = await withFile(async (file) => file.byteLength);
-  checkFooter(metadata, byteLength, name);
-  const topLevel = topLevelColumns(metadata);
+  let topLevel: TopColumn[];
+  try {
+    checkFooter(metadata, byteLength, name);
+    topLevel = topLevelColumns(metadata);
+  } catch (cause) {
+    throw broken(cause, "has a footer that makes no sense");
+  }
   const missing = columns?.find((column) => !topLevel.some((field) => field.name === column));
   if (missing !== undefined) {
     throw new DataError(`${name}: has no column "${missing}".`, {
@@ -234,15 +239,21 @@ function withText(value: unknown): unknown {
 
 /** hyparquet's two-member file interface, with ranges checked against the file. */
 function asyncBuffer(file: ByteSource) {
+  const read = async (start: number, end: number): Promise<ArrayBuffer> => {
+    if (!(start >= 0 && end >= start && end <= file.byteLength)) {
+      throw new RangeError(`bytes ${start} to ${end} lie outside the file of ${file.byteLength} bytes`);
+    }
+    const bytes = await file.read(start, end);
+    const whole = bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength;
+    return (whole ? bytes.buffer : bytes.slice().buffer) as ArrayBuffer;
+  };
   return {
     byteLength: file.byteLength,
-    async slice(start: number, end = file.byteLength): Promise<ArrayBuffer> {
-      if (!(start >= 0 && end >= start && end <= file.byteLength)) {
-        throw new RangeError(`bytes ${start} to ${end} lie outside the file of ${file.byteLength} bytes`);
-      }
-      const bytes = await file.read(start, end);
-      const whole = bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength;
-      return (whole ? bytes.buffer : bytes.slice().buffer) as ArrayBuffer;
+    slice(start: number, end = file.byteLength): Promise<ArrayBuffer> {
+      const reading = read(start, end);
+      // hyparquet asks for ranges ahead and may fail before it looks at them: no rejection must go unheard.
+      reading.catch(() => {});
+      return reading;
     },
   };
 }

@@ -87,6 +87,7 @@ fn ${name}(base: u32, outer: u32, depth: u32) -> mat4x4f {
 `;
 }
 
+/** WGSL drops functions that nobody calls. */
 const loaders = ({ transposeA, transposeB, wideA, wideB }: Product): string =>
   blockLoader("load_left", "left", "p.m", transposeA, wideA) +
   blockLoader("load_right", "right", "p.n", !transposeB, wideB);
@@ -198,15 +199,55 @@ const stores = (tile: Tile, row: (r: number) => string, column: (q: number) => s
     .flatMap((r) => upTo(tile.columns / 4).map((q) => `  store(z, ${row(r)}, ${column(q)}, t${r}_${q});`))
     .join("\n");
 
+/**
+ * The statements that load a block into four vectors, `name_0` … `name_3`, as they lie in memory, and the text of its
+ * element (outer, step). Places beyond the edge are read at the edge: their results are not stored, and one of the
+ * factors of steps beyond k is zero.
+ */
+function naturalBlock(
+  name: string,
+  buffer: string,
+  base: string,
+  outer: string,
+  extent: string,
+  along: boolean,
+): { loads: string; element(outer: number, step: number): string } {
+  const loads = upTo(4).map((i) => {
+    if (!along)
+      return `let ${name}_${i} = ${buffer}[(${base} + min(${outer} + ${i}u, ${extent} - 1u) * p.k + depth) / 4u];`;
+    const at = `${buffer}[(${base} + min(depth + ${i}u, p.k - 1u) * ${extent} + ${outer}) / 4u]`;
+    return `let ${name}_${i} = select(vec4f(), ${at}, depth + ${i}u < p.k);`;
+  });
+  const element = (r: number, c: number) => (along ? `${name}_${c}[${r}]` : `${name}_${r}[${c}]`);
+  return { loads: `      ${loads.join("\n      ")}`, element };
+}
+
 /** Every thread of 8 x 8 loads the blocks it needs, four steps of k at a time. */
 export function ownSource(product: Product, tile: Tile): KernelSource {
   const [rows, columns] = [8 * tile.rows, 8 * tile.columns];
-  const steps = upTo(4).map((c) =>
-    multiply(
-      tile,
-      (part) => `a${part}[${c}]`,
-      (part) => `b${part}[${c}]`,
-    ),
+  const { transposeA, transposeB, wideA, wideB } = product;
+  const lefts = upTo(tile.rows / 4).map((i) => {
+    const outer = `(row + ${4 * i}u)`;
+    if (wideA) return naturalBlock(`a${i}`, "left", "a", outer, "p.m", transposeA);
+    return {
+      loads: `      let a${i} = load_left(a, ${outer}, depth);`,
+      element: (r: number, c: number) => `a${i}[${c}][${r}]`,
+    };
+  });
+  const rights = upTo(tile.columns / 4).map((i) => {
+    const outer = `(column + ${4 * i}u)`;
+    const matrix = { loads: `      let b${i} = load_right(b, ${outer}, depth);`, step: (c: number) => `b${i}[${c}]` };
+    if (!wideB) return matrix;
+    const { loads } = naturalBlock(`b${i}`, "right", "b", outer, "p.n", !transposeB);
+    if (!transposeB) return { loads, step: (c: number) => `b${i}_${c}` };
+    const columnsOf = upTo(4).map((j) => `b${i}_${j}`);
+    return { ...matrix, loads: `${loads}\n      let b${i} = transpose(mat4x4f(${columnsOf.join(", ")}));` };
+  });
+  const sums = upTo(tile.rows).flatMap((r) =>
+    rights.map(({ step }, q) => {
+      const terms = upTo(4).map((c) => `${lefts[r >> 2].element(r & 3, c)} * ${step(c)}`);
+      return `      t${r}_${q} += ${terms.join(" + ")};`;
+    }),
   );
   return {
     name: "matmul",
@@ -222,13 +263,8 @@ ${entry(64)}
   let b = base_b(z);
 ${declare(tile)}
   for (var depth = 0u; depth < p.k; depth += 4u) {
-${upTo(tile.rows / 4)
-  .map((i) => `      let a${i} = load_left(a, row + ${4 * i}u, depth);`)
-  .join("\n")}
-${upTo(tile.columns / 4)
-  .map((i) => `      let b${i} = load_right(b, column + ${4 * i}u, depth);`)
-  .join("\n")}
-${steps.join("\n")}
+${[...lefts, ...rights].map(({ loads }) => loads).join("\n")}
+${sums.join("\n")}
   }
 ${stores(
   tile,

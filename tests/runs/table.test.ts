@@ -166,6 +166,34 @@ describe("classification of a CSV file", () => {
     await expect(train(undefined as never, { store, resume: executionId }).result).rejects.toThrow(/data changed/);
   });
 
+  test("rows without a target, and rows that break the schema, are refused or left out with their number", async () => {
+    const rows = flowers.map((row, i) => ({ ...row, kind: i % 40 === 3 ? null : row.kind }));
+    await writeFile(path("unnamed.csv"), csvOf(rows));
+    const config = classify({ csv: path("unnamed.csv") }, { steps: 2 });
+    await expect(train(config, { store: new MemoryStore() }).result).rejects.toThrow(
+      /unnamed\.csv: 4 of 160 rows have no value of the target "kind"\. "onViolation": "skip" leaves such rows out/,
+    );
+    const schema = {
+      fields: {
+        length: "float32",
+        width: { type: "float32", nullable: true },
+        site: "category",
+        kind: { type: "category", nullable: true },
+      },
+    };
+    await writeFile(path("broken.csv"), csvOf(rows).replace("1,0,bog,small", "one,0,bog,small"));
+    const skip = { csv: path("broken.csv"), onViolation: "skip", schema };
+    const warnings: string[] = [];
+    const run = train(classify(skip, { steps: 2 }), { store: new MemoryStore() });
+    for await (const event of run) if (event.type === "warning") warnings.push(event.message);
+    expect(warnings).toEqual([
+      expect.stringMatching(/4 of 159 rows have no value of the target "kind", and are left out\./),
+      expect.stringMatching(
+        /1 rows that break the schema are left out, 0 .* The first: row 1, column "length", got .?one/,
+      ),
+    ]);
+  });
+
   test("the format of the file is of no consequence", async () => {
     await writeFile(path("flowers.json"), JSON.stringify(flowers));
     await writeFile(path("flowers.jsonl"), flowers.map((row) => JSON.stringify(row)).join("\n"));
@@ -239,7 +267,11 @@ describe("images of idx files", () => {
 
 describe("what is refused", () => {
   test.each<[string, TrainingConfigInput, RegExp]>([
-    ["no target", classify({ target: undefined }), /needs target, the column to predict.*/],
+    [
+      "no target",
+      classify({ target: undefined }),
+      /needs target, the column of .*flowers\.csv to predict\. The columns are length, width, site, kind/,
+    ],
     ["an unknown target", classify({ target: "kinds" }), /"kinds"/],
     ["an unknown feature", classify({ features: ["lenght"] }), /"lenght"/],
     ["the target among the features", classify({ features: ["length", "kind"] }), /holds the target "kind"/],

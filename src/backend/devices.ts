@@ -5,7 +5,6 @@ import { ConfigError, DeterminismError, DeviceError, listOf } from "../core/erro
 import { platform } from "../core/platform.js";
 import { setWarningListener, type WarningListener, warn } from "../core/warnings.js";
 import type { Backend, BackendInfo, DeviceName } from "./backend.js";
-import { createReferenceBackend } from "./reference/backend.js";
 import { type AllocationSite, allocationSites, setMemoryBudget, showBytes } from "./storage.js";
 import { createCpuBackend } from "./wasm/backend.js";
 import type { WebGpuBackend } from "./webgpu/backend.js";
@@ -60,27 +59,57 @@ let cpuOptions: { threads?: number; numerics: Numerics; engineFlags: string[] } 
 };
 const unavailable = new Map<DeviceName, string>();
 
-/** Opens the cpu device, or the reference one where WebAssembly or its SIMD is forbidden or absent. */
-function openCpu(): Backend {
+/** Makes the reference device, once its code is loaded: a page whose cpu device works never carries it. */
+let makeReference: (() => Backend) | undefined;
+
+/** For hosts where size is no matter: gives the reference device's code in advance, so that it opens without waiting. */
+export function provideReference(make: () => Backend): void {
+  makeReference = make;
+}
+
+async function loadReference(): Promise<Backend> {
+  makeReference ??= (await import("./reference/backend.js")).createReferenceBackend;
+  return openReference();
+}
+
+function openReference(): Backend {
+  const open = backends.get("reference");
+  if (open) return open;
+  if (!makeReference) {
+    throw new DeviceError("reference: is not loaded yet.", {
+      where: "reference",
+      hint: `${unavailable.has("cpu") ? `The cpu device cannot start: ${unavailable.get("cpu")} ` : ""}Call await init() first.`,
+    });
+  }
+  const backend = makeReference();
+  backends.set("reference", backend);
+  return backend;
+}
+
+/** The cpu device, or undefined where WebAssembly or its SIMD is forbidden or absent; the reason is kept. */
+function tryCpu(): Backend | undefined {
   const existing = backends.get("cpu");
-  if (existing) return existing;
+  if (existing || unavailable.has("cpu")) return existing;
   try {
     const backend = createCpuBackend(cpuOptions);
     backends.set("cpu", backend);
     return backend;
   } catch (error) {
-    unavailable.set("cpu", (error as Error).message);
-    warn(
-      "cpu-unavailable",
-      `The cpu device cannot start: ${(error as Error).message} Using the slow reference device.`,
-    );
-    return openReference();
+    const why = (error as Error).message;
+    unavailable.set("cpu", why);
+    warn("cpu-unavailable", `The cpu device cannot start: ${why} Using the slow reference device.`);
+    return undefined;
   }
 }
 
-function openReference(): Backend {
-  let backend = backends.get("reference");
-  if (!backend) backends.set("reference", (backend = createReferenceBackend()));
+const openCpu = (): Backend => tryCpu() ?? openReference();
+
+/** Opens a device, waiting for what it loads or starts; the default one unless named. WebGPU must have been opened by `init`. */
+export async function openDevice(device?: DeviceName): Promise<Backend> {
+  if ((device ?? defaultName) === "reference") await loadReference();
+  else if ((device ?? defaultName ?? "cpu") === "cpu" && !tryCpu()) await loadReference();
+  const backend = backendOf(device);
+  await backend.ready?.();
   return backend;
 }
 
@@ -114,7 +143,7 @@ async function openBest(sameEverywhere: boolean): Promise<void> {
 }
 
 async function openDefaultCpu(why: string): Promise<void> {
-  const backend = openCpu();
+  const backend = tryCpu() ?? (await loadReference());
   await backend.ready?.();
   defaultName = backend.device;
   reason = backend.device === "cpu" ? why : unavailable.get("cpu")!;
@@ -177,7 +206,7 @@ export async function init(options: InitOptions = {}): Promise<Capabilities> {
   cpuOptions = { threads, numerics, engineFlags };
   const wanted = options.device ?? "auto";
   if (wanted === "reference") {
-    defaultName = openReference().device;
+    defaultName = (await loadReference()).device;
     reason = "asked for";
   } else if (wanted === "webgpu") {
     const backend = await openWebGpu(true);

@@ -3,8 +3,8 @@
 import type { DeviceName } from "../backend/backend.js";
 import { ConfigError, ShapeError, showShape } from "../core/errors.js";
 import type { InitialRule } from "../nn/index.js";
-import { crossEntropy, linear, narrow, reshape, select } from "../ops/index.js";
-import { AdamW, clipCoefficient, gradNorm, type Optimizer } from "../optim/index.js";
+import { crossEntropy, linear, narrow, reshape, select, stack } from "../ops/index.js";
+import type { AdamW, Optimizer } from "../optim/index.js";
 import { tidy } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { loadTokenizer, type Tokenizer, type TokenizerDefinition } from "../tokenizers/index.js";
@@ -134,24 +134,30 @@ export abstract class LanguageModel extends Model {
       throw new ConfigError("trainStep: needs a batch { ids, labels? }.", { where: "trainStep" });
     }
     const { learningRate, clipNorm } = options;
-    const optimizer = options.optimizer ?? (this.ownOptimizer ??= this.makeOptimizer(options));
+    // Loaded here, so that a page that only generates does not carry the optimizers.
+    const { clipCoefficient, gradNorm } = await import("../optim/index.js");
+    const optimizer = options.optimizer ?? (this.ownOptimizer ??= await this.makeOptimizer(options));
     if (learningRate !== undefined) optimizer.lr = learningRate;
     this.train();
-    const [loss, norm] = tidy(() => {
+    const figures = tidy(() => {
       this.zeroGrad();
       const loss = this.loss(batch.ids, batch.labels, { shape: batch.shape });
       loss.backward();
       const norm = gradNorm(this.parameters());
       optimizer.step(undefined, clipNorm === undefined ? {} : { scale: clipCoefficient(norm, clipNorm) });
-      return [loss.detach(), norm];
+      return stack([loss.detach(), norm]);
     });
-    const result = { loss: await loss.item(), gradNorm: await norm.item() };
-    loss.dispose();
-    norm.dispose();
-    return result;
+    const [loss, norm] = await figures.data(); // the one time that the step waits for the device
+    figures.dispose();
+    return { loss, gradNorm: norm };
   }
 
-  private makeOptimizer({ weightDecay = 0.01, betas = [0.9, 0.999], eps = 1e-8 }: TrainStepOptions): AdamW {
+  private async makeOptimizer({
+    weightDecay = 0.01,
+    betas = [0.9, 0.999],
+    eps = 1e-8,
+  }: TrainStepOptions): Promise<AdamW> {
+    const { AdamW } = await import("../optim/index.js");
     return new AdamW(this.namedParameters(), { weightDecay, betas, eps });
   }
 

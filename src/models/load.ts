@@ -3,7 +3,7 @@
 import { type FolderLike, openFolder, sourceText } from "../artifacts/sources.js";
 import { openWeights } from "../artifacts/weights.js";
 import type { DeviceName } from "../backend/backend.js";
-import { backendOf, withDevice } from "../backend/devices.js";
+import { openDevice, withDevice } from "../backend/devices.js";
 import { isDType } from "../core/dtype.js";
 import { ConfigError, DTypeError, FormatError, listOf, nearest } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
@@ -71,12 +71,17 @@ export async function createModel(
   if (typeof config !== "object" || config === null)
     throw new ConfigError(`createModel: needs a config object, got ${typeof config}.`, { where: "createModel" });
   const Family = await familyOf(config, "createModel")();
-  await backendOf(device).ready?.();
+  await openDevice(device);
   const model = withDevice(device, () => deferInit(() => new Family(config)));
-  if (weights) loadWeights(model, Family.sanitize?.(weights as Record<string, StateValue>) ?? weights);
-  else
-    initialize(model, { rule: model.initialRule, ...(seed === undefined ? {} : { generator: new Generator(seed) }) });
-  return model;
+  try {
+    if (weights) loadWeights(model, Family.sanitize?.(weights as Record<string, StateValue>) ?? weights);
+    else
+      initialize(model, { rule: model.initialRule, ...(seed === undefined ? {} : { generator: new Generator(seed) }) });
+    return model;
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
 }
 
 /** Copies values of files or tensors into a model; every name must be known and none missing. */

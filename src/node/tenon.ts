@@ -1,3 +1,4 @@
 import "./platform.js";
+import "./reference.js";
 
 export * from "../index.js";

@@ -9,7 +9,7 @@ import { safetensorsChunks } from "../artifacts/safetensors-write.js";
 import { MemoryBudgetError } from "../core/errors.js";
 import type { Generator } from "../core/random.js";
 import { hashWeights, tensorsToWrite } from "../models/save.js";
-import { div } from "../ops/index.js";
+import { div, stack } from "../ops/index.js";
 import { clipCoefficient, gradNorm, type Optimizer, type Schedule } from "../optim/index.js";
 import { noGrad } from "../tensor/autograd.js";
 import { tidy } from "../tensor/scope.js";
@@ -97,15 +97,20 @@ export async function trainStep(
   task.model.train();
   task.model.zeroGrad();
   const losses = batches.map((batch) => tidy(() => backward(batch, count)));
-  const norm = tidy(() => {
+  const figures = tidy(() => {
     const norm = gradNorm(task.model.parameters());
     optimizer.step(undefined, clipNorm === null ? {} : { scale: clipCoefficient(norm, clipNorm) });
-    return norm;
+    return stack([norm, ...losses]);
   });
+  for (const loss of losses) loss.dispose();
   task.model.zeroGrad();
-  let loss = 0;
-  for (const part of losses) loss += await taken(part);
-  return { loss, gradNorm: await taken(norm), tokens: batches.reduce((sum, batch) => sum + batch.tokens, 0) };
+  const [norm, ...parts] = await figures.data(); // the one time that the step waits for the device
+  figures.dispose();
+  return {
+    loss: parts.reduce((sum, part) => sum + part, 0),
+    gradNorm: norm,
+    tokens: batches.reduce((sum, batch) => sum + batch.tokens, 0),
+  };
 }
 
 function backward(batch: MicroBatch, count: number): Tensor {

@@ -1,6 +1,10 @@
 /** After every test, what it allocated has gone: tensors, graphs, optimizer state. Loaded by `vitest.config.ts`. */
 import { afterEach, beforeEach, expect } from "vitest";
-import { memory } from "../../src/backend/devices.js";
+import { memory, provideReference } from "../../src/backend/devices.js";
+import { createReferenceBackend } from "../../src/backend/reference/backend.js";
+
+// Tests compare devices: the reference is at hand everywhere.
+provideReference(createReferenceBackend);
 
 let before = 0;
 beforeEach(() => {

@@ -7,10 +7,12 @@ import { COLUMNS, MOST_ROWS, rowsSource } from "./matmul-rows.js";
 import { ownSource, type Product, productKey, sharedSource, type Tile } from "./matmul-tiles.js";
 import { entry } from "./shader.js";
 
-/** 64 x 64 results per workgroup, or 128 x 128 where there are enough of those to fill a graphics card. */
+/** Results of a workgroup: 64 x 64, or 128 x 128 where there are enough of those to fill a graphics card. */
 const small: Tile = { rows: 4, columns: 4, depth: 32 };
 const large: Tile = { rows: 8, columns: 8, depth: 16 };
 const ENOUGH_LARGE_TILES = 128;
+/** A software adapter has few processors to fill: large tiles from this many results on. */
+const LARGE_ON_SOFTWARE = 128 * 128;
 
 export function matmul(gpu: Gpu, a: Operand, b: Operand, output: Operand, layout: MatmulLayout): void {
   const { m, n, k, transposeA, transposeB, batchA, batchB, bias, accumulate = false } = layout;
@@ -53,13 +55,12 @@ function choose(gpu: Gpu, product: Product, m: number, n: number, count: number)
       numbers: [groups],
     };
   }
-  const tilesOf = (tile: Tile, threads: number) => [
-    Math.ceil(m / (threads * tile.rows)),
-    Math.ceil(n / (threads * tile.columns)),
-  ];
-  const [largeM, largeN] = tilesOf(large, 16);
-  const tile = !gpu.software && largeM * largeN * count >= ENOUGH_LARGE_TILES ? large : small;
-  const numbers = tilesOf(tile, gpu.software ? 8 : 16);
+  const across = gpu.software ? 8 : 16;
+  const tilesOf = (tile: Tile) => [Math.ceil(m / (across * tile.rows)), Math.ceil(n / (across * tile.columns))];
+  const [largeM, largeN] = tilesOf(large);
+  const enough = gpu.software ? m * n >= LARGE_ON_SOFTWARE : largeM * largeN * count >= ENOUGH_LARGE_TILES;
+  const tile = enough ? large : small;
+  const numbers = tilesOf(tile);
   const source = gpu.software ? ownSource : sharedSource;
   return {
     kernel: gpu.kernel(`matmul ${gpu.software} ${tile.rows} ${key}`, () => source(product, tile)),

@@ -283,6 +283,7 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     [16, 65, 12],
     [63, 64, 65],
     [66, 130, 33],
+    [132, 136, 20],
   ];
   const flags = [
     [false, false],

@@ -158,6 +158,7 @@ test("matrix products in every layout, few rows, small and large tiles", async (
       [3, 15, 7],
       [64, 64, 64],
       [65, 66, 67],
+      [129, 130, 131],
       [2048, 1024, 4],
     ]) {
       const [a, b, y, bias] = [out(m, k), out(k, n), out(m, n), out(n)];

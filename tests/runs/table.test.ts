@@ -5,6 +5,7 @@ import * as t from "tenon";
 import { fromCsv, fromRows } from "tenon/data";
 import { MemoryStore, replay, type TrainingConfigInput, type TrainingResult, train } from "tenon/runs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { expectedWeights, trainOnBlob } from "./table-in-memory.js";
 
 const folder = await mkdtemp(join(tmpdir(), "tenon-table-"));
 const path = (name: string) => join(folder, name);
@@ -240,6 +241,10 @@ describe("regression of JSON lines", () => {
     expect(value).toBeLessThan(1900);
     expect(probabilities).toBe(undefined);
   });
+});
+
+test("a table that is a Blob trains to the weights that a page gets", async () => {
+  expect((await trainOnBlob()).weightsHash).toBe(expectedWeights);
 });
 
 describe("images of idx files", () => {

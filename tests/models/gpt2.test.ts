@@ -27,7 +27,7 @@ const rows = (name: string) => {
   );
 };
 
-describe.each(["reference"] as const)("GPT-2 on %s equals transformers", (device) => {
+describe.each(["reference", "cpu"] as const)("GPT-2 on %s equals transformers", (device) => {
   test("logits, loss, every gradient, a step, and 20 more losses", async () => {
     const model = await t.loadModel(await files(), { device });
     const ids = rows("input_ids");

@@ -1,0 +1,180 @@
+import * as t from "tenon";
+import { charTokenizer } from "tenon/tokenizers";
+import { beforeAll, describe, expect, test } from "vitest";
+import { chooseToken, samplingDefaults } from "../../src/models/sampling.js";
+
+const config = { model_type: "gpt2", vocab_size: 11, n_layer: 2, n_head: 2, n_embd: 16, n_positions: 12 };
+const digits = "0123456789 ";
+
+/** A small model with weights large enough that its logits differ. */
+async function tinyModel(): Promise<t.LanguageModel> {
+  const model = await t.createModel({ ...config, initializer_range: 0.4 }, undefined, { seed: 5, device: "cpu" });
+  model.tokenizer = charTokenizer(digits);
+  return model;
+}
+
+async function withModel<T>(use: (model: t.LanguageModel) => Promise<T>): Promise<T> {
+  const model = await tinyModel();
+  try {
+    return await use(model);
+  } finally {
+    model.dispose();
+  }
+}
+
+beforeAll(() => t.init({ device: "cpu" }));
+
+describe("choosing a token", () => {
+  const logits = [1, 3, 2, 3, -1];
+  const choose = (options: object, uniform: number, seen: number[] = []) =>
+    chooseToken(logits, seen, { ...samplingDefaults, ...options }, () => uniform).token;
+  /** Tokens that come out over a fine grid of the uniform number. */
+  const reachable = (options: object, seen: number[] = []) =>
+    [...new Set(Array.from({ length: 2000 }, (_, i) => choose(options, i / 2000, seen)))].sort();
+
+  test("temperature 0 takes the first of the largest", () => expect(choose({ temperature: 0 }, 0.9)).toBe(1));
+  test("without cuts every token can come", () => expect(reachable({})).toEqual([0, 1, 2, 3, 4]));
+  test("topK keeps the k largest, ties by lower id", () => {
+    expect(reachable({ topK: 1 })).toEqual([1]);
+    expect(reachable({ topK: 3 })).toEqual([1, 2, 3]);
+  });
+  test("topP keeps the fewest that reach p", () => {
+    const total = logits.reduce((sum, x) => sum + Math.exp(x), 0);
+    const two = (2 * Math.exp(3)) / total;
+    expect(reachable({ topP: two - 1e-6 })).toEqual([1, 3]);
+    expect(reachable({ topP: two + 1e-6 })).toEqual([1, 2, 3]);
+  });
+  test("minP keeps what is likely enough beside the likeliest", () => {
+    expect(reachable({ minP: Math.exp(-1) - 1e-6 })).toEqual([1, 2, 3]);
+    expect(reachable({ minP: Math.exp(-1) + 1e-6 })).toEqual([1, 3]);
+  });
+  test("the repetition penalty divides what was seen, and multiplies below 0", () => {
+    expect(choose({ temperature: 0, repetitionPenalty: 2 }, 0, [1])).toBe(3);
+    expect(choose({ temperature: 0, repetitionPenalty: 2 }, 0, [1, 3])).toBe(2);
+  });
+  test("frequencies are the model's probabilities; the log-probability is theirs", () => {
+    const total = logits.reduce((sum, x) => sum + Math.exp(x), 0);
+    const hits = Array.from({ length: 20000 }, (_, i) => choose({}, i / 20000)).filter((id) => id === 2).length;
+    expect(hits / 20000).toBeCloseTo(Math.exp(2) / total, 3);
+    const { logprob } = chooseToken(logits, [], { ...samplingDefaults, temperature: 0 }, () => 0);
+    expect(logprob).toBeCloseTo(Math.log(Math.exp(3) / total), 12);
+  });
+});
+
+describe("generate", () => {
+  test("a cached decode takes the tokens of full forward passes", () =>
+    withModel(async (model) => {
+      const prompt = [1, 2, 3];
+      const { tokens } = await model.generate(prompt, { temperature: 0, maxTokens: 8 });
+      model.eval();
+      const ids = [...prompt];
+      for (let i = 0; i < 8; i++) {
+        const logits = t.noGrad(() =>
+          t.tidy(() =>
+            model
+              .forward([ids])
+              .select(1, ids.length - 1)
+              .argmax({ dim: 1 }),
+          ),
+        );
+        ids.push(await logits.item());
+        logits.dispose();
+      }
+      expect([...prompt, ...tokens]).toEqual(ids);
+    }));
+
+  test("seeded: the same seed gives the same tokens, another others; rows of a batch are those of prompts alone", () =>
+    withModel(async (model) => {
+      const options = { maxTokens: 20, seed: 3, temperature: 1.2 };
+      const alone = await model.generate([4, 5], options);
+      expect((await model.generate([4, 5], options)).tokens).toEqual(alone.tokens);
+      expect((await model.generate([4, 5], { ...options, seed: 4 })).tokens).not.toEqual(alone.tokens);
+      const greedy = { maxTokens: 6, temperature: 0 };
+      const prompts = [
+        [4, 5],
+        [1, 2, 3],
+        [7, 8],
+      ];
+      const together = await model.generate(prompts, greedy);
+      for (const [i, prompt] of prompts.entries()) {
+        expect(together[i].tokens).toEqual((await model.generate(prompt, greedy)).tokens);
+      }
+    }));
+
+  test("streams the tokens and the text of generate", () =>
+    withModel(async (model) => {
+      const options = { maxTokens: 10, seed: 9 };
+      const whole = await model.generate("12", options);
+      const ids: number[] = [];
+      let text = "";
+      for await (const token of model.stream("12", options)) {
+        ids.push(token.id);
+        text += token.text;
+      }
+      expect(ids).toEqual(whole.tokens);
+      expect(text).toBe(whole.text);
+      expect(whole.text.length).toBe(10);
+    }));
+
+  test("ends before a stop text, at an end-of-text token, and when aborted", () =>
+    withModel(async (model) => {
+      const free = await model.generate("12", { maxTokens: 30, seed: 1 });
+      const stop = free.text.slice(3, 5);
+      const stopped = await model.generate("12", { maxTokens: 30, seed: 1, stop });
+      expect(stopped.text).toBe(free.text.slice(0, free.text.indexOf(stop)));
+      expect(stopped.finishReason).toBe("stop");
+      model.generationConfig = { eos_token_id: free.tokens[2] };
+      const ended = await model.generate("12", { maxTokens: 30, seed: 1 });
+      expect(ended.finishReason).toBe("eos");
+      expect(ended.tokens).toEqual(free.tokens.slice(0, free.tokens.indexOf(free.tokens[2])));
+      const controller = new AbortController();
+      controller.abort();
+      const aborted = await model.generate("12", {
+        maxTokens: 30,
+        seed: 1,
+        ignoreEos: true,
+        signal: controller.signal,
+      });
+      expect(aborted.finishReason).toBe("aborted");
+      expect(aborted.tokens.length).toBe(1);
+    }));
+
+  test("a prompt longer than the context counts by its end, and the window slides during generation", () =>
+    withModel(async (model) => {
+      const long = Array.from({ length: 30 }, (_, i) => (i * 7) % 10);
+      const warnings: string[] = [];
+      const listener = t.setWarningListener(({ code }) => void warnings.push(code));
+      const cut = await model.generate(long, { maxTokens: 25, temperature: 0 });
+      t.setWarningListener(listener);
+      expect(cut.tokens.length).toBe(25);
+      expect(cut.tokens[0]).toBe((await model.generate(long.slice(-12), { maxTokens: 1, temperature: 0 })).tokens[0]);
+      expect(warnings).toContain("prompt-cut");
+    }));
+
+  test("the record says what replays it", () =>
+    withModel(async (model) => {
+      const { record, tokens, logprobs } = await model.generate("7", { maxTokens: 3, seed: 2, logprobs: true });
+      expect(record).toMatchObject({ prompt: [8], seed: 2, tokens, tokenizerHash: model.tokenizer!.hash });
+      expect(logprobs!.every((value) => value <= 0)).toBe(true);
+    }));
+
+  test.each([
+    [{ temperature: -1 }, /temperature/],
+    [{ topP: 0 }, /topP/],
+    [{ topK: 1.5 }, /topK/],
+    [{ minP: 2 }, /minP/],
+    [{ maxTokens: -1 }, /maxTokens/],
+    [{ stop: "" }, /stop/],
+    [{ temprature: 1 }, /Did you mean "temperature"/],
+  ])("refuses %j", (options, message) =>
+    withModel((model) => expect(model.generate([1], options as never)).rejects.toThrow(message)),
+  );
+
+  test.each([
+    [[], /at least one token/],
+    [[11], /ids from 0 to 10, got 11/],
+    [[0.5], /ids from 0 to 10/],
+  ])("refuses the prompt %j", (prompt, message) =>
+    withModel((model) => expect(model.generate(prompt)).rejects.toThrow(message)),
+  );
+});

@@ -59,8 +59,11 @@ export function measured(bytes: Uint8Array | AsyncIterable<Uint8Array>) {
   };
 }
 
-/** Largest array that is given to a digest as a whole: it may be copied. */
-const AT_ONCE = 1 << 30;
+/**
+ * Largest array that is given to a digest as a whole: in a worker 1 GiB of weights and their header. It is copied first,
+ * at a stroke, for which a page has little time.
+ */
+const AT_ONCE = typeof document === "undefined" ? (1 << 30) + (1 << 24) : 1 << 26;
 
 /** Does this host hash whole arrays faster than streams? Browsers do, off the thread that asks; Node streams natively. */
 export const hashesAtOnce = (size: number): boolean =>

@@ -39,7 +39,7 @@ export function writeSafetensors(
       });
     }
     const bytes = tensorBytes(name, tensor, tensor.data);
-    file.set(bytes, at);
+    file.set(tensor.dtype === "F32" ? withCanonicalNaN(bytes) : bytes, at);
     at += bytes.length;
   }
   return file;
@@ -54,7 +54,8 @@ export async function* safetensorsChunks(
   yield header;
   for (const [name, tensor] of order) {
     const data = typeof tensor.data === "function" ? await tensor.data() : tensor.data;
-    yield* pieces(tensorBytes(name, tensor, data));
+    for await (const piece of pieces(tensorBytes(name, tensor, data)))
+      yield tensor.dtype === "F32" ? withCanonicalNaN(piece) : piece;
   }
 }
 
@@ -128,19 +129,19 @@ function tensorBytes(name: string, { dtype, shape }: TensorToWrite, data: Tensor
       shape,
     });
   }
-  const plain = dtype === "F32" ? withCanonicalNaN(data as Float32Array) : data;
-  return new Uint8Array(plain.buffer, plain.byteOffset, plain.byteLength);
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
-/** The same array, or a copy whose NaNs have the one bit pattern: engines and instructions differ in theirs. */
-function withCanonicalNaN(data: Float32Array): Float32Array {
+/** The same bytes of float32, or a copy whose NaNs have the one bit pattern: engines and instructions differ in theirs. */
+function withCanonicalNaN(bytes: Uint8Array): Uint8Array {
+  const data = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
   let at = 0;
   while (at < data.length && !Number.isNaN(data[at])) at++;
-  if (at === data.length) return data;
+  if (at === data.length) return bytes;
   const copy = data.slice();
   const bits = new Uint32Array(copy.buffer);
   for (; at < copy.length; at++) if (Number.isNaN(copy[at])) bits[at] = CANONICAL_NAN;
-  return copy;
+  return new Uint8Array(copy.buffer);
 }
 
 function compare(a: Uint8Array, b: Uint8Array): number {

@@ -144,8 +144,8 @@ export const storeCases: [name: string, run: (store: RunStore, expect: Expect) =
   [
     "says which file is missing",
     async (store, expect) => {
-      for (const attempt of [store.read("r/none"), store.truncate("r/none", 0)]) {
-        expect(String(await refusal(attempt))).toMatch(/r\/none: no such file/);
+      for (const attempt of [() => store.read("r/none"), () => store.truncate("r/none", 0)]) {
+        expect(String(await refusal(attempt()))).toMatch(/r\/none: no such file/);
       }
     },
   ],

@@ -62,7 +62,7 @@ export class Pool {
   /** Starts the workers; work may be given at once, they join in when they are up. */
   constructor(
     private readonly memory: LinearMemory,
-    { threads, spin = 3000 }: PoolOptions,
+    { threads, spin = 30_000 }: PoolOptions,
   ) {
     if (ARGUMENTS + 8 * MAX_ARGUMENTS > HEAP_START) throw new RangeError("pool: the control block is too small.");
     this.words = new Int32Array(memory.memory.buffer, 0, HEAP_START / 4);

@@ -67,7 +67,8 @@ export interface StreamedToken {
   id: number;
   /** Text that became complete with this token; a character of several tokens comes with its last one. */
   text: string;
-  logprob: number;
+  /** Computed when it is read. */
+  readonly logprob: number;
 }
 
 const optionNames = [
@@ -167,13 +168,14 @@ class Row {
   }
 
   /** Takes a chosen token; returns the text that became complete. */
-  accept({ token, logprob }: Choice): string {
+  accept(choice: Choice): string {
+    const { token } = choice;
     if (this.settings.eos.has(token)) {
       this.finished = "eos";
       return "";
     }
     this.tokens.push(token);
-    this.logprobs.push(logprob);
+    if (this.settings.logprobs) this.logprobs.push(choice.logprob);
     const before = this.text.length;
     this.text += this.decoder?.push(token) ?? "";
     const ends = this.settings.stop
@@ -315,6 +317,12 @@ export async function* stream(
   for await (const { choice, text } of decode(model, [row], rules)) {
     if (row.finished === "eos") break;
     const rest = row.finished ? row.end() : "";
-    yield { id: choice.token, text: text + rest, logprob: choice.logprob };
+    yield {
+      id: choice.token,
+      text: text + rest,
+      get logprob() {
+        return choice.logprob;
+      },
+    };
   }
 }

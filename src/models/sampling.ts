@@ -77,9 +77,12 @@ function argmax(values: ArrayLike<number>): number {
 }
 
 export interface Choice {
-  token: number;
-  /** log of the probability the model gave the token, before temperature and cuts (after the repetition penalty). */
-  logprob: number;
+  readonly token: number;
+  /**
+   * log of the probability the model gave the token, before temperature and cuts (after the repetition penalty);
+   * computed when it is read, since it costs an exponential for each token of the vocabulary.
+   */
+  readonly logprob: number;
 }
 
 /**
@@ -92,13 +95,18 @@ export function chooseToken(
   { temperature, topK, topP, minP, repetitionPenalty }: Required<SamplingOptions>,
   uniform: () => number,
 ): Choice {
-  const logits = Float64Array.from(row);
+  const logits = new Float64Array(row);
   if (repetitionPenalty !== 1) penalize(logits, seen, repetitionPenalty);
   const best = argmax(logits);
-  let total = 0;
-  for (const value of logits) total += exp(value - logits[best]);
-  const logprobOf = (token: number) => logits[token] - logits[best] - log(total);
-  if (temperature === 0) return { token: best, logprob: logprobOf(best) };
+  const chosen = (token: number): Choice => ({
+    token,
+    get logprob() {
+      let total = 0;
+      for (const value of logits) total += exp(value - logits[best]);
+      return logits[token] - logits[best] - log(total);
+    },
+  });
+  if (temperature === 0) return chosen(best);
 
   let order = Array.from(logits, (_, id) => id);
   const cuts = topK > 0 || topP < 1;
@@ -121,8 +129,8 @@ export function chooseToken(
   let left = uniform() * sum;
   for (let i = 0; i < count; i++) {
     left -= weights[i];
-    if (left < 0 && weights[i] > 0) return { token: order[i], logprob: logprobOf(order[i]) };
+    if (left < 0 && weights[i] > 0) return chosen(order[i]);
   }
   const last = weights.slice(0, count).findLastIndex((weight) => weight > 0);
-  return { token: order[last], logprob: logprobOf(order[last]) };
+  return chosen(order[last]);
 }

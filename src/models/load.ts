@@ -86,7 +86,7 @@ export async function createModel(
 
 /** Copies values of files or tensors into a model; every name must be known and none missing. */
 function loadWeights(model: Model, weights: Readonly<Record<string, unknown>>): void {
-  const known = Object.fromEntries(Object.entries(weights).filter(([name, value]) => !isTiedHead(model, name, value)));
+  const known = Object.fromEntries(Object.entries(weights).filter(([name]) => !isTiedHead(model, name)));
   model.loadStateDict(stateValues(known));
 }
 
@@ -95,7 +95,7 @@ export const stateValues = (tensors: Readonly<Record<string, unknown>>): Record<
   Object.fromEntries(Object.entries(tensors).map(([name, value]) => [name, hostTensor(name, value)]));
 
 /** Some files hold the tied output embedding a second time. */
-const isTiedHead = (model: Model, name: string, _: unknown): boolean =>
+const isTiedHead = (model: Model, name: string): boolean =>
   name === "lm_head.weight" && model.config.tie_word_embeddings === true;
 
 const fileDTypes: Record<string, string> = {

@@ -64,8 +64,12 @@ export interface Generation {
 }
 
 export interface StreamedToken {
+  /** The end-of-text token comes only where it sets free text that was held back. */
   id: number;
-  /** Text that became complete with this token; a character of several tokens comes with its last one. */
+  /**
+   * Text that became certain with this token: a character of several tokens comes with its last one, and what may
+   * begin a stop text once it does not.
+   */
   text: string;
   /** Computed when it is read. */
   readonly logprob: number;
@@ -149,6 +153,7 @@ class Row {
   readonly tokens: number[] = [];
   readonly logprobs: number[] = [];
   text = "";
+  private told = 0;
   finished: Generation["finishReason"] | undefined;
   private readonly decoder;
 
@@ -167,7 +172,7 @@ class Row {
     return [...this.prompt, ...this.tokens];
   }
 
-  /** Takes a chosen token; returns the text that became complete. */
+  /** Takes a chosen token; returns the text that became certain: complete characters that begin no stop text. */
   accept(choice: Choice): string {
     const { token } = choice;
     if (this.settings.eos.has(token)) {
@@ -185,15 +190,20 @@ class Row {
       this.text = this.text.slice(0, Math.min(...ends));
       this.finished = "stop";
     } else if (this.tokens.length >= this.settings.maxTokens) this.finished = "length";
-    return this.text.slice(before);
+    return this.tell(this.finished === "stop" ? 0 : stopBegun(this.text, this.settings.stop));
   }
 
-  /** Text of a character that never became complete. */
+  /** Text of a character that never became complete, and what looked like a stop text and was none. */
   end(): string {
-    if (this.finished === "stop") return "";
-    const rest = this.decoder?.end() ?? "";
-    this.text += rest;
-    return rest;
+    if (this.finished !== "stop") this.text += this.decoder?.end() ?? "";
+    return this.tell(0);
+  }
+
+  /** The text since the last time, but for the last `held` code units. */
+  private tell(held: number): string {
+    const from = this.told;
+    this.told = this.text.length - held;
+    return this.text.slice(from, this.told);
   }
 
   result(options: GenerateOptions): Generation {
@@ -216,6 +226,15 @@ class Row {
       },
     };
   }
+}
+
+/** Length of the longest end of `text` that a stop text begins with. */
+function stopBegun(text: string, stop: readonly string[]): number {
+  let longest = 0;
+  for (const each of stop)
+    for (let n = Math.min(each.length - 1, text.length); n > longest; n--)
+      if (text.endsWith(each.slice(0, n))) longest = n;
+  return longest;
 }
 
 /** Runs rows of one prompt length together; yields after each step. */
@@ -315,8 +334,8 @@ export async function* stream(
   const rules = settings(model, options);
   const row = new Row(model, promptIds(model, prompt), rules);
   for await (const { choice, text } of decode(model, [row], rules)) {
-    if (row.finished === "eos") break;
     const rest = row.finished ? row.end() : "";
+    if (row.finished === "eos" && rest === "") break;
     yield {
       id: choice.token,
       text: text + rest,

@@ -116,6 +116,28 @@ describe("generate", () => {
       expect(whole.text.length).toBe(10);
     }));
 
+  test("a stream holds back what may begin a stop text, and gives all of it that was none", () =>
+    withModel(async (model) => {
+      const free = await model.generate("12", { maxTokens: 12, seed: 1 });
+      const absent = `${free.text.slice(-1)}#`;
+      for (const stop of [
+        free.text.slice(3, 6),
+        `${free.text.slice(2, 4)}#`,
+        absent,
+        [absent, free.text.slice(5, 7)],
+      ]) {
+        const options = { maxTokens: 12, seed: 1, stop };
+        let text = "";
+        for await (const token of model.stream("12", options)) text += token.text;
+        expect(text).toBe((await model.generate("12", options)).text);
+      }
+      model.generationConfig = { eos_token_id: free.tokens[4] };
+      const options = { maxTokens: 12, seed: 1, stop: `${free.text.slice(0, free.tokens.indexOf(free.tokens[4]))}#` };
+      let text = "";
+      for await (const token of model.stream("12", options)) text += token.text;
+      expect(text).toBe((await model.generate("12", options)).text);
+    }));
+
   test("ends before a stop text, at an end-of-text token, and when aborted", () =>
     withModel(async (model) => {
       const free = await model.generate("12", { maxTokens: 30, seed: 1 });

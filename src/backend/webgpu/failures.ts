@@ -27,6 +27,7 @@ export class Failures {
     device.lost.then(({ reason, message }) => {
       this.lostWith ??= new DeviceError(`webgpu: the device was lost (${message || reason || "no reason given"}).`, {
         where: "webgpu",
+        lost: true,
         reason,
         hint: 'Open it again with await init({ device: "webgpu" }) and go on from the last checkpoint.',
       });

@@ -1,9 +1,10 @@
-// `npm run bench [suite …]`: Tenon beside its peers, in one run, each figure in a fresh process. Writes bench/RESULTS.md.
+// `npm run bench [suite …]`: Tenon beside its peers, in one run, each figure in a fresh process. Each suite writes its
+// section of bench/RESULTS.md; Node 24 and later have sections of their own, as they compute with wider vectors.
 // Peers are dependencies of bench/ alone: `npm install --prefix bench`. Absent ones get a row that says so.
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import os from "node:os";
+import { existsSync, mkdirSync } from "node:fs";
 import { rolldown } from "rolldown";
+import { writeSection } from "./results.mjs";
 
 const wanted = process.argv.slice(2).filter((arg) => !arg.startsWith("--"));
 const file = ".cache/bench-tenon.mjs";
@@ -13,7 +14,9 @@ await bundle.write({ file, format: "esm", codeSplitting: false });
 await bundle.close();
 
 const major = Number(process.versions.node.split(".")[0]);
-const flags = major < 22 ? ["--experimental-wasm-relaxed-simd"] : [];
+const fastFlags = major < 22 ? ["--experimental-wasm-relaxed-simd"] : [];
+/** Pairs of vectors as one of 256 bits: the same bits, faster. */
+const wideFlags = major >= 24 && process.arch === "x64" ? ["--experimental-wasm-revectorize"] : [];
 
 /** Runs a script and parses its last line; undefined (with the reason shown) where it fails. */
 function measure(args, label) {
@@ -35,11 +38,14 @@ function measure(args, label) {
   }
 }
 const ours = (job) =>
-  measure([...(job.numerics === "fast" ? flags : []), file, JSON.stringify(job)], `tenon ${job.suite}`);
+  measure(
+    [...(job.numerics === "fast" ? fastFlags : []), ...wideFlags, file, JSON.stringify(job)],
+    `tenon ${job.suite}`,
+  );
 const peer = (script, ...args) =>
   existsSync("bench/node_modules") ? measure([`bench/peers/${script}`, ...args], script) : undefined;
 
-const lines = [];
+let lines = [];
 const say = (line = "") => {
   lines.push(line);
   console.log(line);
@@ -62,7 +68,6 @@ const suites = {
       [1024, 1024, 1024],
       [512, 1536, 384],
     ];
-    say("## Matrix products, float32, GFLOP/s");
     for (const threads of [1, 2]) {
       const fast = ours({ suite: "gemm", threads, numerics: "fast", shapes });
       const portable = ours({ suite: "gemm", threads, numerics: "portable", shapes });
@@ -122,8 +127,6 @@ const suites = {
         vocabulary: 65,
       },
     };
-    say("## Training step: forward, backward, AdamW; float32, tokens per second");
-    say();
     const rows = [];
     for (const [name, model] of Object.entries(models)) {
       const small = model.width < 200;
@@ -171,8 +174,6 @@ const suites = {
     say();
   },
   decode() {
-    say("## Decoding with a key-value cache, batch 1, GPT-2 124M shape, random weights");
-    say();
     const model = { layers: 12, heads: 12, width: 768, context: 1024, batch: 1, vocabulary: 50257 };
     const rows = [1, 2].flatMap((threads) =>
       ["portable", "fast"].map((numerics) => {
@@ -201,8 +202,6 @@ const suites = {
   },
 
   data() {
-    say("## Reading data");
-    say();
     const results = measure(["--expose-gc", "bench/data.mjs", "--json"], "data") ?? [];
     table(
       ["rows, best of five rounds in turn", "Tenon, checked", "fastest peer", "MB/s", "ratio"],
@@ -223,11 +222,36 @@ const suites = {
   },
 };
 
-say("# Benchmarks");
-say();
-say(
-  `Made by \`npm run bench\` with Node ${process.versions.node} (V8 ${process.versions.v8}) on ${os.cpus()[0].model}, ${os.availableParallelism()} cores, ${os.platform()} ${os.arch()}. Absolute figures of shared machines vary; ratios are of one run.`,
-);
-say();
-for (const [name, run] of Object.entries(suites)) if (wanted.length === 0 || wanted.includes(name)) run();
-if (wanted.length === 0) writeFileSync("bench/RESULTS.md", `${lines.join("\n").trimEnd()}\n`);
+/** A suite that is a program of its own, its output as it stands. */
+const program =
+  (...args) =>
+  () => {
+    const text = execFileSync(process.execPath, args, { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
+    say(`\`\`\`text\n${text.trim()}\n\`\`\``);
+  };
+Object.assign(suites, {
+  tokenizers: program("bench/tokenizers.mjs"),
+  runs: program("bench/runs.mjs"),
+  webgpu: program("bench/webgpu.mjs"),
+});
+
+const titles = {
+  gemm: "Matrix products, float32, GFLOP/s",
+  train: "Training step: forward, backward, AdamW; float32, tokens per second",
+  decode: "Decoding with a key-value cache, batch 1, GPT-2 124M shape, random weights",
+  data: "Reading data",
+  tokenizers: "Encoding, MB/s of processor time",
+  runs: "What proof costs",
+  webgpu: "WebGPU",
+};
+for (const name of wanted.length > 0 ? wanted : Object.keys(suites)) {
+  if (!Object.hasOwn(suites, name)) {
+    console.error(`bench: no suite "${name}"; there are ${Object.keys(suites).join(", ")}.`);
+    process.exit(2);
+  }
+  const title = wideFlags.length > 0 ? `${titles[name]} (Node ${major}, 256-bit vectors)` : titles[name];
+  console.log(`\n## ${title}\n`);
+  lines = [];
+  suites[name]();
+  writeSection(title, lines.join("\n"));
+}

@@ -1,0 +1,23 @@
+// bench/RESULTS.md: one section per suite and engine. A suite replaces its own sections and leaves the others alone.
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import os from "node:os";
+
+const file = new URL("RESULTS.md", import.meta.url);
+const intro = `# Benchmarks
+
+Made by \`npm run bench\`, a section per suite. Absolute figures of shared machines vary; ratios are of one run.`;
+
+/** What a figure was measured with. */
+export const environment = () =>
+  `Node ${process.versions.node} (V8 ${process.versions.v8}), ${os.cpus()[0].model}, ${os.availableParallelism()} cores, ${os.platform()} ${os.arch()}, ${new Date().toISOString().slice(0, 10)}.`;
+
+/** Puts a section in the place of the one with its title, or at the end. */
+export function writeSection(title, text) {
+  const old = existsSync(file) ? readFileSync(file, "utf8") : "";
+  const sections = old.split(/^(?=## )/m).slice(1);
+  const made = `## ${title}\n\n${environment()}\n\n${text.trim()}\n\n`;
+  const at = sections.findIndex((section) => section.startsWith(`## ${title}\n`));
+  if (at >= 0) sections[at] = made;
+  else sections.push(made);
+  writeFileSync(file, `${[`${intro}\n\n`, ...sections.map((section) => `${section.trim()}\n\n`)].join("").trim()}\n`);
+}

@@ -60,6 +60,11 @@ export interface Backend {
   memory(): BackendMemory;
   /** Resolves when everything asynchronous has started (worker threads). */
   ready?(): Promise<void>;
+  /**
+   * Prepares what `work` would need, without computing anything: it runs with kernels that do nothing, on memory that
+   * holds nothing, and must be synchronous and leave nothing behind. Absent where there is nothing to prepare.
+   */
+  rehearse?(work: () => void): Promise<void>;
   /** Gives everything back. */
   destroy(): void;
 }

@@ -7,6 +7,7 @@
 import { ConfigError, DataError } from "../core/errors.js";
 import { Generator, randomBits } from "../core/random.js";
 import { warnOnce } from "../core/warnings.js";
+import { rehearse } from "../nn/rehearse.js";
 import { noGrad } from "../tensor/autograd.js";
 import { fromData } from "../tensor/create.js";
 import { tidy } from "../tensor/scope.js";
@@ -291,6 +292,24 @@ async function* decode(
     model.train(training);
   }
 }
+
+/** Lets the device prepare for a prompt and the token after it. */
+export const prepareGeneration = (model: LanguageModel): Promise<void> =>
+  rehearse(model, () => {
+    const { training, contextLength, device } = model;
+    const prompt = Math.max(1, Math.min(16, contextLength - 1));
+    const cache = new KeyValueCache(model.cacheShape, 1, Math.min(contextLength, prompt + 1), device);
+    model.eval();
+    try {
+      for (const length of contextLength > prompt ? [prompt, 1] : [prompt]) {
+        const ids = fromData(new Array(length).fill(0), [1, length], { dtype: "int32", device });
+        noGrad(() => model.nextLogits(ids, cache));
+      }
+    } finally {
+      cache.dispose();
+      model.train(training);
+    }
+  });
 
 export async function generate(
   model: LanguageModel,

@@ -3,6 +3,7 @@
 import type { DeviceName } from "../backend/backend.js";
 import { ConfigError, ShapeError, showShape } from "../core/errors.js";
 import type { InitialRule } from "../nn/index.js";
+import { rehearse } from "../nn/rehearse.js";
 import { crossEntropy, linear, narrow, reshape, select, stack } from "../ops/index.js";
 import type { AdamW, Optimizer } from "../optim/index.js";
 import { tidy } from "../tensor/scope.js";
@@ -14,6 +15,7 @@ import {
   type Generation,
   generate,
   type Prompt,
+  prepareGeneration,
   type StreamedToken,
   stream,
 } from "./generation.js";
@@ -68,6 +70,8 @@ export abstract class LanguageModel extends Model {
   /** Fields of generation_config.json. */
   declare generationConfig?: Record<string, unknown>;
   declare private ownOptimizer?: Optimizer<{ lr: number }>;
+  /** Has the device prepared for training steps? */
+  declare private preparedToTrain: boolean;
 
   constructor() {
     super();
@@ -76,6 +80,7 @@ export abstract class LanguageModel extends Model {
       tokenizer: { ...hidden },
       generationConfig: { ...hidden },
       ownOptimizer: { ...hidden },
+      preparedToTrain: { ...hidden, value: false },
     });
   }
 
@@ -139,12 +144,18 @@ export abstract class LanguageModel extends Model {
     const optimizer = options.optimizer ?? (this.ownOptimizer ??= await this.makeOptimizer(options));
     if (learningRate !== undefined) optimizer.lr = learningRate;
     this.train();
-    const figures = tidy(() => {
-      this.zeroGrad();
+    const gradients = () => {
       const loss = this.loss(batch.ids, batch.labels, { shape: batch.shape });
       loss.backward();
       const norm = gradNorm(this.parameters());
-      optimizer.step(undefined, clipNorm === undefined ? {} : { scale: clipCoefficient(norm, clipNorm) });
+      return { loss, norm, scale: clipNorm === undefined ? undefined : clipCoefficient(norm, clipNorm) };
+    };
+    if (!this.preparedToTrain) await rehearse(this, gradients);
+    this.preparedToTrain = true;
+    const figures = tidy(() => {
+      this.zeroGrad();
+      const { loss, norm, scale } = gradients();
+      optimizer.step(undefined, { scale });
       return stack([loss.detach(), norm]);
     });
     const [loss, norm] = await figures.data(); // the one time that the step waits for the device
@@ -165,6 +176,10 @@ export abstract class LanguageModel extends Model {
   override dispose(): void {
     this.ownOptimizer?.dispose();
     super.dispose();
+  }
+
+  override warmUp(): Promise<void> {
+    return prepareGeneration(this);
   }
 
   /** Text (or ids) that follows a prompt; an array of prompts gives an array of results. */

@@ -77,6 +77,7 @@ export async function createModel(
     if (weights) loadWeights(model, Family.sanitize?.(weights as Record<string, StateValue>) ?? weights);
     else
       initialize(model, { rule: model.initialRule, ...(seed === undefined ? {} : { generator: new Generator(seed) }) });
+    await model.warmUp();
     return model;
   } catch (error) {
     model.dispose();

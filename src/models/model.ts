@@ -34,6 +34,9 @@ export abstract class Model extends Module {
   /** Takes from a model's folder what `files()` writes besides config.json. */
   async readFiles(_read: JsonReader): Promise<void> {}
 
+  /** Lets the device prepare what the model will ask of it; `createModel` and `loadModel` wait for it. */
+  async warmUp(): Promise<void> {}
+
   /** Writes `files()`, model.safetensors and manifest.json. */
   save(target: string | { store: RunStore; folder: string }): Promise<void> {
     return saveModel(this, target);

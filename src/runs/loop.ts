@@ -9,6 +9,7 @@ import { safetensorsChunks } from "../artifacts/safetensors-write.js";
 import { MemoryBudgetError } from "../core/errors.js";
 import type { Generator } from "../core/random.js";
 import { hashWeights, tensorsToWrite } from "../models/save.js";
+import { rehearse } from "../nn/rehearse.js";
 import { div, stack } from "../ops/index.js";
 import { clipCoefficient, gradNorm, type Optimizer, type Schedule } from "../optim/index.js";
 import { noGrad } from "../tensor/autograd.js";
@@ -96,6 +97,7 @@ export async function trainStep(
   const count = batches.reduce((sum, batch) => sum + batch.count, 0);
   task.model.train();
   task.model.zeroGrad();
+  await prepare(task, batches[0], count);
   const losses = batches.map((batch) => tidy(() => backward(batch, count)));
   const figures = tidy(() => {
     const norm = gradNorm(task.model.parameters());
@@ -111,6 +113,18 @@ export async function trainStep(
     gradNorm: norm,
     tokens: batches.reduce((sum, batch) => sum + batch.tokens, 0),
   };
+}
+
+const prepared = new WeakSet<Task>();
+
+/** Before the first step the device prepares for it; not where the loss is a user's, who may count its calls. */
+async function prepare(task: Task, batch: MicroBatch, count: number): Promise<void> {
+  if (prepared.has(task) || !task.fits) return;
+  prepared.add(task);
+  await rehearse(task.model, () => {
+    backward(batch, count);
+    clipCoefficient(gradNorm(task.model.parameters()), 1);
+  });
 }
 
 function backward(batch: MicroBatch, count: number): Tensor {

@@ -57,6 +57,9 @@ export function holdInterceptors(): () => void {
 /** The path of the module whose `forward` runs. */
 export const modulePath = (): string => currentModulePath;
 
+/** Does anybody look on? */
+export const observed = (): boolean => interceptors.length > 0;
+
 /** Runs a module's forward under its path; an error that leaves it says where it arose. */
 export function inModule<T>(path: string, fn: () => T): T {
   const before = currentModulePath;

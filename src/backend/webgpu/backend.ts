@@ -131,3 +131,4 @@ export function backendOn(gpu: Gpu, { adapter, name, software }: FoundAdapter): 
     destroy: () => gpu.destroy(),
   };
 }
+    rehearse: (work) => gpu.rehearse(work),

@@ -6,8 +6,9 @@
 
 import { DeviceError } from "../../core/errors.js";
 import { Failures } from "./failures.js";
+import { Pipelines } from "./pipelines.js";
 import { type Piece, Pool, type Slot } from "./pool.js";
-import { Kernel, type KernelSource, Pipelines, type Variant } from "./shader.js";
+import { Kernel, type KernelSource, type Variant } from "./shader.js";
 
 /** Anything with a storage of this backend. */
 export interface OnGpu {
@@ -50,6 +51,8 @@ export class Gpu {
   operation = "";
   private log: string[] = [];
   private flushing: Promise<void> | undefined;
+  /** While something is rehearsed: the pipelines it asked for. */
+  private rehearsed: Promise<void>[] | undefined;
 
   constructor(
     readonly device: GPUDevice,
@@ -62,7 +65,7 @@ export class Gpu {
       (scope, bytes) => this.failures.watchAllocation(scope, bytes),
       (slot) => this.forgetBindGroups(slot),
     );
-    this.pipelines = new Pipelines(device);
+    this.pipelines = new Pipelines(device, this.failures);
     this.paramStep = device.limits.minUniformBufferOffsetAlignment;
     this.paramBuffer = device.createBuffer({
       size: PARAM_BYTES,
@@ -91,18 +94,26 @@ export class Gpu {
     return [...this.kernels.values()].map(({ source }) => source);
   }
 
+  /** The next use of each kernel makes its pipeline anew. */
+  forgetKernels(): void {
+    this.kernels.clear();
+  }
+
   /** Records one dispatch. Operands and numbers are in the order of the kernel's source. */
   run(kernel: Kernel, operands: readonly (OnGpu | Piece)[], numbers: readonly number[], groups: Groups): void {
     if (groups === 0) return;
     this.failures.requireDevice();
-    const slots = operands.map((operand) => this.use(pieceOf(operand)));
-    const { buffers } = kernel.source;
-    buffers.forEach(({ writes }, i) => {
-      if (!writes) return;
-      const piece = pieceOf(operands[i]);
-      piece.checked = undefined;
+    const pieces = operands.map(pieceOf);
+    const shared = bindings(kernel, pieces);
+    if (this.rehearsed) {
+      this.rehearsed.push(this.pipelines.ahead(kernel, shared));
+      return;
+    }
+    const slots = pieces.map((piece) => this.use(piece));
+    kernel.source.buffers.forEach(({ writes }, i) => {
+      if (writes) pieces[i].checked = undefined;
     });
-    const variant = this.variant(kernel, slots);
+    const variant = this.pipelines.variant(kernel, shared);
     if (this.paramsUsed + this.paramStep > PARAM_BYTES) this.flush();
     for (const slot of slots) slot.batch = this.batch;
     const pass = this.openPass();
@@ -138,6 +149,7 @@ export class Gpu {
       piece.known = bytes.slice();
       return;
     }
+    if (this.rehearsed) return;
     piece.known = undefined;
     const slot = piece.slot ?? this.pool.slotFor(piece, this.batch, true);
     if (slot.batch === this.batch && this.encoder) this.flush();
@@ -242,25 +254,24 @@ export class Gpu {
     return offset;
   }
 
-  private variant(kernel: Kernel, slots: readonly Slot[]): Variant {
-    const shared = slots.map((slot, i) => {
-      const first = slots.indexOf(slot);
-      const { buffers } = kernel.source;
-      // Two readers may bind one buffer twice; with a writer among them there must be one binding.
-      return first < i && slots.some((other, j) => other === slot && buffers[j].writes) ? first : i;
-    });
-    const key = shared.join();
-    let variant = kernel.variants.get(key);
-    if (!variant) {
-      this.device.pushErrorScope("validation");
-      try {
-        variant = this.pipelines.make(kernel, shared);
-      } finally {
-        this.failures.watchKernel(this.device.popErrorScope(), kernel.source.name);
-      }
-      kernel.variants.set(key, variant);
+  /**
+   * Makes the pipelines that `work` would need, several at a time and without holding up the caller: `work` runs with
+   * kernels that record nothing and tensors that hold nothing. It is synchronous and leaves nothing behind. What is
+   * wrong with it shows itself when it is done in earnest.
+   */
+  async rehearse(work: () => void): Promise<void> {
+    const coming: Promise<void>[] = [];
+    this.rehearsed = coming;
+    const restorePeak = this.pool.holdPeak();
+    try {
+      work();
+    } catch {
+      // Done in earnest it throws again, where somebody waits for it.
+    } finally {
+      this.rehearsed = undefined;
+      restorePeak();
     }
-    return variant;
+    await Promise.all(coming);
   }
 
   private bindGroup(variant: Variant, slots: readonly Slot[], kernel: Kernel): GPUBindGroup {
@@ -293,6 +304,15 @@ export class Gpu {
     this.failures.close();
     this.device.destroy();
   }
+}
+
+/** For each buffer, the one whose binding it uses: its own, or that of an earlier one that is the same memory. */
+function bindings({ source: { buffers } }: Kernel, pieces: readonly Piece[]): number[] {
+  return pieces.map((piece, i) => {
+    const first = pieces.indexOf(piece);
+    // Two readers may bind one buffer twice; with a writer among them there must be one binding.
+    return first < i && pieces.some((other, j) => other === piece && buffers[j].writes) ? first : i;
+  });
 }
 
 /** The piece behind an operand. */

@@ -152,6 +152,14 @@ export class Pool {
     else this.staging.set(buffer.size, [buffer]);
   }
 
+  /** Notes the highest use so far; the function returned forgets what came since. */
+  holdPeak(): () => void {
+    const { peak } = this;
+    return () => {
+      this.peak = peak;
+    };
+  }
+
   memory(): BackendMemory {
     return { live: this.live, pooled: this.pooled, peak: this.peak };
   }

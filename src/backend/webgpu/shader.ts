@@ -24,6 +24,8 @@ export interface KernelSource {
 export class Kernel {
   readonly paramTypes: readonly ParamType[];
   readonly variants = new Map<string, Variant>();
+  /** Variants that are made ahead of use and not ready yet. */
+  readonly coming = new Map<string, Promise<void>>();
 
   constructor(readonly source: KernelSource) {
     this.paramTypes = Object.values(source.params);
@@ -56,50 +58,6 @@ export function wgsl({ buffers, params, code }: KernelSource, shared: readonly n
     if (shared[i] !== i) body = body.replaceAll(new RegExp(`\\b${spec.name}\\b`, "g"), buffers[shared[i]].name);
   });
   return `${lines.join("\n")}\n${body}`;
-}
-
-/** Makes pipelines, and shares bind group layouts between them. */
-export class Pipelines {
-  private readonly layouts = new Map<string, { bind: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
-  private nextId = 0;
-
-  constructor(private readonly device: GPUDevice) {}
-
-  get count(): number {
-    return this.nextId;
-  }
-
-  make({ source }: Kernel, shared: readonly number[]): Variant {
-    const slots = source.buffers.map((_, i) => i).filter((i) => shared[i] === i);
-    const access = slots.map((i) => (source.buffers.some((spec, j) => shared[j] === i && spec.writes) ? "w" : "r"));
-    const { bind, pipeline: layout } = this.layoutFor(access.join(""), Object.keys(source.params).length > 0);
-    const module = this.device.createShaderModule({ code: wgsl(source, shared), label: source.name });
-    const pipeline = this.device.createComputePipeline({
-      layout,
-      compute: { module, entryPoint: "main" },
-      label: source.name,
-    });
-    return { id: this.nextId++, pipeline, layout: bind, slots };
-  }
-
-  private layoutFor(access: string, hasParams: boolean) {
-    const key = access + (hasParams ? "p" : "");
-    let known = this.layouts.get(key);
-    if (known) return known;
-    const entries: GPUBindGroupLayoutEntry[] = [...access].map((kind, binding) => ({
-      binding,
-      visibility: GPUShaderStage.COMPUTE,
-      buffer: { type: kind === "w" ? "storage" : "read-only-storage" },
-    }));
-    if (hasParams) {
-      const buffer = { type: "uniform", hasDynamicOffset: true } as const;
-      entries.push({ binding: access.length, visibility: GPUShaderStage.COMPUTE, buffer });
-    }
-    const bind = this.device.createBindGroupLayout({ entries });
-    known = { bind, pipeline: this.device.createPipelineLayout({ bindGroupLayouts: [bind] }) };
-    this.layouts.set(key, known);
-    return known;
-  }
 }
 
 /**

@@ -8,6 +8,7 @@ import { createModel } from "tenon/models";
 import { AdamW } from "tenon/optim";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { setMemoryBudget } from "../../../src/backend/storage.js";
+import { rehearse } from "../../../src/nn/rehearse.js";
 import { tidy } from "../../../src/tensor/scope.js";
 import { openWebGpu } from "./device.js";
 
@@ -205,6 +206,56 @@ describe.skipIf(!backend)("the command stream", () => {
     x.dispose();
     await t.init({ device: "webgpu" });
     expect([...(await t.add(t.ones([2]), 1).data())]).toEqual([2, 2]);
+  });
+});
+
+describe.skipIf(!backend)("pipelines ahead of use", () => {
+  beforeAll(() => t.init({ device: "webgpu" }));
+  // Shapes of their own, so that no test before this one made their pipelines.
+  const own = { ...config, vocab_size: 67, n_embd: 24, embd_pdrop: 0.1 };
+  const { gpu } = backend ?? {};
+
+  test("a first training step and a first text hold up nobody for pipelines", async () => {
+    gpu!.forgetKernels();
+    const model = await createModel(own, undefined, { seed: 3 });
+    const made = () => gpu!.pipelines.atOnce;
+    let before = made();
+    await model.generate([1, 2, 3], { maxTokens: 3, temperature: 0 });
+    expect(made() - before).toBe(0);
+    before = made();
+    await model.trainStep(batch(0), { clipNorm: 1 });
+    // The optimizer's own: its state cannot be rehearsed.
+    expect(made() - before).toBeLessThanOrEqual(2);
+    before = made();
+    await model.trainStep(batch(1), { clipNorm: 1 });
+    expect(made() - before).toBe(0);
+    model.dispose();
+  });
+
+  test("what is rehearsed computes nothing, draws nothing and keeps nothing", async () => {
+    const losses: number[][] = [];
+    for (const rehearsed of [true, false]) {
+      t.manualSeed(7);
+      const model = await createModel(own, undefined, { seed: 3 });
+      const { live, peak } = t.memory();
+      const dispatches = gpu!.counters.dispatches;
+      if (rehearsed) await rehearse(model, () => model.loss(batch(0).ids).backward());
+      expect(t.memory()).toMatchObject({ live, peak });
+      expect(gpu!.counters.dispatches).toBe(dispatches);
+      expect([...model.parameters()].every(({ grad }) => grad === undefined)).toBe(true);
+      const mine: number[] = [];
+      for (let step = 0; step < 3; step++) mine.push((await model.trainStep(batch(step))).loss);
+      losses.push(mine);
+      model.dispose();
+    }
+    expect(losses[1]).toEqual(losses[0]);
+  });
+
+  test("an error in what is rehearsed shows itself when it is done in earnest", async () => {
+    const model = await createModel(own, undefined, { seed: 3 });
+    await rehearse(model, () => model.forward([[1, 2, 99]]));
+    expect(() => model.forward([[1, 2, 99]])).toThrow(/99/);
+    model.dispose();
   });
 });
 

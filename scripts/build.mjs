@@ -1,13 +1,38 @@
 /** `npm run build`: the bundles (rolldown) and their declarations (tsc) in `dist/`. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, rmdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { createHash } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import { join, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 import { root } from "./install.mjs";
 
+/** What the sources say in the place of the hash. */
+const UNBUILT = /none: a source checkout that was not built/g;
+
 export function build() {
   run("inherit", "rolldown/bin/cli.mjs", "-c", "rolldown.config.ts");
+  writeBuildHash();
   run("inherit", "typescript/bin/tsc", "-p", "tsconfig.build.json");
+}
+
+/** SHA-256 over `<hash>  <path>` lines of all scripts of `dist/` by path, as `sha256sum` prints them. */
+export function buildHash(textOf) {
+  const dist = join(root, "dist");
+  const sha256 = (text) => createHash("sha256").update(text).digest("hex");
+  const lines = scripts(dist).map((path) => `${sha256(textOf(join(dist, path)))}  ${path.split(sep).join("/")}\n`);
+  return sha256(lines.sort((a, b) => (a.slice(66) < b.slice(66) ? -1 : 1)).join(""));
+}
+
+const scripts = (folder) => readdirSync(folder, { recursive: true }).filter((path) => path.endsWith(".js"));
+
+/** Hashes the scripts as they were bundled, then writes the hash into those that hold its place. */
+function writeBuildHash() {
+  const dist = join(root, "dist");
+  const hash = buildHash((path) => readFileSync(path));
+  for (const path of scripts(dist).map((name) => join(dist, name))) {
+    const text = readFileSync(path, "utf8");
+    if (text.match(UNBUILT)) writeFileSync(path, text.replace(UNBUILT, hash));
+  }
 }
 
 function run(stdio, script, ...args) {
@@ -39,6 +64,7 @@ export async function buildIfStale() {
 /** Type errors do not stop it (declarations are written all the same): they are the type check's business. */
 function buildQuietly() {
   run(["ignore", "ignore", "inherit"], "rolldown/bin/cli.mjs", "-c", "rolldown.config.ts");
+  writeBuildHash();
   try {
     run("ignore", "typescript/bin/tsc", "-p", "tsconfig.build.json");
   } catch {

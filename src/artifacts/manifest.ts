@@ -26,9 +26,16 @@ export interface RunManifest {
   readonly executionId: string;
   /** SHA-256 of the run's identity; `runId` is how it starts. */
   readonly fingerprint: string;
+  /** `buildHash` is over the built files; where the sources ran unbuilt, it is a text that says so. */
   readonly package: { readonly name: string; readonly version: string; readonly buildHash?: string };
-  /** The user's code, where a run is more than its config. */
-  readonly code?: { readonly version?: string; readonly commit?: string; readonly dirty?: boolean };
+  /** The user's code, where a run is more than its config: a version, or a commit (null with the reason). */
+  readonly code?: {
+    readonly version?: string;
+    readonly commit?: string | null;
+    /** Were there changes besides the commit? */
+    readonly dirty?: boolean;
+    readonly reason?: string;
+  };
   /** The config that was hashed: contents in place of paths. */
   readonly config: Record<string, unknown>;
   readonly configHash: string;
@@ -78,7 +85,15 @@ const schema = object(
     fingerprint: hash,
     package: object({ name: text(), version: text(), buildHash: optional(text()) }, { open: true }),
     code: optional(
-      object({ version: optional(text()), commit: optional(text()), dirty: optional(boolean()) }, { open: true }),
+      object(
+        {
+          version: optional(text()),
+          commit: optional(nullable(text())),
+          dirty: optional(boolean()),
+          reason: optional(text()),
+        },
+        { open: true },
+      ),
     ),
     config: facts,
     configHash: hash,

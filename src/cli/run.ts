@@ -5,6 +5,7 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ConfigError } from "../core/errors.js";
 import { jsonLine } from "../core/json.js";
+import { setProgram } from "../node/code.js";
 import "../node/platform.js";
 import { run as runClean } from "../tensor/run.js";
 import { helpOf, parse, usage } from "./arguments.js";
@@ -35,6 +36,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   if (!existsSync(path)) {
     throw new ConfigError(`${operands[0]}: cannot be run, no such file.`, { where: operands[0] });
   }
+  setProgram(path);
   const result = await runClean(
     async () => {
       const module = await import(pathToFileURL(path).href);

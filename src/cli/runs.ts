@@ -10,13 +10,12 @@ import { exportRun, importRun } from "../runs/archive.js";
 import { type ComparisonFormat, compareRuns, curvesOf, formatComparison, formatTable } from "../runs/compare.js";
 import { findContent } from "../runs/find.js";
 import { type LoadedRun, listRuns, loadRun } from "../runs/list.js";
-import { curve } from "../runs/metrics.js";
 import { replay } from "../runs/replay.js";
-import { showNumber } from "../runs/sinks.js";
 import { verify } from "../runs/verify.js";
 import type { CommandIo } from "./io.js";
 import { locate } from "./locate.js";
 import { plot } from "./plot.js";
+import { cell, showRun } from "./show.js";
 
 const USAGE = `Usage: tenon runs <command> [--dir DIR] [--json]
   list                            every run of DIR ("runs" unless told)
@@ -148,45 +147,8 @@ async function list({ io, dir, json, format }: Context): Promise<number> {
   return 0;
 }
 
-const cell = (value: unknown): string =>
-  value === undefined || value === null ? "-" : typeof value === "number" ? showNumber(value) : String(value);
-
 async function show({ io, dir, json }: Context, [name]: string[]): Promise<number> {
-  const opened = await load(name, dir);
-  const { manifest } = opened;
-  const checkpoints = await opened.checkpoints();
-  if (json) {
-    io.out(canonicalJson({ ...manifest, checkpoints: checkpoints.map(({ folder, step }) => ({ folder, step })) }));
-    return 0;
-  }
-  const { environment: facts } = manifest;
-  const rows = [
-    ["run", manifest.executionId],
-    ["status", manifest.status],
-    ["package", `${manifest.package.name} ${manifest.package.version}`],
-    ["device", `${manifest.device}, ${manifest.numerics} numerics, ${manifest.precision}`],
-    [
-      "environment",
-      Object.entries(facts)
-        .map(([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`)
-        .join(", "),
-    ],
-    ["determinism", manifest.determinism.statement],
-    ["seed", String(manifest.seed)],
-    ["config", manifest.configHash],
-    ["tokenizer", manifest.tokenizerHash ?? "-"],
-    ["data", `${manifest.data.fingerprint} (${manifest.data.sources.map((source) => source.name).join(", ")})`],
-    ["initial weights", manifest.initialWeights],
-    ["final weights", manifest.finalWeights ?? "-"],
-    ...Object.entries(manifest.result ?? {}).map(([key, value]) => [key, cell(value)]),
-    ["checkpoints", checkpoints.map(({ step }) => String(step)).join(", ") || "none"],
-  ];
-  if (manifest.provisional) rows.push(["provisional", manifest.provisional]);
-  const width = Math.max(...rows.map(([key]) => key.length));
-  for (const [key, value] of rows) io.out(`${key.padEnd(width)}  ${value}`);
-  const loss = curve(await opened.metrics(), "loss");
-  if (loss.steps.length > 1)
-    io.out(`\n${plot([{ label: "loss", ...loss }], { title: "loss", ascii: !io.isTerminal })}`);
+  await showRun(await load(name, dir), io, json);
   return 0;
 }
 

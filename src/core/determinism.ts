@@ -32,11 +32,12 @@ export function notDeterministic(what: string, why: string): void {
 
 /**
  * The default generator starts at seed 0 in every process. So what it gives is reproducible, but it depends on all that
- * drew before: `deterministic: true` wants `manualSeed` first.
+ * drew before: `deterministic: true` wants `manualSeed` first, and `"warn"` says so at the first draw.
  */
 export class DefaultGenerator extends Generator {
   /** Was its state ever set? */
   seeded = false;
+  private told = false;
 
   override setState(state: RandomState): void {
     super.setState(state);
@@ -44,8 +45,12 @@ export class DefaultGenerator extends Generator {
   }
 
   override at(stream: string, call: number): RandomCall {
-    if (!this.seeded && mode === true) {
-      notDeterministic(`${stream} (default generator)`, "Its seed was not set: call manualSeed(seed) first.");
+    if (!this.seeded && (mode === true || (mode === "warn" && !this.told))) {
+      this.told = mode === "warn";
+      notDeterministic(
+        `${stream} (default generator)`,
+        "Its seed was not set, so its numbers depend on all that drew before: call manualSeed(seed) first.",
+      );
     }
     return super.at(stream, call);
   }

@@ -29,12 +29,20 @@ export interface PlatformWorker {
   terminate(): void;
 }
 
+/** The code that runs, as version control knows it; or why it does not. */
+export type CodeState = { readonly commit: string; readonly dirty: boolean } | { readonly reason: string };
+
 export interface Platform {
   readonly name: "node" | "web";
   /** Logical processors, at least 1. */
   readonly cores: number;
   /** Starts a classic script given as text (Blob URL in browsers, `eval: true` worker in Node). Throws where refused. */
   spawn(script: string, name: string): PlatformWorker;
+  /**
+   * Starts the module at `path`, relative to the module `base`, with a worker's scope as its global object (Node only:
+   * in pages bundlers must see `new Worker(new URL(…))` where it is used; `webWorker` makes one of ours of it).
+   */
+  spawnModule?(path: string, base: string): PlatformWorker;
   /** Opens a path (Node only) for random access. */
   openFile?(path: string): Promise<ByteSource>;
   /** Is this path a directory? (Node only.) */
@@ -49,9 +57,20 @@ export interface Platform {
   gpu(): Promise<{ gpu: GPU } | { reason: string }>;
   /** A native streaming SHA-256, where the host has a synchronous one. */
   createSha256?(): Hasher;
+  /** Commit of the user's code, and whether it has changes besides (Node only). */
+  codeState?(): Promise<CodeState>;
   /** Facts for manifests: engine, version, operating system, architecture. */
   environment(): Record<string, string>;
 }
+
+/** A browser's worker as one of ours. */
+export const webWorker = (worker: Worker): PlatformWorker => ({
+  post: (message, transfer = []) => worker.postMessage(message, transfer),
+  onMessage: (listener) => worker.addEventListener("message", (event) => listener(event.data)),
+  onError: (listener) =>
+    worker.addEventListener("error", (event) => listener(new Error(event.message || "the worker was refused"))),
+  terminate: () => worker.terminate(),
+});
 
 const webPlatform: Platform = {
   name: "web",
@@ -64,13 +83,7 @@ const webPlatform: Platform = {
     const revoke = () => URL.revokeObjectURL(url);
     worker.addEventListener("message", revoke, { once: true });
     worker.addEventListener("error", revoke, { once: true });
-    return {
-      post: (message, transfer = []) => worker.postMessage(message, transfer),
-      onMessage: (listener) => worker.addEventListener("message", (event) => listener(event.data)),
-      onError: (listener) =>
-        worker.addEventListener("error", (event) => listener(new Error(event.message || "the worker was refused"))),
-      terminate: () => worker.terminate(),
-    };
+    return webWorker(worker);
   },
   async gpu() {
     const gpu = globalThis.navigator?.gpu;

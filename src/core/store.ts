@@ -31,6 +31,8 @@ export interface RunStore {
   remove(path: string): Promise<void>;
   /** Makes a folder that must not exist yet; false when it did. Of two callers exactly one gets true. */
   claim(folder: string): Promise<boolean>;
+  /** Where the host's file system has a file, of stores that lie in it. */
+  localPath?(path: string): string;
   /** Takes the lock `path` or throws a RunError saying who holds it; the returned function gives it back. */
   lock(path: string): Promise<() => Promise<void>>;
 }

@@ -143,6 +143,10 @@ export class FileStore implements RunStore {
     });
   }
 
+  localPath(path: string): string {
+    return join(this.name, ...checkPath(path, this.name));
+  }
+
   /** The lock is a file that names its process; one left by a dead process of this machine is taken over. */
   async lock(path: string): Promise<() => Promise<void>> {
     return this.attempt(path, async (file) => {

@@ -5,28 +5,41 @@ import * as os from "node:os";
 import { setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
 import { DataError } from "../core/errors.js";
-import { type ByteSource, type Platform, setPlatform } from "../core/platform.js";
+import { type ByteSource, type Platform, type PlatformWorker, setPlatform } from "../core/platform.js";
+import { codeState } from "./code.js";
 import { FileStore } from "./file-store.js";
 
 /** V8 on x64 then computes pairs of 128-bit vectors as one of 256 bits (AVX2): nearly twice the rate in matrix products. */
 const WIDE_VECTORS = "--experimental-wasm-revectorize";
 let wideVectors = process.execArgv.includes(WIDE_VECTORS);
 
+function spawn(script: string, name: string): PlatformWorker {
+  const worker = new Worker(script, { eval: true, name, execArgv: [] }); // `--input-type=module` is not for it
+  // A worker keeps the process alive until it has reported once (its start is awaited), and never after that: it may
+  // sleep in Atomics.wait for ever. Listening for messages would hold the process again.
+  worker.once("message", () => worker.unref());
+  return {
+    post: (message, transfer = []) => worker.postMessage(message, transfer as never),
+    onMessage: (listener) => worker.on("message", listener),
+    onError: (listener) => worker.on("error", listener),
+    terminate: () => void worker.terminate(),
+  };
+}
+
+/** Gives a module what the global scope of a browser's worker would give it, then loads it. */
+const moduleScript = (url: string): string => `
+"use strict";
+const { parentPort } = require("node:worker_threads");
+globalThis.postMessage = (message, transfer) => parentPort.postMessage(message, transfer);
+globalThis.addEventListener = (type, listener) => parentPort.on(type, (data) => listener({ data }));
+import(${JSON.stringify(url)});
+`;
+
 const nodePlatform: Platform = {
   name: "node",
   cores: os.availableParallelism(),
-  spawn(script, name) {
-    const worker = new Worker(script, { eval: true, name, execArgv: [] }); // `--input-type=module` is not for it
-    // A worker keeps the process alive until it has reported once (its start is awaited), and never after that: it may
-    // sleep in Atomics.wait for ever. Listening for messages would hold the process again.
-    worker.once("message", () => worker.unref());
-    return {
-      post: (message, transfer = []) => worker.postMessage(message, transfer as never),
-      onMessage: (listener) => worker.on("message", listener),
-      onError: (listener) => worker.on("error", listener),
-      terminate: () => void worker.terminate(),
-    };
-  },
+  spawn,
+  spawnModule: (path, base) => spawn(moduleScript(new URL(path, base).href), path),
   openFile,
   isDirectory: async (path) => {
     try {
@@ -77,6 +90,7 @@ const nodePlatform: Platform = {
       digest: () => hash.digest("hex"),
     };
   },
+  codeState,
   environment: () => ({
     host: "node",
     node: process.versions.node,

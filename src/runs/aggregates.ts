@@ -1,5 +1,7 @@
 /** Running mean, min, max, last and best of every metric: per epoch and for the whole run. */
 
+import type { MetricRecord } from "./metrics.js";
+
 /** NaN and infinities are counted apart and take no part in the other values. */
 export interface Aggregate {
   readonly count: number;
@@ -63,6 +65,13 @@ export class Aggregates {
   private readonly run = new Map<string, Running>();
   private readonly epochs = new Map<number, Map<string, Running>>();
 
+  /** Aggregates of records that were read back. */
+  static from(records: readonly MetricRecord[]): Aggregates {
+    const aggregates = new Aggregates();
+    for (const { step, epoch, values } of records) aggregates.add(values, step, epoch);
+    return aggregates;
+  }
+
   add(values: Readonly<Record<string, number>>, step: number, epoch = 0): void {
     let ofEpoch = this.epochs.get(epoch);
     if (!ofEpoch) this.epochs.set(epoch, (ofEpoch = new Map()));
@@ -73,6 +82,11 @@ export class Aggregates {
         running.add(value, step);
       }
     }
+  }
+
+  /** Epochs that have records, in order. */
+  get passes(): number[] {
+    return [...this.epochs.keys()].sort((a, b) => a - b);
   }
 
   /** Aggregates by metric: of the whole run, or of one epoch. */

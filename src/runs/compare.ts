@@ -1,7 +1,7 @@
 /** Runs side by side: where their configs differ, and what their metrics came to. Times take no part. */
 
 import { canonicalJson } from "../core/json.js";
-import { type Aggregate, Aggregates } from "./aggregates.js";
+import { Aggregates } from "./aggregates.js";
 import { type LoadedRun, loadRun, type StoreOption } from "./list.js";
 import { curve, type MetricRecord } from "./metrics.js";
 import { csvCell, showNumber } from "./sinks.js";
@@ -17,7 +17,7 @@ export interface Comparison {
   readonly runs: readonly string[];
   /** Differences of the hashed configs. */
   readonly config: readonly Difference[];
-  /** Differences that are no config: package, device, environment, tokenizer, data, initial weights. */
+  /** Differences that are no config: package and its build, code, device, environment, tokenizer, data, initial weights. */
   readonly surroundings: readonly Difference[];
   /** Final and best value of every metric, per run; undefined where a run lacks it. */
   readonly metrics: readonly {
@@ -44,15 +44,16 @@ export async function compareRuns(
   const manifests = opened.map(({ manifest }) => manifest);
   const records: MetricRecord[][] = [];
   for (const run of opened) records.push(await run.metrics());
-  const aggregates = records.map(aggregate);
+  const aggregates = records.map((found) => Aggregates.from(found).of());
   const names = new Set(aggregates.flatMap((found) => Object.keys(found)));
   const weights = manifests.map(({ finalWeights }) => finalWeights);
   return {
     runs: manifests.map(({ executionId }) => executionId),
     config: differences(manifests.map(({ config }) => config)),
     surroundings: differences(
-      manifests.map(({ package: { version }, device, numerics, environment, tokenizerHash, data, initialWeights }) => ({
-        package: version,
+      manifests.map(({ package: made, code, device, numerics, environment, tokenizerHash, data, initialWeights }) => ({
+        package: { version: made.version, buildHash: made.buildHash },
+        code,
         device,
         numerics,
         tokenizer: tokenizerHash,
@@ -71,12 +72,6 @@ export async function compareRuns(
     firstDifference: firstDifference(records),
     records,
   };
-}
-
-function aggregate(records: readonly MetricRecord[]): Record<string, Aggregate> {
-  const aggregates = new Aggregates();
-  for (const { step, values } of records) aggregates.add(values, step);
-  return aggregates.of();
 }
 
 /** The leaves of objects at which they are not all equal. */

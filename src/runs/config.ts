@@ -23,6 +23,7 @@ import {
 } from "../artifacts/schema.js";
 import { ConfigError, listOf } from "../core/errors.js";
 import { type DataConfig, dataKindOf, dataSchema, isTable } from "./data-config.js";
+import type { DataInput } from "./stored-data.js";
 
 export type TokenizerConfig = string | { readonly train: "bpe" | "unigram" | "wordpiece"; readonly vocabSize: number };
 
@@ -66,12 +67,8 @@ export interface TrainingOptions {
   readonly sampleTokens: number;
 }
 
-/** A config with every default filled in. */
-export interface TrainingConfig {
-  readonly data: DataConfig;
-  /** `"char"`, `"byte"`, a path or URL of a `tokenizer.json`, or what to train. */
-  readonly tokenizer: TokenizerConfig;
-  readonly model: ModelConfig;
+/** What a run is told besides what it learns and from what: all that training in code takes of a config. */
+export interface RunSettings {
   readonly training: TrainingOptions;
   readonly precision: "float32";
   readonly seed: number;
@@ -85,8 +82,16 @@ export interface TrainingConfig {
   readonly out: string;
 }
 
+/** A config with every default filled in. */
+export interface TrainingConfig extends RunSettings {
+  readonly data: DataConfig;
+  /** `"char"`, `"byte"`, a path or URL of a `tokenizer.json`, or what to train. */
+  readonly tokenizer: TokenizerConfig;
+  readonly model: ModelConfig;
+}
+
 /** What callers write: only `data` is required. */
-export type TrainingConfigInput = { readonly data: Partial<DataConfig> } & {
+export type TrainingConfigInput = { readonly data: DataInput } & {
   readonly [K in Exclude<keyof TrainingConfig, "data">]?: TrainingConfig[K] extends infer V
     ? V extends readonly unknown[] | string | number | boolean
       ? V
@@ -201,10 +206,10 @@ const trainingSchema = object(
 );
 
 /** What suits the data, where the config says nothing: rows of tables are small, and so are their models. */
-const trainingDefaults = (data: DataConfig) =>
-  isTable(data)
-    ? { batchSize: 64, weightDecay: 0.01, evalFraction: 1 }
-    : { batchSize: 12, weightDecay: 0.1, evalFraction: 0.1 };
+const trainingDefaults = {
+  text: { batchSize: 12, weightDecay: 0.1, evalFraction: 0.1 },
+  table: { batchSize: 64, weightDecay: 0.01, evalFraction: 1 },
+};
 
 const precisionSchema: Schema<"float32"> = {
   expects: '"float32"',
@@ -213,13 +218,7 @@ const precisionSchema: Schema<"float32"> = {
     value === "float32" ? value : refuse(at, '"float32", the only precision that exists so far', value),
 };
 
-const configSchema = object({
-  $schema: optional(text()),
-  format: optional(oneOf(["tenon-config"])),
-  formatVersion: optional(text()),
-  data: dataSchema,
-  tokenizer: tokenizerSchema,
-  model: modelSchema,
+const settingsFields = {
   training: trainingSchema,
   precision: precisionSchema,
   seed: integer({ min: 0, default: 1337 }),
@@ -229,6 +228,16 @@ const configSchema = object({
   threads: optional(integer({ min: 1, max: 1024 })),
   memoryBudget: optional(integer({ min: 1 })),
   out: text({ default: "runs" }),
+};
+const settingsSchema = object(settingsFields);
+const configSchema = object({
+  $schema: optional(text()),
+  format: optional(oneOf(["tenon-config"])),
+  formatVersion: optional(text()),
+  data: dataSchema,
+  tokenizer: tokenizerSchema,
+  model: modelSchema,
+  ...settingsFields,
 });
 
 /**
@@ -238,20 +247,33 @@ const configSchema = object({
 export function resolveConfig(input: unknown, where = "config"): TrainingConfig {
   const { $schema, format, formatVersion, ...config } = check(configSchema, input, where);
   const { data, model } = config;
-  const training = { ...trainingDefaults(data), ...config.training };
+  const training = resolveTraining(config.training, trainingDefaults[isTable(data) ? "table" : "text"], where);
+  return { ...config, model: resolveModel(model, data, training.blockSize, where), training };
+}
+
+/** The same for training in code, where model and data are objects and not part of a config. */
+export function resolveSettings(input: unknown, where = "train"): RunSettings {
+  const settings = check(settingsSchema, input, where);
+  return { ...settings, training: resolveTraining(settings.training, trainingDefaults.text, where) };
+}
+
+/** Fills in the defaults that depend on other fields. */
+function resolveTraining(
+  given: ReturnType<typeof trainingSchema.check>,
+  defaults: (typeof trainingDefaults)["text"],
+  where: string,
+): TrainingOptions {
+  const training = { ...defaults, ...given };
   const at: Place = { where, path: "training", errorType: ConfigError };
-  const { steps, blockSize, learningRate, evalEvery } = training;
+  const { steps, learningRate, evalEvery } = training;
   const warmupSteps = training.warmupSteps ?? Math.min(100, Math.floor(steps / 10));
   if (warmupSteps > steps) refuse(inside(at, "warmupSteps"), `at most the ${steps} steps of the run`, warmupSteps);
   const minLearningRate = training.minLearningRate ?? learningRate / 10;
   if (minLearningRate > learningRate) {
     refuse(inside(at, "minLearningRate"), `at most the learning rate ${learningRate}`, minLearningRate);
   }
-  return {
-    ...config,
-    model: resolveModel(model, data, blockSize, where),
-    training: { ...training, warmupSteps, minLearningRate, sampleEvery: training.sampleEvery ?? evalEvery },
-  } as TrainingConfig;
+  const sampleEvery = training.sampleEvery ?? evalEvery;
+  return { ...training, warmupSteps, minLearningRate, sampleEvery } as TrainingOptions;
 }
 
 function resolveGpt2(model: ModelConfig, blockSize: number, where: string): ModelConfig {

@@ -8,7 +8,7 @@ import { RunError } from "../core/errors.js";
 import { canonicalJson } from "../core/json.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { RunStore } from "../core/store.js";
-import type { TrainingConfig } from "./config.js";
+import type { RunSettings, TrainingConfig } from "./config.js";
 import { dataKindOf } from "./data-config.js";
 
 /** The parts of a run's identity; all hashes are 64 hex digits. */
@@ -19,7 +19,7 @@ export interface RunIdentity {
   /** Fingerprint of content and split. */
   readonly data: string;
   readonly packageVersion: string;
-  /** The caller's code, for runs that are not made from a config alone. */
+  /** Name of the caller's code (`codeName`), for runs that are not made from a config alone. */
   readonly code?: string | null;
 }
 
@@ -57,16 +57,23 @@ export interface Resolved {
 
 /** The config that is hashed: contents in place of places, no threads, budget or output folder. */
 export function hashedConfig(config: TrainingConfig, resolved: Resolved): Record<string, unknown> {
-  const { threads, memoryBudget, out, deterministic, data, tokenizer, ...rest } = config;
+  const { data, tokenizer, ...rest } = config;
   const kind = dataKindOf(data);
   const named = typeof tokenizer !== "string" || tokenizer === "char" || tokenizer === "byte";
   return {
-    ...rest,
+    ...hashedSettings(rest, resolved),
     data: { ...data, [kind]: kind === "corpus" ? data.corpus : `sha256:${resolved.dataHash}`, ...resolved.data },
     tokenizer: resolved.tokenizerHash === null ? null : named ? tokenizer : `sha256:${resolved.tokenizerHash}`,
-    device: resolved.device,
-    numerics: resolved.numerics,
   };
+}
+
+/** Settings that change what a run is, with what `auto` became. */
+export function hashedSettings<S extends RunSettings>(
+  settings: S,
+  { device, numerics }: Pick<Resolved, "device" | "numerics">,
+) {
+  const { threads, memoryBudget, out, deterministic, ...rest } = settings;
+  return { ...rest, device, numerics };
 }
 
 /** SHA-256 of the canonical form of a hashed config. */

@@ -10,6 +10,7 @@ export {
 } from "./compare.js";
 export {
   type ModelConfig,
+  type RunSettings,
   resolveConfig,
   type TokenizerConfig,
   type TrainingConfig,
@@ -19,7 +20,7 @@ export {
 export type { DataConfig, DataPlace } from "./data-config.js";
 export { createRun, type Run, type TrainingEvent, type TrainingResult, type TrainingRun } from "./events.js";
 export { type Content, type ContentKind, findContent, findRuns, loadDataReference, loadWeights } from "./find.js";
-export { type LoadedRun, listRuns, loadRun, type RunEntry, type StoreOption } from "./list.js";
+export { type LoadedRun, listRuns, loadRun, type RunAggregates, type RunEntry, type StoreOption } from "./list.js";
 export { MemoryStore } from "./memory-store.js";
 export type { MetricRecord } from "./metrics.js";
 export type { CodeTask } from "./module-task.js";
@@ -30,6 +31,7 @@ export { configFromManifest, type ReproduceOptions, type Reproduction, reproduce
 export { consoleSink, csvSink, jsonlSink, type Sink, type SinkRecord, type SinkTarget } from "./sinks.js";
 export { type StartedRun, type StartRunOptions, startRun } from "./start-run.js";
 export { openStore, type RunStore, type StoreEntry } from "./store.js";
+export type { DataInput, DataStream } from "./stored-data.js";
 export { type TensorboardOptions, tensorboardSink } from "./tensorboard.js";
 export { type CodeConfig, type TrainOptions, train } from "./train.js";
 export { type Verification, verify } from "./verify.js";

@@ -5,6 +5,7 @@ import { MANIFEST, parseManifest, type RunManifest } from "../artifacts/manifest
 import { FormatError, listOf, RunError } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
 import { checkName, type RunStore, readText } from "../core/store.js";
+import { type Aggregate, Aggregates } from "./aggregates.js";
 import { type MetricRecord, readMetrics, readSamples } from "./metrics.js";
 import { openStore } from "./store.js";
 
@@ -30,12 +31,21 @@ export interface LoadedRun {
   /** `config.json` as the user gave it. */
   config(): Promise<unknown>;
   metrics(): Promise<MetricRecord[]>;
+  /** Mean, min, max, last and best of every metric: of the run, and of each pass over its data. */
+  aggregates(): Promise<RunAggregates>;
   timing(): Promise<MetricRecord[]>;
   samples(): Promise<{ step: number; text: string }[]>;
   /** Complete checkpoints by step; their files are not re-hashed. */
   checkpoints(): Promise<Checkpoint[]>;
   /** The last one whose every file is as it was written. */
   latestCheckpoint(): Promise<Checkpoint | undefined>;
+}
+
+/** By metric, of a run and of its epochs. */
+export interface RunAggregates {
+  readonly run: Readonly<Record<string, Aggregate>>;
+  /** From epoch 0; a run whose data have no epochs (blocks drawn at random) is one. */
+  readonly epochs: readonly { readonly epoch: number; readonly metrics: Readonly<Record<string, Aggregate>> }[];
 }
 
 /** Folders of a store that are not runs. */
@@ -86,6 +96,10 @@ export async function loadRun(name: string, { store = "runs" }: StoreOption = {}
       return parseJson(await readText(place, where), { where });
     },
     metrics: () => readMetrics(place, folder),
+    async aggregates() {
+      const found = Aggregates.from(await readMetrics(place, folder));
+      return { run: found.of(), epochs: found.passes.map((epoch) => ({ epoch, metrics: found.of(epoch) })) };
+    },
     timing: () => readMetrics(place, folder, "timing"),
     samples: () => readSamples(place, folder),
     async checkpoints() {

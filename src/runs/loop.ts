@@ -18,7 +18,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import { showBudget } from "./budget.js";
 import type { TrainingEvent } from "./events.js";
 import type { RunRecorder } from "./recorder.js";
-import type { MicroBatch, Task } from "./task.js";
+import { epochOf, type MicroBatch, type Task } from "./task.js";
 
 export interface LoopOptions {
   readonly steps: number;
@@ -158,6 +158,7 @@ export async function runLoop(context: LoopContext, options: LoopOptions): Promi
     });
     if (result === null) break;
     step++;
+    recorder.metrics.epoch = epochOf(task.source);
     progress.tokens += result.tokens;
     progress.trainLoss = result.loss;
     const elapsed = clock && began !== undefined ? clock() - began : undefined;

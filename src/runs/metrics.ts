@@ -12,6 +12,8 @@ import { type Sink, SinkGroup } from "./sinks.js";
 /** Values of one step by name. In the file NaN and infinities are texts. */
 export interface MetricRecord {
   readonly step: number;
+  /** The pass over the data that the step belongs to, from 0; absent where the data have no passes. */
+  readonly epoch?: number;
   readonly values: Readonly<Record<string, number>>;
 }
 
@@ -32,14 +34,14 @@ export interface MetricsOptions {
 
 /** Writer of a run's line files. */
 export class MetricsLog {
-  /** Mean, min, max, last and best of every metric, per epoch and for the run. */
-  readonly aggregates = new Aggregates();
-  /** Which epoch records belong to, for the aggregates. */
-  epoch = 0;
+  /** Which epoch (from 0) records belong to; undefined where there are none. */
+  epoch: number | undefined;
   private readonly sinks: SinkGroup;
 
   private constructor(
     private readonly files: Record<LineKind, LineFile>,
+    /** Mean, min, max, last and best of every metric, per epoch and for the run. */
+    readonly aggregates: Aggregates,
     options: MetricsOptions,
   ) {
     this.sinks = new SinkGroup(options.sinks ?? [], options.onSinkError);
@@ -52,11 +54,8 @@ export class MetricsLog {
       const path = `${folder}/${kind}.jsonl`;
       files[kind] = await LineFile.open(store, path, FILES[kind], options.resumeAt && (options.resumeAt[kind] ?? 0));
     }
-    const log = new MetricsLog(files, options);
-    if (options.resumeAt) {
-      for (const { step, values } of await readMetrics(store, folder)) log.aggregates.add(values, step);
-    }
-    return log;
+    const kept = options.resumeAt ? await readMetrics(store, folder) : [];
+    return new MetricsLog(files, Aggregates.from(kept), options);
   }
 
   /** One reproducible value, or several of one step. */
@@ -103,8 +102,9 @@ export class MetricsLog {
 
   private record(values: Readonly<Record<string, number>>, step: number): void {
     checkRecord(step, values);
-    this.files.metrics.write({ step, ...values });
-    this.aggregates.add(values, step, this.epoch);
+    const { epoch } = this;
+    this.files.metrics.write({ step, ...(epoch === undefined ? {} : { epoch }), ...values });
+    this.aggregates.add(values, step, epoch);
     this.sinks.write({ kind: "metrics", step, values });
   }
 }
@@ -130,10 +130,13 @@ export async function readMetrics(
   kind: "metrics" | "timing" = "metrics",
 ): Promise<MetricRecord[]> {
   const records = await readLines(store, `${folder}/${kind}.jsonl`, FILES[kind]);
-  return records.map(({ step, ...values }) => ({
-    step: Number(step),
-    values: Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Number(value)])),
-  }));
+  return records.map(({ step, ...rest }) => {
+    const { epoch, ...others } = rest;
+    // A loop of one's own may log fractions of epochs: those are a value like others.
+    const whole = typeof epoch === "number" && Number.isSafeInteger(epoch) && epoch >= 0;
+    const values = Object.entries(whole ? others : rest).map(([name, value]) => [name, Number(value)]);
+    return { step: Number(step), ...(whole ? { epoch } : {}), values: Object.fromEntries(values) };
+  });
 }
 
 /** The records of `samples.jsonl` of a run, in order. */

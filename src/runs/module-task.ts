@@ -8,7 +8,7 @@ import { Module } from "../nn/index.js";
 import { mul } from "../ops/index.js";
 import { keep } from "../tensor/scope.js";
 import { Parameter, Tensor } from "../tensor/tensor.js";
-import { type Evaluation, type MicroBatch, nextOrRewind, type Task } from "./task.js";
+import { type Evaluation, type MicroBatch, Repeated, type Task } from "./task.js";
 
 /** Batches of any kind: a source with a cursor, or anything that can be iterated (again and again). */
 export type AnyBatches<B> = BatchSource<B> | Iterable<B> | AsyncIterable<B>;
@@ -26,8 +26,13 @@ export interface CodeTask<B = any> {
   batches: AnyBatches<B>;
   /** Mean loss on data that is not trained on. */
   evaluate?: () => number | Promise<number>;
-  /** Names the code for the run's identity; without it the run's ID says that it is provisional. */
+  /**
+   * Names the code for the run's identity. Without it the git commit does, where there is one and nothing was changed
+   * since; else the run's ID says that it is provisional.
+   */
   codeVersion?: string;
+  /** Names what an iterable of batches gives; without it the run's ID is provisional (sources know their content). */
+  dataVersion?: string;
 }
 
 /** Bare tensors as a module. */
@@ -64,7 +69,10 @@ class IterableSource<B> implements BatchSource<B> {
   private taken = 0;
   private iterator: Iterator<B> | AsyncIterator<B> | undefined;
 
-  constructor(private readonly batches: Iterable<B> | AsyncIterable<B>) {}
+  constructor(
+    private readonly batches: Iterable<B> | AsyncIterable<B>,
+    private readonly version: string | undefined,
+  ) {}
 
   private open(): Iterator<B> | AsyncIterator<B> {
     const { batches } = this;
@@ -91,8 +99,9 @@ class IterableSource<B> implements BatchSource<B> {
     this.iterator = undefined;
   }
 
+  /** What an iterable will give is not known before it has; its author vouches for it. */
   async fingerprint(): Promise<string> {
-    return sha256Hex(canonicalJson({ iterable: "unverified" }));
+    return sha256Hex(canonicalJson({ iterable: this.version ?? "unverified" }));
   }
 }
 
@@ -102,9 +111,10 @@ export class ModuleTask implements Task {
   readonly source: BatchSource<unknown>;
   readonly evaluate?: (whole: boolean) => Promise<Evaluation>;
   readonly step?: Task["step"];
-  private readonly start: unknown;
+  /** Why the run's ID does not cover its batches, where it does not. */
+  readonly provisional?: string;
 
-  constructor({ model, parameters, loss, step, batches, evaluate }: CodeTask) {
+  constructor({ model, parameters, loss, step, batches, evaluate, dataVersion }: CodeTask) {
     if (model) this.model = model;
     else if (parameters && (loss || step)) {
       const named = Array.isArray(parameters)
@@ -119,23 +129,24 @@ export class ModuleTask implements Task {
     if (step) this.step = () => this.ownStep(step);
     else if (typeof this.model.loss !== "function")
       throw new ConfigError("train: needs a model with a method loss(batch).", { where: "train" });
-    this.source =
-      "next" in batches && "restore" in batches
-        ? (batches as BatchSource<unknown>)
-        : new IterableSource(batches as Iterable<unknown>);
-    this.start = this.source.state();
+    const known = "next" in batches && "restore" in batches;
+    this.source = new Repeated(
+      known ? (batches as BatchSource<unknown>) : new IterableSource(batches as Iterable<unknown>, dataVersion),
+    );
+    if (!known && dataVersion === undefined)
+      this.provisional = "the batches of the run come from an iterable, whose content has no name (dataVersion)";
     if (evaluate) this.evaluate = async () => ({ loss: await evaluate() });
   }
 
   async next(): Promise<MicroBatch | null> {
-    const batch = await nextOrRewind(this.source, this.start);
+    const batch = await this.source.next();
     if (batch === null) return null;
     const rows = rowsOf(batch);
     return { lossSum: () => mul(this.model.loss(batch), rows), count: rows, tokens: rows };
   }
 
   private async ownStep(step: NonNullable<CodeTask["step"]>): Promise<{ loss: number; tokens: number } | null> {
-    const batch = await nextOrRewind(this.source, this.start);
+    const batch = await this.source.next();
     if (batch === null) return null;
     const loss = await step(batch);
     return { loss: loss instanceof Tensor ? Number(await loss.item()) : loss, tokens: rowsOf(batch) };

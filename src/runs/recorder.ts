@@ -23,6 +23,7 @@ import {
 } from "../artifacts/training-state.js";
 import { RunError } from "../core/errors.js";
 import { type RunStore, writeText } from "../core/store.js";
+import { codeName } from "./code.js";
 import { claimExecution, configHash, runFingerprint, runIdOf } from "./identity.js";
 import { findRunFolder, readManifestOf } from "./list.js";
 import { MetricsLog, type Offsets } from "./metrics.js";
@@ -78,6 +79,11 @@ export class RunRecorder {
     return this.current.executionId;
   }
 
+  /** The last complete one, of this process or of the one before. */
+  get lastCheckpoint(): Checkpoint | undefined {
+    return this.last;
+  }
+
   /** Gives the run its identity and a folder of its own: an execution that nobody had before. */
   static async start(store: RunStore, draft: RunDraft, options: RecorderOptions = {}): Promise<RunRecorder> {
     const hash = configHash(draft.config);
@@ -87,7 +93,7 @@ export class RunRecorder {
       tokenizer: draft.tokenizerHash,
       data: draft.data.fingerprint,
       packageVersion: draft.package.version,
-      code: draft.code?.version ?? null,
+      code: codeName(draft.code),
     });
     const runId = runIdOf(fingerprint);
     const executionId = await claimExecution(store, runId);

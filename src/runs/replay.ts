@@ -8,9 +8,11 @@ import { init } from "../backend/devices.js";
 import { RunError } from "../core/errors.js";
 import { VERSION } from "../core/version.js";
 import type { TrainingConfigInput } from "./config.js";
+import { otherBuild } from "./draft.js";
 import type { TrainingEvent } from "./events.js";
 import { type LoadedRun, loadRun, type StoreOption } from "./list.js";
 import { MemoryStore } from "./memory-store.js";
+import { openStored } from "./stored-data.js";
 import { train } from "./train.js";
 
 export interface ReplayOptions extends StoreOption {
@@ -63,12 +65,7 @@ function obstacles(manifest: RunManifest): string[] {
 export async function replay(name: string, options: ReplayOptions = {}): Promise<Replay> {
   const run = await loadRun(name, options);
   const { manifest } = run;
-  if (manifest.provisional) {
-    throw new RunError(`${manifest.executionId}: cannot be replayed, ${manifest.provisional}.`, {
-      where: manifest.executionId,
-      hint: "Only runs made from a config replay; run the code again and compare with `tenon runs compare`.",
-    });
-  }
+  refuseCode(manifest);
   const problems = obstacles(manifest);
   const device = await chooseDevice(manifest, problems);
   await sameArithmetic(manifest, device, problems);
@@ -79,6 +76,20 @@ export async function replay(name: string, options: ReplayOptions = {}): Promise
     });
   }
   return compare(run, device, problems, options);
+}
+
+/** What code did is known to the code alone. */
+function refuseCode({ executionId, code, provisional }: RunManifest): void {
+  if (!code && !provisional) return;
+  const name = code?.version
+    ? `version ${code.version}`
+    : code?.commit
+      ? `commit ${code.commit.slice(0, 10)}`
+      : "unnamed";
+  throw new RunError(`${executionId}: cannot be replayed, it was made by code (${name}), not by a config.`, {
+    where: executionId,
+    hint: "Run that code again and compare with `tenon runs compare`.",
+  });
 }
 
 /** The device of the manifest where there is one; else the CPU, under the run's tolerances. */
@@ -142,11 +153,10 @@ async function compare(
     ...(options.threads === undefined ? {} : { threads: options.threads }),
   };
   const store = new MemoryStore();
-  let environment: RunManifest["environment"] = {};
-  const work = train(options.data ? { ...config, data: { ...config.data, ...options.data } } : config, {
-    store,
-    clock: options.clock,
-  });
+  let now = manifest;
+  // What its store kept (data that could be read only once) is there, not in the store of the replay.
+  const data = (await openStored({ ...config.data, ...options.data }, run.store)) as TrainingConfigInput["data"];
+  const work = train({ ...config, data }, { store, clock: options.clock });
   const state = {
     steps: 0,
     difference: undefined as ReplayDifference | undefined,
@@ -157,7 +167,7 @@ async function compare(
   try {
     for await (const event of work) {
       if (event.type === "start")
-        environment = await sameBeginning(store, event.executionId, manifest, problems, options.force ?? false);
+        now = await sameBeginning(store, event.executionId, manifest, problems, options.force ?? false);
       for (const [step, what, got] of numbersOf(event))
         note(state, step, what, expected.metrics.get(step)?.[what], got);
       if (event.type === "checkpoint") {
@@ -175,24 +185,24 @@ async function compare(
     void work.stop().catch(() => undefined);
     throw error;
   }
-  return judge(manifest, state, exact, problems, environment);
+  return judge(manifest, state, exact, problems, now);
 }
 
-/** Is it the same run: weights, data and tokenizer as recorded? Gives the environment of now. */
+/** Is it the same run: weights, data and tokenizer as recorded? Gives its manifest. */
 async function sameBeginning(
   store: MemoryStore,
   executionId: string,
   was: RunManifest,
   problems: string[],
   force: boolean,
-): Promise<RunManifest["environment"]> {
+): Promise<RunManifest> {
   const { manifest: now } = await loadRun(executionId, { store });
   const found: string[] = [];
   if (now.data.fingerprint !== was.data.fingerprint) found.push("the data are not those of the run");
   if (now.tokenizerHash !== was.tokenizerHash) found.push("the tokenizer is not that of the run");
   if (now.initialWeights !== was.initialWeights) found.push("the initial weights are not those of the run");
   problems.push(...found);
-  if (found.length === 0 || force) return now.environment;
+  if (found.length === 0 || force) return now;
   throw new RunError(`${was.executionId}: cannot be replayed: ${found.join("; ")}.`, {
     where: was.executionId,
     hint: "Bring the files of its manifest back (by SHA-256), or pass force to compare all the same.",
@@ -211,7 +221,7 @@ function numbersOf(event: TrainingEvent): [step: number, what: string, value: nu
 }
 
 /** What is another engine, system or feature than then. Threads and what is missing change no bits. */
-function otherEnvironment(then: RunManifest["environment"], now: RunManifest["environment"]): string[] {
+function otherEnvironment({ environment: then }: RunManifest, { environment: now }: RunManifest): string[] {
   const harmless = new Set(["threads", "missing"]);
   return [...new Set([...Object.keys(then), ...Object.keys(now)])]
     .filter((key) => !harmless.has(key) && JSON.stringify(then[key]) !== JSON.stringify(now[key]))
@@ -244,10 +254,11 @@ function judge(
   { steps, difference, largest }: State,
   exact: boolean,
   problems: readonly string[],
-  environment: RunManifest["environment"],
+  now: RunManifest,
 ): Replay {
   const { executionId, determinism } = manifest;
-  const base = { executionId, steps, difference, largest, explanations: problems, forced: problems.length > 0 };
+  const noted = [...problems, ...otherBuild(manifest)];
+  const base = { executionId, steps, difference, largest, explanations: noted, forced: problems.length > 0 };
   if (!difference)
     return {
       ...base,
@@ -260,7 +271,7 @@ function judge(
     return { ...base, verdict: "within tolerance", statement: `Within tolerance ${tolerance}: ${figure}.` };
   }
   const { step, what, expected, got } = difference;
-  const explanations = [...problems, ...otherEnvironment(manifest.environment, environment)];
+  const explanations = [...noted, ...otherEnvironment(manifest, now)];
   return {
     ...base,
     explanations,

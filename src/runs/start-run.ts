@@ -6,7 +6,8 @@ import { safetensorsChunks, type TensorsToWrite, weightsHash } from "../artifact
 import { canonicalJson } from "../core/json.js";
 import { platform } from "../core/platform.js";
 import { sha256Hex } from "../core/sha256.js";
-import { VERSION } from "../core/version.js";
+import { codeOf } from "./code.js";
+import { packageOf } from "./draft.js";
 import type { StoreOption } from "./list.js";
 import { type Ending, RunRecorder } from "./recorder.js";
 import type { Sink } from "./sinks.js";
@@ -18,7 +19,10 @@ export interface StartRunOptions extends StoreOption {
   readonly weights?: TensorsToWrite;
   /** Fingerprint of the data (64 hex digits), or the data themselves as bytes or text. */
   readonly data?: string | Uint8Array;
-  /** What names your code: a version or a commit. Without it the ID is provisional, and says so. */
+  /**
+   * What names your code. Without it the git commit does, where there is one and nothing was changed since; else the ID
+   * is provisional, and says so.
+   */
   readonly codeVersion?: string;
   readonly device?: string;
   readonly numerics?: string;
@@ -58,10 +62,8 @@ export async function startRun(
   const recorder = await RunRecorder.start(
     openStore(store),
     {
-      package: { name: "tenon", version: VERSION },
-      ...(codeVersion === undefined
-        ? { provisional: "the code of the run has no version (codeVersion)" }
-        : { code: { version: codeVersion } }),
+      package: packageOf(),
+      ...(await codeOf(codeVersion)),
       config: plain,
       tokenizerHash: null,
       data: { fingerprint, sources: [], split: null },

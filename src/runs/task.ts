@@ -5,7 +5,8 @@
 
 import type { FileContent } from "../artifacts/checkpoint.js";
 import type { DataReference } from "../artifacts/manifest.js";
-import type { BatchSource } from "../data/batch-source.js";
+import type { BatchSource, Json } from "../data/batch-source.js";
+import { stateNumber } from "../data/token-blocks.js";
 import type { Module } from "../nn/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 
@@ -59,10 +60,48 @@ export interface Setup {
   readonly hashed: { readonly dataHash: string; readonly data?: Readonly<Record<string, unknown>> };
 }
 
-/** Puts a source that ends back to its start: training goes on over it. */
-export async function nextOrRewind<B>(source: BatchSource<B>, start: unknown): Promise<B | null> {
-  const batch = await source.next();
-  if (batch !== null && batch !== undefined) return batch;
-  source.restore(start as never);
-  return (await source.next()) ?? null;
+/** A source that ends, begun again and again; what it adds to the state is the number of the pass. */
+export class Repeated<B> implements BatchSource<B> {
+  private readonly start: Json;
+  private epoch = 0;
+  /** The source's own count, where it has one. */
+  private inner: number | undefined;
+
+  constructor(private readonly source: BatchSource<B>) {
+    this.start = source.state();
+    this.inner = epochOf(source);
+  }
+
+  async next(): Promise<B | null> {
+    let batch = await this.source.next();
+    const ended = batch === null || batch === undefined;
+    if (ended) {
+      this.source.restore(this.start);
+      batch = await this.source.next();
+    }
+    const inner = epochOf(this.source);
+    if (ended || inner !== this.inner) this.epoch++;
+    this.inner = inner;
+    return batch ?? null;
+  }
+
+  state(): { readonly epoch: number; readonly of: Json } {
+    return { epoch: this.epoch, of: this.source.state() };
+  }
+
+  restore(state: Json): void {
+    this.epoch = stateNumber(state, "epoch", "train");
+    this.source.restore((state as { of: Json }).of);
+    this.inner = epochOf(this.source);
+  }
+
+  fingerprint(): Promise<string> {
+    return this.source.fingerprint();
+  }
+}
+
+/** The epoch of the batch that a source gave last, from 0; undefined where it knows none (blocks drawn at random). */
+export function epochOf(source: BatchSource<unknown>): number | undefined {
+  const { epoch } = Object(source.state()) as { epoch?: unknown };
+  return typeof epoch === "number" ? epoch : undefined;
 }

@@ -7,6 +7,9 @@ import { canonicalJson } from "../core/json.js";
 import { platform } from "../core/platform.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { RunStore } from "../core/store.js";
+import { VERSION } from "../core/version.js";
+import { codeName } from "./code.js";
+import { otherBuild } from "./draft.js";
 import { runFingerprint } from "./identity.js";
 import { findRunFolder, readManifestOf, type StoreOption } from "./list.js";
 import { openStore } from "./store.js";
@@ -44,11 +47,19 @@ export async function verify(name: string, { store = "runs" }: StoreOption = {})
     const allowed = Object.fromEntries(KNOWN.map((file) => [file, undefined]));
     if (manifest.files) problems.push(...(await filesProblems(place, folder, { ...allowed, ...manifest.files })));
     else notes.push(`${folder}: is "${manifest.status}", its files have no record yet.`);
+    notes.push(...packageNotes(manifest));
     if (manifest.provisional) notes.push(`${folder}: has a provisional ID: ${manifest.provisional}`);
   }
   problems.push(...(await checkpointsProblems(place, folder, manifest, notes)));
   if (manifest) await checkData(manifest, problems, notes);
   return { executionId: folder, ok: problems.length === 0, problems, notes };
+}
+
+/** Another version or build is no fault of the run, but it may not make it again. */
+function packageNotes(manifest: RunManifest): string[] {
+  const { version } = manifest.package;
+  const notes = version === VERSION ? otherBuild(manifest) : [`tenon ${version}, this is ${VERSION}`];
+  return notes.map((note) => `${manifest.executionId}: was made by ${note}.`);
 }
 
 /** Does the manifest's identity follow from what it says? */
@@ -63,7 +74,7 @@ function identityProblems(manifest: RunManifest): string[] {
     tokenizer: manifest.tokenizerHash,
     data: manifest.data.fingerprint,
     packageVersion: manifest.package.version,
-    code: manifest.code?.version ?? null,
+    code: codeName(manifest.code),
   });
   if (fingerprint !== manifest.fingerprint) {
     problems.push(`${where}: fingerprint ${fingerprint} expected from its parts, got ${manifest.fingerprint}.`);

@@ -42,9 +42,11 @@ describe("tenon runs", () => {
     expect(out).toMatch(/device +cpu, portable numerics, float32/);
     expect(out).toMatch(/determinism +Equal bits/);
     expect(out).toMatch(/checkpoints +4/);
+    expect(out).toMatch(/metric +last +best +mean +min +max\nloss +1.0013 +1.0013 \(step 4\) +2.0847 +1.0013 +4.0013/);
     expect(out).toMatch(/\*/);
     expect((await tenonRuns("show", `${join(dir, "runs", first)}/`)).out).toBe(out);
-    expect(JSON.parse((await tenonRuns("show", first, "--json")).out).seed).toBe(1337);
+    const json = JSON.parse((await tenonRuns("show", first, "--json")).out);
+    expect(json).toMatchObject({ seed: 1337, aggregates: { run: { valLoss: { count: 1 } } } });
   });
 
   it("compares, as text, Markdown, CSV and JSON", async () => {

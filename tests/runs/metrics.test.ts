@@ -1,9 +1,13 @@
+import { ones } from "tenon";
+import { fromRows } from "tenon/data";
+import { loadRun, train } from "tenon/runs";
 import { describe, expect, it } from "vitest";
 import { readText, writeText } from "../../src/core/store.js";
 import { Aggregates, higherIsBetter } from "../../src/runs/aggregates.js";
 import { LineFile, readLines } from "../../src/runs/lines.js";
 import { MemoryStore } from "../../src/runs/memory-store.js";
 import { curve, MetricsLog, readMetrics, readSamples } from "../../src/runs/metrics.js";
+import type { AnyBatches } from "../../src/runs/module-task.js";
 
 describe("line files", () => {
   it("start with format and version, and know their length in bytes, written or waiting", async () => {
@@ -86,6 +90,7 @@ describe("a run's metrics", () => {
   it("are cut back to the checkpoint on resume, byte for byte as if nothing had happened", async () => {
     const write = (log: MetricsLog, from: number, to: number) => {
       for (let step = from; step <= to; step++) {
+        log.epoch = Math.floor(step / 5);
         log.log({ loss: 1 / step }, step);
         if (step % 3 === 0) log.sample(step, `sample ${step}`);
       }
@@ -109,7 +114,8 @@ describe("a run's metrics", () => {
     for (const file of ["metrics.jsonl", "samples.jsonl"]) {
       expect(await readText(store, `r/${file}`)).toBe(await readText(smooth, `r/${file}`));
     }
-    expect(second.aggregates.of()).toEqual(undisturbed.aggregates.of());
+    for (const epoch of [undefined, 0, 1, 4])
+      expect(second.aggregates.of(epoch)).toEqual(undisturbed.aggregates.of(epoch));
   });
 
   it("refuse to resume from a file that is shorter than the checkpoint says", async () => {
@@ -152,6 +158,59 @@ describe("aggregates", () => {
     expect(aggregates.of(0).loss).toMatchObject({ mean: 3, last: 2 });
     expect(aggregates.of(1).loss).toMatchObject({ mean: 3, count: 1, notFinite: 1 });
     expect(aggregates.of(2)).toEqual({});
+  });
+
+  it("are those of the passes over a table, in the loop and when read back", async () => {
+    const rows = Array.from({ length: 10 }, (_, i) => `${i},${i % 2 ? "odd" : "even"}`);
+    const config = {
+      data: {
+        csv: new File([["n,kind", ...rows].join("\n")], "rows.csv"),
+        target: "kind",
+        split: { train: 1, val: 0 },
+      },
+      training: { steps: 8, batchSize: 4, checkpointEvery: 3 },
+      device: "cpu",
+    } as const;
+    const store = new MemoryStore();
+    const { executionId } = await train(config, { store });
+    const run = await loadRun(executionId, { store });
+    // Ten rows in batches of four: three steps to an epoch.
+    expect((await run.metrics()).map(({ epoch }) => epoch)).toEqual([0, 0, 0, 1, 1, 1, 2, 2]);
+    const { epochs, run: whole } = await run.aggregates();
+    expect(epochs.map(({ epoch, metrics }) => [epoch, metrics.loss.count])).toEqual([
+      [0, 3],
+      [1, 3],
+      [2, 2],
+    ]);
+    expect(whole.loss.count).toBe(8);
+  });
+
+  it("count the passes over batches of a loop in code, whether the source ends or counts itself", async () => {
+    const weight = () => ones([1], { requiresGrad: true });
+    const epochsOf = async (batches: AnyBatches<unknown>) => {
+      const w = weight();
+      const store = new MemoryStore();
+      const task = { parameters: [w], loss: () => w.mul(w).sum(), batches, training: { steps: 5 } };
+      const { executionId } = await train(task, { store });
+      w.dispose();
+      return (await (await loadRun(executionId, { store })).metrics()).map(({ epoch }) => epoch);
+    };
+    expect(await epochsOf([[1], [2]])).toEqual([0, 0, 1, 1, 2]);
+    const rows = fromRows([{ n: 1 }, { n: 2 }, { n: 3 }]);
+    expect(await epochsOf(rows.batch({ batchSize: 2 }))).toEqual([0, 0, 1, 1, 2]);
+    expect(await epochsOf(rows.batch({ batchSize: 2, epochs: 9 }))).toEqual([0, 0, 1, 1, 2]);
+  });
+
+  it("leave fractions of epochs, which a loop of one's own logs, among the values", async () => {
+    const store = new MemoryStore();
+    const log = await MetricsLog.open(store, "r");
+    log.log({ loss: 1, epoch: 0.5 }, 1);
+    log.log({ loss: 1, epoch: 1 }, 2);
+    await log.close();
+    expect(await readMetrics(store, "r")).toEqual([
+      { step: 1, values: { loss: 1, epoch: 0.5 } },
+      { step: 2, epoch: 1, values: { loss: 1 } },
+    ]);
   });
 
   it("know which way is better by the name", () => {

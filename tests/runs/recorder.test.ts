@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { readTrainingState, TRAINING_STATE } from "../../src/artifacts/training-state.js";
+import { platform, setPlatform } from "../../src/core/platform.js";
 import { readText, writeText } from "../../src/core/store.js";
 import { setWarningListener } from "../../src/core/warnings.js";
 import { loadRun } from "../../src/runs/list.js";
@@ -151,7 +152,10 @@ describe("startRun", () => {
 
   it("says that the ID is provisional where nothing names the code", async () => {
     const store = new MemoryStore();
+    const host = platform();
+    setPlatform({ ...host, codeState: undefined });
     const run = await startRun({}, { store });
+    setPlatform(host);
     expect((await run.finish()).provisional).toMatch(/no version/);
     expect((await verify(run.id, { store })).notes.join()).toMatch(/provisional ID/);
   });

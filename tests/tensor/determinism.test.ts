@@ -18,7 +18,7 @@ import {
   type Warning,
 } from "tenon";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { setDeterminism } from "../../src/core/determinism.js";
+import { DefaultGenerator, setDeterminism } from "../../src/core/determinism.js";
 import { getDefaultGenerator } from "../../src/tensor/create.js";
 
 let warnings: Warning[] = [];
@@ -96,6 +96,22 @@ test('"warn" tells of fast numerics once, and false does not', async () => {
   await init({ deterministic: "warn", device: "cpu" });
   await init({ device: "cpu" });
   expect(told()).toBe(1);
+});
+
+test('"warn" tells of randomness without a seed at the first draw, with the page to read; a seed or false ends it', async () => {
+  const told = () => warnings.filter(({ code }) => code === "not-deterministic").map(({ message }) => message);
+  const unseeded = () => new DefaultGenerator(0);
+  const generator = unseeded();
+  for (let i = 0; i < 3; i++) rand([2], { generator }).dispose();
+  randn([2], { generator }).dispose();
+  expect(told()).toEqual([expect.stringMatching(/^rand \(default generator\): .*manualSeed\(seed\).*determinism\.md/)]);
+  warnings = [];
+  const seeded = unseeded();
+  seeded.setState({ seed: 1, calls: {} });
+  rand([2], { generator: seeded }).dispose();
+  await init({ device: "cpu", deterministic: false });
+  rand([2], { generator: unseeded() }).dispose();
+  expect(told()).toEqual([]);
 });
 
 describe("run", () => {

@@ -1,0 +1,80 @@
+/** `tenon runs show`: what a run is and what came out of it. */
+
+import { canonicalJson } from "../core/json.js";
+import type { Aggregate } from "../runs/aggregates.js";
+import { formatTable } from "../runs/compare.js";
+import type { LoadedRun, RunAggregates } from "../runs/list.js";
+import { curve } from "../runs/metrics.js";
+import { showNumber } from "../runs/sinks.js";
+import type { CommandIo } from "./io.js";
+import { plot } from "./plot.js";
+
+/** A value of a table: numbers short, what is missing as a dash. */
+export const cell = (value: unknown): string =>
+  value === undefined || value === null ? "-" : typeof value === "number" ? showNumber(value) : String(value);
+
+export async function showRun(run: LoadedRun, io: CommandIo, json: boolean): Promise<void> {
+  const checkpoints = await run.checkpoints();
+  const aggregates = await run.aggregates();
+  if (json) {
+    const places = checkpoints.map(({ folder, step }) => ({ folder, step }));
+    io.out(canonicalJson({ ...run.manifest, checkpoints: places, aggregates }));
+    return;
+  }
+  const rows = [...facts(run), ["checkpoints", checkpoints.map(({ step }) => String(step)).join(", ") || "none"]];
+  const width = Math.max(...rows.map(([key]) => key.length));
+  for (const [key, value] of rows) io.out(`${key.padEnd(width)}  ${value}`);
+  for (const table of metricTables(aggregates)) io.out(`\n${formatTable(table, "text")}`);
+  const loss = curve(await run.metrics(), "loss");
+  if (loss.steps.length > 1)
+    io.out(`\n${plot([{ label: "loss", ...loss }], { title: "loss", ascii: !io.isTerminal })}`);
+}
+
+function facts({ manifest }: LoadedRun): [key: string, value: string][] {
+  const { package: made, code, data, environment, result = {}, provisional } = manifest;
+  const surroundings = Object.entries(environment).map(
+    ([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`,
+  );
+  const sources = data.sources.map(({ name }) => name).join(", ");
+  return [
+    ["run", manifest.executionId],
+    ["status", manifest.status],
+    ["package", `${made.name} ${made.version}, build ${made.buildHash ?? "unknown"}`],
+    ...(code ? [["code", codeText(code)] as [string, string]] : []),
+    ["device", `${manifest.device}, ${manifest.numerics} numerics, ${manifest.precision}`],
+    ["environment", surroundings.join(", ")],
+    ["determinism", manifest.determinism.statement],
+    ["seed", String(manifest.seed)],
+    ["config", manifest.configHash],
+    ["tokenizer", manifest.tokenizerHash ?? "-"],
+    ["data", `${data.fingerprint}${sources === "" ? "" : ` (${sources})`}`],
+    ["initial weights", manifest.initialWeights],
+    ["final weights", manifest.finalWeights ?? "-"],
+    ...Object.entries(result).map(([key, value]): [string, string] => [key, cell(value)]),
+    ...(provisional ? [["provisional", provisional] as [string, string]] : []),
+  ];
+}
+
+const codeText = ({ version, commit, dirty, reason }: NonNullable<LoadedRun["manifest"]["code"]>): string =>
+  version ? `version ${version}` : commit ? `commit ${commit}${dirty ? " with changes" : ""}` : `no commit: ${reason}`;
+
+/** Metrics of the run, and their means by epoch where there are several. */
+function* metricTables({ run, epochs }: RunAggregates): Generator<string[][]> {
+  const names = Object.keys(run);
+  if (names.length > 0) {
+    const row = (name: string, { last, best, bestStep, mean, min, max }: Aggregate) => [
+      name,
+      cell(last),
+      `${cell(best)} (step ${bestStep})`,
+      ...[mean, min, max].map(cell),
+    ];
+    yield [["metric", "last", "best", "mean", "min", "max"], ...names.map((name) => row(name, run[name]))];
+  }
+  if (epochs.length > 1) {
+    const means = epochs.map(({ epoch, metrics }) => [
+      String(epoch),
+      ...names.map((name) => cell(metrics[name]?.mean)),
+    ]);
+    yield [["epoch", ...names.map((name) => `${name} (mean)`)], ...means];
+  }
+}

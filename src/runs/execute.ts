@@ -1,0 +1,157 @@
+/** A prepared run from its first step, or its last checkpoint, to the sealed manifest. */
+
+import { type Checkpoint, readCheckpointFile } from "../artifacts/checkpoint.js";
+import { checkStamp } from "../artifacts/format.js";
+import { readSafetensors } from "../artifacts/safetensors.js";
+import type { TrainingState } from "../artifacts/training-state.js";
+import { memory } from "../backend/devices.js";
+import { DeviceError, RunError } from "../core/errors.js";
+import { stateValues } from "../models/load.js";
+import { hashWeights } from "../models/save.js";
+import type { TrainingOptions } from "./config.js";
+import type { TrainingEvent, TrainingResult } from "./events.js";
+import { type LoopOptions, type LoopResult, type Progress, runLoop } from "./loop.js";
+import { scheduleOf } from "./optimizer.js";
+import type { TrainOptions } from "./options.js";
+import type { Prepared } from "./prepare.js";
+import { RunRecorder } from "./recorder.js";
+
+/** Runs it; what fails ends the run as failed, and its lock is given back either way. */
+export async function execute(
+  prepared: Prepared,
+  options: TrainOptions,
+  emit: (event: TrainingEvent) => void,
+  signal: AbortSignal,
+): Promise<TrainingResult> {
+  const { settings, store, task, optimizer, generator, capabilities, resume } = prepared;
+  const opened = resume === undefined ? undefined : await RunRecorder.resume(store, resume, options);
+  let recorder: RunRecorder | undefined = opened?.recorder;
+  const progress: Progress = { tokens: 0, trainLoss: Number.NaN, valLoss: Number.NaN, metrics: {} };
+  try {
+    if (opened) {
+      await restore(prepared, opened.checkpoint, opened.state, opened.recorder);
+      const { metrics = {}, ...losses } = opened.state.loop as Progress;
+      Object.assign(progress, numbers(losses), { metrics: numbers(metrics) });
+    } else {
+      const draft = prepared.draft(await hashWeights(task.model));
+      recorder = await RunRecorder.start(store, draft, { sinks: options.sinks, userConfig: prepared.userConfig });
+    }
+    const run = recorder as RunRecorder;
+    const fromStep = opened?.state.step ?? 0;
+    const runDir = `${store.name}/${run.folder}`;
+    const parameters = [...task.model.parameters()].reduce((sum, { size }) => sum + size, 0);
+    emit({
+      type: "start",
+      runId: run.runId,
+      executionId: run.executionId,
+      runDir,
+      steps: settings.training.steps,
+      fromStep,
+      environment: { ...capabilities },
+      parameters,
+      unit: task.unit,
+    });
+    const result = await runLoop(
+      { task, optimizer, generator, recorder: run, emit, signal, clock: options.clock, fromStep, progress },
+      loopOptions(settings.training),
+    );
+    return await finish(prepared, run, runDir, result, emit);
+  } catch (error) {
+    await recorder?.finish({ status: "failed" }).catch(() => undefined);
+    throw recorder?.lastCheckpoint ? howToGoOn(error, recorder.executionId, recorder.lastCheckpoint) : error;
+  } finally {
+    optimizer.dispose();
+    prepared.release();
+  }
+}
+
+/** A lost device is opened anew by whoever goes on with the run: the error names the run and the checkpoint. */
+function howToGoOn(error: unknown, executionId: string, { step }: Checkpoint): unknown {
+  if (!(error instanceof DeviceError) || !error.details["lost"]) return error;
+  const said = error.message.slice(0, -(error.hint?.length ?? 0)).trim();
+  return new DeviceError(said, {
+    ...error.details,
+    cause: error,
+    hint: `Go on from the checkpoint of step ${step}: train(config, { resume: "${executionId}" }) or tenon train --resume ${executionId}.`,
+  });
+}
+
+/** JSON writes NaN and infinities as texts. */
+const numbers = (values: object): Record<string, number> =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Number(value)]));
+
+const loopOptions = (training: TrainingOptions): LoopOptions => ({ ...training, schedule: scheduleOf(training) });
+
+/** Puts a run back to where its checkpoint left it. */
+async function restore(
+  { task, optimizer, generator, draft }: Prepared,
+  checkpoint: Checkpoint,
+  state: TrainingState,
+  recorder: RunRecorder,
+): Promise<void> {
+  const { manifest } = recorder;
+  const now = draft(manifest.initialWeights);
+  if (now.data.fingerprint !== manifest.data.fingerprint) {
+    throw new RunError(
+      `${recorder.executionId}: cannot go on, its data changed (fingerprint ${manifest.data.fingerprint.slice(0, 12)}…, now ${now.data.fingerprint.slice(0, 12)}…).`,
+      {
+        where: recorder.executionId,
+        hint: "Bring the data back as they were, or start a new run.",
+      },
+    );
+  }
+  if (now.device !== manifest.device || now.numerics !== manifest.numerics) {
+    throw new RunError(
+      `${recorder.executionId}: was run on ${manifest.device} with ${manifest.numerics} numerics, got ${now.device} with ${now.numerics}.`,
+      { where: recorder.executionId },
+    );
+  }
+  const weights = readSafetensors(await readCheckpointFile(checkpoint, "model.safetensors"), "model.safetensors");
+  task.model.loadStateDict(stateValues(weights.tensors));
+  const moments = readSafetensors(
+    await readCheckpointFile(checkpoint, "optimizer.safetensors"),
+    "optimizer.safetensors",
+  );
+  checkStamp(moments.metadata, "tenon-optimizer", `${checkpoint.folder}/optimizer.safetensors`);
+  optimizer.loadStateDict({ ...(state.optimizer as any), tensors: stateValues(moments.tensors) });
+  generator.setState(state.random);
+  task.source.restore(state.source as never);
+}
+
+async function finish(
+  { capabilities, task: { unit } }: Prepared,
+  recorder: RunRecorder,
+  runDir: string,
+  result: LoopResult,
+  emit: (event: TrainingEvent) => void,
+): Promise<TrainingResult> {
+  const { step, trainLoss, valLoss, metrics, weightsHash, tokensPerSecond, stopped } = result;
+  const { runId, executionId } = recorder;
+  const { live, pooled, peak } = memory();
+  await recorder.finish({
+    status: stopped ? "stopped" : "done",
+    finalWeights: weightsHash,
+    result: { steps: step, trainLoss, valLoss, ...metrics },
+    wallClock: { tokensPerSecond, memory: { live, pooled, peak } },
+  });
+  const { device, threads, numerics } = capabilities;
+  const outcome: TrainingResult = {
+    runId,
+    executionId,
+    runDir,
+    steps: step,
+    trainLoss,
+    valLoss,
+    metrics,
+    weightsHash,
+    tokensPerSecond,
+    unit,
+    device,
+    threads,
+    numerics,
+    ...(stopped ? { stopped } : {}),
+  };
+  if (stopped) emit({ type: "stopped", step, executionId, resume: executionId });
+  else emit({ type: "done", result: outcome });
+  return outcome;
+}

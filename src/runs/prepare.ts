@@ -1,0 +1,159 @@
+/** Getting ready to train: config, device, task, optimizer and store, from a config or from code. */
+
+import { type Capabilities, init } from "../backend/devices.js";
+import { ConfigError } from "../core/errors.js";
+import { parseJson } from "../core/json.js";
+import { platform } from "../core/platform.js";
+import { Generator } from "../core/random.js";
+import type { RunStore } from "../core/store.js";
+import { readText } from "../core/store.js";
+import { warn } from "../core/warnings.js";
+import { Dropout, type Module } from "../nn/index.js";
+import type { Optimizer } from "../optim/index.js";
+import { codeOf } from "./code.js";
+import { type RunSettings, resolveConfig, resolveSettings, type TrainingConfigInput } from "./config.js";
+import { type DataKind, dataKindOf } from "./data-config.js";
+import { configDraft, settingsDraft } from "./draft.js";
+import { hashedSettings } from "./identity.js";
+import { languageSetup } from "./language-task.js";
+import { findRunFolder } from "./list.js";
+import { ModuleTask } from "./module-task.js";
+import { makeOptimizer } from "./optimizer.js";
+import type { CodeConfig, TrainOptions } from "./options.js";
+import { strictest } from "./promise.js";
+import type { RunDraft } from "./recorder.js";
+import { openStore } from "./store.js";
+import { keepStreams, openStored, withoutStreams } from "./stored-data.js";
+import { tableSetup } from "./table-task.js";
+import type { Setup, Task } from "./task.js";
+
+/** A run that is ready to start. */
+export interface Prepared {
+  readonly settings: RunSettings;
+  readonly store: RunStore;
+  readonly task: Task;
+  readonly optimizer: Optimizer<{ lr: number }>;
+  readonly generator: Generator;
+  readonly capabilities: Capabilities;
+  /** The manifest as far as it is known, or the run to go on with. */
+  readonly draft: (initialWeights: string) => RunDraft;
+  readonly userConfig: object;
+  readonly resume?: string;
+  /** Called when the run has ended: frees what was made for it. */
+  readonly release: () => void;
+}
+
+/** What each kind of data is trained on as. */
+const setups: Record<DataKind, (...config: Parameters<typeof languageSetup>) => Promise<Setup>> = {
+  text: languageSetup,
+  corpus: languageSetup,
+  csv: tableSetup,
+  jsonl: tableSetup,
+  json: tableSetup,
+  parquet: tableSetup,
+  idx: tableSetup,
+};
+
+export async function prepareConfig(given: TrainingConfigInput | undefined, options: TrainOptions): Promise<Prepared> {
+  const { input, store: found, resume } = await configToUse(given, options);
+  // The config is checked before a stream is read to its end.
+  const { out } = resolveConfig(await withoutStreams(input), options.where);
+  const store = found ?? openStore(options.store ?? out);
+  const userConfig = { ...input, data: await keepStreams(input.data, store) };
+  const config = resolveConfig({ ...userConfig, data: await openStored(userConfig.data, store) }, options.where);
+  const capabilities = await openDevice(config);
+  const generator = new Generator(config.seed);
+  const setup = await setups[dataKindOf(config.data)](config, generator, capabilities.device);
+  return {
+    settings: config,
+    capabilities,
+    generator,
+    store,
+    userConfig,
+    resume,
+    task: setup.task,
+    release: () => setup.task.model.dispose(),
+    optimizer: makeOptimizer(setup.task, config.training),
+    draft: (initialWeights) => configDraft(config, setup, capabilities, initialWeights),
+  };
+}
+
+/** The config given, or the one a resumed run was started with. */
+async function configToUse(
+  given: TrainingConfigInput | undefined,
+  { resume, store }: TrainOptions,
+): Promise<{ input: TrainingConfigInput; store?: RunStore; resume?: string }> {
+  if (resume === undefined) {
+    if (given === undefined) throw new ConfigError("train: needs a config.", { where: "train" });
+    return { input: given };
+  }
+  const place = openStore(store ?? (given as { out?: string } | undefined)?.out ?? "runs");
+  const folder = await findRunFolder(place, resume);
+  const where = `${folder}/config.json`;
+  const saved = parseJson(await readText(place, where), { where }) as TrainingConfigInput;
+  // What takes no part in the identity may change: as many threads and as much memory as there is now.
+  const { threads, memoryBudget } = given ?? {};
+  const input = {
+    ...saved,
+    ...(threads === undefined ? {} : { threads }),
+    ...(memoryBudget === undefined ? {} : { memoryBudget }),
+  };
+  return { input, store: place, resume: folder };
+}
+
+export async function prepareCode(config: CodeConfig, options: TrainOptions): Promise<Prepared> {
+  const { optimizer, codeVersion, seed, device, numerics, deterministic, threads, memoryBudget, out, training } =
+    config;
+  const settings = resolveSettings(
+    { seed, device, numerics, deterministic, threads, memoryBudget, out, training },
+    options.where,
+  );
+  const capabilities = await openDevice(settings);
+  const task = new ModuleTask(config);
+  const store = openStore(options.store ?? settings.out);
+  const fingerprint = await task.source.fingerprint();
+  const { code, provisional = task.provisional } = await codeOf(codeVersion);
+  const hashed = hashedSettings(settings, capabilities);
+  const generator = new Generator(settings.seed);
+  return {
+    settings,
+    capabilities,
+    generator,
+    task,
+    store,
+    release: lendGenerator(task.model, generator),
+    optimizer: optimizer ?? makeOptimizer(task, settings.training),
+    userConfig: hashed,
+    resume: options.resume === undefined ? undefined : await findRunFolder(store, options.resume),
+    draft: (initialWeights) => ({
+      ...settingsDraft(settings, capabilities, initialWeights),
+      code,
+      config: hashed,
+      tokenizerHash: null,
+      data: { fingerprint, sources: [], split: null },
+      ...(provisional === undefined ? {} : { provisional }),
+    }),
+  };
+}
+
+/** Dropouts without a generator of their own draw from the run's as long as it lasts. */
+function lendGenerator(model: Module, generator: Generator): () => void {
+  const drops = [...model.modules()].filter((module) => module instanceof Dropout && !module.generator) as Dropout[];
+  for (const drop of drops) drop.generator = generator;
+  return () => {
+    for (const drop of drops) drop.generator = undefined;
+  };
+}
+
+async function openDevice(settings: RunSettings): Promise<Capabilities> {
+  const { device, threads, numerics, memoryBudget } = settings;
+  const deterministic = strictest(settings.deterministic);
+  const { cores } = platform();
+  if (threads !== undefined && threads > cores) {
+    warn(
+      "threads-above-cores",
+      `${threads} threads on ${cores} cores are slower than ${cores}; the results are the same.`,
+    );
+  }
+  return init({ device, numerics, deterministic, memoryBudget, ...(threads === undefined ? {} : { threads }) });
+}

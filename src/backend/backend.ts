@@ -142,6 +142,22 @@ export interface AttentionLayout {
   readonly out: HeadLayout;
 }
 
+/** Rows of x [rows, width], and a weight [size, width] that makes `size` logits of each. */
+export interface LinearCrossEntropyRows {
+  readonly rows: number;
+  readonly size: number;
+  readonly width: number;
+  /** Rows with this label count for nothing. */
+  readonly ignoreIndex: number;
+}
+
+/** What one call of `elementwise` is given besides its program. */
+export interface ElementwiseCall {
+  readonly inputs: readonly Operand[];
+  readonly outputs: readonly Operand[];
+  readonly scalars: readonly number[];
+}
+
 export type ReduceKind = "sum" | "prod" | "max" | "min";
 
 /** The kernels every backend has. One doc line each; `reference/` is the full specification. */
@@ -232,7 +248,7 @@ export interface Kernels {
     dWeight: Operand | undefined,
     rows: { rows: number; size: number },
   ): void;
-  /** Per row: lse = m + log(sum(exp(x - m))); loss = lse - x[label]; 0 where the label is `ignoreIndex`. labels int32. */
+  /** Per row: lse = log(sum(exp(x))) by blocks (reference/loss.ts); loss = lse - x[label]; 0 where the label is `ignoreIndex`. labels int32. */
   crossEntropy(
     logits: Operand,
     labels: Operand,
@@ -255,6 +271,26 @@ export interface Kernels {
   attentionBackward(
     q: Operand,
     k: Operand,
+  /** crossEntropy of the chains x weight^T, which never lie in memory all at once. labels int32. */
+  linearCrossEntropy(
+    x: Operand,
+    weight: Operand,
+    labels: Operand,
+    losses: Operand,
+    lse: Operand,
+    rows: LinearCrossEntropyRows,
+  ): void;
+  /** With dLogits as in crossEntropyBackward: dX = dLogits weight, dWeight = dLogits^T x, both chains; grad is [rows]. */
+  linearCrossEntropyBackward(
+    x: Operand,
+    weight: Operand,
+    labels: Operand,
+    lse: Operand,
+    grad: Operand,
+    dX: Operand | undefined,
+    dWeight: Operand | undefined,
+    rows: LinearCrossEntropyRows,
+  ): void;
     v: Operand,
     output: Operand,
     lse: Operand,

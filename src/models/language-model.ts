@@ -4,7 +4,7 @@ import type { DeviceName } from "../backend/backend.js";
 import { ConfigError, ShapeError, showShape } from "../core/errors.js";
 import type { InitialRule } from "../nn/index.js";
 import { rehearse } from "../nn/rehearse.js";
-import { crossEntropy, linear, narrow, reshape, select, stack } from "../ops/index.js";
+import { linear, linearCrossEntropy, narrow, reshape, select, stack } from "../ops/index.js";
 import type { AdamW, Optimizer } from "../optim/index.js";
 import { tidy } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -128,8 +128,8 @@ export abstract class LanguageModel extends Model {
         hint: "Each token is predicted from those before it.",
       });
     const states = this.hidden(narrow(input, 1, 0, T - 1)); // (B, T - 1, C)
-    const logits = linear(reshape(states, [B * (T - 1), -1]), this.head); // (B * (T - 1), V)
-    return crossEntropy(logits, reshape(narrow(target, 1, 1, T - 1), [-1]), { reduction });
+    const next = reshape(narrow(target, 1, 1, T - 1), [-1]); // (B * (T - 1))
+    return linearCrossEntropy(reshape(states, [B * (T - 1), -1]), this.head, next, { reduction });
   }
 
   /** One optimizer step on a batch: forward, backward, clipping, update. */

@@ -5,6 +5,7 @@ import { Tensor } from "../tensor/tensor.js";
 import "../tensor/transfer.js";
 import * as attention from "./attention.js";
 import * as convolution from "./convolution.js";
+import * as crossEntropy from "./cross-entropy.js";
 import * as dropout from "./dropout.js";
 import * as elementwise from "./elementwise.js";
 import * as indexing from "./indexing.js";
@@ -20,6 +21,7 @@ import * as triangle from "./triangle.js";
 
 export * from "./attention.js";
 export * from "./convolution.js";
+export * from "./cross-entropy.js";
 export { defineOp, type OpFunction, type TensorLike } from "./define.js";
 export * from "./dropout.js";
 export * from "./elementwise.js";
@@ -31,6 +33,7 @@ export * from "./movement.js";
 export * from "./norm.js";
 export * from "./recurrent.js";
 export * from "./reduce.js";
+export type { LossOptions, Reduction } from "./reduction.js";
 export * from "./region.js";
 export * from "./softmax.js";
 export * from "./triangle.js";
@@ -38,6 +41,7 @@ export * from "./triangle.js";
 const families = [
   attention,
   convolution,
+  crossEntropy,
   dropout,
   elementwise,
   indexing,
@@ -66,6 +70,7 @@ declare module "../tensor/tensor.js" {
   interface Tensor
     extends Methods<typeof attention>,
       Methods<typeof convolution>,
+      Methods<typeof crossEntropy>,
       Methods<typeof dropout>,
       Methods<typeof elementwise>,
       Methods<typeof indexing>,

@@ -98,6 +98,9 @@ export const samples: Record<string, Sample> = {
   groupNorm: takes([f32("B", 4, 5), f32(4), f32(4)], ([x, w, b], o) => t.groupNorm(x, 2, w, b, o)),
   dropout: takes([f32("B", 9)], ([x], o) => t.dropout(x, { p: 0.5, generator: new t.Generator(3), ...o })),
   crossEntropy: takes([f32("B", 9), ids(9, "B")], ([x, y], o) => t.crossEntropy(x, y, { reduction: "none", ...o })),
+  linearCrossEntropy: takes([f32("B", 9), f32(18, 9), ids(18, "B")], ([x, w, y], o) =>
+    t.linearCrossEntropy(x, w, y, { reduction: "none", ...o }),
+  ),
   nllLoss: takes([f32("B", 9), ids(9, "B")], ([x, y], o) => t.nllLoss(x, y, { reduction: "none", ...o })),
   ...each("mseLoss l1Loss huberLoss binaryCrossEntropyWithLogits klDiv", (name) =>
     takes([f32("B", 9), positive("B", 9)], ([x, y], o) => library[name](x, y, { reduction: "none", ...o })),

@@ -9,6 +9,7 @@ import { attentionBackward } from "./attention-backward.js";
 import { fill, stridedCopy } from "./copy.js";
 import { elementwise } from "./elementwise.js";
 import { gather, indexAdd, indexSelect, scatterAdd } from "./indexing.js";
+import { linearCrossEntropy, linearCrossEntropyBackward } from "./linear-cross-entropy.js";
 import { crossEntropy, crossEntropyBackward } from "./loss.js";
 import { matmul } from "./matmul.js";
 import { ReferenceMemory, viewOf } from "./memory.js";
@@ -39,6 +40,8 @@ const kernels: Kernels = {
   rmsNormBackward,
   crossEntropy,
   crossEntropyBackward,
+  linearCrossEntropy,
+  linearCrossEntropyBackward,
   attention,
   attentionBackward,
   randomBits,

@@ -1,10 +1,10 @@
-/** Cross entropy of rows of logits against integer labels. exp is `expNonPositive`, sums are the canonical sum. */
+/** Cross entropy of rows of logits against integer labels. exp is `expNonPositive`. */
 
 import type { Operand } from "../backend.js";
 import { checkIndices } from "../indices.js";
-import { expRow, logOf } from "./interpreter.js";
+import { expOf, expRow, logOf } from "./interpreter.js";
 import { floats, ints } from "./memory.js";
-import { sum } from "./reduce.js";
+import { pairwise, SUM_BLOCK, sum } from "./reduce.js";
 import { rowMax } from "./softmax.js";
 
 const { fround } = Math;
@@ -15,7 +15,30 @@ interface Rows {
   readonly ignoreIndex: number;
 }
 
-/** m = max x; lse = m + log(sum(exp(x - m))), for every row; loss = lse - x[label], 0 where the label is ignored. */
+/** The lowest finite float32: a block of nothing but -Infinity has it for its largest element, so that x - m is no NaN. */
+export const LOWEST = -3.4028234663852886e38;
+
+/**
+ * log(sum(exp(x))) of a row, by the blocks of the canonical sum, so that it can be had from blocks alone. Block b has
+ * m_b = max(x) and s_b = sum(exp(x - m_b)) of its own; with m the largest m_b it is m + log(tree(s_b * exp(m_b - m))).
+ */
+export function logSumExp(row: Float32Array): number {
+  const largest: number[] = [];
+  const sums: number[] = [];
+  // One block even for an empty row.
+  for (let start = 0; start === 0 || start < row.length; start += SUM_BLOCK) {
+    const e = row.slice(start, start + SUM_BLOCK);
+    const m = e.length === 0 ? LOWEST : Math.max(rowMax(e, 0, e.length), LOWEST);
+    for (let i = 0; i < e.length; i++) e[i] -= m;
+    expRow(e);
+    largest.push(m);
+    sums.push(sum(e));
+  }
+  const m = Math.max(...largest);
+  return fround(m + logOf(pairwise(sums.map((s, b) => fround(s * expOf(largest[b] - m))))));
+}
+
+/** lse = logSumExp(x) for every row; loss = lse - x[label], 0 where the label is ignored. */
 export function crossEntropy(
   logits: Operand,
   labels: Operand,
@@ -26,13 +49,9 @@ export function crossEntropy(
   const [x, loss, lses] = [logits, losses, lse].map(floats);
   const targets = ints(labels);
   checkIndices("crossEntropy", targets, size, ignoreIndex);
-  const e = new Float32Array(size);
   for (let row = 0; row < rows; row++) {
     const at = row * size;
-    const m = rowMax(x, at, size);
-    for (let i = 0; i < size; i++) e[i] = x[at + i] - m;
-    expRow(e);
-    lses[row] = m + logOf(sum(e));
+    lses[row] = logSumExp(x.subarray(at, at + size));
     loss[row] = targets[row] === ignoreIndex ? 0 : lses[row] - x[at + targets[row]];
   }
 }
@@ -48,16 +67,18 @@ export function crossEntropyBackward(
 ): void {
   const [x, lses, g, dx] = [logits, lse, grad, dLogits].map(floats);
   const targets = ints(labels);
-  const p = new Float32Array(size);
   for (let row = 0; row < rows; row++) {
-    const at = row * size;
-    if (targets[row] === ignoreIndex) {
-      dx.fill(0, at, at + size);
-      continue;
-    }
-    for (let i = 0; i < size; i++) p[i] = x[at + i] - lses[row];
-    expRow(p);
-    p[targets[row]] = fround(p[targets[row]] - 1);
-    for (let i = 0; i < size; i++) dx[at + i] = p[i] * g[row];
+    const from = x.slice(row * size, (row + 1) * size);
+    dx.set(rowGradient(from, targets[row] === ignoreIndex ? undefined : targets[row], lses[row], g[row]), row * size);
   }
+}
+
+/** The gradient of one row, in place of its logits; the label of an ignored row is undefined. */
+export function rowGradient(x: Float32Array, label: number | undefined, lse: number, g: number): Float32Array {
+  if (label === undefined) return x.fill(0);
+  for (let i = 0; i < x.length; i++) x[i] -= lse;
+  expRow(x);
+  x[label] -= 1;
+  for (let i = 0; i < x.length; i++) x[i] *= g;
+  return x;
 }

@@ -17,10 +17,16 @@ const lanes = new Float32Array(SUM_LANES);
  * level, an odd last one carried. The sum of nothing is +0. `count` elements at start, start + stride, …
  */
 export function sum(values: Float32Array, start = 0, count = values.length - start, stride = 1): number {
-  let level: number[] = [];
+  const blocks: number[] = [];
   for (let done = 0; done < count; done += SUM_BLOCK) {
-    level.push(sumBlock(values, start + done * stride, Math.min(SUM_BLOCK, count - done), stride));
+    blocks.push(sumBlock(values, start + done * stride, Math.min(SUM_BLOCK, count - done), stride));
   }
+  return pairwise(blocks);
+}
+
+/** The pairwise tree over the sums of blocks, level by level, an odd last one carried; +0 where there are none. */
+export function pairwise(blocks: readonly number[]): number {
+  let level = blocks;
   while (level.length > 1) {
     const next: number[] = [];
     for (let i = 0; i < level.length; i += 2) {

@@ -12,6 +12,7 @@ import { attentionBackward } from "./kernels/attention-backward.js";
 import { fill, stridedCopy } from "./kernels/copy.js";
 import { elementwise } from "./kernels/elementwise.js";
 import { gather, indexAdd, indexSelect, scatterAdd } from "./kernels/indexing.js";
+import { linearCrossEntropy, linearCrossEntropyBackward } from "./kernels/linear-cross-entropy.js";
 import { crossEntropy, crossEntropyBackward } from "./kernels/loss.js";
 import { layerNorm, layerNormBackward, rmsNorm, rmsNormBackward } from "./kernels/norm.js";
 import { addressOf, addressOrZero } from "./kernels/operands.js";
@@ -48,6 +49,8 @@ function bindKernels(engine: Engine): Kernels {
     rmsNormBackward: bound(rmsNormBackward),
     crossEntropy: bound(crossEntropy),
     crossEntropyBackward: bound(crossEntropyBackward),
+    linearCrossEntropy: bound(linearCrossEntropy),
+    linearCrossEntropyBackward: bound(linearCrossEntropyBackward),
     attention: bound(attention),
     attentionBackward: bound(attentionBackward),
     randomBits: bound(randomBits),

@@ -9,6 +9,7 @@ import { fill, stridedCopy } from "./copy.js";
 import { elementwise } from "./elementwise.js";
 import { Gpu } from "./gpu.js";
 import { gather, indexAdd, indexSelect, scatterAdd } from "./indexing.js";
+import { linearCrossEntropy, linearCrossEntropyBackward } from "./linear-cross-entropy.js";
 import { crossEntropy, crossEntropyBackward } from "./loss.js";
 import { matmul } from "./matmul.js";
 import { layerNorm, layerNormBackward, rmsNorm, rmsNormBackward } from "./norm.js";
@@ -42,6 +43,8 @@ const all = {
   crossEntropyBackward,
   attention,
   attentionBackward,
+  linearCrossEntropy,
+  linearCrossEntropyBackward,
   sumOfSquares,
   randomBits,
   randomUniform,

@@ -593,6 +593,83 @@ describe("rows", () => {
   });
 });
 
+describe("cross entropy of a linear map", () => {
+  const run = (rows: number, size: number, width: number) => {
+    const label = `${rows} rows, ${size} classes, ${width} wide`;
+    const shape = { rows, size, width, ignoreIndex: -100 };
+    const labels = given(
+      ints(rows, size).map((label, i) => (i % 3 === 1 ? -100 : label)),
+      [rows],
+      "int32",
+    );
+    const x = given(spread(rows * width, 1), [rows, width]);
+    const weight = given(noise(size * width, 2), [size, width]);
+    same(label, { x, weight, labels, losses: out([rows]), lse: out([rows]) }, (backend, t) =>
+      backend.kernels.linearCrossEntropy(t.x, t.weight, t.labels, t.losses, t.lse, shape),
+    );
+    const saved = { lse: given(noise(rows, 3).map((v) => 9 + v)), g: given(noise(rows, 4)) };
+    const gradients = { dx: out([rows, width]), dw: out([size, width]) };
+    for (const [dx, dw] of [
+      [true, true],
+      [true, false],
+      [false, true],
+    ]) {
+      const wanted = { ...(dx && { dx: gradients.dx }), ...(dw && { dw: gradients.dw }) } as typeof gradients;
+      same(`${label}, backward ${dx} ${dw}`, { x, weight, labels, ...saved, ...wanted }, (backend, t) =>
+        backend.kernels.linearCrossEntropyBackward(t.x, t.weight, t.labels, t.lse, t.g, t.dx, t.dw, shape),
+      );
+    }
+  };
+
+  test("around the edges of tiles", () => {
+    for (const size of [1, 4, 5, 16, 17, 65]) for (const rows of [1, 2, 3, 7]) run(rows, size, 9);
+    run(5, 33, 1);
+  });
+  test("around the edges of blocks of classes", () => {
+    for (const size of [4095, 4096, 4097, 8192, 9001]) run(3, size, 5);
+  });
+  test("around the edges of blocks of rows", () => {
+    for (const rows of [511, 512, 513, 1025]) run(rows, 7, 4);
+    run(513, 4099, 3);
+  });
+  test("of nothing: no rows, no features", () => {
+    run(0, 5, 3);
+    run(3, 5, 0);
+  });
+  test("masked, infinite and NaN rows", () => {
+    const inf = Number.POSITIVE_INFINITY;
+    for (const special of [-inf, inf, Number.NaN]) {
+      // Columns of the first block, and all of the last row, times 1 and 0.
+      const weight = Float32Array.from({ length: 2 * 4100 }, (_, i) => (i < 200 ? special : (i % 7) - 3));
+      const x = given([1, 0, 0, 1, -2, 0.5], [3, 2]);
+      same(
+        `logits of ${special}`,
+        {
+          x,
+          weight: given(weight, [4100, 2]),
+          labels: given([4099, 3, -100], [3], "int32"),
+          losses: out([3]),
+          lse: out([3]),
+        },
+        (backend, t) =>
+          backend.kernels.linearCrossEntropy(t.x, t.weight, t.labels, t.losses, t.lse, {
+            rows: 3,
+            size: 4100,
+            width: 2,
+            ignoreIndex: -100,
+          }),
+      );
+    }
+    const rows = [...new Array(4096).fill(-inf), 1, 2, ...new Array(4098).fill(-inf)];
+    same(
+      "a block that is masked, a row that is",
+      { x: given(rows), labels: given([4097, 0], [2], "int32"), losses: out([2]), lse: out([2]) },
+      (backend, t) =>
+        backend.kernels.crossEntropy(t.x, t.labels, t.losses, t.lse, { rows: 2, size: 4098, ignoreIndex: -100 }),
+    );
+  });
+});
+
 describe("attention", () => {
   const contiguous = (heads: number, rows: number, dim: number): HeadLayout => ({
     offset: 0,

@@ -6,6 +6,7 @@ import { createReferenceBackend } from "../../../src/backend/reference/backend.j
 import { findAdapter, openDevice } from "../../../src/backend/webgpu/adapter.js";
 import { backendOn, type WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
 import { Gpu } from "../../../src/backend/webgpu/gpu.js";
+import { linearCrossEntropy, linearCrossEntropyBackward } from "../../../src/backend/webgpu/linear-cross-entropy.js";
 import { byteSize, type DType, decode, dtypes } from "../../../src/core/dtype.js";
 import * as expr from "../../../src/core/expr.js";
 import * as functions from "../../../src/core/functions.js";
@@ -378,6 +379,33 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
       const grads = make(noise(rows, 6));
       kernels.crossEntropyBackward(x, labels, v[4], grads, o[8], { rows, size, ignoreIndex: -100 });
       return [...o, ...v.slice(0, 5), ...s.slice(0, 3)];
+    }),
+  );
+
+  test.each([
+    [70, 33, 2 ** 24],
+    [70, 33, 33 * 65],
+    [5, 33, 70],
+    [0, 5, 5],
+  ])("cross entropy of a linear map, %i rows of %i classes, blocks of %i logits", (rows, size, mostLogits) =>
+    compare(2e-5, (kernels, make, out) => {
+      const shape = { rows, size, width: 7, ignoreIndex: -100 };
+      const [x, weight, grad] = [make(noise(rows * 7), [rows, 7]), make(noise(size * 7, 2), [size, 7]), noise(rows, 3)];
+      const classes = Array.from({ length: rows }, (_, i) => (i % 3 === 1 ? -100 : (i * 5) % size));
+      const labels = make(classes, [rows], "int32");
+      const [losses, lse, dX, dWeight] = [out([rows]), out([rows]), out([rows, 7]), out([size, 7])];
+      const { linearCrossEntropy: forward, linearCrossEntropyBackward: backward } =
+        kernels === reference.kernels
+          ? kernels
+          : {
+              linearCrossEntropy: (...args: Parameters<typeof kernels.linearCrossEntropy>) =>
+                linearCrossEntropy(gpu!.gpu, ...args, mostLogits),
+              linearCrossEntropyBackward: (...args: Parameters<typeof kernels.linearCrossEntropyBackward>) =>
+                linearCrossEntropyBackward(gpu!.gpu, ...args, mostLogits),
+            };
+      forward(x, weight, labels, losses, lse, shape);
+      backward(x, weight, labels, lse, make(grad), dX, dWeight, shape);
+      return [losses, lse, dX, dWeight];
     }),
   );
 

@@ -35,6 +35,8 @@ export const gemmParameters = {
   /** [n] floats, or 0. */
   bias: "i32",
   accumulate: "i32",
+  /** The chains go on from what C holds. */
+  resume: "i32",
   /** Copy blocks of A and B into panels first; without it both are read where they lie, neighbours along k and along n. */
   pack: "i32",
   scratch: "i32",
@@ -163,7 +165,7 @@ export function defineGemm(module: ModuleBuilder, shape: TileShape): FunctionRef
         f.for(0, p.k.max(1), p.blockK, (k0) => {
           const depth = f.let(p.k.sub(k0).min(p.blockK));
           const last = f.let(k0.add(depth).ge(p.k));
-          const resume = f.let(k0.gt(0));
+          const resume = f.let(k0.gt(0).or(p.resume));
           const addBias = f.let(last.and(p.bias.ne(0)));
           const accumulate = f.let(last.and(p.accumulate));
           const plain = f.let(addBias.or(accumulate).eqz());

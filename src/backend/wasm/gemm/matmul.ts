@@ -24,6 +24,8 @@ export interface MatmulCall {
   bias: number;
   /** out = out + (A B + bias). */
   accumulate: boolean;
+  /** The chains go on from what `out` holds, as if k had been longer. Not with `accumulate`. */
+  resume?: boolean;
 }
 
 const BLOCK_M = 120;
@@ -40,7 +42,7 @@ const gemvPosition = positions(gemvParameters);
 export function matmul(engine: Engine, call: MatmulCall): void {
   const { m, n, batchA } = call;
   if (m === 0 || n === 0 || batchA.length === 0) return;
-  const single = batchA.length === 1;
+  const single = batchA.length === 1 && !call.resume;
   const few = call.transposeB ? MAX_ROWS_OUT : MAX_ROWS_IN;
   if (single && m <= few && (m === 1 || !call.transposeA)) gemv(engine, call);
   else if (single && n === 1 && !call.bias) gemv(engine, turned(call));
@@ -69,7 +71,7 @@ function gemm(engine: Engine, call: MatmulCall): void {
     0, count, 0, m, 0, n, k,
     call.a, transposeA ? 4 : 4 * k, transposeA ? 4 * m : 4,
     call.b, transposeB ? 4 : row, transposeB ? 4 * k : 4,
-    call.out, row, m * row, offsets, call.bias, Number(call.accumulate),
+    call.out, row, m * row, offsets, call.bias, Number(call.accumulate), Number(call.resume ?? false),
     Number(pack), scratch, blockM, blockN, blockK, panelA, panelB,
   ];
   engine.pool.run(family.gemm, args, divide(call, shape, scratchBytes));
@@ -123,10 +125,11 @@ function gemv(engine: Engine, { a, b, out, m, n, k, transposeB, batchA, batchB, 
   const matrixA = a + batchA[0] * m * k * 4;
   const matrixB = b + batchB[0] * k * n * 4;
   const args = [0, n, n, k, matrixA, matrixB, out, bias, Number(accumulate), scratch];
+  // A part of each row of B [k, n] is one stream for the memory: the longer, the faster; so one share per thread.
   engine.pool.run(family[`gemv${transposeB ? "Out" : "In"}${m}`], args, {
     rangeArgument: gemvPosition.n0,
     total: n,
-    granule: 16,
+    granule: transposeB ? 16 : Math.ceil(n / engine.pool.threads / 16) * 16,
     scratchArgument: gemvPosition.scratch,
     scratchBytes,
     cost: (m * n * k) / 8,

@@ -1,0 +1,42 @@
+/** What losses have in common: PyTorch's reductions, and the check of their options. */
+
+import { ConfigError, listOf } from "../core/errors.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { div } from "./elementwise.js";
+import { checkOptions } from "./options.js";
+import { mean, sum } from "./reduce.js";
+
+export type Reduction = "mean" | "sum" | "none";
+
+export interface LossOptions {
+  reduction?: Reduction;
+}
+
+/** One number of all losses, or all of them. */
+export const reduced = (loss: Tensor, reduction: Reduction = "mean"): Tensor =>
+  reduction === "none" ? loss : reduction === "sum" ? sum(loss) : mean(loss);
+
+const reductions = ["mean", "sum", "none"];
+
+/** Checks the names of options, and the reduction. */
+export function checkLoss(
+  op: string,
+  options: LossOptions,
+  names: readonly string[] = [],
+  also: readonly string[] = [],
+): void {
+  checkOptions(op, options, ["reduction", ...names]);
+  const { reduction = "mean" } = options;
+  const known = [...reductions, ...also];
+  if (known.includes(reduction)) return;
+  throw new ConfigError(`${op}: needs a reduction ${listOf(known, "or")}, got ${JSON.stringify(reduction)}.`, {
+    where: op,
+  });
+}
+
+/** The same where only some rows count; the others have the loss 0. */
+export function reducedOver(losses: Tensor, counts: Tensor, reduction: Reduction = "mean"): Tensor {
+  if (reduction === "none") return losses;
+  const total = sum(losses);
+  return reduction === "sum" ? total : div(total, sum(counts.to({ dtype: "float32" })));
+}

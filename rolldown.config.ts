@@ -14,9 +14,19 @@ for (const name of folders) {
 input["node/tenon"] = "src/node/tenon.ts";
 input["node/index"] = "src/node/index.ts";
 
-export default defineConfig({
-  input,
-  // Dependencies of the package stay imports; only our own files are bundled, into chunks shared by all entries.
-  external: (id) => !id.startsWith(".") && !id.startsWith("/"),
-  output: { dir: "dist", format: "esm", chunkFileNames: "chunks/[name]-[hash].js", cleanDir: true, sourcemap: true },
-});
+const output = { dir: "dist", format: "esm", sourcemap: true } as const;
+
+export default defineConfig([
+  {
+    input,
+    // Dependencies of the package stay imports; only our own files are bundled, into chunks shared by all entries.
+    external: (id) => !id.startsWith(".") && !id.startsWith("/"),
+    output: { ...output, chunkFileNames: "chunks/[name]-[hash].js", cleanDir: true },
+  },
+  {
+    // A worker's module in one piece, beside the chunk that starts it: whatever a user's bundler makes of
+    // `new URL("./tokenizer-worker.js", import.meta.url)` (a worker, an asset, nothing), it runs.
+    input: { "chunks/tokenizer-worker": "src/tokenizers/tokenizer-worker.ts" },
+    output: { ...output, codeSplitting: false },
+  },
+]);

@@ -1,6 +1,6 @@
 /** The tokenizer: text to ids and back. Made by `loadTokenizer`, a trainer, or one of the built-in ones. */
 
-import { IndexError } from "../core/errors.js";
+import { IndexError, TenonError } from "../core/errors.js";
 import { canonicalJson } from "../core/json.js";
 import { Generator, randomUniform } from "../core/random.js";
 import { sha256Hex } from "../core/sha256.js";
@@ -22,6 +22,7 @@ import {
   type PaddingOptions,
   paddedLength,
   paddingOptions,
+  padIds,
   padRow,
   type TruncationOptions,
   truncate,
@@ -106,21 +107,26 @@ export class Tokenizer {
    * length. Throws TokenizerErrors only for texts that the model cannot spell and that has no unknown token.
    */
   encode(text: string, options: EncodeOptions = {}): Encoding {
+    return this.encoding(text, options);
+  }
+
+  /** `known`: the ids, where another thread has found them. */
+  private encoding(text: string, options: EncodeOptions, known?: number[]): Encoding {
     const { textPair, addSpecialTokens = true, truncation, padding, offsetUnit = "utf16", dropoutSeed } = options;
-    const texts = (textPair === undefined ? [text] : [text, textPair]).map(wellFormed);
+    const texts = () => (textPair === undefined ? [text] : [text, textPair]).map(wellFormed);
     const cut = truncationOptions(truncation, this.definition.truncation);
     const fill = paddingOptions(padding, this.definition.padding);
+    const all = (): Row => {
+      const row = this.encodeRow(texts(), addSpecialTokens, cut, offsetUnit, dropoutSeed);
+      return fill ? padRow(row, paddedLength([row.ids.length], fill), fill) : row;
+    };
+    if (known !== undefined) return new Encoding(known, all);
     if (cut || fill || dropoutSeed !== undefined) {
-      const row = this.encodeRow(texts, addSpecialTokens, cut, offsetUnit, dropoutSeed);
-      const full = fill ? padRow(row, paddedLength([row.ids.length], fill), fill) : row;
-      return new Encoding(full.ids, () => full);
+      const row = all();
+      return new Encoding(row.ids, () => row);
     }
-    const ids = processIds(
-      this.postProcessor,
-      texts.map((part) => this.encodeIds(part)),
-      addSpecialTokens,
-    );
-    return new Encoding(ids, () => this.encodeRow(texts, addSpecialTokens, undefined, offsetUnit, undefined));
+    const parts = texts().map((part) => this.encodeIds(part));
+    return new Encoding(processIds(this.postProcessor, parts, addSpecialTokens), all);
   }
 
   /** Ids of one text without the post-processor's tokens. */
@@ -223,22 +229,35 @@ export class Tokenizer {
     return out;
   }
 
-  /** Encodes several texts; padding and truncation as for `encode`, padding to the longest of the batch. */
-  async encodeBatch(texts: readonly (string | [string, string])[], options: EncodeOptions = {}): Promise<Encoding[]> {
+  /**
+   * Encodes several texts; padding and truncation as for `encode`, padding to the longest of the batch. Large batches
+   * are divided among workers, where the host has them. An error says at which text it arose.
+   */
+  async encodeBatch(
+    texts: readonly (string | readonly [string, string])[],
+    options: EncodeOptions = {},
+  ): Promise<Encoding[]> {
     const { padding, ...rest } = options;
     const fill = paddingOptions(padding, this.definition.padding);
-    const encodings = texts.map((text) =>
-      typeof text === "string" ? this.encode(text, rest) : this.encode(text[0], { ...rest, textPair: text[1] }),
-    );
+    const encode = atText("encodeBatch", (i, known?: number[]) => {
+      const text = texts[i];
+      return typeof text === "string"
+        ? this.encoding(text, rest, known)
+        : this.encoding(text[0], { ...rest, textPair: text[1] }, known);
+    });
+    const size = texts.reduce((sum, text) => sum + (typeof text === "string" ? text.length : text[0].length + text[1].length), 0);
+    const encodings =
+      size < APART
+        ? texts.map((_, i) => encode(i))
+        : await (await import("./batch.js")).encodeApart(this, texts, rest, encode);
     if (!fill) return encodings;
     const length = paddedLength(
       encodings.map((encoding) => encoding.length),
       fill,
     );
-    return encodings.map((encoding) => {
-      const row = padRow(encoding.row(), length, fill);
-      return new Encoding(row.ids, () => row);
-    });
+    return encodings.map(
+      (encoding) => new Encoding(padIds(encoding.ids, length, fill), () => padRow(encoding.row(), length, fill)),
+    );
   }
 
   /** Text of the ids. Throws IndexError for an id that does not exist. */
@@ -259,8 +278,13 @@ export class Tokenizer {
     return this.decoder ? this.decoder(tokens).join("") : tokens.join(" ");
   }
 
-  async decodeBatch(batch: readonly ArrayLike<number>[], options?: DecodeOptions): Promise<string[]> {
-    return batch.map((ids) => this.decode(ids, options));
+  /** Texts of several lists of ids, by workers where there are many. An error says at which list it arose. */
+  async decodeBatch(batch: readonly ArrayLike<number>[], options: DecodeOptions = {}): Promise<string[]> {
+    const decode = atText("decodeBatch", (i) => this.decode(batch[i], options));
+    const size = batch.reduce((sum, ids) => sum + ids.length, 0);
+    if (size < APART) return batch.map((_, i) => decode(i));
+    const { decodeApart } = await import("./batch.js");
+    return decodeApart(this, batch, options, decode);
   }
 
   /** Decodes ids one at a time, never handing out half a character. */
@@ -328,6 +352,24 @@ export class Tokenizer {
     return JSON.stringify(this.definition, null, 2);
   }
 }
+
+/** Batches of more UTF-16 units, or of more ids to decode, go through `batch.ts`. Measured: docs/decisions.md. */
+const APART = 1 << 19;
+
+/** Errors of a batch say at which text they arose, in the message and in the field `index`. */
+const atText =
+  <A extends unknown[], T>(where: string, work: (index: number, ...rest: A) => T) =>
+  (index: number, ...rest: A): T => {
+    try {
+      return work(index, ...rest);
+    } catch (error) {
+      if (error instanceof TenonError) {
+        error.inModule(`${where}, text ${index}`);
+        Object.assign(error, { index });
+      }
+      throw error;
+    }
+  };
 
 /** The parts of a definition that decide ids. */
 function identity(definition: TokenizerDefinition): unknown {

@@ -141,6 +141,13 @@ export function paddedLength(lengths: number[], { length, multipleOf }: Required
   return multipleOf > 0 ? Math.ceil(wanted / multipleOf) * multipleOf : wanted;
 }
 
+/** Fills ids up to `length` tokens. */
+export function padIds(ids: number[], length: number, { id, direction }: Required<PaddingOptions>): number[] {
+  if (ids.length >= length) return ids;
+  const filling = new Array<number>(length - ids.length).fill(id);
+  return direction === "left" ? [...filling, ...ids] : [...ids, ...filling];
+}
+
 /** Fills a row and its overflow up to `length` tokens. */
 export function padRow(row: Row, length: number, options: Required<PaddingOptions>): Row {
   const overflowing = row.overflowing.map((part) => padRow(part, length, options));

@@ -172,6 +172,12 @@ export interface Kernels {
     outputs: readonly Operand[],
     scalars: readonly number[],
   ): void;
+  /**
+   * One program on many sets of tensors, in few launches: for devices where each launch costs. The bits of calls of
+   * `elementwise` one after the other, each with `shared` (single numbers) after its inputs. In place: every output is one of
+   * the call's inputs, the same one in each call, and no tensor is changed by two calls.
+   */
+  elementwiseMany?(program: Program, calls: readonly ElementwiseCall[], shared: readonly Operand[]): void;
   /** Every element becomes `value`. All dtypes. */
   fill(output: Operand, value: number): void;
   /** Copies a region; all dtypes (equal on both sides). */
@@ -265,12 +271,6 @@ export interface Kernels {
     dLogits: Operand,
     rows: { rows: number; size: number; ignoreIndex: number },
   ): void;
-  /** softmax(q k^T * scale) v over key tiles of fixed width from key 0; lse [batch, heads, queries]. See reference/attention.ts. */
-  attention(q: Operand, k: Operand, v: Operand, output: Operand, lse: Operand, layout: AttentionLayout): void;
-  /** Gradients in the layouts of q, k and v. */
-  attentionBackward(
-    q: Operand,
-    k: Operand,
   /** crossEntropy of the chains x weight^T, which never lie in memory all at once. labels int32. */
   linearCrossEntropy(
     x: Operand,
@@ -291,6 +291,12 @@ export interface Kernels {
     dWeight: Operand | undefined,
     rows: LinearCrossEntropyRows,
   ): void;
+  /** softmax(q k^T * scale) v over key tiles of fixed width from key 0; lse [batch, heads, queries]. See reference/attention.ts. */
+  attention(q: Operand, k: Operand, v: Operand, output: Operand, lse: Operand, layout: AttentionLayout): void;
+  /** Gradients in the layouts of q, k and v. */
+  attentionBackward(
+    q: Operand,
+    k: Operand,
     v: Operand,
     output: Operand,
     lse: Operand,

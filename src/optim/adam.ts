@@ -3,7 +3,7 @@
 import { div, type Expr, madd, mul, sqrt, sub } from "../core/expr.js";
 import { pow } from "../core/math.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkOptions, Optimizer, type ParameterGroup, type ParameterState, type Parameters } from "./optimizer.js";
+import { checkOptions, Optimizer, type ParameterGroup, type ParameterStep, type Parameters } from "./optimizer.js";
 import { defineUpdate, flush } from "./update.js";
 
 export interface AdamOptions {
@@ -52,16 +52,27 @@ const adamwUpdate = defineUpdate({
   next: (x, s) => moved({ ...x, parameter: mul(x.parameter, s.decay) }, s),
 });
 
-/** The numbers of one step, in float64. */
-const numbers = ({ lr, betas: [beta1, beta2], eps }: AdamOptions, step: number, decay: number) => ({
-  decay,
-  oneMinusBeta1: 1 - beta1,
-  beta2,
-  oneMinusBeta2: 1 - beta2,
-  correction: 1 / Math.sqrt(1 - pow(beta2, step)),
-  eps,
-  negativeStep: -lr / (1 - pow(beta1, step)),
-});
+/** One parameter's share of a step: its tensors, and numbers in float64. */
+function share({ parameter, grad, state, options }: ParameterStep<AdamOptions>, decay: number) {
+  const { expAvg, expAvgSq } = state.tensors;
+  const {
+    lr,
+    betas: [beta1, beta2],
+    eps,
+  } = options;
+  return {
+    tensors: { parameter, grad, expAvg, expAvgSq },
+    scalars: {
+      decay,
+      oneMinusBeta1: 1 - beta1,
+      beta2,
+      oneMinusBeta2: 1 - beta2,
+      correction: 1 / Math.sqrt(1 - pow(beta2, state.step)),
+      eps,
+      negativeStep: -lr / (1 - pow(beta1, state.step)),
+    },
+  };
+}
 
 const adamDefaults: AdamOptions = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0 };
 
@@ -74,9 +85,11 @@ export class Adam extends Optimizer<AdamOptions> {
     super(params, { ...adamDefaults, ...options });
   }
 
-  protected update(parameter: Tensor, grad: Tensor, state: ParameterState, options: AdamOptions, scale?: Tensor): void {
-    const { expAvg, expAvgSq } = state.tensors;
-    adamUpdate({ parameter, grad, expAvg, expAvgSq }, numbers(options, state.step, options.weightDecay), scale);
+  protected update(steps: readonly ParameterStep<AdamOptions>[], scale?: Tensor): void {
+    adamUpdate(
+      steps.map((step) => share(step, step.options.weightDecay)),
+      scale,
+    );
   }
 }
 
@@ -91,9 +104,10 @@ export class AdamW extends Optimizer<AdamOptions> {
     super(params, { ...adamwDefaults, ...options });
   }
 
-  protected update(parameter: Tensor, grad: Tensor, state: ParameterState, options: AdamOptions, scale?: Tensor): void {
-    const { expAvg, expAvgSq } = state.tensors;
-    const decay = 1 - options.lr * options.weightDecay;
-    adamwUpdate({ parameter, grad, expAvg, expAvgSq }, numbers(options, state.step, decay), scale);
+  protected update(steps: readonly ParameterStep<AdamOptions>[], scale?: Tensor): void {
+    adamwUpdate(
+      steps.map((step) => share(step, 1 - step.options.lr * step.options.weightDecay)),
+      scale,
+    );
   }
 }

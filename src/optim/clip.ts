@@ -46,7 +46,7 @@ export function clipGradNorm_(parameters: Iterable<Tensor>, maxNorm: number): Te
   noGrad(() =>
     tidy(() => {
       const factor = clipCoefficient(norm, maxNorm);
-      for (const { grad } of own) if (grad) scaleUpdate({ tensor: grad, factor }, {});
+      for (const { grad } of own) if (grad) scaleUpdate([{ tensors: { tensor: grad, factor }, scalars: {} }]);
     }),
   );
   return norm;

@@ -6,8 +6,9 @@
 import { ConfigError, showShape } from "../core/errors.js";
 import { madd, mul, sub } from "../core/expr.js";
 import { add, div, matmul, maximum, sub as minus, sqrt, square, sum, mul as times, transpose } from "../ops/index.js";
+import { tidy } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkOptions, Optimizer, type ParameterGroup, type ParameterState, type Parameters } from "./optimizer.js";
+import { checkOptions, Optimizer, type ParameterGroup, type ParameterStep, type Parameters } from "./optimizer.js";
 import { defineUpdate, flush } from "./update.js";
 
 export interface MuonOptions {
@@ -84,20 +85,32 @@ export class Muon extends Optimizer<MuonOptions> {
     }
   }
 
-  protected update(parameter: Tensor, grad: Tensor, state: ParameterState, options: MuonOptions, scale?: Tensor): void {
-    const { lr, weightDecay, momentum, nesterov, nsSteps: steps, eps, adjustLr } = options;
-    const { momentumBuffer } = state.tensors;
-    momentumUpdate({ grad, momentumBuffer }, { oneMinusMomentum: 1 - momentum }, scale);
-    const g = scale ? times(grad, scale) : grad;
-    const direction = orthogonalize(nesterov ? add(g, times(minus(momentumBuffer, g), momentum)) : momentumBuffer, {
-      steps,
-      eps,
-    });
-    const [rows, columns] = parameter.shape;
-    const adjusted =
-      adjustLr === "original"
-        ? lr * Math.sqrt(Math.max(1, rows / columns))
-        : lr * 0.2 * Math.sqrt(Math.max(rows, columns));
-    parameterUpdate({ parameter, direction }, { decay: 1 - lr * weightDecay, negativeLr: -adjusted });
+  protected update(steps: readonly ParameterStep<MuonOptions>[], scale?: Tensor): void {
+    momentumUpdate(
+      steps.map(({ grad, state, options }) => ({
+        tensors: { grad, momentumBuffer: state.tensors.momentumBuffer },
+        scalars: { oneMinusMomentum: 1 - options.momentum },
+      })),
+      scale,
+    );
+    // One at a time: a direction takes as much memory as its parameter.
+    for (const step of steps) tidy(() => move(step, scale));
   }
+}
+
+function move({ parameter, grad, state, options }: ParameterStep<MuonOptions>, scale?: Tensor): void {
+  const { lr, weightDecay, momentum, nesterov, nsSteps: steps, eps, adjustLr } = options;
+  const { momentumBuffer } = state.tensors;
+  const g = scale ? times(grad, scale) : grad;
+  const direction = orthogonalize(nesterov ? add(g, times(minus(momentumBuffer, g), momentum)) : momentumBuffer, {
+    steps,
+    eps,
+  });
+  const [rows, columns] = parameter.shape;
+  const adjusted =
+    adjustLr === "original"
+      ? lr * Math.sqrt(Math.max(1, rows / columns))
+      : lr * 0.2 * Math.sqrt(Math.max(rows, columns));
+  const scalars = { decay: 1 - lr * weightDecay, negativeLr: -adjusted };
+  parameterUpdate([{ tensors: { parameter, direction }, scalars }]);
 }

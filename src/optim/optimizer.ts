@@ -36,6 +36,14 @@ export interface OptimizerState<T = Tensor> {
   tensors: Record<string, T>;
 }
 
+/** One parameter that takes part in a step. */
+export interface ParameterStep<Options> {
+  readonly parameter: Tensor;
+  readonly grad: Tensor;
+  readonly state: ParameterState;
+  readonly options: Options;
+}
+
 export interface StepOptions {
   /** A 0-d tensor on the device that multiplies every gradient: `clipCoefficient()`. */
   scale?: Tensor;
@@ -67,14 +75,8 @@ export abstract class Optimizer<Options extends { lr: number }> {
     if (seen.size === 0) throw new ConfigError(`${type}: needs at least one parameter.`, { where: type });
   }
 
-  /** Updates one parameter in place. */
-  protected abstract update(
-    parameter: Tensor,
-    grad: Tensor,
-    state: ParameterState,
-    options: Options,
-    scale: Tensor | undefined,
-  ): void;
+  /** Updates parameters in place. */
+  protected abstract update(steps: readonly ParameterStep<Options>[], scale: Tensor | undefined): void;
 
   /** The learning rate of the first group; setting it sets all groups. */
   get lr(): number {
@@ -93,15 +95,17 @@ export abstract class Optimizer<Options extends { lr: number }> {
     const given = this.gradients(grads);
     noGrad(() =>
       tidy(() => {
+        const steps: ParameterStep<Options>[] = [];
         for (const { params, options } of this.groups) {
-          for (const { tensor } of params) {
-            const grad = given.get(tensor);
-            if (!grad || !tensor.requiresGrad) continue;
-            const state = this.stateOf(tensor);
+          for (const { tensor: parameter } of params) {
+            const grad = given.get(parameter);
+            if (!grad || !parameter.requiresGrad) continue;
+            const state = this.stateOf(parameter);
             state.step++;
-            this.update(tensor, grad, state, options, scale);
+            steps.push({ parameter, grad, state, options });
           }
         }
+        this.update(steps, scale);
       }),
     );
   }

@@ -2,7 +2,7 @@
 
 import { madd, mul } from "../core/expr.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkOptions, Optimizer, type ParameterGroup, type ParameterState, type Parameters } from "./optimizer.js";
+import { checkOptions, Optimizer, type ParameterGroup, type ParameterStep, type Parameters } from "./optimizer.js";
 import { defineUpdate, flush } from "./update.js";
 
 export interface SGDOptions {
@@ -53,16 +53,27 @@ export class SGD extends Optimizer<SGDOptions> {
     super(params, { ...defaults, ...options });
   }
 
-  protected update(parameter: Tensor, grad: Tensor, state: ParameterState, options: SGDOptions, scale?: Tensor): void {
-    const { lr, momentum, dampening, weightDecay, nesterov } = options;
-    const numbers = { weightDecay, negativeLr: -lr };
-    if (momentum === 0) {
-      plainUpdate({ parameter, grad }, numbers, scale);
-      return;
+  protected update(steps: readonly ParameterStep<SGDOptions>[], scale?: Tensor): void {
+    const isPlain = ({ options }: ParameterStep<SGDOptions>) => options.momentum === 0;
+    plainUpdate(
+      steps.filter(isPlain).map(({ parameter, grad, options: { weightDecay, lr } }) => ({
+        tensors: { parameter, grad },
+        scalars: { weightDecay, negativeLr: -lr },
+      })),
+      scale,
+    );
+    for (const nesterov of [false, true]) {
+      const own = steps.filter((step) => !isPlain(step) && step.options.nesterov === nesterov);
+      const update = nesterov ? nesterovUpdate : classicalUpdate;
+      update(own.map(withMomentum), scale);
     }
-    const { momentumBuffer } = state.tensors;
-    const gain = state.step === 1 ? 1 : 1 - dampening;
-    const update = nesterov ? nesterovUpdate : classicalUpdate;
-    update({ parameter, grad, momentumBuffer }, { ...numbers, momentum, gain }, scale);
   }
 }
+
+const withMomentum = ({ parameter, grad, state, options }: ParameterStep<SGDOptions>) => {
+  const { lr, momentum, dampening, weightDecay } = options;
+  return {
+    tensors: { parameter, grad, momentumBuffer: state.tensors.momentumBuffer },
+    scalars: { weightDecay, momentum, gain: state.step === 1 ? 1 : 1 - dampening, negativeLr: -lr },
+  };
+};

@@ -1,4 +1,7 @@
-/** In-place updates: one elementwise program that reads a parameter, its gradient and its moments, and writes them. */
+/**
+ * In-place updates: one elementwise program that reads a parameter, its gradient and its moments, and writes them; for
+ * all parameters of a model in one call, so that a device may do them together.
+ */
 
 import { abs, type Expr, input, lt, mul, program, scalar, select } from "../core/expr.js";
 import { dispatch } from "../tensor/dispatch.js";
@@ -19,28 +22,39 @@ export interface UpdateDefinition<Name extends string, Scalar extends string> {
   ) => Partial<Record<Name, Expr>>;
 }
 
-/** Runs an update. `scale` is a 0-d tensor on the device: the gradient's clip coefficient, never read back. */
+/** One parameter's share of a step. */
+export interface UpdateStep<Name extends string, Scalar extends string> {
+  readonly tensors: Readonly<Record<Name, Tensor>>;
+  readonly scalars: Readonly<Record<Scalar, number>>;
+}
+
+/**
+ * Runs an update on any number of parameters at once. `scale` is a 0-d tensor on the device: the gradient's clip
+ * coefficient, never read back.
+ */
 export type Update<Name extends string, Scalar extends string> = (
-  inputs: Readonly<Record<Name, Tensor>>,
-  scalars: Readonly<Record<Scalar, number>>,
+  steps: readonly UpdateStep<Name, Scalar>[],
   scale?: Tensor,
 ) => void;
 
 /** Moments smaller than the smallest normal float32 become 0: subnormal arithmetic is slow, and not equal everywhere. */
 export const flush = (x: Expr): Expr => select(lt(abs(x), 2 ** -126), 0, x);
 
-/** Defines an update as an op that goes through the door and mutates its inputs. */
+/**
+ * Defines an update as an op that goes through the door and mutates its inputs: those of the first parameter, those of
+ * the second, …, then the scale where there is one.
+ */
 export function defineUpdate<Name extends string, Scalar extends string>(
   definition: UpdateDefinition<Name, Scalar>,
 ): Update<Name, Scalar> {
   const { name, doc, inputs, scalars, next } = definition;
-  const scaleInput = inputs.length;
+  const width = inputs.length;
 
   const build = (scaled: boolean) => {
     const nodes = Object.fromEntries(
       inputs.map((key, i) => {
         const node = input(i);
-        return [key, key === "grad" && scaled ? mul(node, input(scaleInput)) : node];
+        return [key, key === "grad" && scaled ? mul(node, input(width)) : node];
       }),
     ) as Record<Name, Expr>;
     const numbers = Object.fromEntries(scalars.map((key, i) => [key, scalar(i)])) as Record<Scalar, Expr>;
@@ -50,30 +64,33 @@ export function defineUpdate<Name extends string, Scalar extends string>(
   };
   const plain = build(false);
   const scaled = build(true);
+  const { changed } = plain;
 
   const op: Op = registerOp({
     name,
     doc,
-    inputs: [
-      ...inputs.map((key) => ({ name: key, kind: "float" }) as const),
-      { name: "scale", kind: "float", optional: true },
-    ],
-    attrs: Object.fromEntries(scalars.map((key) => [key, { type: "number" }] as const)),
+    inputs: [{ name: "tensors", kind: "float", variadic: true }],
+    attrs: { scalars: { type: "object" } },
     infer: () => [],
-    mutates: plain.changed,
+    mutates: (count) =>
+      Array.from({ length: Math.floor(count / width) }, (_, s) => changed.map((i) => s * width + i)).flat(),
     run: (kernels, given, _, attrs) => {
-      const variant = given[scaleInput] ? scaled : plain;
-      const operands = given[scaleInput] ? given : given.slice(0, scaleInput);
-      const numbers = scalars.map((key) => (attrs as Record<string, number>)[key]);
-      kernels.elementwise(
-        variant.program,
-        operands,
-        variant.changed.map((i) => given[i]),
-        numbers,
-      );
+      const numbers = attrs.scalars as readonly (readonly number[])[];
+      const calls = numbers.map((own, s) => {
+        const tensors = given.slice(s * width, (s + 1) * width);
+        return { inputs: tensors, outputs: changed.map((i) => tensors[i]), scalars: own };
+      });
+      const shared = given.slice(numbers.length * width);
+      const { program } = shared.length > 0 ? scaled : plain;
+      if (kernels.elementwiseMany) kernels.elementwiseMany(program, calls, shared);
+      else
+        for (const call of calls) kernels.elementwise(program, [...call.inputs, ...shared], call.outputs, call.scalars);
     },
   });
-  return (tensors, numbers, scale) => {
-    dispatch(op, [...inputs.map((key) => tensors[key]), scale], numbers);
+  return (steps, scale) => {
+    if (steps.length === 0) return;
+    const tensors = steps.flatMap((step) => inputs.map((key) => step.tensors[key]));
+    const numbers = steps.map((step) => scalars.map((key) => step.scalars[key]));
+    dispatch(op, scale ? [...tensors, scale] : tensors, { scalars: numbers });
   };
 }

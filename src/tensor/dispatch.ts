@@ -139,14 +139,14 @@ function choose(op: Op, backend: Backend, inputs: Inputs, attrs: Attrs): readonl
     // Kernels that several ops share know only their own names.
     throw error instanceof IndexError ? error.under(op.name) : error;
   }
-  if (definition.mutates) for (const i of definition.mutates) inputs[i]!.storage.version++;
+  if (definition.mutates) for (const i of op.mutated(inputs.length)) inputs[i]!.storage.version++;
   if (gradEnabled()) record(op, inputs, outputs, attrs);
   return outputs;
 }
 
 function checkMutation(op: Op, inputs: Inputs): void {
   if (!gradEnabled()) return;
-  for (const i of op.definition.mutates ?? []) {
+  for (const i of op.mutated(inputs.length)) {
     if (!inputs[i]!.requiresGrad) continue;
     throw new GradientError(`${op.name}: a tensor that requires a gradient may be written only under noGrad().`, {
       where: op.name,

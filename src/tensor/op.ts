@@ -90,8 +90,8 @@ export interface OpDefinition<A extends Attrs = Attrs> {
   readonly backward?: (context: BackwardContext<A>) => readonly (Tensor | undefined)[];
   /** What `backward` reads: positions of inputs and outputs. Nothing else is kept. */
   readonly saves?: { readonly inputs?: readonly number[]; readonly outputs?: readonly number[] };
-  /** Positions of inputs that are written to. */
-  readonly mutates?: readonly number[];
+  /** Positions of inputs that are written to; of variadic ones as a function of how many inputs there are. */
+  readonly mutates?: readonly number[] | ((inputs: number) => readonly number[]);
   /** The class under mixed precision: compute low, keep float32, or the widest of the inputs. */
   readonly autocast?: "low" | "float32" | "widest";
   /** False where two runs may differ. */
@@ -135,6 +135,12 @@ export class Op {
   get differentiable(): boolean {
     const { derivative, backward, composition } = this.definition;
     return Boolean(derivative || backward || composition);
+  }
+
+  /** Positions of those of `count` inputs that are written to. */
+  mutated(count: number): readonly number[] {
+    const { mutates = [] } = this.definition;
+    return typeof mutates === "function" ? mutates(count) : mutates;
   }
 
   spec(i: number): InputSpec {

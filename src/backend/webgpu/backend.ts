@@ -19,9 +19,11 @@ import { argReduce, cumsum, reduce } from "./reduce.js";
 import { softmax, softmaxBackward } from "./softmax.js";
 import { sort } from "./sort.js";
 import { sumOfSquares } from "./squares.js";
+import { elementwiseMany } from "./update.js";
 
 const all = {
   elementwise,
+  elementwiseMany,
   fill,
   stridedCopy,
   reduce,
@@ -41,10 +43,10 @@ const all = {
   rmsNormBackward,
   crossEntropy,
   crossEntropyBackward,
-  attention,
-  attentionBackward,
   linearCrossEntropy,
   linearCrossEntropyBackward,
+  attention,
+  attentionBackward,
   sumOfSquares,
   randomBits,
   randomUniform,
@@ -131,7 +133,7 @@ export function backendOn(gpu: Gpu, { adapter, name, software }: FoundAdapter): 
     write: (handle, bytes) => gpu.write(handle as Piece, bytes),
     read: (handle, bytes) => gpu.read(handle as Piece, bytes),
     memory: () => gpu.pool.memory(),
+    rehearse: (work) => gpu.rehearse(work),
     destroy: () => gpu.destroy(),
   };
 }
-    rehearse: (work) => gpu.rehearse(work),

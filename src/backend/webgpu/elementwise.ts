@@ -53,7 +53,7 @@ const numbers = new WeakMap<Program, number>();
 const numbersByKey = new Map<string, number>();
 
 /** A short name for a program: the keys of programs are long, and looked up at every call. */
-function numberOf(program: Program): number {
+export function numberOf(program: Program): number {
   let number = numbers.get(program);
   if (number === undefined) {
     number = numbersByKey.get(program.key) ?? numbersByKey.size;

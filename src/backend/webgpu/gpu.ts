@@ -109,12 +109,12 @@ export class Gpu {
       this.rehearsed.push(this.pipelines.ahead(kernel, shared));
       return;
     }
-    const slots = pieces.map((piece) => this.use(piece));
+    const slots = this.slotsOf(pieces, kernel);
     kernel.source.buffers.forEach(({ writes }, i) => {
       if (writes) pieces[i].checked = undefined;
     });
     const variant = this.pipelines.variant(kernel, shared);
-    if (this.paramsUsed + this.paramStep > PARAM_BYTES) this.flush();
+    if (this.paramsUsed + this.paramBytes(kernel) > PARAM_BYTES) this.flush();
     for (const slot of slots) slot.batch = this.batch;
     const pass = this.openPass();
     pass.setPipeline(variant.pipeline);
@@ -127,6 +127,37 @@ export class Gpu {
     this.log.push(this.operation || kernel.source.name);
     this.counters.dispatches++;
   }
+
+  /** The buffers of a launch. A kernel that writes to a shelf may not read another place of it, so that piece moves out. */
+  private slotsOf(pieces: readonly Piece[], { source: { buffers } }: Kernel): Slot[] {
+    const slots = pieces.map((piece) => this.use(piece));
+    if (!slots.some(({ shelf }) => shelf)) return slots;
+    pieces.forEach((piece, i) => {
+      const clash = (slot: Slot, j: number) =>
+        slot.buffer === slots[i].buffer && slot !== slots[i] && (buffers[i].writes || buffers[j].writes);
+      if (!slots[i].shelf || !slots.some(clash)) return;
+      if (piece.slot?.shelf) this.pool.unshelve(piece, this.batch, this.copy);
+      slots[i] = piece.slot!;
+    });
+    return slots;
+  }
+
+  /** Moves pieces onto a shelf of their own, so that a kernel can bind all of them at once. */
+  shelve(pieces: readonly Piece[]): void {
+    if (this.rehearsed) return;
+    for (const piece of pieces) this.use(piece);
+    this.pool.shelve(pieces, this.batch, this.copy);
+  }
+
+  /** A kernel that was given a shelf wrote to this piece of it. */
+  touch({ slot }: Piece): void {
+    if (slot) slot.batch = this.batch;
+  }
+
+  private readonly copy = (from: Slot, to: Slot): void => {
+    this.openEncoder().copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, Math.min(from.size, to.size));
+    from.batch = to.batch = this.batch;
+  };
 
   /** The buffer of a piece, with what is known of its contents put on the device. */
   private use(piece: Piece): Slot {
@@ -160,11 +191,11 @@ export class Gpu {
     this.counters.uploads++;
     const whole = bytes.length & ~3;
     const { queue } = this.device;
-    if (whole > 0) queue.writeBuffer(slot.buffer, 0, bytes as Uint8Array<ArrayBuffer>, 0, whole);
+    if (whole > 0) queue.writeBuffer(slot.buffer, slot.offset, bytes as Uint8Array<ArrayBuffer>, 0, whole);
     if (whole === bytes.length) return;
     const rest = new Uint8Array(4);
     rest.set(bytes.subarray(whole));
-    queue.writeBuffer(slot.buffer, whole, rest);
+    queue.writeBuffer(slot.buffer, slot.offset + whole, rest);
   }
 
   /** Copies bytes out. The copy takes its place among the commands now; the wait comes after. */
@@ -177,7 +208,7 @@ export class Gpu {
     const report = this.use(this.report);
     slot.batch = report.batch = this.batch;
     const encoder = this.openEncoder();
-    if (size > 0) encoder.copyBufferToBuffer(slot.buffer, 0, staging, 0, size);
+    if (size > 0) encoder.copyBufferToBuffer(slot.buffer, slot.offset, staging, 0, size);
     encoder.copyBufferToBuffer(report.buffer, 0, staging, size, REPORT_BYTES);
     const checks = this.failures.openCheck;
     await this.flushSoon();
@@ -243,9 +274,14 @@ export class Gpu {
     if (++this.batch % 16 === 0) this.pool.trim(this.batch);
   }
 
-  private writeParams({ paramTypes }: Kernel, numbers: readonly number[]): number {
+  private paramBytes({ paramTypes }: Kernel): number {
+    return Math.ceil((4 * paramTypes.length) / this.paramStep) * this.paramStep;
+  }
+
+  private writeParams(kernel: Kernel, numbers: readonly number[]): number {
+    const { paramTypes } = kernel;
     const offset = this.paramsUsed;
-    this.paramsUsed += this.paramStep;
+    this.paramsUsed += this.paramBytes(kernel);
     for (let i = 0; i < paramTypes.length; i++) {
       const at = offset + 4 * i;
       if (paramTypes[i] === "f32") this.params.setFloat32(at, numbers[i], true);
@@ -281,7 +317,7 @@ export class Gpu {
     if (group) return group;
     const entries: GPUBindGroupEntry[] = variant.slots.map((i, binding) => ({
       binding,
-      resource: { buffer: slots[i].buffer },
+      resource: { buffer: slots[i].buffer, offset: slots[i].offset, size: slots[i].size },
     }));
     if (kernel.paramTypes.length > 0) {
       const size = Math.ceil(kernel.paramTypes.length / 4) * 16;

@@ -8,11 +8,13 @@ import { DeviceError, MemoryBudgetError } from "../../core/errors.js";
 import type { BackendMemory } from "../backend.js";
 import { showBytes } from "../storage.js";
 
-/** A buffer of the pool. */
+/** A buffer of the pool, or a place on a shelf. */
 export interface Slot {
   readonly id: number;
   readonly buffer: GPUBuffer;
+  readonly offset: number;
   readonly size: number;
+  readonly shelf?: Shelf;
   /** The batch of commands that last used it. */
   batch: number;
 }
@@ -27,6 +29,17 @@ export class Piece {
 
   constructor(readonly bytes: number) {}
 }
+
+/** A buffer that several pieces share. It is itself a piece, so that one binding reaches all of them. */
+export interface Shelf {
+  readonly whole: Piece;
+  /** Pieces that lie on it. */
+  pieces: number;
+}
+
+/** Places on shelves start at multiples of what every device can bind. */
+const SHELF_STEP = 256;
+const onShelf = (piece: Piece): number => Math.ceil(piece.bytes / SHELF_STEP) * SHELF_STEP;
 
 const SMALLEST = 256;
 
@@ -80,8 +93,46 @@ export class Pool {
   release(piece: Piece): void {
     this.live -= piece.bytes;
     piece.known = undefined;
-    if (piece.slot) this.recycle(piece.slot);
+    if (piece.slot) this.giveBack(piece.slot);
     piece.slot = undefined;
+  }
+
+  private giveBack(slot: Slot): void {
+    const { shelf } = slot;
+    if (!shelf) {
+      this.recycle(slot);
+      return;
+    }
+    if (--shelf.pieces > 0) return;
+    this.recycle(shelf.whole.slot!);
+    shelf.whole.slot = undefined;
+  }
+
+  /** Moves pieces that have buffers onto a new shelf, in order; `copy` records the copies. */
+  shelve(pieces: readonly Piece[], batch: number, copy: (from: Slot, to: Slot) => void): void {
+    const shelf: Shelf = {
+      whole: this.own(pieces.reduce((bytes, piece) => bytes + onShelf(piece), 0)),
+      pieces: pieces.length,
+    };
+    const { buffer } = this.slotFor(shelf.whole, batch, false);
+    let offset = 0;
+    for (const piece of pieces) {
+      const size = onShelf(piece);
+      this.move(piece, { id: this.nextId++, buffer, offset, size, shelf, batch }, copy);
+      offset += size;
+    }
+  }
+
+  /** Moves a piece from its shelf into a buffer of its own. */
+  unshelve(piece: Piece, batch: number, copy: (from: Slot, to: Slot) => void): void {
+    this.move(piece, this.slotFor(this.own(piece.bytes), batch, false), copy);
+  }
+
+  private move(piece: Piece, to: Slot, copy: (from: Slot, to: Slot) => void): void {
+    const from = piece.slot!;
+    copy(from, to);
+    piece.slot = to;
+    this.giveBack(from);
   }
 
   /** A buffer for a piece: any free one, or for an upload one that the batch does not use. */
@@ -105,7 +156,7 @@ export class Pool {
     this.device.pushErrorScope("out-of-memory");
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     try {
-      return { id: this.nextId++, buffer: this.device.createBuffer({ size, usage }), size, batch: -1 };
+      return { id: this.nextId++, buffer: this.device.createBuffer({ size, usage }), offset: 0, size, batch: -1 };
     } catch (cause) {
       throw outOfMemory(size, cause);
     } finally {

@@ -100,21 +100,26 @@ function operation(steps: readonly Step[], step: Step): string {
   }
 }
 
-/** Statements that compute `s0`, `s1`, … : one for each step. `load` gives the text of an input, of four lanes. */
-export function statements({ steps }: Program, load: (input: number, type: LaneType) => string): string {
+/**
+ * Statements that compute `s0`, `s1`, … : one for each step. `load` gives the text of an input, of four lanes; numbers
+ * given at each call are `${numbers}0`, `${numbers}1`, …
+ */
+export function statements(
+  { steps }: Program,
+  load: (input: number, type: LaneType) => string,
+  numbers = "p.scalar",
+): string {
   const lines = steps.map((step, i) => {
     const vector = vectors[step.type];
     let value: string;
     if (step.op === "input") value = load(step.value, step.type);
     else if (step.op === "const") value = `${vector}(${constant(step)})`;
-    else if (step.op === "scalar") value = scalarText(step);
+    else if (step.op === "scalar") value = scalarText(step, `${numbers}${step.value}`);
     else value = operation(steps, step);
     return `  let s${i}: ${vector} = ${value};`;
   });
   return lines.join("\n");
 }
 
-const scalarText = ({ type, value }: Step): string =>
-  type === "bool"
-    ? `vec4<bool>(p.scalar${value} != 0.0)`
-    : `${vectors[type]}(${type === "i32" ? "i32" : "f32"}(p.scalar${value}))`;
+const scalarText = ({ type }: Step, number: string): string =>
+  type === "bool" ? `vec4<bool>(${number} != 0.0)` : `${vectors[type]}(${type === "i32" ? "i32" : "f32"}(${number}))`;

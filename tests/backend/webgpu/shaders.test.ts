@@ -150,6 +150,24 @@ test("copies, reductions, indexing, rows, random numbers", async () => {
   expect(kernels).toBeGreaterThan(60);
 });
 
+test("updates of many tensors, with as many bindings as each device allows", async () => {
+  const [p, g, m, scale] = [0, 1, 2, 3].map((i) => expr.input(i));
+  const moment = expr.madd(expr.mul(g, scale), expr.scalar(0), m);
+  const momentum = expr.program(expr.madd(moment, expr.scalar(1), p), moment);
+  const double = expr.program(expr.mul(expr.input(0), 2));
+  await compiles((device, out) => {
+    for (const size of [5, 5000]) {
+      const calls = Array.from({ length: 15 }, () => {
+        const [parameter, grad, buffer] = [out(size), out(size), out(size)];
+        return { inputs: [parameter, grad, buffer], outputs: [parameter, buffer], scalars: [1, 2] };
+      });
+      device.kernels.elementwiseMany!(momentum, calls, [out()]);
+      const alone = calls.map(({ inputs: [, grad] }) => ({ inputs: [grad], outputs: [grad], scalars: [] }));
+      device.kernels.elementwiseMany!(double, alone, []);
+    }
+  });
+});
+
 test("matrix products in every layout, few rows, small and large tiles", async () => {
   const flags = [false, true];
   await compiles((device, out) => {

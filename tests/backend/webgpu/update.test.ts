@@ -1,0 +1,107 @@
+/** Steps of optimizers on the graphics card: few launches, and the bits of one launch for each parameter. */
+
+import * as t from "tenon";
+import { AdamW, clipCoefficient, gradNorm, Muon, type Optimizer, SGD } from "tenon/optim";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import * as expr from "../../../src/core/expr.js";
+import { empty, noise, operand } from "../operands.js";
+import { openWebGpu } from "./device.js";
+
+const backend = await openWebGpu();
+afterAll(() => t.init({ device: "cpu" }));
+
+const sizes = [1, 3, 64, 257, 4096, 5000, 12, 300, 8, 1000, 63];
+
+describe.skipIf(!backend)("many parameters", () => {
+  beforeAll(() => t.init({ device: "webgpu" }));
+
+  const optimizers: [string, (p: readonly t.Tensor[]) => Optimizer<{ lr: number }>][] = [
+    [
+      "AdamW of two groups",
+      (p) =>
+        new AdamW([
+          { params: p.slice(0, 4), weightDecay: 0.1 },
+          { params: p.slice(4), weightDecay: 0, lr: 0.02 },
+        ]),
+    ],
+    ["SGD", (p) => new SGD(p, { lr: 0.1, weightDecay: 0.1 })],
+    ["SGD with momentum", (p) => new SGD(p, { lr: 0.1, momentum: 0.9, nesterov: true })],
+  ];
+
+  test.each(optimizers)("%s: the bits of single updates, in a fraction of the launches", async (_, make) => {
+    const { gpu, kernels } = backend!;
+    const results: number[][][] = [];
+    const launches: number[] = [];
+    const together = kernels.elementwiseMany;
+    for (const many of [together, undefined]) {
+      Object.assign(kernels, { elementwiseMany: many });
+      const parameters = sizes.map((size, i) => t.tensor(noise(size, i), { requiresGrad: true }));
+      const optimizer = make(parameters);
+      for (let step = 1; step <= 3; step++) {
+        for (const [i, parameter] of parameters.entries()) parameter.grad = t.tensor(noise(sizes[i], 100 * step + i));
+        const scale = clipCoefficient(gradNorm(parameters), 5);
+        const before = gpu.counters.dispatches;
+        optimizer.step(undefined, { scale });
+        launches.push(gpu.counters.dispatches - before);
+        optimizer.zeroGrad();
+        scale.dispose();
+      }
+      results.push(await Promise.all(parameters.map(async (parameter) => Array.from(await parameter.data()))));
+      optimizer.dispose();
+      for (const parameter of parameters) parameter.dispose();
+    }
+    Object.assign(kernels, { elementwiseMany: together });
+    expect(results[0]).toEqual(results[1]);
+    const { maxStorageBuffersPerShaderStage: buffers } = gpu.device.limits;
+    expect(launches[2]).toBeLessThanOrEqual(Math.ceil(sizes.length / (buffers - 4)));
+    expect(launches[5]).toBe(sizes.length);
+    console.log(`${sizes.length} parameters: ${launches[2]} launches (${buffers} buffers each)`);
+  });
+
+  test("Muon takes one launch for all momenta", async () => {
+    const { gpu } = backend!;
+    const parameters = [1, 2, 3].map((i) => t.tensor(noise(48, i)).reshape([6, 8]));
+    for (const parameter of parameters) parameter.requiresGrad = true;
+    const optimizer = new Muon(parameters, { nsSteps: 0 });
+    const grads = parameters.map((_, i) => t.tensor(noise(48, 10 + i)).reshape([6, 8]));
+    optimizer.step(grads);
+    const before = gpu.counters.dispatches;
+    optimizer.step(grads);
+    const each = (gpu.counters.dispatches - before - 1) / parameters.length;
+    expect(Number.isInteger(each)).toBe(true);
+    optimizer.dispose();
+    for (const tensor of [...parameters, ...grads]) tensor.dispose();
+  });
+});
+
+describe.skipIf(!backend)("tensors on a shelf", () => {
+  test("are read, written, used beside each other and freed like others", async () => {
+    const { gpu, kernels } = backend!;
+    const { pooled, live } = gpu.pool.memory();
+    const read = async (of: t.Tensor | ReturnType<typeof operand>) =>
+      Array.from(new Float32Array((await backend!.read(of.storage.handle, of.size * 4)).buffer));
+    const double = expr.program(expr.mul(expr.input(0), expr.scalar(0)));
+    const tensors = [5, 70, 200].map((size, i) => operand(backend!, noise(size, i)));
+    kernels.elementwiseMany!(
+      double,
+      tensors.map((x) => ({ inputs: [x], outputs: [x], scalars: [2] })),
+      [],
+    );
+    expect(await read(tensors[1])).toEqual(Array.from(noise(70, 1), (x) => 2 * x));
+    // An upload into a place that recorded commands still use.
+    kernels.elementwise(double, [tensors[0]], [tensors[0]], [0.5]);
+    const copy = empty(backend!, [5]);
+    kernels.elementwise(double, [tensors[0]], [copy], [1]);
+    backend!.write(tensors[0].storage.handle, new Uint8Array(new Float32Array([1, 2, 3, 4, 5]).buffer));
+    expect(await read(copy)).toEqual(Array.from(noise(5, 0)));
+    expect(await read(tensors[0])).toEqual([1, 2, 3, 4, 5]);
+    // One place is read and another written: they cannot stay in one buffer.
+    const first = { ...tensors[2], shape: [5], size: 5 };
+    kernels.elementwise(double, [first], [tensors[0]], [3]);
+    expect(await read(tensors[0])).toEqual(Array.from(noise(200, 2).subarray(0, 5), (x) => Math.fround(6 * x)));
+    expect(await read(tensors[1])).toEqual(Array.from(noise(70, 1), (x) => 2 * x));
+    for (const { storage } of [...tensors, copy]) storage.release();
+    expect(gpu.pool.memory().live).toBe(live);
+    expect(gpu.pool.memory().pooled).toBeGreaterThanOrEqual(pooled);
+  });
+});

@@ -1,34 +1,92 @@
-/** What the footer of a Parquet file says, checked before anything is believed, and the schema it makes. */
+/** The footer of a Parquet file: read, and checked against the file before anything is allocated by it. */
 
-import type { FileMetaData, SchemaElement } from "hyparquet";
+import type { ColumnMetaData, FileMetaData, SchemaElement } from "hyparquet";
 import { DataError } from "../core/errors.js";
-import { inferValues } from "./infer.js";
-import type { Row } from "./row.js";
-import type { Field } from "./schema.js";
+import type { ByteSource } from "../core/platform.js";
+import { CompactReader, type ThriftStruct, type ThriftValue } from "./thrift.js";
 
-/** Counts and offsets of the footer against each other and the file, before anything is allocated by them. */
-export function checkFooter(metadata: FileMetaData, byteLength: number, name: string): void {
+/** Read at once from the end; most footers are shorter. */
+const FIRST_READ = 1 << 19;
+/** Schemas nest less deep than this. */
+const MOST_DEPTH = 64;
+/** Values of a row group beyond which there must be bytes for them: a footer is no reason to fill the memory. */
+const FREE_VALUES = 2 ** 26;
+const VALUES_PER_BYTE = 1100;
+
+/** Bytes of the footer, its frame included; the Thrift structs in it are well formed. Throws RangeError otherwise. */
+export async function readFooter(file: ByteSource): Promise<ArrayBuffer> {
+  const { byteLength } = file;
+  if (byteLength < 12) throw new RangeError(`${byteLength} bytes are too few for a Parquet file`);
+  const from = Math.max(0, byteLength - FIRST_READ);
+  let bytes = await file.read(from, byteLength);
+  const magic = String.fromCharCode(...bytes.subarray(-4));
+  if (magic === "PARE") throw new RangeError("its footer is encrypted, which is not supported");
+  if (magic !== "PAR1") throw new RangeError("it does not end with PAR1");
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(bytes.length - 8, true);
+  if (length > byteLength - 12) throw new RangeError(`its footer claims ${length} bytes of the file's ${byteLength}`);
+  const start = byteLength - 8 - length;
+  bytes = start < from ? await file.read(start, byteLength) : bytes.subarray(start - from);
+  checkStatistics(new CompactReader(bytes.subarray(0, length)).struct());
+  return bytes.slice().buffer as ArrayBuffer;
+}
+
+const DECIMAL = 5;
+/** Longest decimal number in bytes. Longer ones would be turned into numbers in quadratic time. */
+export const LONGEST_DECIMAL = 64;
+
+/** Statistics of decimal columns, which are turned into numbers while the footer is read, must be short. */
+function checkStatistics(footer: ThriftStruct): void {
+  const children = (value: ThriftValue | undefined, field: number): readonly ThriftStruct[] => {
+    const list = (value as ThriftStruct | undefined)?.[field];
+    return Array.isArray(list) ? (list as ThriftStruct[]) : [];
+  };
+  const leaves = children(footer, 2).filter((element) => element[1] !== undefined);
+  for (const group of children(footer, 4)) {
+    children(group, 1).forEach((column, i) => {
+      const statistics = (column[3] as ThriftStruct | undefined)?.[12];
+      if (!statistics || leaves[i]?.[6] !== DECIMAL) return;
+      for (const value of Object.values(statistics)) {
+        if (value instanceof Uint8Array && value.length > LONGEST_DECIMAL) {
+          throw new RangeError(`a decimal number has ${value.length} bytes`);
+        }
+      }
+    });
+  }
+}
+
+/** Counts and offsets of the footer against each other and the file. Throws DataError saying what cannot be. */
+export function checkFooter(metadata: FileMetaData, byteLength: number, name: string, limit?: number): void {
   const lie = (what: string) => new DataError(`${name}: the Parquet footer lies: ${what}.`, { where: name });
+  const leaves = checkSchema(metadata.schema, lie);
   let total = 0n;
   metadata.row_groups.forEach((group, g) => {
-    if (group.num_rows < 0n) throw lie(`row group ${g} has ${group.num_rows} rows`);
-    total += group.num_rows;
+    const { num_rows } = group;
+    if (typeof num_rows !== "bigint" || num_rows < 0n || num_rows > BigInt(Number.MAX_SAFE_INTEGER)) {
+      throw lie(`row group ${g} has ${num_rows} rows`);
+    }
+    total += num_rows;
+    const paths = new Set<string>();
+    let values = 0;
+    let bytes = 0;
     for (const { meta_data: column } of group.columns) {
       if (!column) throw lie(`row group ${g} has a column without metadata`);
-      const sizes = [column.data_page_offset, column.total_compressed_size, column.num_values];
-      if (!sizes.every((size) => typeof size === "bigint")) throw lie(`row group ${g} has a column without a place`);
-      const where = `column "${column.path_in_schema.join(".")}" of row group ${g}`;
-      const start = column.dictionary_page_offset || column.data_page_offset;
-      if (
-        start < 0n ||
-        column.total_compressed_size < 0n ||
-        start + column.total_compressed_size > BigInt(byteLength)
-      ) {
-        throw lie(`${where} ends at byte ${start + column.total_compressed_size} of ${byteLength}`);
+      const path = column.path_in_schema.join(".");
+      const leaf = leaves.get(path);
+      const where = `column "${path}" of row group ${g}`;
+      if (!leaf || paths.has(path)) throw lie(`${where} ${leaf ? "comes twice" : "is not in the schema"}`);
+      paths.add(path);
+      if (leaf.type !== column.type) throw lie(`${where} is ${column.type}, in the schema ${leaf.type}`);
+      checkPlace(column, byteLength, where, lie);
+      const flat = column.path_in_schema.length === 1 && leaf.repetition_type !== "REPEATED";
+      if (flat ? column.num_values !== num_rows : column.num_values < num_rows) {
+        throw lie(`${where} has ${column.num_values} values for ${num_rows} rows`);
       }
-      if (column.path_in_schema.length === 1 && column.num_values < group.num_rows) {
-        throw lie(`${where} has ${column.num_values} values for ${group.num_rows} rows`);
-      }
+      values += Number(column.num_values);
+      bytes += Number(column.total_compressed_size);
+    }
+    for (const path of leaves.keys()) if (!paths.has(path)) throw lie(`row group ${g} lacks the column "${path}"`);
+    if (values > Math.max(FREE_VALUES, VALUES_PER_BYTE * Math.max(bytes, limit ?? 0))) {
+      throw lie(`row group ${g} has ${values} values in ${bytes} bytes`);
     }
   });
   // Some writers leave the total at 0.
@@ -36,70 +94,36 @@ export function checkFooter(metadata: FileMetaData, byteLength: number, name: st
     throw lie(`${metadata.num_rows} rows in all, ${total} in the row groups`);
 }
 
-/** A column of the top level of the file's schema. */
-export interface TopColumn {
-  name: string;
-  element: SchemaElement;
-  /** Some leaf below holds 64-bit or unsigned 32-bit integers, which hyparquet gives as BigInt. */
-  int64: boolean;
-  /** A leaf of bytes without a declared meaning. */
-  undeclaredBytes: boolean;
-  /** No group's statistics speak of nulls. */
-  required: boolean;
-  /** Least and greatest value by the statistics, where all groups have them. */
-  range?: [number, number];
-}
+type Lie = (what: string) => DataError;
 
-/** The columns of the top level, in the file's order. */
-export function topLevelColumns(metadata: FileMetaData): TopColumn[] {
-  const columns: TopColumn[] = [];
-  let index = 1;
-  const walk = (visit: (element: SchemaElement) => void): void => {
-    const element = metadata.schema[index++];
-    if (!element) return;
-    visit(element);
-    for (let child = 0; child < (element.num_children ?? 0); child++) walk(visit);
+/** Is the list of elements one tree? Its leaves by their paths. */
+function checkSchema(schema: readonly SchemaElement[], lie: Lie): Map<string, SchemaElement> {
+  const leaves = new Map<string, SchemaElement>();
+  let next = 0;
+  const walk = (path: string[]): void => {
+    const element = schema[next++];
+    if (!element) throw lie("its schema has fewer elements than it announces");
+    const children = element.num_children ?? 0;
+    if (children < 0 || children >= schema.length) throw lie(`"${element.name}" has ${children} columns`);
+    if (path.length > MOST_DEPTH) throw lie(`its schema is more than ${MOST_DEPTH} deep`);
+    if (children === 0 && path.length > 0) leaves.set(path.join("."), element);
+    for (let child = 0; child < children; child++) walk([...path, schema[next]?.name]);
   };
-  for (let child = 0; child < (metadata.schema[0]?.num_children ?? 0); child++) {
-    const leaves: SchemaElement[] = [];
-    const element = metadata.schema[index];
-    walk((each) => leaves.push(each));
-    if (!element) break;
-    const int64 = leaves.some(
-      ({ type, converted_type }) => type === "INT64" && !/TIME|DECIMAL/.test(converted_type ?? ""),
-    );
-    const undeclaredBytes = leaves.some(
-      ({ type, converted_type, logical_type }) => type === "BYTE_ARRAY" && !converted_type && !logical_type,
-    );
-    const stats = metadata.row_groups.map(
-      (group) =>
-        group.columns.find(({ meta_data }) => meta_data?.path_in_schema[0] === element.name)?.meta_data?.statistics,
-    );
-    const required =
-      element.repetition_type === "REQUIRED" ||
-      stats.every((each) => each?.null_count !== undefined && Number(each.null_count) === 0);
-    const bounds = stats.flatMap((each) => [each?.min_value ?? each?.min, each?.max_value ?? each?.max]);
-    const range = bounds.every((bound) => typeof bound === "bigint" || typeof bound === "number")
-      ? ([Math.min(...bounds.map(Number)), Math.max(...bounds.map(Number))] as [number, number])
-      : undefined;
-    columns.push({ name: element.name, element, int64, undeclaredBytes, required, range });
-  }
-  return columns;
+  walk([]);
+  if (next !== schema.length) throw lie(`its schema has ${schema.length} elements, ${next} of them in the tree`);
+  return leaves;
 }
 
-/** The field of a column: numbers by the file's own types, the rest by the first rows. */
-export function inferField({ name, element, int64, required, range }: TopColumn, sample: readonly Row[]): Field {
-  const field = inferValues(
-    name,
-    sample.map((row) => row[name]),
-  );
-  const nullable = required ? {} : { nullable: true };
-  const plain = element.repetition_type !== "REPEATED" && !element.num_children;
-  if (plain && (element.type === "FLOAT" || element.type === "DOUBLE")) return { name, type: "float32", ...nullable };
-  if (plain && int64 && (field.type === "int32" || field.type === "float32")) {
-    const fits = range !== undefined && range[0] >= -(2 ** 31) && range[1] < 2 ** 31;
-    return { name, type: fits ? "int32" : "float32", ...nullable };
+/** First byte of a column chunk. */
+export const chunkStart = (column: ColumnMetaData): number =>
+  Number(column.dictionary_page_offset || column.data_page_offset);
+
+function checkPlace(column: ColumnMetaData, byteLength: number, where: string, lie: Lie): void {
+  const numbers = [column.data_page_offset, column.total_compressed_size, column.num_values];
+  if (!numbers.every((each) => typeof each === "bigint")) throw lie(`${where} has no place`);
+  const start = chunkStart(column);
+  const size = Number(column.total_compressed_size);
+  if (start < 0 || size < 0 || start + size > byteLength) {
+    throw lie(`${where} ends at byte ${start + size} of ${byteLength}`);
   }
-  const { nullable: _, ...rest } = field;
-  return { ...rest, ...nullable };
 }

@@ -5,9 +5,10 @@ import type { ByteSource } from "../core/platform.js";
 import type { Json } from "./batch-source.js";
 import { type DataSource, openBytes } from "./bytes.js";
 import { OpeningDataset } from "./dataset.js";
-import { invalidUtf8 } from "./decode.js";
 import { SAMPLE_ROWS } from "./infer.js";
-import { checkFooter, inferField, type TopColumn, topLevelColumns } from "./parquet-footer.js";
+import { GroupReader, parquetLibrary } from "./parquet-columns.js";
+import { checkFooter, readFooter } from "./parquet-footer.js";
+import { inferField, topLevelColumns } from "./parquet-schema.js";
 import type { Row } from "./row.js";
 import type { Schema } from "./schema.js";
 import { hashOnce, type SourceOptions, sourceStage, valueStage } from "./source.js";
@@ -22,32 +23,6 @@ export interface ParquetOptions extends SourceOptions {
    * UTF-8, else bytes.
    */
   binary?: "auto" | "text" | "bytes";
-}
-
-/** A page that claims to expand beyond both of these is refused before memory is taken for it. */
-const MOST_RATIO = 1100;
-const LEAST_LIMIT = 64 * 2 ** 20;
-
-/** hyparquet is loaded by the first Parquet file, so that other formats do not pay for it. */
-const library = async () => {
-  const [core, extra] = await Promise.all([import("hyparquet"), import("hyparquet-compressors")]);
-  return { ...core, compressors: bounded(extra.compressors) };
-};
-
-type Decompress = (input: Uint8Array, length: number) => Uint8Array;
-
-function bounded(compressors: object): Record<string, Decompress> {
-  const guard =
-    (decompress: Decompress): Decompress =>
-    (input, length) => {
-      if (length > Math.max(LEAST_LIMIT, MOST_RATIO * input.length)) {
-        throw new RangeError(`a page of ${input.length} bytes claims to expand to ${length}`);
-      }
-      return decompress(input, length);
-    };
-  return Object.fromEntries(
-    Object.entries(compressors as Record<string, Decompress>).map(([codec, decompress]) => [codec, guard(decompress)]),
-  );
 }
 
 /**
@@ -77,7 +52,7 @@ export function fromParquet(source: DataSource, options: ParquetOptions = {}): O
   const contentHash = hashOnce({ ...bytes, stream: () => storedBytes(bytes.open) });
   async function* groups(): AsyncGenerator<Row[]> {
     const file = await open();
-    for (let group = 0; group < file.groups.length; group++) yield await file.read(group);
+    for (let group = 0; group < file.groups; group++) yield await file.read(group);
   }
   let stage: Stage<Row>;
   if (options.schema) {
@@ -105,8 +80,8 @@ async function* storedBytes(open: () => Promise<ByteSource>): AsyncGenerator<Uin
 }
 
 interface OpenParquet {
-  /** First row and number of rows of each row group. */
-  groups: { start: number; rows: number }[];
+  /** Number of row groups. */
+  groups: number;
   read(group: number): Promise<Row[]>;
   infer(): Promise<Schema>;
 }
@@ -115,32 +90,28 @@ interface OpenParquet {
 async function openParquet(
   openBytesOf: () => Promise<ByteSource>,
   name: string,
-  { columns, binary = "auto" }: ParquetOptions,
+  { columns, binary = "auto", maxDecompressedBytes }: ParquetOptions,
 ): Promise<OpenParquet> {
-  const { parquetMetadataAsync, parquetReadObjects, compressors } = await library();
-  const broken = (cause: unknown, what = "cannot be read as Parquet") => {
-    if (cause instanceof DataError) return cause;
-    return new DataError(`${name}: ${what}: ${(cause as Error).message}.`, { where: name, cause });
-  };
+  const library = await parquetLibrary();
   const withFile = async <R>(use: (file: ByteSource) => Promise<R>): Promise<R> => {
     const file = await openBytesOf();
     try {
       return await use(file);
     } catch (cause) {
-      throw broken(cause);
+      if (cause instanceof DataError) throw cause;
+      // The library reads fields as they come: what is missing or of another kind ends in a TypeError.
+      const message = cause instanceof TypeError ? "its parts do not fit together" : (cause as Error).message;
+      throw new DataError(`${name}: cannot be read as Parquet: ${message}.`, { where: name, cause });
     } finally {
       await file.close?.();
     }
   };
-  const metadata = await withFile((file) => parquetMetadataAsync(asyncBuffer(file), {}));
-  const byteLength = await withFile(async (file) => file.byteLength);
-  let topLevel: TopColumn[];
-  try {
-    checkFooter(metadata, byteLength, name);
-    topLevel = topLevelColumns(metadata);
-  } catch (cause) {
-    throw broken(cause, "has a footer that makes no sense");
-  }
+  const { metadata, topLevel } = await withFile(async (file) => {
+    const metadata = library.parquetMetadata(await readFooter(file), { geoparquet: false });
+    checkFooter(metadata, file.byteLength, name, maxDecompressedBytes);
+    library.markGeoColumns(metadata.schema, metadata.key_value_metadata);
+    return { metadata, topLevel: topLevelColumns(metadata) };
+  });
   const missing = columns?.find((column) => !topLevel.some((field) => field.name === column));
   if (missing !== undefined) {
     throw new DataError(`${name}: has no column "${missing}".`, {
@@ -149,51 +120,9 @@ async function openParquet(
     });
   }
   const kept = topLevel.filter((field) => !columns || columns.includes(field.name));
-  const wide = kept.filter((field) => field.int64).map((field) => field.name);
-  const objects = (file: ByteSource, names: string[], utf8: boolean, rowStart: number, rowEnd: number) =>
-    parquetReadObjects({
-      file: asyncBuffer(file),
-      metadata,
-      compressors,
-      parsers,
-      utf8,
-      rowStart,
-      rowEnd,
-      columns: names,
-    });
-  const undeclared = kept.filter((field) => field.undeclaredBytes).map((field) => field.name);
-  const declared = kept.map((field) => field.name).filter((column) => !undeclared.includes(column));
-  /** Undeclared columns that are text: decided by the first row group that is read. */
-  let texts: Set<string> | undefined;
-  const addUndeclared = async (file: ByteSource, rows: Row[], rowStart: number, rowEnd: number): Promise<Row[]> => {
-    const bytes = await objects(file, undeclared, false, rowStart, rowEnd);
-    const isText = (column: string) =>
-      binary === "text" || (binary === "auto" && bytes.every((row) => isUtf8(row[column])));
-    texts ??= new Set(undeclared.filter(isText));
-    for (const column of texts) for (const row of bytes) row[column] = withText(row[column]);
-    return bytes.map((row, i) => {
-      const whole: Row = {};
-      for (const { name, undeclaredBytes } of kept) whole[name] = undeclaredBytes ? row[name] : rows[i][name];
-      return whole;
-    });
-  };
-  const readRows = (rowStart: number, rowEnd: number): Promise<Row[]> =>
-    withFile(async (file) => {
-      let rows: Row[] = declared.length > 0 ? await objects(file, declared, true, rowStart, rowEnd) : [];
-      if (undeclared.length > 0) rows = await addUndeclared(file, rows, rowStart, rowEnd);
-      if (rows.length !== rowEnd - rowStart) {
-        throw new RangeError(`rows ${rowStart} to ${rowEnd} were announced, got ${rows.length} rows`);
-      }
-      for (const column of wide) for (const row of rows) row[column] = withoutBigInt(row[column]);
-      return rows;
-    });
-  const groups: OpenParquet["groups"] = [];
-  let start = 0;
-  for (const { num_rows } of metadata.row_groups) {
-    groups.push({ start, rows: Number(num_rows) });
-    start += Number(num_rows);
-  }
-  const readGroup = (group: number) => readRows(groups[group].start, groups[group].start + groups[group].rows);
+  const reader = new GroupReader(library, metadata, kept, binary, maxDecompressedBytes);
+  const readGroup = (group: number) => withFile((file) => reader.read(file, group));
+  const groups = metadata.row_groups.length;
   /** The first group, read for the schema and kept for the first pass. */
   let first: Promise<Row[]> | undefined;
   return {
@@ -204,70 +133,9 @@ async function openParquet(
       return kept ?? readGroup(group);
     },
     async infer() {
-      first = groups.length > 0 ? readGroup(0) : undefined;
+      first = groups > 0 ? readGroup(0) : undefined;
       const sample = first ? (await first).slice(0, SAMPLE_ROWS) : [];
       return { fields: kept.map((field) => inferField(field, sample)) };
     },
   };
-}
-
-const lossy = new TextDecoder();
-const strict = new TextDecoder("utf-8", { fatal: true });
-
-/** Text that is no UTF-8 is an error, never replaced. The strict decoder is the slower one: it settles doubts only. */
-function decode(bytes: Uint8Array): string {
-  const text = lossy.decode(bytes);
-  return text.includes("\ufffd") ? strict.decode(bytes) : text;
-}
-
-const parsers = { stringFromBytes: (bytes: Uint8Array) => bytes && decode(bytes) };
-
-/** Do all bytes in a value, lists and structs included, form text? */
-function isUtf8(value: unknown): boolean {
-  if (value instanceof Uint8Array) return invalidUtf8(value) === value.length;
-  if (value === null || typeof value !== "object") return true;
-  return Object.values(value).every(isUtf8);
-}
-
-/** The same value with text in place of bytes. */
-function withText(value: unknown): unknown {
-  if (value instanceof Uint8Array) return decode(value);
-  if (Array.isArray(value)) return value.map(withText);
-  if (value === null || typeof value !== "object" || Object.getPrototypeOf(value) !== Object.prototype) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withText(item)]));
-}
-
-/** hyparquet's two-member file interface, with ranges checked against the file. */
-function asyncBuffer(file: ByteSource) {
-  const read = async (start: number, end: number): Promise<ArrayBuffer> => {
-    if (!(start >= 0 && end >= start && end <= file.byteLength)) {
-      throw new RangeError(`bytes ${start} to ${end} lie outside the file of ${file.byteLength} bytes`);
-    }
-    const bytes = await file.read(start, end);
-    const whole = bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength;
-    return (whole ? bytes.buffer : bytes.slice().buffer) as ArrayBuffer;
-  };
-  return {
-    byteLength: file.byteLength,
-    slice(start: number, end = file.byteLength): Promise<ArrayBuffer> {
-      const reading = read(start, end);
-      // hyparquet asks for ranges ahead and may fail before it looks at them: no rejection must go unheard.
-      reading.catch(() => {});
-      return reading;
-    },
-  };
-}
-
-/** BigInts as numbers where that is exact; within lists, too. */
-function withoutBigInt(value: unknown): unknown {
-  if (typeof value === "bigint") {
-    const number = Number(value);
-    return Number.isSafeInteger(number) ? number : value;
-  }
-  if (value instanceof BigInt64Array || value instanceof BigUint64Array) return Array.from(value, withoutBigInt);
-  if (Array.isArray(value)) return value.map(withoutBigInt);
-  if (value !== null && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype) {
-    for (const key of Object.keys(value)) (value as Row)[key] = withoutBigInt((value as Row)[key]);
-  }
-  return value;
 }

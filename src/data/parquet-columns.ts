@@ -1,0 +1,219 @@
+/** Row groups of a Parquet file: fetched, checked, decoded column by column, and put together as rows. */
+
+import type { ColumnMetaData, FileMetaData } from "hyparquet";
+import type { ByteSource } from "../core/platform.js";
+import { invalidUtf8 } from "./decode.js";
+import { type Codecs, ExpansionBudget } from "./parquet-codecs.js";
+import { chunkStart } from "./parquet-footer.js";
+import { expandChunk } from "./parquet-pages.js";
+import type { TopColumn } from "./parquet-schema.js";
+import type { Row } from "./row.js";
+
+/** hyparquet is loaded by the first Parquet file, so that other formats do not pay for it. */
+export async function parquetLibrary() {
+  const [core, column, groups, schema, convert, geo, extra] = await Promise.all([
+    import("hyparquet"),
+    import("hyparquet/src/column.js"),
+    import("hyparquet/src/rowgroup.js"),
+    import("hyparquet/src/schema.js"),
+    import("hyparquet/src/convert.js"),
+    import("hyparquet/src/geoparquet.js"),
+    import("hyparquet-compressors"),
+  ]);
+  const { DEFAULT_PARSERS } = convert;
+  const { markGeoColumns } = geo;
+  const codecs = extra.compressors as Codecs;
+  return { ...core, ...column, ...groups, ...schema, DEFAULT_PARSERS, markGeoColumns, codecs };
+}
+
+type Library = Awaited<ReturnType<typeof parquetLibrary>>;
+/** The values of a column in order, in arrays of any kind. */
+type Parts = readonly ArrayLike<unknown>[];
+
+export class GroupReader {
+  /** Undeclared columns that are text: decided by the first row group that is read. */
+  private texts?: Set<string>;
+  private readonly tree: ReturnType<Library["parquetSchema"]>;
+
+  constructor(
+    private readonly library: Library,
+    private readonly metadata: FileMetaData,
+    private readonly columns: readonly TopColumn[],
+    private readonly binary: "auto" | "text" | "bytes",
+    private readonly expansionLimit: number | undefined,
+  ) {
+    this.tree = library.parquetSchema(metadata);
+  }
+
+  /** All rows of a group. Throws RangeError on what breaks the format. */
+  async read(file: ByteSource, group: number): Promise<Row[]> {
+    const { columns, num_rows } = this.metadata.row_groups[group];
+    const names = new Set(this.columns.map(({ name }) => name));
+    const wanted = columns.map(({ meta_data }) => meta_data!).filter((meta) => names.has(meta.path_in_schema[0]));
+    const chunks = await readChunks(file, wanted);
+    const bytes = wanted.reduce((sum, meta) => sum + Number(meta.total_compressed_size), 0);
+    const budget = new ExpansionBudget(bytes, this.expansionLimit);
+    const parts: Parts[] = [];
+    for (const column of this.columns) {
+      const leaves = wanted.filter((meta) => meta.path_in_schema[0] === column.name);
+      parts.push(await this.decode(column, leaves, chunks, Number(num_rows), budget));
+    }
+    this.decideTexts(parts);
+    const rows = toRows(this.columns, parts, Number(num_rows));
+    for (const { name, undeclaredBytes, int64 } of this.columns) {
+      if (undeclaredBytes && this.texts!.has(name)) for (const row of rows) row[name] = withText(row[name]);
+      if (int64) for (const row of rows) row[name] = withoutBigInt(row[name]);
+    }
+    return rows;
+  }
+
+  /** One column of the top level: its leaves, put together where they are nested. */
+  private async decode(
+    column: TopColumn,
+    leaves: readonly ColumnMetaData[],
+    chunks: Map<ColumnMetaData, Uint8Array<ArrayBuffer>>,
+    rows: number,
+    budget: ExpansionBudget,
+  ): Promise<Parts> {
+    const { library, tree } = this;
+    const decoded = [];
+    for (const meta of leaves) {
+      const schemaPath = library.getTreePath(tree, meta.path_in_schema);
+      const chunk = chunks.get(meta)!;
+      chunks.delete(meta);
+      const { element } = schemaPath[schemaPath.length - 1];
+      const pages = await expandChunk(
+        chunk,
+        {
+          type: meta.type,
+          typeLength: element.type_length ?? 0,
+          codec: meta.codec,
+          values: Number(meta.num_values),
+          rows,
+          maxDefinition: library.getMaxDefinitionLevel(schemaPath),
+          maxRepetition: library.getMaxRepetitionLevel(schemaPath),
+          flat: library.isFlatColumn(schemaPath),
+          decimal: element.converted_type === "DECIMAL",
+        },
+        library.codecs,
+        budget,
+      );
+      const expand = (input: Uint8Array): Uint8Array =>
+        pages.get(input.byteOffset - chunk.byteOffset) ?? new Uint8Array(0);
+      const decoder = {
+        ...meta,
+        pathInSchema: meta.path_in_schema,
+        element,
+        schemaPath,
+        parsers: { ...library.DEFAULT_PARSERS, ...parsers },
+        compressors: { [meta.codec]: expand },
+        utf8: !column.undeclaredBytes,
+      };
+      const reader = { view: new DataView(chunk.buffer, chunk.byteOffset, chunk.length), offset: 0 };
+      const { data } = library.readColumn(
+        reader,
+        { groupStart: 0, groupRows: rows, selectStart: 0, selectEnd: rows },
+        decoder,
+      );
+      decoded.push({ pathInSchema: meta.path_in_schema, data: Promise.resolve({ data, skipped: 0 }) });
+    }
+    const group = { groupStart: 0, groupRows: rows, asyncColumns: decoded };
+    const [whole] = library.assembleAsync(group, tree, parsers).asyncColumns;
+    return (await whole.data).data;
+  }
+
+  private decideTexts(parts: readonly Parts[]): void {
+    if (this.texts) return;
+    const isText = (column: number) =>
+      this.binary === "text" || (this.binary === "auto" && parts[column].every((part) => isUtf8(part)));
+    const undeclared = this.columns.map(({ undeclaredBytes, name }, i) => (undeclaredBytes && isText(i) ? [name] : []));
+    this.texts = new Set(undeclared.flat());
+  }
+}
+
+/** Gaps of so many bytes are read along, and reads grow to so many bytes, because requests cost more than bytes. */
+const GAP = 1 << 13;
+const RUN = 1 << 21;
+
+/** The bytes of each chunk, neighbours read together. */
+async function readChunks(
+  file: ByteSource,
+  wanted: readonly ColumnMetaData[],
+): Promise<Map<ColumnMetaData, Uint8Array<ArrayBuffer>>> {
+  const places = wanted.map((meta) => {
+    const start = chunkStart(meta);
+    return { meta, start, end: start + Number(meta.total_compressed_size) };
+  });
+  places.sort((a, b) => a.start - b.start);
+  const runs: { start: number; end: number; places: typeof places }[] = [];
+  for (const place of places) {
+    const run = runs.at(-1);
+    if (run && place.start <= run.end + GAP && place.end - run.start <= RUN) {
+      run.end = Math.max(run.end, place.end);
+      run.places.push(place);
+    } else runs.push({ start: place.start, end: place.end, places: [place] });
+  }
+  const chunks = new Map<ColumnMetaData, Uint8Array<ArrayBuffer>>();
+  await Promise.all(
+    runs.map(async (run) => {
+      const bytes = (await file.read(run.start, run.end)) as Uint8Array<ArrayBuffer>;
+      for (const { meta, start, end } of run.places)
+        chunks.set(meta, bytes.subarray(start - run.start, end - run.start));
+    }),
+  );
+  return chunks;
+}
+
+/** Columns side by side become rows. */
+function toRows(columns: readonly TopColumn[], parts: readonly Parts[], count: number): Row[] {
+  const template: Row = {};
+  for (const { name } of columns) template[name] = null;
+  const rows: Row[] = [];
+  for (let i = 0; i < count; i++) rows.push({ ...template });
+  columns.forEach(({ name }, column) => {
+    let at = 0;
+    for (const part of parts[column]) for (let i = 0; i < part.length && at < count; i++) rows[at++][name] = part[i];
+    if (at !== count) throw new RangeError(`the column "${name}" has ${at} of ${count} rows`);
+  });
+  return rows;
+}
+
+const lossy = new TextDecoder();
+
+/** Text that is no UTF-8 is an error, never replaced. */
+function decode(bytes: Uint8Array): string {
+  const text = lossy.decode(bytes);
+  if (text.includes("\ufffd") && invalidUtf8(bytes) < bytes.length) throw new RangeError("a text is not valid UTF-8");
+  return text;
+}
+
+const parsers = { stringFromBytes: (bytes: Uint8Array) => bytes && decode(bytes) };
+
+/** Do all bytes in a value, lists and structs included, form text? */
+function isUtf8(value: unknown): boolean {
+  if (value instanceof Uint8Array) return invalidUtf8(value) === value.length;
+  if (value === null || typeof value !== "object") return true;
+  return Object.values(value).every(isUtf8);
+}
+
+/** The same value with text in place of bytes. */
+function withText(value: unknown): unknown {
+  if (value instanceof Uint8Array) return decode(value);
+  if (Array.isArray(value)) return value.map(withText);
+  if (value === null || typeof value !== "object" || Object.getPrototypeOf(value) !== Object.prototype) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withText(item)]));
+}
+
+/** BigInts as numbers where that is exact; within lists, too. */
+function withoutBigInt(value: unknown): unknown {
+  if (typeof value === "bigint") {
+    const number = Number(value);
+    return Number.isSafeInteger(number) ? number : value;
+  }
+  if (value instanceof BigInt64Array || value instanceof BigUint64Array) return Array.from(value, withoutBigInt);
+  if (Array.isArray(value)) return value.map(withoutBigInt);
+  if (value !== null && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype) {
+    for (const key of Object.keys(value)) (value as Row)[key] = withoutBigInt((value as Row)[key]);
+  }
+  return value;
+}

@@ -48,7 +48,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
     },
   });
   const part = `${values.out}.part`;
-  await writeFile(part, tokenizer.save());
+  await writeFile(part, `${JSON.stringify(tokenizer, null, 2)}\n`);
   await rename(part, values.out);
   const { vocabSize, hash } = tokenizer;
   const { merges } = tokenizer.toJSON().model as { merges?: unknown[] };

@@ -2,9 +2,8 @@
 
 import { stampedJson } from "../artifacts/format.js";
 import { safetensorsChunks, type TensorsToWrite, weightsHash } from "../artifacts/safetensors-write.js";
-import { ConfigError } from "../core/errors.js";
-import { platform } from "../core/platform.js";
-import { type RunStore, writeText } from "../core/store.js";
+import { openTarget, type SaveTarget } from "../core/platform.js";
+import { writeText } from "../core/store.js";
 import { VERSION } from "../core/version.js";
 import type { Module } from "../nn/index.js";
 import type { Model } from "./model.js";
@@ -34,20 +33,8 @@ function storedArray(dtype: string, bytes: Uint8Array) {
 /** SHA-256 of the canonical `model.safetensors` of a module: what `sha256sum` prints for the saved file. */
 export const hashWeights = (model: Module): Promise<string> => weightsHash(tensorsToWrite(model.stateDict()));
 
-function resolveTarget(target: string | { store: RunStore; folder: string }): { store: RunStore; folder: string } {
-  if (typeof target !== "string") return target;
-  const { openStore } = platform();
-  if (!openStore) {
-    throw new ConfigError(`save: "${target}" needs a file system, and this host has none.`, {
-      where: "save",
-      hint: "Pass { store, folder } with a store of tenon/runs.",
-    });
-  }
-  return { store: openStore(target), folder: "" };
-}
-
-export async function saveModel(model: Model, target: string | { store: RunStore; folder: string }): Promise<void> {
-  const { store, folder } = resolveTarget(target);
+export async function saveModel(model: Model, target: SaveTarget): Promise<void> {
+  const { store, folder } = openTarget(target, "save");
   const path = (name: string) => (folder === "" ? name : `${folder}/${name}`);
   const tensors = tensorsToWrite(model.stateDict());
   for (const [name, text] of Object.entries(model.files())) await writeText(store, path(name), text);

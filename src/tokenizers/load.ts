@@ -7,7 +7,7 @@ import type { TiktokenOptions } from "./formats/tiktoken.js";
 import { createModel } from "./models/create.js";
 import { addNormalizers } from "./normalizers.js";
 import { addPreTokenizers } from "./pre-tokenizers.js";
-import { Tokenizer, type TokenizerExtras } from "./tokenizer.js";
+import { Tokenizer, type TokenizerExtras, tokenText } from "./tokenizer.js";
 import { describe } from "./vocabulary.js";
 
 /**
@@ -73,6 +73,11 @@ async function loadFrom(address: string, options: LoadOptions): Promise<Tokenize
     ...options,
     config: options.config ?? (config && (parse(config, `${folder}tokenizer_config.json`) as Record<string, unknown>)),
   };
+  if (full.config && full.config.chat_template === undefined) {
+    // Newer models keep the template in a file of its own.
+    const template = await readIfThere(`${folder}chat_template.jinja`);
+    if (template) full.config = { ...full.config, chat_template: text(template) };
+  }
   for (const name of ["tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json"]) {
     const bytes = await readIfThere(folder + name);
     if (bytes === undefined) continue;
@@ -171,12 +176,10 @@ async function fromObject(source: unknown, name: string, options: LoadOptions): 
 /** What `tokenizer_config.json` says. */
 function extras({ config }: LoadOptions): TokenizerExtras {
   if (config === undefined) return {};
-  const token = (value: unknown): string | undefined =>
-    typeof value === "string" ? value : (value as { content?: string } | null | undefined)?.content;
   return {
     config,
-    bosToken: token(config.bos_token),
-    eosToken: token(config.eos_token),
+    bosToken: tokenText(config.bos_token),
+    eosToken: tokenText(config.eos_token),
     chatTemplate: config.chat_template as TokenizerExtras["chatTemplate"],
   };
 }

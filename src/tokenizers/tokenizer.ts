@@ -2,9 +2,11 @@
 
 import { IndexError, TenonError } from "../core/errors.js";
 import { canonicalJson } from "../core/json.js";
+import type { SaveTarget } from "../core/platform.js";
 import { Generator, randomUniform } from "../core/random.js";
 import { sha256Hex } from "../core/sha256.js";
 import { AddedTokens } from "./added-tokens.js";
+import type { ChatMessage, ChatOptions } from "./chat-template.js";
 import { DecodeStream } from "./decode-stream.js";
 import { createDecoder, type Decoder } from "./decoders.js";
 import type { TokenizerDefinition } from "./definition.js";
@@ -57,6 +59,10 @@ export interface TokenizerExtras {
   /** All of `tokenizer_config.json`. */
   config?: Record<string, unknown>;
 }
+
+/** A token of `tokenizer_config.json`, which is a text or an object that holds it. */
+export const tokenText = (value: unknown): string | undefined =>
+  typeof value === "string" ? value : (value as { content?: string } | null | undefined)?.content;
 
 const BOS_NAMES = ["<s>", "<bos>", "<|begin_of_text|>", "<|startoftext|>", "[BOS]", "<|endoftext|>"];
 const EOS_NAMES = ["</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>", "[EOS]"];
@@ -245,7 +251,10 @@ export class Tokenizer {
         ? this.encoding(text, rest, known)
         : this.encoding(text[0], { ...rest, textPair: text[1] }, known);
     });
-    const size = texts.reduce((sum, text) => sum + (typeof text === "string" ? text.length : text[0].length + text[1].length), 0);
+    const size = texts.reduce(
+      (sum, text) => sum + (typeof text === "string" ? text.length : text[0].length + text[1].length),
+      0,
+    );
     const encodings =
       size < APART
         ? texts.map((_, i) => encode(i))
@@ -290,6 +299,16 @@ export class Tokenizer {
   /** Decodes ids one at a time, never handing out half a character. */
   decodeStream(options: DecodeOptions = {}): DecodeStream {
     return new DecodeStream(this, options);
+  }
+
+  /**
+   * The text of a conversation by the tokenizer's chat template, or its ids with `tokenize: true`. Needs the optional
+   * package `@huggingface/jinja`.
+   */
+  applyChatTemplate(messages: ChatMessage[], options: ChatOptions & { tokenize: true }): Promise<number[]>;
+  applyChatTemplate(messages: ChatMessage[], options?: ChatOptions & { tokenize?: false }): Promise<string>;
+  async applyChatTemplate(messages: ChatMessage[], options: ChatOptions = {}): Promise<string | number[]> {
+    return (await import("./chat-template.js")).applyChatTemplate(this, messages, options);
   }
 
   /** Number of different tokens, added ones included. */
@@ -342,14 +361,17 @@ export class Tokenizer {
     return this.hashCache;
   }
 
-  /** The `tokenizer.json` as an object; not a copy. */
+  /** The `tokenizer.json` as an object, not a copy; `JSON.stringify(tokenizer)` is its text. */
   toJSON(): TokenizerDefinition {
     return this.definition;
   }
 
-  /** The `tokenizer.json` as text, as Hugging Face's library loads it. */
-  save(): string {
-    return JSON.stringify(this.definition, null, 2);
+  /**
+   * Writes a `tokenizer.json` that Hugging Face's library loads and that encodes alike: to a path that ends in
+   * `.json`, or into a folder (a path or `{ store, folder }`), there with `tokenizer_config.json` if it is known.
+   */
+  async save(target: SaveTarget): Promise<void> {
+    await (await import("./save.js")).saveTokenizer(this, target);
   }
 }
 

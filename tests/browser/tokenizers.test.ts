@@ -9,7 +9,7 @@ import {
 
 test("a tokenizer loads from a URL, encodes and decodes", async () => {
   const trained = await trainTokenizer("the cat sat on the mat, été, 日本語 ".repeat(10), { vocabSize: 280 });
-  const url = URL.createObjectURL(new Blob([trained.save()], { type: "application/json" }));
+  const url = URL.createObjectURL(new Blob([JSON.stringify(trained)], { type: "application/json" }));
   const tokenizer = await loadTokenizer(url);
   URL.revokeObjectURL(url);
   expect(tokenizer.hash).toBe(trained.hash);
@@ -21,7 +21,7 @@ test("a tokenizer loads from a URL, encodes and decodes", async () => {
 });
 
 test("a File does as well, and metrics are a table", async () => {
-  const file = new File([byteTokenizer().save()], "tokenizer.json");
+  const file = new File([JSON.stringify(byteTokenizer())], "tokenizer.json");
   const rows = compareTokenizers({ bytes: await loadTokenizer(file), characters: charTokenizer("ab ") }, "ab ab");
   console.table(rows);
   expect(rows.bytes.tokens).toBe(5);

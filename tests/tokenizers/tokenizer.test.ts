@@ -39,7 +39,7 @@ describe("built-in tokenizers", () => {
 
   test("a saved tokenizer is the same tokenizer", async () => {
     for (const tokenizer of [charTokenizer("abc é"), byteTokenizer()]) {
-      const again = await loadTokenizer(new TextEncoder().encode(tokenizer.save()));
+      const again = await loadTokenizer(new TextEncoder().encode(JSON.stringify(tokenizer)));
       expect(again.hash).toBe(tokenizer.hash);
       expect(again.encode("cab é").ids).toEqual(tokenizer.encode("cab é").ids);
     }

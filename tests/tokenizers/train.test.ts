@@ -88,7 +88,7 @@ describe.each(["bpe", "wordpiece", "unigram"] as const)("%s", (model) => {
     const text = "the cat sat on the mat";
     expect(first.decode(first.encode(text).ids)).toBe(text);
     expect(first.encode(text).length).toBeLessThan(text.length / 2);
-    const again = await loadTokenizer(JSON.parse(first.save()));
+    const again = await loadTokenizer(JSON.parse(JSON.stringify(first)));
     expect(again.encode(text).ids).toEqual(first.encode(text).ids);
   });
 });

@@ -170,9 +170,18 @@ function toRows(columns: readonly TopColumn[], parts: readonly Parts[], count: n
   for (const { name } of columns) template[name] = null;
   const rows: Row[] = [];
   for (let i = 0; i < count; i++) rows.push({ ...template });
-  columns.forEach(({ name }, column) => {
+  columns.forEach(({ name, element }, column) => {
+    const nested = element.repetition_type === "REPEATED" || (element.num_children ?? 0) > 0;
     let at = 0;
-    for (const part of parts[column]) for (let i = 0; i < part.length && at < count; i++) rows[at++][name] = part[i];
+    for (const part of parts[column]) {
+      for (let i = 0; i < part.length && at < count; i++) {
+        const value = part[i];
+        // The library gives nothing for a list or struct that is null, and where a dictionary lacks a value.
+        if (value !== undefined) rows[at][name] = value;
+        else if (!nested) throw new RangeError(`the column "${name}" has no value in row ${at + 1} of its row group`);
+        at++;
+      }
+    }
     if (at !== count) throw new RangeError(`the column "${name}" has ${at} of ${count} rows`);
   });
   return rows;

@@ -6,7 +6,7 @@ import type { ByteSource } from "../core/platform.js";
 import { CompactReader, type ThriftStruct, type ThriftValue } from "./thrift.js";
 
 /** Read at once from the end; most footers are shorter. */
-const FIRST_READ = 1 << 19;
+const FIRST_READ = 1 << 16;
 /** Schemas nest less deep than this. */
 const MOST_DEPTH = 64;
 /** Values of a row group beyond which there must be bytes for them: a footer is no reason to fill the memory. */

@@ -201,13 +201,15 @@ function checkValues(
       return;
     case "RLE":
       if (leaf.type !== "BOOLEAN") throw new RangeError(`${leaf.type} has no RLE encoding`);
-      walkRuns({ bytes, at: at + 4, end, width: 1, count, most: 1, wanted: 1, what: "values" });
+      walkRuns({ bytes, at: at + 4, end, width: 1, count, most: 1, what: "values" });
       return;
     case "DICTIONARY": {
-      if (dictionary === undefined) throw new RangeError("a page uses a dictionary that is not there");
+      if (!dictionary) throw new RangeError("a page uses a dictionary that is not there");
       const width = left > 0 ? bytes[at] : 33;
       if (width > 32) throw new RangeError(`a page has dictionary indices of ${width} bits`);
-      walkRuns({ bytes, at: at + 1, end, width, count, most: dictionary - 1, wanted: -1, what: "values" });
+      // In flat columns an index that leads nowhere shows in the rows, and need not be looked for here.
+      const most = leaf.flat ? Number.POSITIVE_INFINITY : dictionary - 1;
+      walkRuns({ bytes, at: at + 1, end, width, count, most, what: "values" });
       return;
     }
     case "DELTA":

@@ -10,8 +10,8 @@ interface Runs {
   count: number;
   /** Greatest value allowed. */
   most: number;
-  /** The value to count. */
-  wanted: number;
+  /** The value to count, if any. */
+  wanted?: number;
   /** What the values are, for messages. */
   what: string;
 }
@@ -20,7 +20,7 @@ interface Runs {
  * Walks runs of the RLE/bit-packing hybrid up to `count` values; returns how many equal `wanted`. Throws RangeError when
  * a run has more values than are left, a value exceeds `most`, or the bytes end first.
  */
-export function walkRuns({ bytes, at, end, width, count, most, wanted, what }: Runs): number {
+export function walkRuns({ bytes, at, end, width, count, most, wanted = -1, what }: Runs): number {
   const exceeds = (value: number) => new RangeError(`${what} of a page go up to ${most}, one is ${value}`);
   let equal = 0;
   let left = count;
@@ -42,7 +42,8 @@ export function walkRuns({ bytes, at, end, width, count, most, wanted, what }: R
       if (width === 1 && most >= 1) {
         const ones = popcount(bytes, at, packed);
         equal += wanted === 1 ? ones : wanted === 0 ? packed - ones : 0;
-      } else if (width <= 24) equal += walkPacked(bytes, at, width, packed, most, wanted, exceeds);
+      } else if (width <= 24 && (wanted >= 0 || most < 2 ** width - 1))
+        equal += walkPacked(bytes, at, width, packed, most, wanted, exceeds);
       at = stop;
       left -= packed;
       continue;

@@ -292,20 +292,27 @@ export function capabilities(): Capabilities {
     maxMemory: info.maxMemory,
     missing,
     devices: Object.fromEntries([...backends].map(([name, open]) => [name, open.info])),
-    environment: platform().environment(),
+    environment: { ...platform().environment(), ...adapterOf(info) },
   };
 }
 
+/** The graphics card behind a device: its bits are those of this one. */
+const adapterOf = ({ details }: BackendInfo): Record<string, string> =>
+  typeof details["adapter"] === "string" ? { adapter: details["adapter"] } : {};
+
 /** One line: device, threads, SIMD, numerics, and what is missing. */
 export function describeCapabilities(caps: Capabilities): string {
+  const { adapter } = caps.environment;
   const fma = caps.fusedMultiplyAdd ? " with fused multiply-add" : "";
-  const parts = [
-    caps.device,
-    `${caps.threads} thread${caps.threads === 1 ? "" : "s"}`,
-    caps.simd ? "SIMD" : "no SIMD",
-    `${caps.numerics} numerics${fma}`,
-    `up to ${showBytes(caps.maxMemory)}`,
-  ];
+  const parts = adapter
+    ? [`${caps.device} on ${adapter}`, `up to ${showBytes(caps.maxMemory)} in one piece`]
+    : [
+        caps.device,
+        `${caps.threads} thread${caps.threads === 1 ? "" : "s"}`,
+        caps.simd ? "SIMD" : "no SIMD",
+        `${caps.numerics} numerics${fma}`,
+        `up to ${showBytes(caps.maxMemory)}`,
+      ];
   return `Device: ${parts.join(", ")}${caps.missing.length ? `. Missing: ${caps.missing.join("; ")}` : ""}.`;
 }
 

@@ -2,6 +2,7 @@
 
 import { capabilities, init } from "../backend/devices.js";
 import { showBytes } from "../backend/storage.js";
+import { type FoundAdapter, factsOf, findAdapter, usedFeatures } from "../backend/webgpu/adapter.js";
 import { jsonLine } from "../core/json.js";
 import { platform } from "../core/platform.js";
 import { VERSION } from "../core/version.js";
@@ -26,8 +27,9 @@ export async function run(args: string[], io: Io): Promise<number> {
   await init({ engineFlags: true });
   const found = capabilities();
   const { cores } = platform();
+  const card = await findAdapter();
   if (values.json) {
-    io.out(jsonLine({ version: VERSION, cores, ...found }));
+    io.out(jsonLine({ version: VERSION, cores, ...found, webgpu: "reason" in card ? card : factsOf(card) }));
     return 0;
   }
   const { environment } = found;
@@ -42,6 +44,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     ["numerics", found.numerics],
     ["largest memory", showBytes(found.maxMemory)],
     ["shared memory", yes(found.crossOriginIsolated)],
+    ...("reason" in card ? [] : rowsOf(card)),
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
   for (const [name, value] of rows) io.out(`${name.padEnd(width)}  ${value}`);
@@ -52,6 +55,24 @@ export async function run(args: string[], io: Io): Promise<number> {
     for (const reason of found.missing) io.out(`  ${reason}`);
   }
   return 0;
+}
+
+/** The graphics card, also one that `auto` passes by. */
+function rowsOf(card: FoundAdapter): [string, string][] {
+  const { software, features, limits } = factsOf(card);
+  const sizes = [
+    `${showBytes(limits.maxBufferSize)} in one buffer`,
+    `${showBytes(limits.maxStorageBufferBindingSize)} in one binding`,
+    `${limits.maxStorageBuffersPerShaderStage} bindings in one kernel`,
+    `${showBytes(limits.maxComputeWorkgroupStorageSize)} in one workgroup`,
+  ];
+  const present = usedFeatures.filter((feature) => features.includes(feature));
+  const absent = usedFeatures.filter((feature) => !features.includes(feature));
+  return [
+    ["WebGPU adapter", `${card.name}${software ? " (a processor; only where webgpu is asked for by name)" : ""}`],
+    ["WebGPU features", [...present, ...absent.map((feature) => `no ${feature}`)].join(", ")],
+    ["WebGPU limits", sizes.join(", ")],
+  ];
 }
 
 const yes = (holds: boolean): string => (holds ? "yes" : "no");

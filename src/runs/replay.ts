@@ -225,7 +225,7 @@ function otherEnvironment({ environment: then }: RunManifest, { environment: now
   const harmless = new Set(["threads", "missing"]);
   return [...new Set([...Object.keys(then), ...Object.keys(now)])]
     .filter((key) => !harmless.has(key) && JSON.stringify(then[key]) !== JSON.stringify(now[key]))
-    .map((key) => `${key} was ${then[key] ?? "unknown"}, is ${now[key] ?? "unknown"}`);
+    .map((key) => `${key} was ${then[key] ?? "none"}, is ${now[key] ?? "none"}`);
 }
 
 interface State {
@@ -265,13 +265,18 @@ function judge(
       verdict: "equal bits",
       statement: `Equal bits: ${steps} steps gave the recorded losses and weights.`,
     };
+  const explanations = [...noted, ...otherEnvironment(manifest, now)];
   const tolerance = exact ? undefined : determinism.tolerances?.loss;
   if (tolerance !== undefined && largest.difference <= tolerance) {
     const figure = `largest difference ${largest.difference.toExponential(1)} at step ${largest.step}`;
-    return { ...base, verdict: "within tolerance", statement: `Within tolerance ${tolerance}: ${figure}.` };
+    return {
+      ...base,
+      explanations,
+      verdict: "within tolerance",
+      statement: `Within tolerance ${tolerance}: ${figure}.`,
+    };
   }
   const { step, what, expected, got } = difference;
-  const explanations = [...noted, ...otherEnvironment(manifest, now)];
   return {
     ...base,
     explanations,

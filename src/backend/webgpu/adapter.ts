@@ -11,6 +11,25 @@ export interface FoundAdapter {
   readonly name: string;
 }
 
+/** What is worth knowing of an adapter, or of a device opened on it. */
+export function factsOf(
+  { adapter, name, software }: FoundAdapter,
+  { features, limits }: { features: ReadonlySet<string>; limits: GPUSupportedLimits } = adapter,
+) {
+  return {
+    adapter: name,
+    description: adapter.info.description,
+    software,
+    features: [...features].sort(),
+    limits: {
+      maxBufferSize: limits.maxBufferSize,
+      maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+      maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+      maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+    },
+  };
+}
+
 const softwareNames = /swiftshader|llvmpipe|lavapipe|softpipe|warp|basic render/i;
 
 /** The adapter of the host, or the sentence that says why there is none. */
@@ -45,7 +64,8 @@ const raisedLimits = [
   "maxComputeWorkgroupsPerDimension",
 ] as const;
 
-const usedFeatures: readonly GPUFeatureName[] = ["shader-f16", "subgroups", "timestamp-query"];
+/** Used where present, never required. */
+export const usedFeatures: readonly GPUFeatureName[] = ["shader-f16", "subgroups", "timestamp-query"];
 
 /** Opens the device of an adapter with its highest limits and those features that are used where present. */
 export async function openDevice({ adapter, name }: FoundAdapter): Promise<GPUDevice> {

@@ -2,7 +2,7 @@
 
 import { DeviceError } from "../../core/errors.js";
 import type { Backend, Kernels } from "../backend.js";
-import { type FoundAdapter, findAdapter, openDevice } from "./adapter.js";
+import { type FoundAdapter, factsOf, findAdapter, openDevice } from "./adapter.js";
 import { attention } from "./attention.js";
 import { attentionBackward } from "./attention-backward.js";
 import { fill, stridedCopy } from "./copy.js";
@@ -80,17 +80,21 @@ export interface WebGpuBackend extends Backend {
 /** Opens the graphics card. Throws DeviceError with the reason where there is none that may be used. */
 export async function createWebGpuBackend({ allowSoftware, gpu: given }: WebGpuOptions): Promise<WebGpuBackend> {
   const found = await findAdapter(given);
-  if ("reason" in found) throw new DeviceError(`webgpu: ${found.reason}.`, { where: "webgpu", reason: found.reason });
-  if (found.software && !allowSoftware) {
-    const reason = `the only adapter, ${found.name}, is a processor that plays a graphics card`;
-    throw new DeviceError(`webgpu: ${reason}.`, { where: "webgpu", reason });
-  }
+  if ("reason" in found) throw unavailable(found.reason);
+  if (found.software && !allowSoftware)
+    throw unavailable(`the only adapter, ${found.name}, is a processor that plays a graphics card`);
   const device = await openDevice(found);
   return backendOn(new Gpu(device, found.software), found);
 }
 
 /** A backend over an open device. */
-export function backendOn(gpu: Gpu, { adapter, name, software }: FoundAdapter): WebGpuBackend {
+const unavailable = (reason: string): DeviceError =>
+  new DeviceError(`webgpu: ${reason}.`, {
+    ...{ where: "webgpu", reason },
+    hint: 'The device "cpu" works everywhere; tenon doctor says what else is here.',
+  });
+
+export function backendOn(gpu: Gpu, found: FoundAdapter): WebGpuBackend {
   const { limits, features } = gpu.device;
   const optional = ["shader-f16", "subgroups"] as const;
   return {
@@ -115,16 +119,7 @@ export function backendOn(gpu: Gpu, { adapter, name, software }: FoundAdapter): 
       maxMemory: limits.maxBufferSize,
       missing: optional.filter((feature) => !features.has(feature)).map((feature) => `${feature}: not on this adapter`),
       details: {
-        adapter: name,
-        description: adapter.info.description,
-        software,
-        features: [...features].sort(),
-        limits: {
-          maxBufferSize: limits.maxBufferSize,
-          maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
-          maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
-          maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
-        },
+        ...factsOf(found, gpu.device),
         determinism: "equal bits from run to run on one device; close to the CPU",
       },
     },

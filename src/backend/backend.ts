@@ -206,6 +206,11 @@ export interface Kernels {
   indexAdd(index: Operand, source: Operand, output: Operand, split: Split & { count: number }): void;
   /** Chains, batched. float32. */
   matmul(a: Operand, b: Operand, output: Operand, layout: MatmulLayout): void;
+  /**
+   * A product of two matrices, and in the same launch the sums over k of the columns of b (or the rows of a): the gradients
+   * of a weight and of its bias, for devices where each launch costs. No bias, no stacks. float32.
+   */
+  matmulAndSums?(a: Operand, b: Operand, output: Operand, sums: Operand, layout: MatmulLayout, of: "a" | "b"): void;
   /** Rows of `size`: m = max; e = exp(x - m); e / sum(e), or with `log`: (x - m) - log(sum(e)). */
   softmax(input: Operand, output: Operand, rows: { rows: number; size: number; log: boolean }): void;
   /** dx = y * (g - sum(g * y)), or with `log`: g - exp(y) * sum(g). */

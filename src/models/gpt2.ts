@@ -91,7 +91,7 @@ class Attention extends Module {
       const { keys, values, length } = cache.layer(layer);
       cacheWrite(keys, qkv, { position: length, column: C });
       cacheWrite(values, qkv, { position: length, column: 2 * C });
-      y = causalAttention(narrow(qkv, 2, 0, C), keys, values, { heads, keys: length + x.shape[1] });
+      y = causalAttention(qkv, keys, values, { heads, keys: length + x.shape[1], packed: true });
     } else if (this.training && this.attn_dropout.p > 0) {
       y = this.withDropout(qkv);
     } else {

@@ -6,6 +6,7 @@
 import type { AttentionLayout, HeadLayout } from "../backend/backend.js";
 import { ShapeError, showShape } from "../core/errors.js";
 import type { Shape } from "../core/shape.js";
+import { gradEnabled } from "../tensor/autograd.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { type BackwardContext, registerOp, type TensorSpec } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -15,9 +16,13 @@ import { lowerMask } from "./mask.js";
 import { matmul } from "./matmul.js";
 import { expand, reshape, transpose, unsqueeze } from "./movement.js";
 import { checkOptions } from "./options.js";
+import { narrow } from "./region.js";
 import { softmax } from "./softmax.js";
 
-/** `heads`: q [B, H, T, D]; `rows`: q [B, T, H * D], as projections give it. `keys` may be fewer than k holds (a cache). */
+/**
+ * `heads`: q [B, H, T, D]; `rows`: q [B, T, >= H * D], as projections give it, k [B, S, Hkv * D]. `keys` may be fewer than
+ * k holds (a cache).
+ */
 interface AttentionAttrs {
   [name: string]: number | boolean | string;
   layout: "heads" | "rows";
@@ -34,13 +39,13 @@ function layoutOf(
   { layout, heads, kvHeads, keys, causal, scale }: AttentionAttrs,
 ): AttentionLayout {
   const inHeads = layout === "heads";
-  const dim = inHeads ? q[3] : q[2] / heads;
+  const dim = inHeads ? q[3] : k[2] / kvHeads;
   const queries = inHeads ? q[2] : q[1];
   const place = (count: number, length: number): HeadLayout =>
     inHeads
       ? { offset: 0, batch: count * length * dim, head: length * dim, row: dim }
       : { offset: 0, batch: length * count * dim, head: dim, row: count * dim };
-  const queryPlace = place(heads, queries);
+  const outPlace = place(heads, queries);
   const keyPlace = place(kvHeads, inHeads ? k[2] : k[1]);
   return {
     batch: q[0],
@@ -51,10 +56,10 @@ function layoutOf(
     dim,
     scale,
     causal,
-    q: queryPlace,
+    q: inHeads ? outPlace : { ...outPlace, batch: queries * q[2], row: q[2] },
     k: keyPlace,
     v: keyPlace,
-    out: queryPlace,
+    out: outPlace,
   };
 }
 
@@ -84,9 +89,14 @@ const attentionOp = registerOp<AttentionAttrs>({
   inputs: [float("q"), float("k"), float("v")],
   attrs,
   autocast: "low",
-  infer: ([q], { heads, layout }): TensorSpec[] => {
-    const queries = layout === "heads" ? q.shape[2] : q.shape[1];
-    return [q, { shape: [q.shape[0], heads, queries], dtype: "float32" }];
+  infer: ([q, k], { heads, kvHeads, layout }): TensorSpec[] => {
+    const [batch, rows] = q.shape;
+    const [shape, queries] =
+      layout === "heads" ? [q.shape, q.shape[2]] : [[batch, rows, (k.shape[2] / kvHeads) * heads], rows];
+    return [
+      { shape, dtype: "float32" },
+      { shape: [batch, heads, queries], dtype: "float32" },
+    ];
   },
   run: (kernels, [q, k, v], [out, lse], a) => kernels.attention(q, k, v, out, lse, layoutOf(q.shape, k.shape, a)),
   saves: { inputs: [0, 1, 2], outputs: [0, 1] },
@@ -152,37 +162,42 @@ function maskedAttention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, causal: 
 
 /**
  * Attention on what projections give: q [B, T, H * D], k and v [B, S, Hkv * D], of which the first `keys` positions
- * count; query t attends keys 0 … t + (keys - T). Result [B, T, H * D].
+ * count; query t attends keys 0 … t + (keys - T). Result [B, T, H * D]. With `packed`, rows of q are longer: q, k and v side
+ * by side, of which only q is read.
  */
 export function causalAttention(
   q: Tensor,
   k: Tensor,
   v: Tensor,
-  options: { heads: number; kvHeads?: number; keys?: number; scale?: number },
+  options: { heads: number; kvHeads?: number; keys?: number; scale?: number; packed?: boolean },
 ): Tensor {
-  checkOptions("causalAttention", options, ["heads", "kvHeads", "keys", "scale"]);
-  const { heads, kvHeads = heads, keys = k.shape[1], scale } = options;
+  checkOptions("causalAttention", options, ["heads", "kvHeads", "keys", "scale", "packed"]);
+  const { heads, kvHeads = heads, keys = k.shape[1], scale, packed = false } = options;
+  const dim = k.shape[2] / kvHeads;
   const [batch, , width] = q.shape;
-  const dim = width / heads;
   const fits =
     q.ndim === 3 &&
     k.ndim === 3 &&
     k.shape[0] === batch &&
     Number.isInteger(dim) &&
     heads % kvHeads === 0 &&
-    k.shape[2] === kvHeads * dim &&
+    width === (packed ? heads + 2 * kvHeads : heads) * dim &&
     v.shape.every((n, i) => n === k.shape[i]) &&
     Number.isInteger(keys) &&
     keys >= q.shape[1] &&
     keys <= k.shape[1];
   if (!fits) {
     throw new ShapeError(
-      `causalAttention: needs q [B, T, H * D] and k, v [B, S, Hkv * D] for H = ${heads}, Hkv = ${kvHeads} and T <= ${keys} keys <= S, got ${showShape(q.shape)}, ${showShape(k.shape)} and ${showShape(v.shape)}.`,
+      `causalAttention: needs q [B, T, ${packed ? "(H + 2 * Hkv)" : "H"} * D] and k, v [B, S, Hkv * D] for H = ${heads}, Hkv = ${kvHeads} and T <= ${keys} keys <= S, got ${showShape(q.shape)}, ${showShape(k.shape)} and ${showShape(v.shape)}.`,
       { where: "causalAttention" },
     );
   }
   const attrs = { layout: "rows", heads, kvHeads, keys, causal: true, scale: scale ?? 1 / Math.sqrt(dim) };
-  return named("causalAttention", () => dispatchOne(attentionOp, [q, k, v], attrs));
+  // The gradient of q has the shape of q: where one is wanted, q stands alone.
+  const alone = packed && q.requiresGrad && gradEnabled();
+  return named("causalAttention", () =>
+    dispatchOne(attentionOp, [alone ? narrow(q, 2, 0, heads * dim) : q, k, v], attrs),
+  );
 }
 
 interface PackedAttrs {

@@ -3,7 +3,7 @@
 import type { MatmulLayout } from "../backend/backend.js";
 import { ShapeError, showShape } from "../core/errors.js";
 import { broadcastShapes, broadcastStrides, contiguousStrides, type Shape, sizeOf } from "../core/shape.js";
-import { dispatchOne } from "../tensor/dispatch.js";
+import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { named } from "./define.js";
@@ -119,6 +119,33 @@ interface LinearAttrs {
   inOut: boolean;
 }
 
+/** The gradients of a linear map's weight and bias together: a device may make both in one launch. */
+const linearGradientsOp = registerOp<LinearAttrs>({
+  name: "linearGradients",
+  doc: "gradients of the weight and the bias of a linear map",
+  inputs: [
+    { name: "x", kind: "float" },
+    { name: "grad", kind: "float" },
+  ],
+  attrs: { inOut: { type: "boolean" } },
+  infer: ([{ shape: x }, { shape: grad }], { inOut }) => [
+    { shape: inOut ? [x[1], grad[1]] : [grad[1], x[1]], dtype: "float32" },
+    { shape: [grad[1]], dtype: "float32" },
+  ],
+  run: (kernels, [x, grad], [dWeight, dBias], { inOut }) => {
+    const [rows, size] = grad.shape;
+    const [a, b] = inOut ? [x, grad] : [grad, x];
+    const [m, n] = dWeight.shape;
+    const layout = { m, n, k: rows, transposeA: true, transposeB: false, batchA: [0], batchB: [0] };
+    if (kernels.matmulAndSums) {
+      kernels.matmulAndSums(a, b, dWeight, dBias, layout, inOut ? "b" : "a");
+      return;
+    }
+    kernels.matmul(a, b, dWeight, layout);
+    kernels.reduce("sum", grad, dBias, { outer: 1, size: rows, inner: size });
+  },
+});
+
 const linearOp = registerOp<LinearAttrs>({
   name: "linear",
   doc: "x W^T + b over the last dim",
@@ -151,8 +178,10 @@ const linearOp = registerOp<LinearAttrs>({
   backward: ({ grad, inputs: [x, weight], attrs: { inOut }, shapes, needs }) => {
     const g = reshape(grad, [-1, grad.shape[grad.ndim - 1]]);
     const flat = reshape(x, [-1, x.shape[x.ndim - 1]]);
+    const dX = needs(0) ? reshape(product(g, weight, false, inOut), shapes[0]) : undefined;
+    if (needs(1) && needs(2)) return [dX, ...dispatch(linearGradientsOp, [flat, g], { inOut })];
     return [
-      needs(0) ? reshape(product(g, weight, false, inOut), shapes[0]) : undefined,
+      dX,
       needs(1) ? (inOut ? product(flat, g, true, false) : product(g, flat, true, false)) : undefined,
       needs(2) ? sum(g, { dim: 0 }) : undefined,
     ];

@@ -5,6 +5,7 @@
 
 import { DeviceError } from "../../core/errors.js";
 import type { AttentionLayout, Operand } from "../backend.js";
+import { decodeSource } from "./attention-decode.js";
 import {
   attentionFunctions,
   bufferType,
@@ -37,6 +38,12 @@ export function attention(
   const { batch, heads, queries, dim } = layout;
   checkDim(dim);
   const wide = isWide(layout);
+  if (queries === 1) {
+    // A single query sees all keys, causal or not.
+    const kernel = gpu.kernel(`attention decode ${dim} ${wide}`, () => decodeSource(dim, wide));
+    gpu.run(kernel, [q, k, v, output, lse], layoutNumbers(layout, 1), batch * heads);
+    return;
+  }
   const kernel = gpu.kernel(`attention ${dim} ${wide}`, () => source(dim, wide, mostRows(gpu.software)));
   const tiles = Math.ceil(queries / ROWS);
   gpu.run(kernel, [q, k, v, output, lse], layoutNumbers(layout, tiles), batch * heads * tiles);

@@ -11,7 +11,7 @@ import { Gpu } from "./gpu.js";
 import { gather, indexAdd, indexSelect, scatterAdd } from "./indexing.js";
 import { linearCrossEntropy, linearCrossEntropyBackward } from "./linear-cross-entropy.js";
 import { crossEntropy, crossEntropyBackward } from "./loss.js";
-import { matmul } from "./matmul.js";
+import { matmul, matmulAndSums } from "./matmul.js";
 import { layerNorm, layerNormBackward, rmsNorm, rmsNormBackward } from "./norm.js";
 import type { Piece } from "./pool.js";
 import { dropout, randomBits, randomUniform } from "./random.js";
@@ -35,6 +35,7 @@ const all = {
   indexSelect,
   indexAdd,
   matmul,
+  matmulAndSums,
   softmax,
   softmaxBackward,
   layerNorm,
@@ -87,13 +88,13 @@ export async function createWebGpuBackend({ allowSoftware, gpu: given }: WebGpuO
   return backendOn(new Gpu(device, found.software), found);
 }
 
-/** A backend over an open device. */
 const unavailable = (reason: string): DeviceError =>
   new DeviceError(`webgpu: ${reason}.`, {
     ...{ where: "webgpu", reason },
     hint: 'The device "cpu" works everywhere; tenon doctor says what else is here.',
   });
 
+/** A backend over an open device. */
 export function backendOn(gpu: Gpu, found: FoundAdapter): WebGpuBackend {
   const { limits, features } = gpu.device;
   const optional = ["shader-f16", "subgroups"] as const;

@@ -119,8 +119,7 @@ export class Gpu {
     const pass = this.openPass();
     pass.setPipeline(variant.pipeline);
     const group = this.bindGroup(variant, slots, kernel);
-    if (kernel.paramTypes.length > 0) pass.setBindGroup(0, group, [this.writeParams(kernel, numbers)]);
-    else pass.setBindGroup(0, group);
+    pass.setBindGroup(0, group, [this.writeParams(kernel, numbers, groups)]);
     const most = this.device.limits.maxComputeWorkgroupsPerDimension;
     const rows = Math.ceil(groups / most);
     pass.dispatchWorkgroups(rows === 1 ? groups : most, rows);
@@ -278,15 +277,17 @@ export class Gpu {
     return Math.ceil((4 * paramTypes.length) / this.paramStep) * this.paramStep;
   }
 
-  private writeParams(kernel: Kernel, numbers: readonly number[]): number {
+  private writeParams(kernel: Kernel, numbers: readonly number[], groups: number): number {
     const { paramTypes } = kernel;
     const offset = this.paramsUsed;
     this.paramsUsed += this.paramBytes(kernel);
-    for (let i = 0; i < paramTypes.length; i++) {
+    const last = paramTypes.length - 1;
+    for (let i = 0; i < last; i++) {
       const at = offset + 4 * i;
       if (paramTypes[i] === "f32") this.params.setFloat32(at, numbers[i], true);
       else this.params.setUint32(at, numbers[i], true);
     }
+    this.params.setUint32(offset + 4 * last, groups, true);
     return offset;
   }
 
@@ -319,10 +320,8 @@ export class Gpu {
       binding,
       resource: { buffer: slots[i].buffer, offset: slots[i].offset, size: slots[i].size },
     }));
-    if (kernel.paramTypes.length > 0) {
-      const size = Math.ceil(kernel.paramTypes.length / 4) * 16;
-      entries.push({ binding: entries.length, resource: { buffer: this.paramBuffer, size } });
-    }
+    const size = Math.ceil(kernel.paramTypes.length / 4) * 16;
+    entries.push({ binding: entries.length, resource: { buffer: this.paramBuffer, size } });
     group = this.device.createBindGroup({ layout: variant.layout, entries });
     if (this.bindGroups.size >= MOST_BIND_GROUPS) this.bindGroups.clear();
     this.bindGroups.set(key, group);

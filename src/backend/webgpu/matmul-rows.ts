@@ -10,10 +10,11 @@ export const MOST_ROWS = 4;
 export const COLUMNS = 16;
 
 /**
- * 64 threads make 16 columns: each four columns of every 16th step of k (or step of four, where k lies along memory);
- * then the 16 parts of each are added in order.
+ * A workgroup makes 16 columns: a thread takes four columns of every `slices`th step of k (or step of four, where k lies
+ * along memory); then the parts of each are added in order.
  */
-export function rowsSource(product: Product, rows: number): KernelSource {
+export function rowsSource(product: Product, rows: number, slices: number): KernelSource {
+  const threads = 4 * slices;
   const all = Array.from({ length: rows }, (_, r) => r);
   const { transposeA, transposeB, wideA, wideB } = product;
   const left = (r: number, k: string) => {
@@ -34,16 +35,16 @@ export function rowsSource(product: Product, rows: number): KernelSource {
       ? `left[(a + ${r}u * p.k + k) / 4u]`
       : `vec4f(${[0, 1, 2, 3].map((i) => left(r, `k + ${i}u`)).join(", ")})`;
   const inner = !transposeB
-    ? `  for (var k = slice; k < p.k; k += 16u) {
+    ? `  for (var k = slice; k < p.k; k += ${slices}u) {
     let b0 = ${columnsAt("k")};
 ${all.map((r) => `    t${r} += ${left(r, "k")} * b0;`).join("\n")}
   }`
     : wideB
-      ? `  for (var k = slice * 4u; k < p.k; k += 64u) {
+      ? `  for (var k = slice * 4u; k < p.k; k += ${threads}u) {
 ${dots.join("\n")}
 ${all.map((r) => `    let a${r} = ${leftVector(r)};\n    t${r} += vec4f(dot(a${r}, b0), dot(a${r}, b1), dot(a${r}, b2), dot(a${r}, b3));`).join("\n")}
   }`
-      : `  for (var k = slice; k < p.k; k += 16u) {
+      : `  for (var k = slice; k < p.k; k += ${slices}u) {
 ${dots.join("\n")}
 ${all.map((r) => `    t${r} += ${left(r, "k")} * vec4f(b0, b1, b2, b3);`).join("\n")}
   }`;
@@ -52,8 +53,8 @@ ${all.map((r) => `    t${r} += ${left(r, "k")} * vec4f(b0, b1, b2, b3);`).join("
     buffers: buffersOf(product),
     params: { ...batchParams, groups: "u32" },
     code: `${bases}${storer(product)}
-var<workgroup> parts: array<vec4f, ${64 * rows}>;
-${entry(64)}
+var<workgroup> parts: array<vec4f, ${threads * rows}>;
+${entry(threads)}
   let z = p.z + group / p.groups;
   let a = base_a(z);
   let b = base_b(z);
@@ -63,12 +64,12 @@ ${all.map((r) => `  var t${r} = vec4f();`).join("\n")}
   if (column < p.n) {
 ${inner}
   }
-${all.map((r) => `  parts[${r}u * 64u + lane] = t${r};`).join("\n")}
+${all.map((r) => `  parts[${r}u * ${threads}u + lane] = t${r};`).join("\n")}
   workgroupBarrier();
   if (lane >= ${4 * rows}u) { return; }
   let row = lane / 4u;
   var total = vec4f();
-  for (var s = 0u; s < 16u; s++) { total += parts[row * 64u + s * 4u + lane % 4u]; }
+  for (var s = 0u; s < ${slices}u; s++) { total += parts[row * ${threads}u + s * 4u + lane % 4u]; }
   store(z, row, (group % p.groups) * ${COLUMNS}u + (lane % 4u) * 4u, total);
 }`,
   };

@@ -15,6 +15,10 @@ export interface Product {
   readonly wideA: boolean;
   readonly wideB: boolean;
   readonly wideOut: boolean;
+  /** Also gives the sums over k of the columns of b, or of the rows of a: a bias's gradient beside its weight's. */
+  readonly sums: "" | "a" | "b";
+  /** A workgroup takes `part` steps of k; matrix i of the output is made of part i. */
+  readonly split: boolean;
 }
 
 /** Rows and columns that one thread computes: multiples of 4. */
@@ -25,10 +29,7 @@ export interface Tile {
   readonly depth: number;
 }
 
-export const productKey = (product: Product): string =>
-  Object.values(product)
-    .map((flag) => (flag ? 1 : 0))
-    .join("");
+export const productKey = (product: Product): string => Object.values(product).join();
 
 /** Matrix z of the output is made of matrix first + (z / run) % count of a, and likewise of b. */
 export const batchParams = {
@@ -49,15 +50,46 @@ fn base_a(z: u32) -> u32 { return (p.a_first + (z / p.a_run) % p.a_count) * p.m 
 fn base_b(z: u32) -> u32 { return (p.b_first + (z / p.b_run) % p.b_count) * p.k * p.n; }
 `;
 
-export const buffersOf = ({ wideA, wideB, wideOut, bias }: Product) => {
+export const buffersOf = ({ wideA, wideB, wideOut, bias, sums }: Product) => {
   const type = (wide: boolean) => (wide ? "vec4f" : "f32");
   return [
     { name: "left", type: type(wideA) },
     { name: "right", type: type(wideB) },
     { name: "result", type: type(wideOut), writes: true },
     ...(bias ? [{ name: "bias", type: type(wideOut) }] : []),
+    ...(sums ? [{ name: "sums", type: "f32", writes: true }] : []),
   ];
 };
+
+const tileParams = ({ split }: Product): Record<string, ParamType> => ({
+  ...batchParams,
+  tiles_m: "u32",
+  tiles_n: "u32",
+  ...(split ? { part: "u32" } : {}),
+});
+
+/** The matrix `z` that a workgroup works on, that which it writes, `target_z`, and its steps of k. */
+const stepsOf = ({ split }: Product): string =>
+  split
+    ? `  let target_z = group / (p.tiles_m * p.tiles_n);
+  let z = 0u;
+  let first = target_z * p.part;
+  let last = min(first + p.part, p.k);`
+    : `  let z = p.z + group / (p.tiles_m * p.tiles_n);
+  let target_z = z;
+  let first = 0u;
+  let last = p.k;`;
+
+/** A function that writes four sums, where they exist. */
+const sumsStorer = ({ sums }: Product): string =>
+  sums
+    ? `
+fn store_sums(z: u32, at: u32, value: vec4f) {
+  let size = p.${sums === "a" ? "m" : "n"};
+  for (var i = 0u; i < min(4u, size - min(at, size)); i++) { sums[z * size + at + i] = value[i]; }
+}
+`
+    : "";
 
 /**
  * A function that loads the block at (outer, depth), both multiples of 4, of matrix "left" or "right": column c of what
@@ -138,15 +170,17 @@ export function sharedSource(product: Product, tile: Tile): KernelSource {
   const blocks = { a: (rows / 4) * (tile.depth / 4), b: (columns / 4) * (tile.depth / 4) };
   const leftVectors = rows / 4;
   const rightVectors = columns / 4;
+  const { sums } = product;
+  const summers = sums === "a" ? leftVectors : rightVectors;
   return {
     name: "matmul",
     buffers: buffersOf(product),
-    params: { ...batchParams, tiles_m: "u32", tiles_n: "u32" },
-    code: `${bases}${loaders(product)}${storer(product)}
+    params: tileParams(product),
+    code: `${bases}${loaders(product)}${storer(product)}${sumsStorer(product)}
 var<workgroup> lefts: array<vec4f, ${tile.depth * leftVectors}>;
 var<workgroup> rights: array<vec4f, ${tile.depth * rightVectors}>;
 ${entry(256)}
-  let z = p.z + group / (p.tiles_m * p.tiles_n);
+${stepsOf(product)}
   let row = ((group / p.tiles_n) % p.tiles_m) * ${rows}u;
   let column = (group % p.tiles_n) * ${columns}u;
   let a = base_a(z);
@@ -154,7 +188,8 @@ ${entry(256)}
   let x = lane % 16u;
   let y = lane / 16u;
 ${declare(tile)}
-  for (var depth = 0u; depth < p.k; depth += ${tile.depth}u) {
+${sums ? `  var own_sums = vec4f();\n  let summing = ${sums === "a" ? "column" : "row"} == 0u && lane < ${summers}u;` : ""}
+  for (var depth = first; depth < last; depth += ${tile.depth}u) {
     for (var task = lane; task < ${blocks.a + blocks.b}u; task += 256u) {
       if (task < ${blocks.a}u) {
         let outer = task / ${tile.depth / 4}u;
@@ -183,8 +218,10 @@ ${multiply(
   (part) => `b${part}`,
 )}
     }
+${sums ? `    if (summing) { for (var c = 0u; c < ${tile.depth}u; c++) { own_sums += ${sums === "a" ? "lefts" : "rights"}[c * ${summers}u + lane]; } }` : ""}
     workgroupBarrier();
   }
+${sums ? `  if (summing) { store_sums(target_z, ${sums === "a" ? "row" : "column"} + lane * 4u, own_sums); }` : ""}
 ${stores(
   tile,
   (r) => `row + ${64 * (r >> 2) + (r & 3)}u + y * 4u`,
@@ -196,7 +233,7 @@ ${stores(
 
 const stores = (tile: Tile, row: (r: number) => string, column: (q: number) => string): string =>
   upTo(tile.rows)
-    .flatMap((r) => upTo(tile.columns / 4).map((q) => `  store(z, ${row(r)}, ${column(q)}, t${r}_${q});`))
+    .flatMap((r) => upTo(tile.columns / 4).map((q) => `  store(target_z, ${row(r)}, ${column(q)}, t${r}_${q});`))
     .join("\n");
 
 /**
@@ -225,7 +262,7 @@ function naturalBlock(
 /** Every thread of 8 x 8 loads the blocks it needs, four steps of k at a time. */
 export function ownSource(product: Product, tile: Tile): KernelSource {
   const [rows, columns] = [8 * tile.rows, 8 * tile.columns];
-  const { transposeA, transposeB, wideA, wideB } = product;
+  const { transposeA, transposeB, wideA, wideB, sums: summed } = product;
   const lefts = upTo(tile.rows / 4).map((i) => {
     const outer = `(row + ${4 * i}u)`;
     if (wideA) return naturalBlock(`a${i}`, "left", "a", outer, "p.m", transposeA);
@@ -249,23 +286,38 @@ export function ownSource(product: Product, tile: Tile): KernelSource {
       return `      t${r}_${q} += ${terms.join(" + ")};`;
     }),
   );
+  // Rows of a, or columns of b, in vectors of four: their sum over four steps of k.
+  const vectors = summed === "a" ? lefts.length : summed === "b" ? rights.length : 0;
+  const fourSteps = (i: number): string => {
+    if (summed === "b") return upTo(4).map(rights[i].step).join(" + ");
+    const step = (c: number) => `vec4f(${upTo(4).map((r) => lefts[i].element(r, c))})`;
+    return upTo(4).map(step).join(" + ");
+  };
+  const summing = summed === "a" ? "column" : "row";
+  const ifSumming = (text: (i: number) => string) =>
+    vectors > 0 ? `    if (${summing} == 0u) { ${upTo(vectors).map(text).join(" ")} }` : "";
   return {
     name: "matmul",
     buffers: buffersOf(product),
-    params: { ...batchParams, tiles_m: "u32", tiles_n: "u32" },
-    code: `${bases}${loaders(product)}${storer(product)}
+    params: tileParams(product),
+    code: `${bases}${loaders(product)}${storer(product)}${sumsStorer(product)}
 ${entry(64)}
-  let z = p.z + group / (p.tiles_m * p.tiles_n);
+${stepsOf(product)}
   let row = ((group / p.tiles_n) % p.tiles_m) * ${rows}u + (lane / 8u) * ${tile.rows}u;
   let column = (group % p.tiles_n) * ${columns}u + (lane % 8u) * ${tile.columns}u;
   if (row >= p.m || column >= p.n) { return; }
   let a = base_a(z);
   let b = base_b(z);
 ${declare(tile)}
-  for (var depth = 0u; depth < p.k; depth += 4u) {
+${upTo(vectors)
+  .map((i) => `  var sum${i} = vec4f();`)
+  .join("\n")}
+  for (var depth = first; depth < last; depth += 4u) {
 ${[...lefts, ...rights].map(({ loads }) => loads).join("\n")}
 ${sums.join("\n")}
+${ifSumming((i) => `sum${i} += ${fourSteps(i)};`)}
   }
+${ifSumming((i) => `store_sums(target_z, ${summed === "a" ? "row" : "column"} + ${4 * i}u, sum${i});`)}
 ${stores(
   tile,
   (r) => `row + ${r}u`,

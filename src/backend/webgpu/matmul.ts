@@ -5,6 +5,8 @@ import { fill } from "./copy.js";
 import type { Gpu } from "./gpu.js";
 import { COLUMNS, MOST_ROWS, rowsSource } from "./matmul-rows.js";
 import { ownSource, type Product, productKey, sharedSource, type Tile } from "./matmul-tiles.js";
+import type { Piece } from "./pool.js";
+import { fold } from "./reduce.js";
 import { entry } from "./shader.js";
 
 /** Results of a workgroup: 64 x 64, or 128 x 128 where there are enough of those to fill a graphics card. */
@@ -13,8 +15,44 @@ const large: Tile = { rows: 8, columns: 8, depth: 16 };
 const ENOUGH_LARGE_TILES = 128;
 /** A software adapter has few processors to fill: large tiles from this many results on. */
 const LARGE_ON_SOFTWARE = 128 * 128;
+/** Products of few tiles and many steps are cut along k into parts that are added up, so that there is work for all. */
+const PARTS = { software: { tiles: 1, steps: 2048, most: 4 }, card: { tiles: 32, steps: 512, most: 16 } };
 
 export function matmul(gpu: Gpu, a: Operand, b: Operand, output: Operand, layout: MatmulLayout): void {
+  multiply(gpu, a, b, output, layout);
+}
+
+/** A product of two matrices, and in the same launch the sums over k of the rows of a or of the columns of b. */
+export function matmulAndSums(
+  gpu: Gpu,
+  a: Operand,
+  b: Operand,
+  output: Operand,
+  sums: Operand,
+  layout: MatmulLayout,
+  of: "a" | "b",
+): void {
+  const { m, n, k, transposeA, transposeB } = layout;
+  if (m > MOST_ROWS && n > 0 && k > 0) {
+    multiply(gpu, a, b, output, layout, { of, output: sums });
+    return;
+  }
+  multiply(gpu, a, b, output, layout);
+  const [summed, size] = of === "a" ? [a, m] : [b, n];
+  const alongK = of === "a" ? !transposeA : transposeB;
+  fold(gpu, "sum", "f32", summed, sums, {
+    outer: alongK ? size : 1,
+    size: k,
+    inner: alongK ? 1 : size,
+  });
+}
+
+interface Sums {
+  readonly of: "a" | "b";
+  readonly output: Operand;
+}
+
+function multiply(gpu: Gpu, a: Operand, b: Operand, output: Operand, layout: MatmulLayout, sums?: Sums): void {
   const { m, n, k, transposeA, transposeB, batchA, batchB, bias, accumulate = false } = layout;
   const count = batchA.length;
   if (m === 0 || n === 0 || count === 0) return;
@@ -30,43 +68,120 @@ export function matmul(gpu: Gpu, a: Operand, b: Operand, output: Operand, layout
     wideA: (transposeA ? m : k) % 4 === 0,
     wideB: (transposeB ? k : n) % 4 === 0,
     wideOut: n % 4 === 0,
+    sums: sums?.of ?? "",
+    split: false,
   };
-  const operands = [a, b, output, ...(bias ? [bias] : [])];
-  const plan = choose(gpu, product, m, n, count);
-  const fitA = regular(batchA);
-  const fitB = regular(batchB);
-  if (fitA && fitB) {
-    const numbers = [m, n, k, 0, fitA.first, fitA.run, fitA.count, fitB.first, fitB.run, fitB.count, ...plan.numbers];
-    gpu.run(plan.kernel, operands, numbers, plan.groups * count);
+  if (m <= MOST_ROWS) {
+    // More threads share the steps of long rows on a graphics card, which has them.
+    const slices = !gpu.software && k >= 1024 ? 64 : 16;
+    const groups = Math.ceil(n / COLUMNS);
+    const kernel = gpu.kernel(`matmul rows ${m} ${slices} ${productKey(product)}`, () =>
+      rowsSource(product, m, slices),
+    );
+    batches(layout, (z, places, matrices) =>
+      gpu.run(kernel, [a, b, output, ...(bias ? [bias] : [])], [m, n, k, z, ...places, groups], groups * matrices),
+    );
     return;
   }
-  // Stacks that repeat in no simple pattern: matrix by matrix.
-  for (let z = 0; z < count; z++)
-    gpu.run(plan.kernel, operands, [m, n, k, z, batchA[z], 1, 1, batchB[z], 1, 1, ...plan.numbers], plan.groups);
+  const tile = tileOf(gpu, m, n, count);
+  const tiles = tilesOf(gpu, tile, m, n);
+  const groups = tiles[0] * tiles[1];
+  const kernelOf = (own: Product) =>
+    gpu.kernel(`matmul ${gpu.software} ${tile.rows} ${productKey(own)}`, () =>
+      (gpu.software ? ownSource : sharedSource)(own, tile),
+    );
+  const parts = count === 1 ? partsOf(gpu, groups, k) : 1;
+  if (parts > 1) {
+    // Whole steps of 32, so that no workgroup loads beyond its part.
+    const steps = Math.ceil(k / parts / 32) * 32;
+    const made = Math.ceil(k / steps);
+    const kernel = kernelOf({ ...product, split: true, bias: false, accumulate: false });
+    const partial = gpu.temporary(made * output.size * 4);
+    const partialSums = sums && gpu.temporary(made * sums.output.size * 4);
+    const numbers = [m, n, k, 0, batchA[0], 1, 1, batchB[0], 1, 1, ...tiles, steps];
+    gpu.run(kernel, [a, b, partial, ...(partialSums ? [partialSums] : [])], numbers, groups * made);
+    combine(gpu, partial, output, layout, made, partialSums, sums?.output);
+    for (const piece of [partial, partialSums]) if (piece) gpu.pool.release(piece);
+    return;
+  }
+  const kernel = kernelOf(product);
+  const operands = [a, b, output, ...(bias ? [bias] : []), ...(sums ? [sums.output] : [])];
+  batches(layout, (z, places, matrices) =>
+    gpu.run(kernel, operands, [m, n, k, z, ...places, ...tiles], groups * matrices),
+  );
 }
 
-function choose(gpu: Gpu, product: Product, m: number, n: number, count: number) {
-  const key = productKey(product);
-  if (m <= MOST_ROWS) {
-    const groups = Math.ceil(n / COLUMNS);
-    return {
-      kernel: gpu.kernel(`matmul rows ${m} ${key}`, () => rowsSource(product, m)),
-      groups,
-      numbers: [groups],
-    };
+/** One launch for all matrices of the stack; where they repeat in no simple pattern, one for each. */
+function batches(
+  { batchA, batchB }: MatmulLayout,
+  launch: (z: number, places: number[], matrices: number) => void,
+): void {
+  const [fitA, fitB] = [regular(batchA), regular(batchB)];
+  const count = batchA.length;
+  if (fitA && fitB) {
+    launch(0, [fitA.first, fitA.run, fitA.count, fitB.first, fitB.run, fitB.count], count);
+    return;
   }
+  for (let z = 0; z < count; z++) launch(z, [batchA[z], 1, 1, batchB[z], 1, 1], 1);
+}
+
+function tilesOf(gpu: Gpu, tile: Tile, m: number, n: number): [number, number] {
   const across = gpu.software ? 8 : 16;
-  const tilesOf = (tile: Tile) => [Math.ceil(m / (across * tile.rows)), Math.ceil(n / (across * tile.columns))];
-  const [largeM, largeN] = tilesOf(large);
-  const enough = gpu.software ? m * n >= LARGE_ON_SOFTWARE : largeM * largeN * count >= ENOUGH_LARGE_TILES;
-  const tile = enough ? large : small;
-  const numbers = tilesOf(tile);
-  const source = gpu.software ? ownSource : sharedSource;
-  return {
-    kernel: gpu.kernel(`matmul ${gpu.software} ${tile.rows} ${key}`, () => source(product, tile)),
-    groups: numbers[0] * numbers[1],
-    numbers,
-  };
+  return [Math.ceil(m / (across * tile.rows)), Math.ceil(n / (across * tile.columns))];
+}
+
+function tileOf(gpu: Gpu, m: number, n: number, count: number): Tile {
+  const [tilesM, tilesN] = tilesOf(gpu, large, m, n);
+  const enough = gpu.software ? m * n >= LARGE_ON_SOFTWARE : tilesM * tilesN * count >= ENOUGH_LARGE_TILES;
+  return enough ? large : small;
+}
+
+/** Into how many parts the steps of a product are cut: at least four, or it is not worth another launch. */
+function partsOf({ software }: Gpu, groups: number, k: number): number {
+  const { tiles, steps, most } = software ? PARTS.software : PARTS.card;
+  const parts = Math.min(Math.floor(k / steps), most);
+  return groups <= tiles && parts >= 4 ? parts : 1;
+}
+
+/** out = (out +) the sum of the parts in order (+ bias); and the parts of the sums likewise. */
+function combine(
+  gpu: Gpu,
+  partial: Piece,
+  output: Operand,
+  { n, bias, accumulate = false }: MatmulLayout,
+  parts: number,
+  partialSums: Piece | undefined,
+  sums: Operand | undefined,
+): void {
+  const add = (from: string, at: string) =>
+    `  for (var i = 0u; i < p.parts; i++) { total += ${from}[i * p.${from}_size + ${at}]; }`;
+  const kernel = gpu.kernel(`matmul parts ${bias !== undefined} ${accumulate} ${sums !== undefined}`, () => ({
+    name: "matmul parts",
+    buffers: [
+      { name: "products", type: "f32" },
+      { name: "result", type: "f32", writes: true },
+      ...(bias ? [{ name: "bias", type: "f32" }] : []),
+      ...(sums
+        ? [
+            { name: "columns", type: "f32" },
+            { name: "sums", type: "f32", writes: true },
+          ]
+        : []),
+    ],
+    params: { parts: "u32", products_size: "u32", columns_size: "u32", n: "u32" },
+    code: `${entry(64)}
+  var total = 0.0;
+  if (thread < p.products_size) {
+${add("products", "thread")}
+    result[thread] = ${accumulate ? "result[thread] + " : ""}(total${bias ? " + bias[thread % p.n]" : ""});
+    return;
+  }
+${sums ? `  let at = thread - p.products_size;\n  if (at >= p.columns_size) { return; }\n${add("columns", "at")}\n  sums[at] = total;` : ""}
+}`,
+  }));
+  const operands = [partial, output, ...(bias ? [bias] : []), ...(partialSums && sums ? [partialSums, sums] : [])];
+  const threads = output.size + (sums?.size ?? 0);
+  gpu.run(kernel, operands, [parts, output.size, sums?.size ?? 0, n], Math.ceil(threads / 64));
 }
 
 interface Regular {

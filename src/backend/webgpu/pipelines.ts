@@ -62,27 +62,24 @@ export class Pipelines {
   private describe({ source }: Kernel, shared: readonly number[]) {
     const slots = source.buffers.map((_, i) => i).filter((i) => shared[i] === i);
     const access = slots.map((i) => (source.buffers.some((spec, j) => shared[j] === i && spec.writes) ? "w" : "r"));
-    const { bind, pipeline: layout } = this.layoutFor(access.join(""), Object.keys(source.params).length > 0);
+    const { bind, pipeline: layout } = this.layoutFor(access.join(""));
     const module = this.device.createShaderModule({ code: wgsl(source, shared), label: source.name });
     return { descriptor: { layout, compute: { module, entryPoint: "main" }, label: source.name }, layout: bind, slots };
   }
 
-  private layoutFor(access: string, hasParams: boolean) {
-    const key = access + (hasParams ? "p" : "");
-    let known = this.layouts.get(key);
+  private layoutFor(access: string) {
+    let known = this.layouts.get(access);
     if (known) return known;
     const entries: GPUBindGroupLayoutEntry[] = [...access].map((kind, binding) => ({
       binding,
       visibility: GPUShaderStage.COMPUTE,
       buffer: { type: kind === "w" ? "storage" : "read-only-storage" },
     }));
-    if (hasParams) {
-      const buffer = { type: "uniform", hasDynamicOffset: true } as const;
-      entries.push({ binding: access.length, visibility: GPUShaderStage.COMPUTE, buffer });
-    }
+    const buffer = { type: "uniform", hasDynamicOffset: true } as const;
+    entries.push({ binding: access.length, visibility: GPUShaderStage.COMPUTE, buffer });
     const bind = this.device.createBindGroupLayout({ entries });
     known = { bind, pipeline: this.device.createPipelineLayout({ bindGroupLayouts: [bind] }) };
-    this.layouts.set(key, known);
+    this.layouts.set(access, known);
     return known;
   }
 }

@@ -22,13 +22,14 @@ export interface KernelSource {
 
 /** A source with its pipelines: one for each way in which its buffers coincide. */
 export class Kernel {
+  /** Those of the source, and the number of workgroups. */
   readonly paramTypes: readonly ParamType[];
   readonly variants = new Map<string, Variant>();
   /** Variants that are made ahead of use and not ready yet. */
   readonly coming = new Map<string, Promise<void>>();
 
   constructor(readonly source: KernelSource) {
-    this.paramTypes = Object.values(source.params);
+    this.paramTypes = [...Object.values(source.params), "u32"];
   }
 }
 
@@ -49,10 +50,8 @@ export function wgsl({ buffers, params, code }: KernelSource, shared: readonly n
     return `@group(0) @binding(${binding}) var<storage, ${access}> ${buffers[i].name}: array<${buffers[i].type}>;`;
   });
   const fields = Object.entries(params).map(([name, type]) => `  ${name}: ${type},`);
-  if (fields.length > 0) {
-    lines.push(`struct Params {\n${fields.join("\n")}\n}`);
-    lines.push(`@group(0) @binding(${own.length}) var<uniform> p: Params;`);
-  }
+  lines.push(`struct Params {\n${fields.join("\n")}\n  all_groups: u32,\n}`);
+  lines.push(`@group(0) @binding(${own.length}) var<uniform> p: Params;`);
   let body = code;
   buffers.forEach((spec, i) => {
     if (shared[i] !== i) body = body.replaceAll(new RegExp(`\\b${spec.name}\\b`, "g"), buffers[shared[i]].name);
@@ -62,12 +61,13 @@ export function wgsl({ buffers, params, code }: KernelSource, shared: readonly n
 
 /**
  * The head of an entry point of `size` threads per workgroup: `group` is the number of the workgroup, `lane` that of
- * the thread in it, `thread` that of the thread in all.
+ * the thread in it, `thread` that of the thread in all. A large launch has a few workgroups too many; they end here.
  */
 export const entry = (size: number): string => `@compute @workgroup_size(${size}) fn main(
   @builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) group_count: vec3u,
   @builtin(local_invocation_index) lane: u32) {
   let group = group_id.x + group_id.y * group_count.x;
+  if (group >= p.all_groups) { return; }
   let thread = group * ${size}u + lane;`;
 
 /** WGSL may not write infinities or NaN as constants, and optimisers may assume there are none: bits decide. */

@@ -1,6 +1,7 @@
-/** Steps of optimizers on the graphics card: few launches, and the bits of one launch for each parameter. */
+/** How few launches things take on the graphics card: a layer of GPT-2, and an optimizer's step, with the bits of many. */
 
 import * as t from "tenon";
+import { createModel } from "tenon/models";
 import { AdamW, clipCoefficient, gradNorm, Muon, type Optimizer, SGD } from "tenon/optim";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as expr from "../../../src/core/expr.js";
@@ -73,6 +74,52 @@ describe.skipIf(!backend)("many parameters", () => {
     for (const tensor of [...parameters, ...grads]) tensor.dispose();
   });
 });
+
+test.skipIf(!backend)(
+  "a layer of GPT-2: forward, backward, a cached token, and what all parameters add to a step",
+  async () => {
+    await t.init({ device: "webgpu" });
+    const { gpu } = backend!;
+    const launches = async (run: () => unknown) => {
+      const before = gpu.counters.dispatches;
+      await run();
+      return gpu.counters.dispatches - before;
+    };
+    const measured: Record<string, number>[] = [];
+    for (const n_layer of [1, 2]) {
+      const model = await createModel(
+        {
+          ...{ model_type: "gpt2", vocab_size: 65, n_positions: 16, n_layer, n_head: 2, n_embd: 16 },
+          ...{ embd_pdrop: 0, attn_pdrop: 0, resid_pdrop: 0 },
+        },
+        undefined,
+        { seed: 3, device: "webgpu" },
+      );
+      const ids = [[1, 2, 3, 4, 5, 6]];
+      let loss: t.Tensor;
+      const forward = await launches(() => (loss = model.loss(ids)));
+      const backward = await launches(() => loss.backward());
+      loss!.dispose();
+      const optimizer = new AdamW(model.parameters());
+      optimizer.step();
+      const step = await launches(() => optimizer.step());
+      optimizer.zeroGrad();
+      optimizer.dispose();
+      const text = (maxTokens: number) => launches(() => model.generate([1, 2, 3], { maxTokens, temperature: 0 }));
+      const token = (await text(6)) - (await text(5));
+      measured.push({ forward, backward, step, token });
+      model.dispose();
+    }
+    const [one, two] = measured;
+    const layer = Object.fromEntries(Object.keys(one).map((key) => [key, two[key] - one[key]]));
+    console.log("launches of a layer:", layer);
+    expect(layer["forward"]).toBeLessThanOrEqual(10);
+    expect(layer["backward"]).toBeLessThanOrEqual(17);
+    expect(layer["token"]).toBeLessThanOrEqual(12);
+    const { maxStorageBuffersPerShaderStage: buffers } = gpu.device.limits;
+    expect(two["step"]).toBeLessThanOrEqual(Math.ceil(28 / (buffers - 3)));
+  },
+);
 
 describe.skipIf(!backend)("tensors on a shelf", () => {
   test("are read, written, used beside each other and freed like others", async () => {

@@ -40,7 +40,13 @@ type Make = (values: Iterable<number>, shape?: readonly number[], dtype?: DType)
 type Body = (kernels: Kernels, make: Make, out: (shape: readonly number[], dtype?: DType) => Operand) => Operand[];
 
 /** Runs a body on both backends; the results may differ by `tolerance`, relative to 1 or the larger value. */
-async function compare(tolerance: number, body: Body, on: WebGpuBackend = gpu!): Promise<void> {
+async function compare(
+  tolerance: number,
+  body: Body,
+  on: WebGpuBackend = gpu!,
+  /** Takes what the graphics card gave. */
+  keep: number[][] = [],
+): Promise<void> {
   const results = [];
   for (const backend of [reference, on]) {
     const made: Operand[] = [];
@@ -57,6 +63,7 @@ async function compare(tolerance: number, body: Body, on: WebGpuBackend = gpu!):
     for (const { storage } of made) storage.release();
   }
   const [expected, got] = results;
+  keep.push(...got);
   expected.forEach((list, o) => {
     for (let i = 0; i < list.length; i++) {
       const [e, g] = [list[i], got[o][i]];
@@ -309,6 +316,31 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     for (const [transposeA, transposeB] of flags) await compare(1e-5, products(m, n, k, transposeA, transposeB));
   });
 
+  /** A product of two matrices with the sums of one of them; on the reference, a product and a reduction. */
+  const gradients =
+    (m: number, n: number, k: number, of: "a" | "b"): Body =>
+    (kernels, make, out) => {
+      const [a, b] = [make(noise(k * m, 1), [k, m]), make(noise(k * n, 2), [k, n])];
+      const [y, sums] = [out([m, n]), out([of === "a" ? m : n])];
+      const layout = { m, n, k, transposeA: true, transposeB: false, batchA: [0], batchB: [0] };
+      if (kernels.matmulAndSums) kernels.matmulAndSums(a, b, y, sums, layout, of);
+      else {
+        kernels.matmul(a, b, y, layout);
+        kernels.reduce("sum", of === "a" ? a : b, sums, { outer: 1, size: k, inner: sums.size });
+      }
+      return [y, sums];
+    };
+  test.each([
+    [3, 9, 20],
+    [24, 40, 33],
+    [66, 70, 65],
+    [5, 6, 8200],
+  ])("a product of %i x %i over %i with the sums of a side", async (m, n, k) => {
+    const tolerance = 5e-6 * Math.sqrt(k); // sums of k terms that cancel
+    await compare(tolerance, gradients(m, n, k, "a"));
+    await compare(tolerance, gradients(m, n, k, "b"));
+  });
+
   // A software adapter takes seconds to compile one of these; the null adapter compiles all of them (shaders.test.ts).
   test.each([
     [66, 130, 33, false, true],
@@ -316,6 +348,25 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
   ])("products of %i x %i over %i through workgroup memory", (m, n, k, transposeA, transposeB) =>
     compare(1e-5, products(m, n, k, transposeA, transposeB), card!),
   );
+
+  test("long products of few tiles are cut into parts, the same bits each time", async () => {
+    await compare(3e-4, gradients(20, 70, 2100, "b"), card!);
+    const [m, n, k] = [8, 12, 2080];
+    const layout = { m, n, k, transposeA: false, transposeB: true, batchA: [0], batchB: [0], accumulate: true };
+    const runs: number[][] = [];
+    await compare(
+      3e-4,
+      (kernels, make) => {
+        const [a, b, bias] = [make(noise(m * k), [m, k]), make(noise(n * k, 2), [n, k]), make(noise(n, 3))];
+        const y = [4, 4].map((seed) => make(noise(m * n, seed), [m, n]));
+        for (const output of y) kernels.matmul(a, b, output, { ...layout, bias });
+        return y;
+      },
+      card!,
+      runs,
+    );
+    expect(runs[1]).toEqual(runs[0]);
+  });
 
   test("large products use large tiles, irregular stacks go one by one, no terms give the bias", async () => {
     const [m, n, k] = [1200, 1300, 4];
@@ -416,6 +467,8 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     { batch: 1, heads: 2, kvHeads: 1, queries: 33, keys: 66, dim: 16, causal: true, card: true },
     { batch: 1, heads: 1, kvHeads: 1, queries: 3, keys: 20, dim: 132, causal: true },
     { batch: 2, heads: 3, kvHeads: 3, queries: 1, keys: 150, dim: 8, causal: true },
+    { batch: 1, heads: 2, kvHeads: 1, queries: 1, keys: 600, dim: 7, causal: true },
+    { batch: 1, heads: 1, kvHeads: 1, queries: 1, keys: 9, dim: 264, causal: true },
   ])("attention $queries x $keys, $dim wide, $heads over $kvHeads heads", ({ card: onCard, ...c }) =>
     compare(
       2e-5,

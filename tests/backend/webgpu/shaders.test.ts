@@ -188,6 +188,19 @@ test("matrix products in every layout, few rows, small and large tiles", async (
               device.kernels.matmul(a, b, y, biased ? { ...layout, bias } : layout);
             }
     }
+    for (const [m, n, k] of [
+      [8, 12, 20],
+      [9, 13, 20],
+      [200, 300, 20],
+      [64, 64, 9000],
+      [65, 65, 9000],
+    ])
+      for (const of of ["a", "b"] as const) {
+        const layout = { m, n, k, transposeA: true, transposeB: false, batchA: [0], batchB: [0] };
+        const sums = out(of === "a" ? m : n);
+        device.kernels.matmulAndSums!(out(k, m), out(k, n), out(m, n), sums, layout, of);
+        device.kernels.matmul(out(k, m), out(k, n), out(m, n), { ...layout, bias: out(n), accumulate: true });
+      }
     device.kernels.matmul(out(3, 0), out(0, 4), out(3, 4), {
       ...{ m: 3, n: 4, k: 0, transposeA: false, transposeB: false, batchA: [0], batchB: [0] },
       bias: out(4),
@@ -204,6 +217,7 @@ test.each([1, 6, 8, 20, 32, 64, 80, 96, 128, 160, 256, 448])("attention of heads
       const t = () => out(100 * dim);
       const lse = out(10);
       device.kernels.attention(t(), t(), t(), t(), lse, layout);
+      device.kernels.attention(t(), t(), t(), t(), lse, { ...layout, queries: 1 });
       device.kernels.attentionBackward(t(), t(), t(), t(), lse, t(), t(), t(), t(), layout);
       // Gradients side by side in one tensor, as those of packed q, k and v.
       const packed = t();

@@ -1,7 +1,7 @@
 /** The other side of `batch.ts`: what a worker does with its messages. */
 
 import type { Answer, Task } from "./batch.js";
-import { createTokenizer } from "./load.js";
+import { createTokenizer } from "./create.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 /** A worker's own scope, or a port. */

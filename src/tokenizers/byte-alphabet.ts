@@ -35,3 +35,13 @@ export function bytesOfToken(token: string): Uint8Array {
   }
   return out;
 }
+
+/** A character's UTF-8 in the byte alphabet. */
+export function bytesOf(character: string): string {
+  const code = character.codePointAt(0) as number;
+  if (code < 0x80) return byteCharacters[code];
+  const tail = (shift: number) => byteCharacters[0x80 | ((code >> shift) & 0x3f)];
+  if (code < 0x800) return byteCharacters[0xc0 | (code >> 6)] + tail(0);
+  if (code < 0x10000) return byteCharacters[0xe0 | (code >> 12)] + tail(6) + tail(0);
+  return byteCharacters[0xf0 | (code >> 18)] + tail(12) + tail(6) + tail(0);
+}

@@ -7,7 +7,7 @@ import { FormatError } from "../core/errors.js";
 import type { Component } from "./definition.js";
 import { byteLength } from "./models/model.js";
 import { sourcesOf, starts } from "./normal-forms.js";
-import type { Normalizer } from "./normalizers.js";
+import type { Normalizer } from "./normalizer.js";
 
 const WHERE = "tokenizer.json normalizer (Precompiled)";
 

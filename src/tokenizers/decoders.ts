@@ -1,50 +1,23 @@
-/** Decoders: from tokens back to text. Each one maps a list of strings to a list of strings; the end joins them. */
+/** The decoders that are loaded where a file names them. */
 
 import { FormatError } from "../core/errors.js";
-import { bytesOfToken } from "./byte-alphabet.js";
+import type { Decoder } from "./decoder.js";
 import type { Component } from "./definition.js";
+import type { Builds } from "./kinds.js";
 import { patternOf } from "./pattern.js";
-import { unknownType } from "./settings.js";
+import { prependScheme } from "./settings.js";
 
-export type Decoder = (tokens: string[]) => string[];
-
-const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 const strictUtf8 = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 
-const builders: Record<string, (settings: Component) => Decoder> = {
-  ByteLevel: () => byteLevel,
+export const kinds: Builds<Decoder> = {
   ByteFallback: () => byteFallback,
-  Fuse: () => (tokens) => [tokens.join("")],
   WordPiece: wordPiece,
   Metaspace: metaspace,
   BPEDecoder: bpe,
   CTC: ctc,
   Strip: strip,
   Replace: replace,
-  Sequence: (settings) => {
-    const parts = (settings.decoders as Component[]).map(createDecoder);
-    return (tokens) => parts.reduce((list, part) => part(list), tokens);
-  },
 };
-
-/** Makes a decoder from its part of `tokenizer.json`. Throws FormatError for an unknown type. */
-export function createDecoder(settings: Component): Decoder {
-  const build = Object.hasOwn(builders, settings.type ?? "") ? builders[settings.type as string] : undefined;
-  if (build === undefined) throw unknownType("decoder", settings.type, Object.keys(builders));
-  return build(settings);
-}
-
-/** Characters of the byte alphabet become bytes, and these UTF-8; ill-formed parts become U+FFFD. */
-function byteLevel(tokens: string[]): string[] {
-  const parts = tokens.map(bytesOfToken);
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return [utf8.decode(bytes)];
-}
 
 /** Runs of `<0xNN>` become the text they spell, or one U+FFFD for each byte. */
 function byteFallback(tokens: string[]): string[] {
@@ -101,12 +74,6 @@ function metaspace(settings: Component): Decoder {
   const replacement = (settings.replacement as string | undefined) ?? "▁";
   const prepends = prependScheme(settings) !== "never";
   return (tokens) => tokens.map((token, i) => token.replaceAll(replacement, i === 0 && prepends ? "" : " "));
-}
-
-/** When `Metaspace` puts its mark before a text; older files say it with `add_prefix_space`. */
-export function prependScheme(settings: Component): string {
-  if (settings.add_prefix_space === false) return "never";
-  return (settings.prepend_scheme as string | undefined) ?? "always";
 }
 
 function bpe(settings: Component): Decoder {

@@ -5,15 +5,12 @@
  * never hold the mark "▁" behind another character.
  */
 
-import type { Component } from "./definition.js";
 import { Bpe } from "./models/bpe.js";
 import { byteRanges, type IdBuffer, PieceCache } from "./models/byte-pieces.js";
 import type { Model } from "./models/model.js";
-import type { Normalizer } from "./normalizers.js";
-import { regex } from "./pattern.js";
+import type { Normalizer } from "./normalizer.js";
 import { Piece } from "./piece.js";
-import { createPreTokenizer, GPT2_PATTERN, type PreTokenizer } from "./pre-tokenizers.js";
-import type { Regex } from "./regex/regex.js";
+import type { PreTokenizer } from "./pre-tokenizer.js";
 
 /** Appends the ids of a stretch of normalized text. */
 export type FastPath = (text: string, out: IdBuffer) => void;
@@ -22,56 +19,46 @@ const MARK = "▁";
 
 /** `normalizer`, when given, is one that may be applied to each word; it then replaces normalizing the whole text. */
 export function fastPath(
-  preTokenizer: Component | null | undefined,
+  preTokenizer: PreTokenizer | undefined,
   model: Model,
   normalizer?: Normalizer,
 ): FastPath | undefined {
-  if (!preTokenizer) return model instanceof Bpe && model.isPlain && !normalizer ? alongMarks(model) : undefined;
-  const steps = preTokenizer.type === "Sequence" ? (preTokenizer.pretokenizers as Component[]) : [preTokenizer];
-  const [first] = steps;
+  const bpe = model instanceof Bpe && model.isPlain && !normalizer ? model : undefined;
+  if (!preTokenizer) return bpe && alongMarks(bpe);
   // A mark that is only put before the first word depends on more than the word.
-  if (steps.some((step) => step?.type === "Metaspace" && step.prepend_scheme === "first")) return undefined;
-  if (first?.type === "BertPreTokenizer" || first?.type === "WhitespaceSplit") {
-    return alongSpaces(createPreTokenizer(preTokenizer), model, normalizer);
-  }
-  return model instanceof Bpe && model.isPlain && normalizer === undefined ? byteLevel(steps, model) : undefined;
+  if (preTokenizer.needsOrigin) return undefined;
+  const steps = preTokenizer.parts ?? [preTokenizer];
+  if (steps[0]?.byWord) return alongSpaces(preTokenizer, model, normalizer);
+  return bpe && byteLevel(steps, bpe);
 }
 
-function byteLevel(steps: Component[], model: Bpe): FastPath | undefined {
-  const last = steps[steps.length - 1];
-  // Bytes must come last: what follows them would cut texts in the byte alphabet.
-  if (last?.type !== "ByteLevel" || steps.slice(0, -1).some((step) => step.type === "ByteLevel")) return undefined;
-  const prefixed = last.add_prefix_space !== false;
+function byteLevel(steps: PreTokenizer[], model: Bpe): FastPath | undefined {
+  const { bytes, matches } = steps.at(-1) ?? {};
   const before = steps.slice(0, -1);
+  // Bytes must come last: what follows them would cut texts in the byte alphabet.
+  if (!bytes || before.some((step) => step.bytes)) return undefined;
   const pieces = new PieceCache(byteRanges(model));
   const whole: FastPath = (text, out) => pieces.encode(text, 0, text.length, out);
-  const split: FastPath = last.use_regex === false ? whole : alongMatches(regex(GPT2_PATTERN), true, pieces);
-  const ending: FastPath = prefixed ? (text, out) => split(text.startsWith(" ") ? text : ` ${text}`, out) : split;
+  const split = matches ? alongMatches(matches, pieces) : whole;
+  const ending: FastPath = bytes.prefixed ? (text, out) => split(text.startsWith(" ") ? text : ` ${text}`, out) : split;
   if (before.length === 0) return ending;
-  if (before.length === 1 && last.use_regex === false && !prefixed) {
-    const [{ type, pattern, behavior, invert }] = before;
-    const source = (pattern as { Regex?: unknown } | undefined)?.Regex;
-    const removed = behavior === "Removed" && invert === true;
-    if (type === "Split" && typeof source === "string" && (removed || (behavior === "Isolated" && invert !== true))) {
-      return alongMatches(regex(source), !removed, pieces);
-    }
-  }
-  const cuts: PreTokenizer[] = before.map(createPreTokenizer);
+  const [{ matches: own }] = before;
+  if (before.length === 1 && own && ending === whole) return alongMatches(own, pieces);
   return (text, out) => {
-    const parts = cuts.reduce((list, cut) => list.flatMap(cut), [new Piece(text, 0, false)]);
+    const parts = before.reduce((list, step) => list.flatMap((piece) => step.cut(piece)), [new Piece(text, 0, false)]);
     for (const part of parts) if (part.text !== "") ending(part.text, out);
   };
 }
 
 /** Encodes match after match; what lies between matches is a piece too, or nothing. */
-function alongMatches(expression: Regex, keepGaps: boolean, pieces: PieceCache): FastPath {
+function alongMatches({ scanner, keepGaps }: NonNullable<PreTokenizer["matches"]>, pieces: PieceCache): FastPath {
   return (text, out) => {
-    expression.begin(text);
+    scanner.begin(text);
     let gap = 0;
     let at = 0;
     const { length } = text;
     while (at < length) {
-      const end = expression.matchAt(text, at);
+      const end = scanner.matchAt(text, at);
       if (end <= at) {
         // No match here, or an empty one, which cuts nothing but the gap.
         if (end === at && keepGaps && gap < at) {
@@ -96,7 +83,7 @@ function alongSpaces(preTokenizer: PreTokenizer, model: Model, normalizer: Norma
     ids.length = 0;
     const word = text.slice(start, end);
     const piece = new Piece(normalizer === undefined ? word : normalizer.text(word), 0, false);
-    for (const part of preTokenizer(piece)) model.encode(part.text, ids);
+    for (const part of preTokenizer.cut(piece)) model.encode(part.text, ids);
     for (const id of ids) out.push(id);
   });
   return (text, out) => {

@@ -2,13 +2,10 @@
 
 import { DataError, FormatError } from "../core/errors.js";
 import { platform } from "../core/platform.js";
-import type { Component, TokenizerDefinition } from "./definition.js";
+import { createTokenizer } from "./create.js";
+import type { TokenizerDefinition } from "./definition.js";
 import type { TiktokenOptions } from "./formats/tiktoken.js";
-import { createModel } from "./models/create.js";
-import { addNormalizers } from "./normalizers.js";
-import { addPreTokenizers } from "./pre-tokenizers.js";
-import { Tokenizer, type TokenizerExtras, tokenText } from "./tokenizer.js";
-import { describe } from "./vocabulary.js";
+import { type Tokenizer, type TokenizerExtras, tokenText } from "./tokenizer.js";
 
 /**
  * What a tokenizer is loaded from: the URL or path of a file or a directory, a Blob or File, bytes, a parsed
@@ -26,8 +23,6 @@ export interface LoadOptions extends TiktokenOptions {
   config?: Record<string, unknown>;
 }
 
-/** Components inside components go no deeper than this. */
-const DEEPEST = 16;
 const LARGEST_FILE = 2 ** 29;
 const ENOUGH_TO_SNIFF = 4;
 
@@ -182,67 +177,4 @@ function extras({ config }: LoadOptions): TokenizerExtras {
     eosToken: tokenText(config.eos_token),
     chatTemplate: config.chat_template as TokenizerExtras["chatTemplate"],
   };
-}
-
-/** Makes a tokenizer from the contents of a `tokenizer.json`. Throws FormatError naming what is wrong with it. */
-export async function createTokenizer(
-  definition: TokenizerDefinition,
-  extra: TokenizerExtras = {},
-  name = "tokenizer.json",
-): Promise<Tokenizer> {
-  checkDefinition(definition, name);
-  await loadComponents(definition.normalizer, definition.pre_tokenizer);
-  return new Tokenizer(definition, await createModel(definition.model), extra);
-}
-
-const PARTS = ["normalizer", "pre_tokenizer", "post_processor", "decoder"] as const;
-const LISTS = ["normalizers", "pretokenizers", "processors", "decoders"];
-
-/** Refuses what is not shaped like a `tokenizer.json` before anything is built from it. */
-function checkDefinition(definition: TokenizerDefinition, name: string): void {
-  const refuse = (what: string, got: unknown): never => {
-    throw new FormatError(`${name}: ${what}, got ${describe(got)}.`, { where: name });
-  };
-  const isObject = (value: unknown) => value !== null && typeof value === "object" && !Array.isArray(value);
-  if (!isObject(definition)) refuse("needs an object", definition);
-  if (!isObject(definition.model)) refuse("needs an object model", definition.model);
-  const check = (part: Component, where: string, depth: number): void => {
-    if (!isObject(part)) refuse(`${where} is an object or null`, part);
-    if (depth > DEEPEST) refuse(`${where} nests at most ${DEEPEST} deep`, "more");
-    for (const list of LISTS) {
-      if (part.type !== "Sequence" || !(list in part)) continue;
-      if (!Array.isArray(part[list])) refuse(`${where}.${list} is a list`, part[list]);
-      for (const inner of part[list] as Component[]) check(inner, `${where}.${list}`, depth + 1);
-    }
-    if (part.type === "Sequence" && !LISTS.some((list) => list in part)) refuse(`${where} needs its parts`, undefined);
-  };
-  for (const key of PARTS) {
-    const part = definition[key];
-    if (part !== null && part !== undefined) check(part, key, 1);
-  }
-  const tokens = definition.added_tokens ?? [];
-  if (!Array.isArray(tokens)) refuse("added_tokens is a list", tokens);
-  for (const token of tokens) {
-    if (!isObject(token) || typeof token.content !== "string") refuse("added_tokens hold objects with content", token);
-  }
-}
-
-const RARE = ["BertNormalizer", "StripAccents", "Nmt", "Punctuation", "BertPreTokenizer", "UnicodeScripts"];
-
-/** Loads the modules of kinds that few files need. */
-export async function loadComponents(...parts: (Component | null | undefined)[]): Promise<void> {
-  const types = parts.flatMap(typesOf);
-  if (types.includes("Precompiled")) addNormalizers({ Precompiled: (await import("./charsmap.js")).precompiled });
-  if (types.some((type) => RARE.includes(type))) {
-    const { normalizers, preTokenizers } = await import("./rare-components.js");
-    addNormalizers(normalizers);
-    addPreTokenizers(preTokenizers);
-  }
-}
-
-/** The types of a component and of those inside it. */
-function typesOf(part: Component | null | undefined): string[] {
-  if (part === null || part === undefined) return [];
-  const inner = LISTS.flatMap((list) => (part.type === "Sequence" && Array.isArray(part[list]) ? part[list] : []));
-  return [part.type ?? "", ...(inner as Component[]).flatMap(typesOf)];
 }

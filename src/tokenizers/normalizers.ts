@@ -1,41 +1,17 @@
-/**
- * Normalizers: text to text before it is cut into pieces. Each one edits a `Piece`; while nobody asks for offsets the
- * short form `text` does the same to a plain string.
- */
+/** The normalizers that many files name. */
 
 import { FormatError } from "../core/errors.js";
-import { byteCharacters } from "./byte-alphabet.js";
+import { bytesOf } from "./byte-alphabet.js";
 import type { Component } from "./definition.js";
+import type { Builds } from "./kinds.js";
 import { composed, decomposed } from "./normal-forms.js";
+import type { Edit, Normalizer } from "./normalizer.js";
 import { NOT_COMPATIBLE, NOT_DECOMPOSED } from "./old-unicode.js";
 import { patternOf } from "./pattern.js";
-import type { Edits, Piece } from "./piece.js";
-import { unknownType } from "./settings.js";
+import { type Edits, prependEdits } from "./piece.js";
+import { isSpace } from "./unicode.js";
 
-/** New characters and their sources, or undefined where the text stays as it is. */
-export type Edit = (text: string) => Edits | undefined;
-
-export interface Normalizer {
-  text(text: string): string;
-  edit: Edit;
-  /** For sequences: the parts, one after the other. */
-  parts?: Normalizer[];
-  /** Whether cutting a text at spaces and line feeds before or after makes no difference to its words. */
-  local?: boolean;
-}
-
-/** Applies a normalizer to a piece. */
-export function normalize(piece: Piece, normalizer: Normalizer): void {
-  if (!piece.tracked) piece.set(normalizer.text(piece.text));
-  else if (normalizer.parts !== undefined) for (const part of normalizer.parts) normalize(piece, part);
-  else {
-    const edits = normalizer.edit(piece.text);
-    if (edits !== undefined) piece.edit(edits);
-  }
-}
-
-const builders: Record<string, (settings: Component) => Normalizer> = {
-  Sequence: (settings) => sequence((settings.normalizers as Component[]).map(createNormalizer)),
+export const kinds: Builds<Normalizer> = {
   NFC: () => form("NFC", composed),
   NFD: () => form("NFD", decomposed),
   NFKC: () => form("NFKC", composed),
@@ -46,27 +22,6 @@ const builders: Record<string, (settings: Component) => Normalizer> = {
   Prepend: (settings) => prepend(settings.prepend as string),
   ByteLevel: () => byteLevel,
 };
-
-/** Adds kinds that are loaded only where a file needs them. */
-export function addNormalizers(more: Record<string, (settings: Component) => Normalizer>): void {
-  Object.assign(builders, more);
-}
-
-/** Makes a normalizer from its part of `tokenizer.json`. Throws FormatError for an unknown type. */
-export function createNormalizer(settings: Component): Normalizer {
-  const build = Object.hasOwn(builders, settings.type ?? "") ? builders[settings.type as string] : undefined;
-  if (build === undefined) throw unknownType("normalizer", settings.type, Object.keys(builders));
-  return build(settings);
-}
-
-export function sequence(parts: Normalizer[]): Normalizer {
-  return {
-    text: (text) => parts.reduce((result, part) => part.text(result), text),
-    edit: () => undefined,
-    parts,
-    local: parts.every((part) => part.local),
-  };
-}
 
 /** A normalizer of which only the edits are written down. */
 export function byEdits(edit: Edit): Normalizer {
@@ -137,16 +92,6 @@ export const lowercase: Normalizer = {
 
 const byteLevel: Normalizer = byEdits(eachCharacter(bytesOf));
 
-/** A character's UTF-8 in the byte alphabet. */
-export function bytesOf(character: string): string {
-  const code = character.codePointAt(0) as number;
-  if (code < 0x80) return byteCharacters[code];
-  const tail = (shift: number) => byteCharacters[0x80 | ((code >> shift) & 0x3f)];
-  if (code < 0x800) return byteCharacters[0xc0 | (code >> 6)] + tail(0);
-  if (code < 0x10000) return byteCharacters[0xe0 | (code >> 12)] + tail(6) + tail(0);
-  return byteCharacters[0xf0 | (code >> 18)] + tail(12) + tail(6) + tail(0);
-}
-
 function strip({ strip_left = true, strip_right = true }: Component): Normalizer {
   const ends = (text: string): [number, number] => {
     let start = 0;
@@ -164,21 +109,6 @@ function strip({ strip_left = true, strip_right = true }: Component): Normalizer
     },
   };
 }
-
-/** White space as Unicode defines it; all of it lies in the basic plane. */
-export const isSpace = (unit: number): boolean =>
-  unit === 0x20 ||
-  (unit >= 9 && unit <= 13) ||
-  (unit >= 0x85 &&
-    (unit === 0x85 ||
-      unit === 0xa0 ||
-      unit === 0x1680 ||
-      (unit >= 0x2000 && unit <= 0x200a) ||
-      unit === 0x2028 ||
-      unit === 0x2029 ||
-      unit === 0x202f ||
-      unit === 0x205f ||
-      unit === 0x3000));
 
 function replace(settings: Component): Normalizer {
   const pattern = patternOf(settings.pattern, "normalizer (Replace)");
@@ -227,11 +157,4 @@ function prepend(content: string): Normalizer {
     text: (text) => (text === "" ? text : content + text),
     edit: (text) => (text === "" ? undefined : prependEdits(content, text)),
   };
-}
-
-/** Text put before another stands for the first character of it. */
-export function prependEdits(content: string, text: string): Edits {
-  const edits = eachCharacter((character) => character)(text) as Edits;
-  const added = [...content];
-  return { characters: [...added, ...edits.characters], sources: [...added.map(() => 0), ...edits.sources] };
 }

@@ -1,7 +1,9 @@
 /** What splitters and replacers look for: a literal text, a regular expression, or a set of characters. */
 
 import { FormatError } from "../core/errors.js";
-import { Regex } from "./regex/regex.js";
+import type { Component } from "./definition.js";
+import type { Scanner } from "./pre-tokenizer.js";
+import type { Regex } from "./regex/regex.js";
 import { describe } from "./vocabulary.js";
 
 export interface Pattern {
@@ -9,6 +11,8 @@ export interface Pattern {
   matches(text: string): [number, number][];
   /** For literal texts: the text itself. */
   readonly literal?: string;
+  /** For regular expressions: match by match. */
+  readonly scanner?: Scanner;
 }
 
 /** Reads `{ "String": "…" }`, `{ "Regex": "…" }` or a plain text. */
@@ -39,13 +43,22 @@ export function literal(needle: string): Pattern {
   };
 }
 
-const compiled = new Map<string, Regex>();
+let engine: ((source: string) => Regex) | undefined;
 
-/** A regular expression with Oniguruma's meaning. Throws FormatError for one that is not supported. */
+/** Loads the engine for regular expressions: it is a third of everything, and many files do without. */
+export async function loadEngine(): Promise<void> {
+  engine ??= (await import("./regex/regex.js")).regex;
+}
+
+/** Loads the engine where the pattern in these settings is a regular expression. */
+export const loadEngineFor = async ({ pattern }: Component): Promise<void> => {
+  if (typeof (pattern as { Regex?: unknown } | undefined)?.Regex === "string") await loadEngine();
+};
+
+/** A regular expression with Oniguruma's meaning, once the engine is loaded. */
 export function regex(source: string): Regex {
-  let expression = compiled.get(source);
-  if (expression === undefined) compiled.set(source, (expression = new Regex(source)));
-  return expression;
+  if (engine === undefined) throw new Error("the engine for regular expressions is not loaded");
+  return engine(source);
 }
 
 /** Single characters of a set; next to each other they are separate matches. */

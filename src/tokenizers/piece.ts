@@ -81,3 +81,23 @@ function identity(text: string, origin: number): Int32Array {
   }
   return ranges;
 }
+
+/** Puts text before a piece, unless that is empty. */
+export function prepend(piece: Piece, content: string): void {
+  if (piece.text === "") return;
+  if (piece.tracked) piece.edit(prependEdits(content, piece.text));
+  else piece.set(content + piece.text);
+}
+
+/** Text put before another stands for the first character of it. */
+export function prependEdits(content: string, text: string): Edits {
+  const added = [...content];
+  const edits: Edits = { characters: added, sources: added.map(() => 0) };
+  let at = 0;
+  for (const character of text) {
+    edits.characters.push(character);
+    edits.sources.push(at);
+    at += character.length;
+  }
+  return edits;
+}

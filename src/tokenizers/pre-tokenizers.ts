@@ -1,58 +1,40 @@
-/** Pre-tokenizers: they cut normalized text into the pieces that the model sees. */
+/** The pre-tokenizers that many files name, and splitting at patterns. */
 
 import { FormatError } from "../core/errors.js";
-import { byteCharacters } from "./byte-alphabet.js";
-import { prependScheme } from "./decoders.js";
 import type { Component } from "./definition.js";
-import { bytesOf, isSpace, prependEdits } from "./normalizers.js";
+import type { Builds } from "./kinds.js";
 import { characters, literal, type Pattern, patternOf, regex } from "./pattern.js";
-import type { Edits, Piece } from "./piece.js";
-import { unknownType } from "./settings.js";
-import { isNumeric } from "./unicode.js";
-
-export type PreTokenizer = (piece: Piece) => Piece[];
+import { type Piece, prepend } from "./piece.js";
+import type { PreTokenizer } from "./pre-tokenizer.js";
+import { prependScheme, unknownType } from "./settings.js";
+import { isNumeric, isSpace } from "./unicode.js";
 
 /** What becomes of the matches of a split. */
 type Behavior = "Removed" | "Isolated" | "MergedWithPrevious" | "MergedWithNext" | "Contiguous";
 
-const builders: Record<string, (settings: Component) => PreTokenizer> = {
-  Sequence: (settings) => {
-    const parts = (settings.pretokenizers as Component[]).map(createPreTokenizer);
-    return (piece) => parts.reduce((pieces, part) => pieces.flatMap(part), [piece]);
-  },
-  ByteLevel: byteLevel,
-  Split: (settings) =>
-    splitter(
-      patternOf(settings.pattern, "pre_tokenizer (Split)"),
-      behaviorOf(settings.behavior),
-      settings.invert === true,
-    ),
+export const kinds: Builds<PreTokenizer> = {
+  Split: split,
   Metaspace: metaspace,
-  Whitespace: () =>
-    splitter(
-      regex(
-        "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]+|[^\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}\\s]+",
-      ),
-      "Removed",
-      true,
-    ),
-  WhitespaceSplit: () => splitter(characters(isSpace), "Removed"),
-  Digits: (settings) =>
-    splitter(characters(isNumeric), settings.individual_digits === true ? "Isolated" : "Contiguous"),
-  CharDelimiterSplit: (settings) => splitter(literal(settings.delimiter as string), "Removed"),
+  Whitespace: () => ({ cut: splitter(regex(WORDS), "Removed", true) }),
+  WhitespaceSplit: () => ({ cut: splitter(characters(isSpace), "Removed"), byWord: true }),
+  Digits: (settings) => ({
+    cut: splitter(characters(isNumeric), settings.individual_digits === true ? "Isolated" : "Contiguous"),
+  }),
+  CharDelimiterSplit: (settings) => ({ cut: splitter(literal(settings.delimiter as string), "Removed") }),
   FixedLength: fixedLength,
 };
 
-/** Adds kinds that are loaded only where a file needs them. */
-export function addPreTokenizers(more: Record<string, (settings: Component) => PreTokenizer>): void {
-  Object.assign(builders, more);
-}
+/** Words, and what is neither word nor white space. */
+const WORDS =
+  "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]+|[^\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}\\s]+";
 
-/** Makes a pre-tokenizer from its part of `tokenizer.json`. Throws FormatError for an unknown type. */
-export function createPreTokenizer(settings: Component): PreTokenizer {
-  const build = Object.hasOwn(builders, settings.type ?? "") ? builders[settings.type as string] : undefined;
-  if (build === undefined) throw unknownType("pre_tokenizer", settings.type, Object.keys(builders));
-  return build(settings);
+function split(settings: Component): PreTokenizer {
+  const pattern = patternOf(settings.pattern, "pre_tokenizer (Split)");
+  const behavior = behaviorOf(settings.behavior);
+  const invert = settings.invert === true;
+  const keepGaps = behavior === "Isolated" && !invert;
+  const scanner = keepGaps || (behavior === "Removed" && invert) ? pattern.scanner : undefined;
+  return { cut: splitter(pattern, behavior, invert), matches: scanner && { scanner, keepGaps } };
 }
 
 const BEHAVIORS = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"];
@@ -63,7 +45,7 @@ export function behaviorOf(name: unknown): Behavior {
 }
 
 /** Cuts pieces at the matches of a pattern, or at what lies between them (`invert`). */
-export function splitter(pattern: Pattern, behavior: Behavior, invert = false): PreTokenizer {
+export function splitter(pattern: Pattern, behavior: Behavior, invert = false): PreTokenizer["cut"] {
   return (piece) => {
     const { text } = piece;
     const out: Piece[] = [];
@@ -110,46 +92,6 @@ export function splitRanges(
   return out;
 }
 
-/** The splitting expression of GPT-2 (Radford et al. 2019). */
-export const GPT2_PATTERN = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-
-function byteLevel(settings: Component): PreTokenizer {
-  const split = settings.use_regex === false ? undefined : splitter(regex(GPT2_PATTERN), "Isolated");
-  return (piece) => {
-    if (settings.add_prefix_space !== false && !piece.text.startsWith(" ")) prepend(piece, " ");
-    const pieces = split === undefined ? [piece] : split(piece);
-    for (const part of pieces) toBytes(part);
-    return pieces;
-  };
-}
-
-function prepend(piece: Piece, content: string): void {
-  if (piece.text === "") return;
-  if (piece.tracked) piece.edit(prependEdits(content, piece.text));
-  else piece.set(content + piece.text);
-}
-
-/** Rewrites a piece in the byte alphabet. */
-function toBytes(piece: Piece): void {
-  const edits: Edits = { characters: [], sources: [] };
-  const { text } = piece;
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i);
-    if (unit < 0x80) {
-      edits.characters.push(byteCharacters[unit]);
-      edits.sources.push(i);
-      continue;
-    }
-    const wide = unit >= 0xd800 && unit < 0xdc00;
-    for (const byte of bytesOf(wide ? text.slice(i, i + 2) : text[i])) {
-      edits.characters.push(byte);
-      edits.sources.push(i);
-    }
-    if (wide) i++;
-  }
-  piece.edit(edits);
-}
-
 function metaspace(settings: Component): PreTokenizer {
   const replacement = (settings.replacement as string | undefined) ?? "▁";
   if (typeof replacement !== "string" || [...replacement].length !== 1) {
@@ -159,7 +101,7 @@ function metaspace(settings: Component): PreTokenizer {
   }
   const scheme = prependScheme(settings);
   const split = settings.split === false ? undefined : splitter(literal(replacement), "MergedWithNext");
-  return (piece) => {
+  const cut = (piece: Piece): Piece[] => {
     if (piece.text.includes(" ")) {
       if (piece.tracked) {
         const sources: number[] = [];
@@ -177,6 +119,7 @@ function metaspace(settings: Component): PreTokenizer {
     if (wanted && !piece.text.startsWith(replacement)) prepend(piece, replacement);
     return split === undefined ? [piece] : split(piece);
   };
+  return { cut, needsOrigin: scheme === "first" };
 }
 
 function fixedLength(settings: Component): PreTokenizer {
@@ -186,7 +129,7 @@ function fixedLength(settings: Component): PreTokenizer {
       where: "tokenizer.json",
     });
   }
-  return (piece) => {
+  const cut = (piece: Piece): Piece[] => {
     const out: Piece[] = [];
     let start = 0;
     let at = 0;
@@ -201,4 +144,5 @@ function fixedLength(settings: Component): PreTokenizer {
     if (start < at) out.push(piece.slice(start, at));
     return out;
   };
+  return { cut };
 }

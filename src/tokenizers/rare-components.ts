@@ -4,28 +4,35 @@
  */
 
 import type { Component } from "./definition.js";
+import type { Builds } from "./kinds.js";
 import { decomposed } from "./normal-forms.js";
-import { byEdits, eachCharacter, form, isSpace, lowercase, type Normalizer, sequence } from "./normalizers.js";
+import { type Normalizer, sequence } from "./normalizer.js";
+import { byEdits, eachCharacter, form, lowercase } from "./normalizers.js";
 import { NOT_FORMAT, NOT_MARKS, NOT_NONSPACING, NOT_PUNCTUATION } from "./old-marks.js";
 import { characters } from "./pattern.js";
-import { behaviorOf, type PreTokenizer, splitter } from "./pre-tokenizers.js";
+import type { PreTokenizer } from "./pre-tokenizer.js";
+import { behaviorOf, splitter } from "./pre-tokenizers.js";
 import { scriptRanges } from "./scripts.js";
-import { lazily } from "./unicode.js";
+import { isSpace, lazily } from "./unicode.js";
 
-export const normalizers: Record<string, (settings: Component) => Normalizer> = {
+export const normalizers: Builds<Normalizer> = {
   BertNormalizer: bert,
   StripAccents: () => without(new RegExp(`(?![${NOT_MARKS}])\\p{M}`, "u")),
   Nmt: () => sequence([without(NMT_REMOVED), mapped(NMT_SPACES, " ")]),
 };
 
-export const preTokenizers: Record<string, (settings: Component) => PreTokenizer> = {
-  Punctuation: (settings) => splitter(characters(isBertPunctuation), behaviorOf(settings.behavior ?? "Isolated")),
+export const preTokenizers: Builds<PreTokenizer> = {
+  Punctuation: (settings) => ({
+    cut: splitter(characters(isBertPunctuation), behaviorOf(settings.behavior ?? "Isolated")),
+  }),
   BertPreTokenizer: () => {
     const words = splitter(characters(isSpace), "Removed");
     const marks = splitter(characters(isBertPunctuation), "Isolated");
-    return (piece) => words(piece).flatMap(marks);
+    return { cut: (piece) => words(piece).flatMap(marks), byWord: true };
   },
-  UnicodeScripts: () => (piece) => scriptRanges(piece.text).map(([start, end]) => piece.slice(start, end)),
+  UnicodeScripts: () => ({
+    cut: (piece) => scriptRanges(piece.text).map(([start, end]) => piece.slice(start, end)),
+  }),
 };
 
 /** ASCII punctuation and everything in the category P. */

@@ -3,23 +3,17 @@
 import { IndexError, TenonError } from "../core/errors.js";
 import { canonicalJson } from "../core/json.js";
 import type { SaveTarget } from "../core/platform.js";
-import { Generator, randomUniform } from "../core/random.js";
 import { sha256Hex } from "../core/sha256.js";
-import { AddedTokens } from "./added-tokens.js";
+import type { AddedTokens } from "./added-tokens.js";
 import type { ChatMessage, ChatOptions } from "./chat-template.js";
 import { DecodeStream } from "./decode-stream.js";
-import { createDecoder, type Decoder } from "./decoders.js";
+import { type Decoder, decoders } from "./decoder.js";
 import type { TokenizerDefinition } from "./definition.js";
-import { Encoding, emptyRow, type OffsetUnit, type Row } from "./encoding.js";
-import { type FastPath, fastPath } from "./fast-path.js";
-import { Bpe } from "./models/bpe.js";
-import { IdBuffer } from "./models/byte-pieces.js";
+import { Encoding, type OffsetUnit, type Row } from "./encoding.js";
 import type { Model } from "./models/model.js";
-import { createNormalizer, type Normalizer, normalize } from "./normalizers.js";
-import { convertOffsets, wellFormed } from "./offsets.js";
-import { Piece } from "./piece.js";
-import { addedCount, createPostProcessor, type PostProcessor, plain, process, processIds } from "./post-processors.js";
-import { createPreTokenizer, type PreTokenizer } from "./pre-tokenizers.js";
+import { wellFormed } from "./offsets.js";
+import { Pipeline } from "./pipeline.js";
+import { addedCount, type PostProcessor, plain, postProcessors, process, processIds } from "./post-processor.js";
 import {
   type PaddingOptions,
   paddedLength,
@@ -67,45 +61,26 @@ export const tokenText = (value: unknown): string | undefined =>
 const BOS_NAMES = ["<s>", "<bos>", "<|begin_of_text|>", "<|startoftext|>", "[BOS]", "<|endoftext|>"];
 const EOS_NAMES = ["</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>", "[EOS]"];
 
+/** Text to token ids and back: `loadTokenizer` reads one, `trainTokenizer` makes one. */
 export class Tokenizer {
-  private readonly definition: TokenizerDefinition;
-  readonly model: Model;
+  private readonly pipeline: Pipeline;
   private readonly added: AddedTokens;
-  private readonly normalizer: Normalizer | undefined;
-  private readonly preTokenizer: PreTokenizer | undefined;
   private readonly postProcessor: PostProcessor;
   private readonly decoder: Decoder | undefined;
-  /** Ids alone; with `normalizesWords` it takes the text as it is and normalizes word by word. */
-  private readonly fast: FastPath | undefined;
-  private readonly normalizesWords: boolean;
-  /** Whether the pre-tokenizer asks where in the original text a piece begins. */
-  private readonly needsOrigin: boolean;
   private hashCache: string | undefined;
   private sizeCache: number | undefined;
 
-  /** Use `loadTokenizer` for files; `model` is made from `definition.model`. */
+  /** Use `loadTokenizer` for files; `model` is made from `definition.model`, and the kinds of components are loaded. */
   constructor(
-    definition: TokenizerDefinition,
-    model: Model,
+    private readonly definition: TokenizerDefinition,
+    readonly model: Model,
     readonly extras: TokenizerExtras = {},
   ) {
-    this.definition = definition;
-    this.model = model;
-    const { normalizer, pre_tokenizer, post_processor, decoder } = definition;
-    this.normalizer = normalizer ? createNormalizer(normalizer) : undefined;
-    this.preTokenizer = pre_tokenizer ? createPreTokenizer(pre_tokenizer) : undefined;
-    this.postProcessor = post_processor ? createPostProcessor(post_processor) : plain;
-    this.decoder = decoder ? createDecoder(decoder) : undefined;
-    this.added = new AddedTokens(
-      definition.added_tokens ?? [],
-      model,
-      (content) => this.normalizer?.text(content) ?? content,
-    );
-    const byWord =
-      this.normalizer?.local && !this.added.anyNormalized ? fastPath(pre_tokenizer, model, this.normalizer) : undefined;
-    this.needsOrigin = this.normalizer !== undefined && JSON.stringify(pre_tokenizer ?? null).includes('"first"');
-    this.normalizesWords = byWord !== undefined;
-    this.fast = byWord ?? fastPath(pre_tokenizer, model);
+    const { post_processor, decoder } = definition;
+    this.pipeline = new Pipeline(definition, model);
+    this.added = this.pipeline.added;
+    this.postProcessor = post_processor ? postProcessors.create(post_processor) : plain;
+    this.decoder = decoder ? decoders.create(decoder) : undefined;
   }
 
   /**
@@ -131,29 +106,8 @@ export class Tokenizer {
       const row = all();
       return new Encoding(row.ids, () => row);
     }
-    const parts = texts().map((part) => this.encodeIds(part));
+    const parts = texts().map((part) => this.pipeline.ids(part));
     return new Encoding(processIds(this.postProcessor, parts, addSpecialTokens), all);
-  }
-
-  /** Ids of one text without the post-processor's tokens. */
-  private encodeIds(text: string): number[] {
-    const { fast } = this;
-    const whole = new Piece(text, 0, this.needsOrigin);
-    if (fast !== undefined) {
-      const out = new IdBuffer();
-      const parts = this.normalizesWords ? this.added.splitOriginal(whole) : this.parts(whole);
-      for (const part of parts) {
-        if (part.token !== undefined) out.push(part.token);
-        else fast(part.text, out);
-      }
-      return out.toArray();
-    }
-    const ids: number[] = [];
-    for (const piece of this.pieces(whole)) {
-      if (piece.token !== undefined) ids.push(piece.token);
-      else this.model.encode(piece.text, ids);
-    }
-    return ids;
   }
 
   /** Everything, with offsets. */
@@ -164,75 +118,18 @@ export class Tokenizer {
     unit: OffsetUnit,
     dropoutSeed: number | undefined,
   ): Row {
-    const random = dropoutSeed === undefined ? undefined : uniform(dropoutSeed);
-    let rows = texts.map((text, sequence) => this.trackedRow(text, sequence, unit, random));
+    this.model.dropWith?.(dropoutSeed);
+    let rows: Row[];
+    try {
+      rows = texts.map((text, sequence) => this.pipeline.row(text, sequence, unit));
+    } finally {
+      this.model.dropWith?.(undefined);
+    }
     if (cut) {
       const added = addSpecialTokens ? addedCount(this.postProcessor, texts.length > 1) : 0;
       rows = truncate(rows, { ...cut, maxLength: Math.max(0, cut.maxLength - added) });
     }
     return process(this.postProcessor, rows, addSpecialTokens);
-  }
-
-  private trackedRow(text: string, sequence: number, unit: OffsetUnit, random: (() => number) | undefined): Row {
-    const row = emptyRow();
-    const bpe = this.model instanceof Bpe ? this.model : undefined;
-    if (bpe) bpe.random = bpe.dropout > 0 ? random : undefined;
-    this.pieces(new Piece(text)).forEach((piece, word) => {
-      const first = row.ids.length;
-      if (piece.token !== undefined) {
-        row.ids.push(piece.token);
-        row.tokens.push(piece.text);
-        row.offsets.push(piece.range(0, piece.text.length));
-      } else {
-        const spans: number[] = [];
-        this.model.encode(piece.text, row.ids, spans);
-        const unitOf = bytesToUnits(piece.text);
-        for (let i = first; i < row.ids.length; i++) {
-          const at = 2 * (i - first);
-          const start = unitOf(spans[at], false);
-          const end = unitOf(spans[at + 1], true);
-          const id = row.ids[i];
-          row.offsets.push(piece.range(start, end));
-          row.tokens.push(
-            id === this.model.verbatimId ? piece.text.slice(start, end) : (this.model.tokenOf(id) as string),
-          );
-        }
-      }
-      for (let i = first; i < row.ids.length; i++) row.wordIds.push(word);
-    });
-    if (bpe) bpe.random = undefined;
-    if (unit !== "utf16") convertOffsets(row.offsets, text, unit);
-    row.typeIds = row.ids.map(() => sequence);
-    row.sequenceIds = row.ids.map(() => sequence);
-    row.attentionMask = row.ids.map(() => 1);
-    row.specialTokensMask = row.ids.map(() => 0);
-    return row;
-  }
-
-  /** A text, normalized and cut at added tokens. */
-  private parts(whole: Piece): Piece[] {
-    const out: Piece[] = [];
-    for (const part of this.added.splitOriginal(whole)) {
-      if (part.token !== undefined) {
-        out.push(part);
-        continue;
-      }
-      if (this.normalizer) normalize(part, this.normalizer);
-      for (const piece of this.added.splitNormalized(part)) out.push(piece);
-    }
-    return out;
-  }
-
-  /** The parts, cut into the pieces that the model sees. */
-  private pieces(whole: Piece): Piece[] {
-    const { preTokenizer } = this;
-    if (preTokenizer === undefined) return this.parts(whole);
-    const out: Piece[] = [];
-    for (const part of this.parts(whole)) {
-      if (part.token !== undefined) out.push(part);
-      else for (const piece of preTokenizer(part)) if (piece.text !== "") out.push(piece);
-    }
-    return out;
   }
 
   /**
@@ -401,38 +298,4 @@ function identity(definition: TokenizerDefinition): unknown {
     typeof merge === "string" ? merge.split(" ") : merge,
   );
   return { added_tokens, normalizer, pre_tokenizer, post_processor, model: { ...model, merges } };
-}
-
-/** Uniform numbers in [0, 1) from the stream "bpe-dropout" of a seed. */
-function uniform(seed: number): () => number {
-  const generator = new Generator(seed);
-  let block: Float32Array = new Float32Array(0);
-  let at = 0;
-  return () => {
-    if (at === block.length) {
-      block = randomUniform(generator.next("bpe-dropout"), 1024);
-      at = 0;
-    }
-    return block[at++];
-  };
-}
-
-/** From positions in UTF-8 to positions in UTF-16; inside a character the start or the end of it. */
-function bytesToUnits(text: string): (byte: number, end: boolean) => number {
-  let ascii = true;
-  for (let i = 0; i < text.length && ascii; i++) ascii = text.charCodeAt(i) < 0x80;
-  if (ascii) return (byte) => Math.min(byte, text.length);
-  const starts: number[] = [];
-  const ends: number[] = [0];
-  let at = 0;
-  for (const character of text) {
-    const code = character.codePointAt(0) as number;
-    const next = at + character.length;
-    for (let bytes = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4; bytes > 0; bytes--) {
-      starts.push(at);
-      ends.push(next);
-    }
-    at = next;
-  }
-  return (byte, end) => (end ? (ends[byte] ?? at) : (starts[byte] ?? at));
 }

@@ -15,3 +15,18 @@ export const lazily = (expression: RegExp) => {
 
 /** Rust's `char::is_numeric`. */
 export const isNumeric = lazily(/\p{N}/u);
+
+/** White space as Unicode defines it; all of it lies in the basic plane. */
+export const isSpace = (unit: number): boolean =>
+  unit === 0x20 ||
+  (unit >= 9 && unit <= 13) ||
+  (unit >= 0x85 &&
+    (unit === 0x85 ||
+      unit === 0xa0 ||
+      unit === 0x1680 ||
+      (unit >= 0x2000 && unit <= 0x200a) ||
+      unit === 0x2028 ||
+      unit === 0x2029 ||
+      unit === 0x202f ||
+      unit === 0x205f ||
+      unit === 0x3000));

@@ -1,7 +1,7 @@
 /** Files that are broken or mean harm, and texts that are not well-formed. */
 import { byteTokenizer, charTokenizer, loadTokenizer, type TokenizerDefinition } from "tenon/tokenizers";
 import { describe, expect, test } from "vitest";
-import { regex } from "../../src/tokenizers/pattern.js";
+import { regex } from "../../src/tokenizers/regex/regex.js";
 
 const bpe = (model: object = {}, rest: object = {}): TokenizerDefinition => ({
   ...rest,

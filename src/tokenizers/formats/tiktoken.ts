@@ -3,7 +3,7 @@
 import { FormatError } from "../../core/errors.js";
 import { byteCharacters } from "../byte-alphabet.js";
 import type { TokenizerDefinition } from "../definition.js";
-import { GPT2_PATTERN } from "../pre-tokenizers.js";
+import { GPT2_PATTERN } from "../gpt2.js";
 
 const CL100K_PATTERN =
   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";

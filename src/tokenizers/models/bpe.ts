@@ -18,9 +18,6 @@ interface CachedPiece {
 const utf8 = new TextEncoder();
 const WHERE = "tokenizer.json model (BPE)";
 
-/** A source of uniform numbers in [0, 1). */
-export type Uniform = () => number;
-
 export class Bpe implements Model {
   private readonly vocabulary: Vocabulary;
   readonly merges: Merges;
@@ -31,10 +28,12 @@ export class Bpe implements Model {
   private readonly fuseUnknown: boolean;
   private readonly byteFallback: boolean;
   readonly ignoreMerges: boolean;
-  /** Probability of leaving a merge out, from the file; used only where `random` is set. */
+  /** Probability of leaving a merge out, from the file; used only in encodings with a seed. */
   readonly dropout: number;
-  /** Set during an encoding with dropout. */
-  random: Uniform | undefined;
+  /** Makes the random numbers of dropout; set where the file has dropout. */
+  uniform: ((seed: number) => () => number) | undefined;
+  /** Random numbers during an encoding with dropout. */
+  private random: (() => number) | undefined;
   private readonly cache = new Map<string, CachedPiece>();
   /** Ids of single units of the basic plane, -2 where not asked yet. */
   private readonly unitIds = new Int32Array(65536).fill(-2);
@@ -81,6 +80,10 @@ export class Bpe implements Model {
   }
   entries(): Iterable<[string, number]> {
     return this.vocabulary.entries();
+  }
+
+  dropWith(seed: number | undefined): void {
+    this.random = seed === undefined ? undefined : this.uniform?.(seed);
   }
 
   /** Merges as three ids each: first, second, merged. */

@@ -20,7 +20,7 @@ export async function createModel(settings: Component): Promise<Model> {
   const type = modelType(settings);
   switch (type) {
     case "BPE":
-      return new Bpe(settings);
+      return createBpe(settings);
     case "Unigram":
       return new (await import("./unigram.js")).Unigram(settings);
     case "WordPiece":
@@ -30,4 +30,11 @@ export async function createModel(settings: Component): Promise<Model> {
     default:
       throw unknownType("model", type, TYPES);
   }
+}
+
+/** Random numbers are loaded only for files with dropout. */
+async function createBpe(settings: Component): Promise<Bpe> {
+  const bpe = new Bpe(settings);
+  if (bpe.dropout > 0) bpe.uniform = (await import("./dropout.js")).uniform;
+  return bpe;
 }

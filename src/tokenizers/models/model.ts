@@ -14,6 +14,8 @@ export interface Model {
   entries(): Iterable<[string, number]>;
   /** An id whose tokens are spelt as the text they stand for. */
   readonly verbatimId?: number;
+  /** With a seed: from now on merges are left out at random (BPE dropout); without: no longer. */
+  dropWith?(seed: number | undefined): void;
 }
 
 /** Bytes of a code point in UTF-8. */

@@ -2,6 +2,7 @@
 
 import { FormatError } from "../../core/errors.js";
 import type { Pattern } from "../pattern.js";
+import type { Scanner } from "../pre-tokenizer.js";
 import { Automaton } from "./automaton.js";
 import { Backtracker } from "./backtracker.js";
 import { Parser } from "./parse.js";
@@ -12,9 +13,11 @@ const WORK = 10_000_000;
 const WORK_PER_UNIT = 100;
 
 /** Throws FormatError for a pattern that is malformed or not supported, naming what and where. */
-export class Regex implements Pattern {
+export class Regex implements Pattern, Scanner {
   private readonly automaton: Automaton | undefined;
   private readonly backtracker: Backtracker;
+
+  readonly scanner: Scanner = this;
 
   private limit = Number.POSITIVE_INFINITY;
 
@@ -68,4 +71,13 @@ export class Regex implements Pattern {
     }
     return out;
   }
+}
+
+const compiled = new Map<string, Regex>();
+
+/** The regular expression of a source, made once. Throws FormatError for one that is not supported. */
+export function regex(source: string): Regex {
+  let expression = compiled.get(source);
+  if (expression === undefined) compiled.set(source, (expression = new Regex(source)));
+  return expression;
 }

@@ -2,12 +2,12 @@
 
 import { ConfigError, listOf, nearest } from "../../core/errors.js";
 import { byteCharacters } from "../byte-alphabet.js";
+import { createTokenizer } from "../create.js";
 import type { Component, TokenizerDefinition } from "../definition.js";
-import { createTokenizer, loadComponents } from "../load.js";
-import { createNormalizer } from "../normalizers.js";
+import { normalizers } from "../normalizer.js";
 import { wellFormed } from "../offsets.js";
 import { Piece } from "../piece.js";
-import { createPreTokenizer } from "../pre-tokenizers.js";
+import { preTokenizers } from "../pre-tokenizer.js";
 import type { Tokenizer } from "../tokenizer.js";
 import { trainBpe } from "./bpe.js";
 import { trainUnigram } from "./unigram.js";
@@ -71,11 +71,10 @@ const KNOWN = [
  * trainer; WordPiece is BPE with a prefix, as there. Throws ConfigError for options that make no sense.
  */
 export async function trainTokenizer(corpus: Corpus, options: TrainOptions = {}): Promise<Tokenizer> {
-  await loadComponents(options.normalizer, options.preTokenizer, { type: "BertNormalizer" });
-  const settings = check(options);
+  const settings = await check(options);
   const { model, normalizer, preTokenizer, specialTokens, onProgress } = settings;
   const counter = new WordCounter(
-    normalizer ? createNormalizer(normalizer) : undefined,
+    normalizer ? normalizers.create(normalizer) : undefined,
     preTokenizer,
     settings.splitSpecialTokens ? specialTokens : [],
   );
@@ -178,7 +177,7 @@ async function* texts(corpus: Corpus): AsyncGenerator<string> {
 }
 
 /** Options with their defaults. */
-function check(options: TrainOptions) {
+async function check(options: TrainOptions) {
   for (const name of Object.keys(options)) {
     if (KNOWN.includes(name)) continue;
     const close = nearest(name, KNOWN);
@@ -221,15 +220,17 @@ function check(options: TrainOptions) {
     };
   const fallback = defaults[model];
   const preTokenizer = options.preTokenizer === undefined ? fallback.preTokenizer : options.preTokenizer;
+  const normalizer = options.normalizer === undefined ? fallback.normalizer : options.normalizer;
+  await Promise.all([normalizers.load(normalizer), preTokenizers.load(preTokenizer)]);
   // A mistake in a component shows before the corpus is read.
-  if (preTokenizer) createPreTokenizer(preTokenizer)(new Piece("a", 0, false));
+  if (preTokenizer) preTokenizers.create(preTokenizer).cut(new Piece("a", 0, false));
   return {
     model,
     vocabSize,
     minFrequency,
     specialTokens,
     byteLevel,
-    normalizer: options.normalizer === undefined ? fallback.normalizer : options.normalizer,
+    normalizer,
     preTokenizer,
     decoder: options.endOfWordSuffix ? { type: "BPEDecoder", suffix: options.endOfWordSuffix } : fallback.decoder,
     unknownToken: options.unknownToken ?? (model === "wordpiece" ? "[UNK]" : "<unk>"),

@@ -2,11 +2,11 @@
 
 import { byteCharacters } from "../byte-alphabet.js";
 import type { Component } from "../definition.js";
+import { gpt2 } from "../gpt2.js";
 import { IdBuffer, PieceCache } from "../models/byte-pieces.js";
-import type { Normalizer } from "../normalizers.js";
-import { regex } from "../pattern.js";
+import type { Normalizer } from "../normalizer.js";
 import { Piece } from "../piece.js";
-import { createPreTokenizer, GPT2_PATTERN, type PreTokenizer } from "../pre-tokenizers.js";
+import { type PreTokenizer, preTokenizers } from "../pre-tokenizer.js";
 
 const utf8 = new TextEncoder();
 
@@ -28,7 +28,7 @@ export class WordCounter {
     /** The corpus is cut at these; they are no words. */
     private readonly separators: string[],
   ) {
-    this.preTokenizer = preTokenizer ? createPreTokenizer(preTokenizer) : undefined;
+    this.preTokenizer = preTokenizer ? preTokenizers.create(preTokenizer) : undefined;
     this.plainBytes =
       preTokenizer?.type === "ByteLevel" && preTokenizer.add_prefix_space === false && preTokenizer.use_regex !== false;
   }
@@ -44,11 +44,9 @@ export class WordCounter {
   }
 
   private addMatches(text: string): void {
-    const expression = regex(GPT2_PATTERN);
-    expression.begin(text);
     const out = new IdBuffer();
     for (let at = 0; at < text.length; ) {
-      const end = expression.matchAt(text, at);
+      const end = gpt2.matchAt(text, at);
       out.length = 0;
       this.known.encode(text, at, end, out);
       this.numbers[out.ids[0]]++;
@@ -57,7 +55,7 @@ export class WordCounter {
   }
 
   private addPieces(text: string): void {
-    const pieces = this.preTokenizer?.(new Piece(text, 0, false)) ?? [new Piece(text, 0, false)];
+    const pieces = this.preTokenizer?.cut(new Piece(text, 0, false)) ?? [new Piece(text, 0, false)];
     const out = new IdBuffer();
     for (const { text: word } of pieces) {
       if (word === "") continue;

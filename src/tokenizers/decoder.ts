@@ -1,0 +1,32 @@
+/** Decoders: from tokens back to text. Each one maps a list of strings to a list of strings; the end joins them. */
+
+import { bytesOfToken } from "./byte-alphabet.js";
+import { Kinds, loads } from "./kinds.js";
+import { loadEngineFor } from "./pattern.js";
+
+export type Decoder = (tokens: string[]) => string[];
+
+export const decoders = new Kinds<Decoder>(
+  "decoder",
+  "decoders",
+  (parts) => (tokens) => parts.reduce((list, part) => part(list), tokens),
+  { ByteLevel: () => byteLevel, Fuse: () => (tokens) => [tokens.join("")] },
+  loads("ByteFallback WordPiece Metaspace BPEDecoder CTC Strip Replace", async (settings) => {
+    await loadEngineFor(settings);
+    return (await import("./decoders.js")).kinds;
+  }),
+);
+
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** Characters of the byte alphabet become bytes, and these UTF-8; ill-formed parts become U+FFFD. */
+function byteLevel(tokens: string[]): string[] {
+  const parts = tokens.map(bytesOfToken);
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return [utf8.decode(bytes)];
+}

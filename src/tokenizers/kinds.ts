@@ -1,0 +1,48 @@
+/**
+ * The kinds of one component of a `tokenizer.json`: those that are at hand, and those whose module is loaded when a
+ * file names them. Byte-level BPE needs few of them, and so does the page that only wants it.
+ */
+
+import type { Component } from "./definition.js";
+import { unknownType } from "./settings.js";
+
+/** Makes a component from its settings. */
+export type Build<T> = (settings: Component) => T;
+export type Builds<T> = Record<string, Build<T>>;
+/** Loads kinds, and whatever else these settings ask for. */
+export type Load<T> = (settings: Component) => Promise<Builds<T>>;
+
+export class Kinds<T> {
+  /**
+   * `component` and `list` are the file's words: "normalizer", and "normalizers" for the parts of a Sequence, which
+   * `join` makes one of. `later` loads the kinds that are not in `known`, by type.
+   */
+  constructor(
+    private readonly component: string,
+    private readonly list: string,
+    private readonly join: (parts: T[]) => T,
+    private readonly known: Builds<T>,
+    private readonly later: Record<string, Load<T>>,
+  ) {}
+
+  /** Loads what a component and the parts of it need; nothing for types that do not exist. */
+  async load(settings: Component | null | undefined): Promise<void> {
+    if (!settings) return;
+    const { type = "" } = settings;
+    if (type === "Sequence") for (const part of settings[this.list] as Component[]) await this.load(part);
+    else if (Object.hasOwn(this.later, type)) Object.assign(this.known, await this.later[type](settings));
+  }
+
+  /** Makes a component whose kinds are loaded. Throws FormatError for an unknown type. */
+  create(settings: Component): T {
+    const { type = "" } = settings;
+    if (type === "Sequence") return this.join((settings[this.list] as Component[]).map((part) => this.create(part)));
+    if (Object.hasOwn(this.known, type)) return this.known[type](settings);
+    const types = [...Object.keys(this.known), ...Object.keys(this.later), "Sequence"];
+    throw unknownType(this.component, settings.type, [...new Set(types)]);
+  }
+}
+
+/** The same loader for several types. */
+export const loads = <T>(types: string, load: Load<T>): Record<string, Load<T>> =>
+  Object.fromEntries(types.split(" ").map((type) => [type, load]));

@@ -120,6 +120,15 @@ describe.each(engines)(
             for (const k of [0, 1, 3, 4, 5, 17]) check(engine, { m, n, k, ...layout }, "edge");
     });
 
+    test("few rows: every remainder of the blocks that are streamed", () => {
+      for (const transposeB of [false, true])
+        for (const m of [1, 2, 3, 4])
+          for (const n of [1, 6, 7, 8, 9, 15, 16, 17, 40, 133])
+            for (const k of [1, 4, 7, 8, 9, 16, 31, 33])
+              check(engine, { m, n, k, transposeB, bias: n % 2 === 0, accumulate: k % 2 === 0 }, "few rows");
+      check(engine, { m: 1, n: 4100, k: 19, bias: true }, "strips");
+    });
+
     test("operands above the packing threshold, two blocks in every direction, bias and accumulation", () => {
       const shapes = [
         { m: 200, n: 70, k: 390 },
@@ -161,5 +170,47 @@ describe.each(engines)(
         );
       }
     });
+  },
+);
+
+test.each([false, true])(
+  "weights that end where the memory ends are read ahead, not beyond it (transposed: %s)",
+  (transposeB) => {
+    for (const [n, k] of [
+      [16, 1024],
+      [64, 256],
+      [8, 60],
+    [8, 1],
+    [1, 8],
+      [3, 20],
+    ]) {
+      const engine = new Engine({ threads: 1, maximumBytes: 2 ** 18 });
+      const layout = {
+        m: 1,
+        n,
+        k,
+        transposeA: false,
+        transposeB,
+        batchA: [0],
+        batchB: [0],
+        bias: 0,
+        accumulate: false,
+      };
+      const [a, out, first] = [4 * k, 4 * n, 4 * n * k].map((bytes) => engine.memory.alloc(bytes));
+      matmul(engine, { ...layout, a, b: first, out }); // now its kernels are in the memory
+      const blocks: number[] = [];
+      try {
+        for (;;) blocks.push(engine.memory.alloc(64));
+      } catch {
+        for (const block of blocks.slice(0, 200)) engine.memory.release(block, 64); // for its scratch memory
+      }
+      const b = Math.max(...blocks) + 64 - 4 * n * k;
+      expect(engine.memory.memory.buffer.byteLength - (b + 4 * n * k)).toBe(256);
+      engine.memory.f32.fill(0.5, b >>> 2, (b >>> 2) + n * k);
+      engine.memory.f32.fill(2, a >>> 2, (a >>> 2) + k);
+      matmul(engine, { ...layout, a, b, out });
+      expect(engine.memory.f32.slice(out >>> 2, (out >>> 2) + n)).toEqual(new Float32Array(n).fill(k));
+      engine.destroy();
+    }
   },
 );

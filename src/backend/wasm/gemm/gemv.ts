@@ -4,7 +4,7 @@
  */
 
 import type { FunctionBuilder, FunctionRef, ModuleBuilder } from "../assembler.js";
-import { I32, range } from "../values.js";
+import { type I32, range } from "../values.js";
 import { f32x4 } from "../vectors.js";
 import { transpose } from "./pack.js";
 import { defineFinish, multiplyAdd } from "./tile.js";
@@ -41,90 +41,149 @@ export function defineGemv(module: ModuleBuilder, fused: boolean): void {
   for (const r of range(MAX_ROWS_IN)) defineIn(module, r + 1, fused, finish);
 }
 
-/** B is [n, k]: rows of weights are read along k, four at a time, and transposed in registers. */
+/**
+ * Reads a word of each of the rows that come next, whose value nobody needs: memory and page tables are slow to answer,
+ * and do so while the rows before are worked on. A little past the start, since what is read now goes on by itself.
+ */
+function touch(f: FunctionBuilder, next: I32, rows: number, stride: I32): void {
+  const at = f.let(next);
+  const word = f.i32();
+  for (const _ of range(rows)) {
+    f.set(word, at.i32(256));
+    f.inc(at, stride);
+  }
+}
+
+/** B is [n, k]: eight rows of weights are read along k, four at a time, and transposed in registers. */
 function defineOut(module: ModuleBuilder, rows: number, fused: boolean, finish: FunctionRef): void {
-  const parameters = { j: "i32", n1: "i32", k: "i32", a: "i32", b: "i32", to: "i32" } as const;
-  const madd = multiplyAdd(fused);
-  /**
-   * 4 * groups outputs, from j on; outputs past the end repeat the last one and are not used. One function for whole
-   * steps of four k and one for what remains: two loops in one function would not keep the sums in registers.
-   */
-  const defineBlock = (groups: number, columns: 4 | 1) =>
-    module.internal(`gemvOut${rows} ${4 * groups}x${columns}`, parameters, (f, { j, n1, k, a, b, to }) => {
-      const bytes = f.let(k.shl(2));
-      const skip = columns === 4 ? 0 : f.let(bytes.and(-16));
-      const weights = range(4 * groups).map((x) => f.let(b.add(j.add(x).min(n1.sub(1)).mul(bytes)).add(skip)));
-      const rowA = range(rows).map((r) => f.let(a.add(bytes.mul(r)).add(skip)));
-      const target = (r: number, g: number) => 16 * (r * groups + g);
-      const acc = range(rows).map((r) =>
-        range(groups).map((g) => f.let(columns === 4 ? f32x4.const(0) : to.v128(target(r, g)))),
-      );
-      const end = f.let(a.add(columns === 4 ? bytes.and(-16) : bytes));
-      f.while(rowA[0].ne(end), () => {
-        for (const g of range(groups)) {
-          const group = weights.slice(4 * g, 4 * g + 4);
-          const [p0, p1, p2, p3] = group;
-          const steps =
-            columns === 4
-              ? transpose(
-                  f,
-                  group.map((p) => p.v128()),
-                )
-              : [p3.load32Lane(p2.load32Lane(p1.load32Lane(p0.load32Zero(), 1), 2), 3)];
-          for (const [step, lanes] of steps.entries()) {
-            const w = f.let(lanes);
-            for (const r of range(rows)) f.set(acc[r][g], madd(rowA[r].splat(4 * step), w, acc[r][g]));
-          }
-        }
-        for (const p of [...weights, ...rowA]) f.inc(p, 4 * columns);
-      });
-      for (const r of range(rows)) for (const g of range(groups)) f.storeV128(to, acc[r][g], target(r, g));
-    });
-  const blocks = [1, 2].map((groups) => ({
-    groups,
-    whole: defineBlock(groups, 4),
-    rest: defineBlock(groups, 1),
-  }));
+  const groups = [2, 1];
+  const whole = groups.map((count) => defineOutBlock(module, rows, count, fused));
+  const rest = defineOutRest(module, rows, fused);
   module.export(`gemvOut${rows}`, gemvParameters, (f, { n0, n1, n, k, a, b, c, bias, accumulate, scratch }) => {
-    const [narrow, wide] = blocks.map(({ groups, whole, rest }) => () => {
-      f.for(n0, n1, 4 * groups, (j) => {
-        f.call(whole, j, n1, k, a, b, scratch);
-        f.if(k.and(3), () => f.call(rest, j, n1, k, a, b, scratch));
-        const width = n1.sub(j).min(4 * groups);
-        finishRows(f, finish, { rows, j, width, stride: 16 * groups, n, c, bias, accumulate, scratch });
+    const j = f.let(n0);
+    const left = f.let(n1.sub(n0));
+    for (const [i, count] of groups.entries()) {
+      const width = 4 * count;
+      f.while(left.ge(count === 1 ? 1 : width), () => {
+        const weights = f.let(b.add(j.mul(k).shl(2)));
+        f.call(whole[i], left, k, a, weights, scratch);
+        f.if(k.and(3), () => {
+          for (const g of range(count)) {
+            f.call(rest, left, k, a, weights.add(k.mul(16 * g)), scratch.add(16 * g), 4 * width);
+          }
+        });
+        finishRows(f, finish, { rows, j, width: left.min(width), stride: 4 * width, n, c, bias, accumulate, scratch });
+        f.inc(j, width);
+        f.inc(left, -width);
       });
-    });
-    // Rows a multiple of 4 KiB apart share one place in the cache: eight of them at once would drive each other out.
-    f.if(rows === 1 ? k.and(1023).eqz() : I32.const(1), narrow, wide);
+    }
   });
 }
 
-/** B is [k, n]: strips of columns, the sums of a strip stay in the scratch memory while rows of B stream by. */
+/** Bytes from a row of B to the three below it; past the last of `left` rows the last one again, whose sums nobody uses. */
+function rowsBelow(f: FunctionBuilder, left: I32, bytes: I32): I32[] {
+  return [1, 2, 3].map((x) => f.let(left.sub(1).min(x).mul(bytes)));
+}
+
+/** The sums of 4 * groups outputs over the whole steps of four k: to[row][output]. */
+function defineOutBlock(module: ModuleBuilder, rows: number, groups: number, fused: boolean): FunctionRef {
+  const parameters = { left: "i32", k: "i32", a: "i32", b: "i32", to: "i32" } as const;
+  const madd = multiplyAdd(fused);
+  return module.internal(`gemvOut${rows}x${4 * groups}`, parameters, (f, { left, k, a, b, to }) => {
+    const bytes = f.let(k.shl(2));
+    const below = rowsBelow(f, left, bytes);
+    const group = f.let(bytes.shl(2));
+    const rowA = range(rows).map((r) => (r === 0 ? a : f.let(a.add(bytes.mul(r)))));
+    const acc = range(rows).map(() => range(groups).map(() => f.let(f32x4.const(0))));
+    const end = f.let(a.add(bytes.and(-16)));
+    // Fewer rows than eight are the last ones: none to come, and not all of them there.
+    if (groups === 2) touch(f, b.add(left.ge(16).select(bytes.shl(3), 0)), 8, bytes);
+    const at = f.i32();
+    // With one row, products that are rounded anyway are formed first: one read of A serves all outputs.
+    const first = rows === 1 && !fused;
+    const factors = f.v128();
+    f.while(a.ne(end), () => {
+      f.set(at, b);
+      if (first) f.set(factors, a.v128());
+      for (const g of range(groups)) {
+        if (g > 0) f.inc(at, group);
+        const weights = [at, ...below.map((distance) => at.add(distance))].map((p) => p.v128());
+        const steps = transpose(f, first ? weights.map((w) => f32x4.mul(w, factors)) : weights);
+        for (const [step, w] of steps.entries()) {
+          for (const r of range(rows)) {
+            f.set(acc[r][g], first ? f32x4.add(acc[r][g], w) : madd(rowA[r].splat(4 * step), w, acc[r][g]));
+          }
+        }
+      }
+      for (const p of [b, ...rowA]) f.inc(p, 16);
+    });
+    for (const r of range(rows)) for (const g of range(groups)) f.storeV128(to, acc[r][g], 16 * (r * groups + g));
+  });
+}
+
+/**
+ * The last one to three k of four outputs, `stride` bytes from one row's sums to the next. A function of its own: two
+ * loops in one function would not keep the sums in registers.
+ */
+function defineOutRest(module: ModuleBuilder, rows: number, fused: boolean): FunctionRef {
+  const parameters = { left: "i32", k: "i32", a: "i32", b: "i32", to: "i32", stride: "i32" } as const;
+  const madd = multiplyAdd(fused);
+  return module.internal(`gemvOut${rows}rest`, parameters, (f, { left, k, a, b, to, stride }) => {
+    const bytes = f.let(k.shl(2));
+    const [d1, d2, d3] = rowsBelow(f, left, bytes);
+    const skip = f.let(bytes.and(-16));
+    f.inc(b, skip);
+    const rowA = range(rows).map((r) => f.let(a.add(bytes.mul(r)).add(skip)));
+    const sums = range(rows).map((r) => f.let(to.add(stride.mul(r))));
+    f.repeat(k.and(3), () => {
+      const pair = b.add(d1).load32Lane(b.load32Zero(), 1);
+      const w = f.let(b.add(d3).load32Lane(b.add(d2).load32Lane(pair, 2), 3));
+      for (const r of range(rows)) f.storeV128(sums[r], madd(rowA[r].splat(), w, sums[r].v128()));
+      for (const p of [b, ...rowA]) f.inc(p, 4);
+    });
+  });
+}
+
+/**
+ * B is [k, n]: strips of columns, the sums of a strip stay in the scratch memory while rows of B stream by, several at
+ * a time: memory serves eight streams faster than four.
+ */
 function defineIn(module: ModuleBuilder, rows: number, fused: boolean, finish: FunctionRef): void {
   const madd = multiplyAdd(fused);
-  const parameters = { count: "i32", a: "i32", strideA: "i32", b: "i32", strideB: "i32", sums: "i32" } as const;
-  /** sums[row] += a[row, k .. k + depth) B[k .. k + depth) over `count` columns (rounded up to vectors). */
+  const parameters = {
+    count: "i32",
+    a: "i32",
+    strideA: "i32",
+    b: "i32",
+    strideB: "i32",
+    sums: "i32",
+    next: "i32",
+  } as const;
+  /** sums[row] += a[row, k .. k + depth) B[k .. k + depth) over `count` columns (rounded up to pairs of vectors). */
   const defineStep = (depth: number) =>
-    module.internal(`gemvIn${rows}step${depth}`, parameters, (f, { count, a, strideA, b, strideB, sums }) => {
+    module.internal(`gemvIn${rows}step${depth}`, parameters, (f, { count, a, strideA, b, strideB, sums, next }) => {
+      touch(f, next, depth, strideB);
       const factors = range(rows).map((r) => {
         const p = f.let(a.add(strideA.mul(r)));
         return range(depth).map((d) => f.let(p.splat(4 * d)));
       });
       const weights = range(depth).map((d) => f.let(b.add(strideB.mul(d))));
       const end = f.let(sums.add(count.shl(2)));
-      const w = range(depth).map(() => f.v128());
+      const w = range(rows === 1 ? 0 : depth).map(() => f.v128());
       const total = f.v128();
       f.while(sums.ltU(end), () => {
-        for (const d of range(depth)) f.set(w[d], weights[d].v128());
-        for (const r of range(rows)) {
-          f.set(total, sums.v128(4 * STRIP * r));
-          for (const d of range(depth)) f.set(total, madd(factors[r][d], w[d], total));
-          f.storeV128(sums, total, 4 * STRIP * r);
+        for (const x of [0, 16]) {
+          for (const [d, local] of w.entries()) f.set(local, weights[d].v128(x));
+          for (const r of range(rows)) {
+            f.set(total, sums.v128(4 * STRIP * r + x));
+            for (const d of range(depth)) f.set(total, madd(factors[r][d], w[d] ?? weights[d].v128(x), total));
+            f.storeV128(sums, total, 4 * STRIP * r + x);
+          }
         }
-        for (const p of [sums, ...weights]) f.inc(p, 16);
+        for (const p of [sums, ...weights]) f.inc(p, 32);
       });
     });
-  const depth = rows === 1 ? 4 : 2;
+  const depth = [8, 4, 2, 2][rows - 1];
   const deep = defineStep(depth);
   const single = defineStep(1);
   module.export(`gemvIn${rows}`, gemvParameters, (f, { n0, n1, n, k, a, b, c, bias, accumulate, scratch }) => {
@@ -142,11 +201,12 @@ function defineIn(module: ModuleBuilder, rows: number, fused: boolean, finish: F
         f.inc(left, -steps);
       };
       f.while(left.ge(depth), () => {
-        f.call(deep, width, x, strideA, from, strideB, scratch);
+        const next = from.add(left.ge(2 * depth).select(strideB.mul(depth), 0));
+        f.call(deep, width, x, strideA, from, strideB, scratch, next);
         advance(depth);
       });
       f.while(left.gt(0), () => {
-        f.call(single, width, x, strideA, from, strideB, scratch);
+        f.call(single, width, x, strideA, from, strideB, scratch, from);
         advance(1);
       });
       finishRows(f, finish, { rows, j, width, stride: 4 * STRIP, n, c, bias, accumulate, scratch });

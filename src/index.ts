@@ -18,14 +18,53 @@ export {
 } from "./backend/devices.js";
 export type { DType } from "./core/dtype.js";
 export { promoteTypes } from "./core/dtype.js";
-export * from "./core/errors.js";
+export {
+  ConfigError,
+  DataError,
+  DeterminismError,
+  DeviceError,
+  DisposedError,
+  DTypeError,
+  type ErrorDetails,
+  FormatError,
+  GradientError,
+  IndexError,
+  MemoryBudgetError,
+  NumericsError,
+  RegistryError,
+  RunError,
+  ShapeError,
+  TenonError,
+} from "./core/errors.js";
 export * as expr from "./core/expressions.js";
 export { Generator, type RandomState } from "./core/random.js";
 export { setWarningListener, type Warning, type WarningListener } from "./core/warnings.js";
 export * from "./models/index.js";
 export * from "./ops/index.js";
 export { type BackwardOptions, grad, noGrad } from "./tensor/autograd.js";
-export * from "./tensor/create.js";
+export {
+  arange,
+  eye,
+  fromData,
+  full,
+  getDefaultDtype,
+  getDefaultGenerator,
+  getRngState,
+  manualSeed,
+  type NestedData,
+  ones,
+  onesLike,
+  type RandomOptions,
+  rand,
+  randint,
+  randn,
+  setDefaultDtype,
+  setRngState,
+  type TensorOptions,
+  tensor,
+  zeros,
+  zerosLike,
+} from "./tensor/create.js";
 export { type Interceptor, intercept, type OpCall } from "./tensor/dispatch.js";
 export {
   getOp,

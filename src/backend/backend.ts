@@ -19,6 +19,7 @@ import type { RandomCall } from "../core/random.js";
 import type { Shape } from "../core/shape.js";
 import type { Storage } from "./storage.js";
 
+/** The devices. */
 export type DeviceName = "reference" | "cpu" | "webgpu";
 
 /** What a kernel sees of a tensor. */
@@ -71,6 +72,7 @@ export interface Backend {
 
 export interface BackendInfo {
   /** Threads in use, and why not more. */
+/** What a device tells of itself. */
   threads: number;
   simd: boolean;
   /** `portable`: no fused multiply-add; `fast`: fused where a probe showed it to be. */

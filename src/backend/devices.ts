@@ -11,6 +11,7 @@ import type { WebGpuBackend } from "./webgpu/backend.js";
 
 export type Numerics = "portable" | "fast";
 
+/** What `init` takes. */
 export interface InitOptions {
   /** `auto`: a hardware WebGPU adapter, else the CPU. */
   device?: DeviceName | "auto";
@@ -31,6 +32,7 @@ export interface InitOptions {
   onWarning?: WarningListener;
 }
 
+/** The device in use, what it can do, and why anything is missing. */
 export interface Capabilities {
   /** The default device. */
   device: DeviceName;
@@ -316,6 +318,7 @@ export function describeCapabilities(caps: Capabilities): string {
   return `Device: ${parts.join(", ")}${caps.missing.length ? `. Missing: ${caps.missing.join("; ")}` : ""}.`;
 }
 
+/** Memory of tensors, in bytes. */
 export interface MemoryReport {
   /** Bytes in use by tensors, kept for reuse, and highest use, over all devices. */
   live: number;

@@ -2,6 +2,7 @@
 
 import { DTypeError } from "./errors.js";
 
+/** Types of elements. */
 export type DType = "float32" | "float16" | "bfloat16" | "int32" | "uint8" | "bool";
 
 /** The kind of numbers a dtype holds, in promotion order. */

@@ -3,6 +3,7 @@
  * Each error carries its data as fields, so that programs need not parse messages.
  */
 
+/** Data of an error, as fields. */
 export interface ErrorDetails {
   /** What the reader can do next; printed after the message. */
   hint?: string;
@@ -13,6 +14,7 @@ export interface ErrorDetails {
   [field: string]: unknown;
 }
 
+/** Every error that Tenon throws on purpose. */
 export class TenonError extends Error {
   readonly hint?: string;
   where?: string;

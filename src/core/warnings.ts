@@ -1,5 +1,6 @@
 /** Warnings are typed events on one listener. The core never prints: the entry point wires the console. */
 
+/** Something that a user should know, and that stops nothing. */
 export interface Warning {
   /** Stable identifier, e.g. `threads-unavailable`. */
   code: string;
@@ -7,6 +8,7 @@ export interface Warning {
   details?: Record<string, unknown>;
 }
 
+/** Receives every warning. */
 export type WarningListener = (warning: Warning) => void;
 
 let listener: WarningListener | undefined;

@@ -10,20 +10,17 @@ export {
   type ColumnSummary,
   checkDataset,
   type SplitSummary,
-  summarizeSplit,
 } from "./check.js";
 export type { BatchColumn, CollateOptions } from "./collate.js";
 export {
   type DataConfig,
   type DataFormat,
-  dataFormat,
-  formatOfName,
   openDataset,
   openTable,
   type TableData,
 } from "./config.js";
 export { type CsvOptions, fromCsv } from "./csv.js";
-export { Dataset, type DatasetState, OpeningDataset } from "./dataset.js";
+export { Dataset, type DatasetState, type OpeningDataset } from "./dataset.js";
 export type { TextOptions } from "./decode.js";
 export { fromIdx, type IdxArray, type IdxOptions, readIdx } from "./idx.js";
 export { fromJson, fromJsonl, type JsonlOptions, type JsonOptions } from "./json.js";
@@ -32,7 +29,6 @@ export {
   collectTokens,
   type DocumentOptions,
   encodeInstructions,
-  encodeParts,
   encodeTexts,
   type InstructionExample,
   type InstructionOptions,
@@ -48,7 +44,7 @@ export type { Provenance } from "./provenance.js";
 export { contiguousParts, type Ratios, splitText } from "./ratio.js";
 export type { Row } from "./row.js";
 export { fromRows } from "./rows.js";
-export { type Field, type FieldType, parseSchema, type Schema, type SchemaInput } from "./schema.js";
+export type { Field, FieldType, Schema, SchemaInput } from "./schema.js";
 export type { ShuffleOptions } from "./shuffle.js";
 export type { SourceOptions } from "./source.js";
 export type { SplitOptions } from "./split.js";

@@ -34,6 +34,7 @@ const fields = {
   dropout: field.fraction(0),
 };
 
+/** A small convolutional network: images to classes or numbers. */
 export class ConvNet extends TableModel {
   override readonly config: ConvNetConfig;
   readonly convolutions: Conv2d[];

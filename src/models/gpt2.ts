@@ -28,6 +28,7 @@ import type { KeyValueCache } from "./cache.js";
 import { type Fields, field, readConfig } from "./config.js";
 import { LanguageModel } from "./language-model.js";
 
+/** Fields of config.json; those that are not given are those of the smallest GPT-2. */
 export interface Gpt2Config extends Fields {
   model_type: "gpt2";
   vocab_size: number;
@@ -181,6 +182,7 @@ class Transformer extends Module {
   }
 }
 
+/** The model; `createModel({ model_type: "gpt2", … })` and `loadModel(folder)` make it. */
 export class Gpt2 extends LanguageModel {
   override readonly config: Gpt2Config;
   readonly transformer: Transformer;

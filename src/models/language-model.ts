@@ -31,6 +31,7 @@ export interface Batch {
   shape?: readonly number[];
 }
 
+/** How a training step is made. */
 export interface TrainStepOptions {
   /** One AdamW that the model keeps, unless given. */
   optimizer?: Optimizer<{ lr: number }>;
@@ -44,6 +45,7 @@ export interface TrainStepOptions {
   eps?: number;
 }
 
+/** What a training step tells. */
 export interface StepResult {
   /** Mean loss in nats per label that counts. */
   loss: number;
@@ -53,6 +55,7 @@ export interface StepResult {
 
 const stepOptionNames = ["optimizer", "learningRate", "clipNorm", "weightDecay", "betas", "eps"];
 
+/** A model of token ids: logits, loss, training steps, generation, saving. */
 export abstract class LanguageModel extends Model {
   /** Most positions of one forward pass. */
   abstract get contextLength(): number;

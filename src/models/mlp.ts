@@ -20,6 +20,7 @@ const fields = {
   dropout: field.fraction(0),
 };
 
+/** A network of fully connected layers over the columns of a table. */
 export class Mlp extends TableModel {
   override readonly config: MlpConfig;
   readonly layers: Linear[];

@@ -9,6 +9,7 @@ import { saveModel } from "./save.js";
 /** Reads a small JSON file of a model's folder; undefined where there is none. */
 export type JsonReader = (name: string) => Promise<Record<string, unknown> | undefined>;
 
+/** A module with a config, which is saved and loaded as a folder. */
 export abstract class Model extends Module {
   abstract readonly config: Fields;
   /** How parameters of a new model get their values; their layers know unless the family does. */

@@ -110,6 +110,7 @@ export function readTableConfig(
 /** Activations of hidden layers, by their names in configs. */
 export const activations: Readonly<Record<string, (x: Tensor) => Tensor>> = { relu, gelu, silu, tanh, sigmoid };
 
+/** A model of rows: their encoding, loss, training steps and predictions. */
 export abstract class TableModel extends Model {
   abstract override readonly config: TableConfig;
 

@@ -8,6 +8,7 @@ import { Dropout } from "./dropout.js";
 import { Linear } from "./linear.js";
 import { Module } from "./module.js";
 
+/** Options of `MultiheadAttention`. */
 export interface MultiheadAttentionOptions {
   /** Heads of keys and values; fewer than `numHeads` make groups share them. `numHeads` unless given. */
   kvHeads?: number;
@@ -77,6 +78,7 @@ export class MultiheadAttention extends Module {
   }
 }
 
+/** Options of `CausalSelfAttention`. */
 export interface CausalSelfAttentionOptions {
   bias?: boolean;
   /** Probability of dropout after the output projection. */

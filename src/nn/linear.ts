@@ -6,6 +6,7 @@ import type { Parameter, Tensor } from "../tensor/tensor.js";
 import { fans, type InitialCalls, initializeAlone, kaimingUniform_, normal_, parameter, uniform_ } from "./init.js";
 import { Module } from "./module.js";
 
+/** Options of `Linear`. */
 export interface LinearOptions {
   /** True unless given. */
   bias?: boolean;

@@ -16,6 +16,7 @@ import { assign, checkValue, type LoadReport, refuseKeys, type StateValue } from
 /** The module whose `forward` runs, and its path. */
 let running: { module: Module; path: string } | undefined;
 
+/** Parameters and other modules under names, and a `forward`: what networks are made of. */
 export abstract class Module {
   /** Set by `train()` and `eval()`; dropout reads it. */
   training = true;

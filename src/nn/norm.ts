@@ -7,6 +7,7 @@ import type { Parameter, Tensor } from "../tensor/tensor.js";
 import { initializeAlone, ones_, parameter, zeros_ } from "./init.js";
 import { Module } from "./module.js";
 
+/** Options of the normalising layers. */
 export interface NormOptions {
   eps?: number;
   /** Learn a weight (and a bias, where the norm has one); true unless given. */

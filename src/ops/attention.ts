@@ -105,6 +105,7 @@ const attentionOp = registerOp<AttentionAttrs>({
   ],
 });
 
+/** Options of `scaledDotProductAttention`. */
 export interface AttentionOptions {
   /** Query t attends keys 0 … t + (keys - queries). */
   isCausal?: boolean;

@@ -16,6 +16,7 @@ import { pad } from "./region.js";
 type Pair = number | readonly [number, number];
 const both = (value: Pair): readonly [number, number] => (typeof value === "number" ? [value, value] : value);
 
+/** One number, or one each for height and width; 1, 0, 1 and 1 unless given. */
 export interface ConvOptions {
   stride?: Pair;
   padding?: Pair;
@@ -117,6 +118,7 @@ export function conv1d(
   return named("conv1d", () => squeeze(conv2d(unsqueeze(x, 2), unsqueeze(weight, 2), bias, wide), 2));
 }
 
+/** One number, or one each for height and width. */
 export interface PoolOptions {
   /** The kernel size unless given. */
   stride?: Pair;

@@ -48,6 +48,7 @@ const rowsOp = registerOp({
   ],
 });
 
+/** Options of the losses of classes. */
 export interface CrossEntropyOptions extends LossOptions {
   /** Rows with this label count for nothing; -100 unless given. */
   ignoreIndex?: number;

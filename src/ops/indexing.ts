@@ -192,6 +192,7 @@ const sortOp = registerOp({
 
 export interface Ordered {
   values: Tensor;
+/** Elements in order, and where they were. */
   /** int32. */
   indices: Tensor;
 }

@@ -6,8 +6,10 @@ import { div } from "./elementwise.js";
 import { checkOptions } from "./options.js";
 import { mean, sum } from "./reduce.js";
 
+/** What becomes of the losses of a batch: their mean, their sum, or all of them. */
 export type Reduction = "mean" | "sum" | "none";
 
+/** Options that all losses take. */
 export interface LossOptions {
   reduction?: Reduction;
 }

@@ -6,6 +6,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import { checkOptions, Optimizer, type ParameterGroup, type ParameterStep, type Parameters } from "./optimizer.js";
 import { defineUpdate, flush } from "./update.js";
 
+/** Options of Adam and AdamW. */
 export interface AdamOptions {
   lr: number;
   /** Decay rates of the first and second moment. */

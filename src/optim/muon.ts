@@ -11,6 +11,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import { checkOptions, Optimizer, type ParameterGroup, type ParameterStep, type Parameters } from "./optimizer.js";
 import { defineUpdate, flush } from "./update.js";
 
+/** Options of Muon. */
 export interface MuonOptions {
   lr: number;
   weightDecay: number;

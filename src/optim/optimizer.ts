@@ -44,11 +44,13 @@ export interface ParameterStep<Options> {
   readonly options: Options;
 }
 
+/** Options of one step. */
 export interface StepOptions {
   /** A 0-d tensor on the device that multiplies every gradient: `clipCoefficient()`. */
   scale?: Tensor;
 }
 
+/** What all optimizers share: groups of parameters, their moments, steps, state. */
 export abstract class Optimizer<Options extends { lr: number }> {
   readonly groups: Group<Options>[];
   private readonly states = new Map<Tensor, ParameterState>();

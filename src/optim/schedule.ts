@@ -7,6 +7,7 @@ import type { Optimizer } from "./optimizer.js";
 /** The factor of the learning rate at step 0, 1, 2, … */
 export type Schedule = (step: number) => number;
 
+/** The course of a schedule, in steps. */
 export interface ScheduleOptions {
   /** Steps of the whole run; the last has number steps - 1. */
   steps: number;
@@ -37,7 +38,9 @@ export const linearSchedule = (options: ScheduleOptions): Schedule => withWarmup
 export const cosineSchedule = (options: ScheduleOptions): Schedule =>
   withWarmup(options, (done) => 0.5 * (1 + cos(Math.PI * done)));
 
+/** The schedules that configs know, by name. */
 export const schedules = { constant: constantSchedule, linear: linearSchedule, cosine: cosineSchedule } as const;
+/** What a config may name. */
 export type ScheduleName = keyof typeof schedules;
 
 /** A schedule by its name in configs; an unknown name suggests the nearest. */

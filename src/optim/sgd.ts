@@ -5,6 +5,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import { checkOptions, Optimizer, type ParameterGroup, type ParameterStep, type Parameters } from "./optimizer.js";
 import { defineUpdate, flush } from "./update.js";
 
+/** Options of SGD. */
 export interface SGDOptions {
   lr: number;
   momentum: number;

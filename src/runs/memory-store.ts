@@ -3,6 +3,7 @@
 import { RunError } from "../core/errors.js";
 import { checkPath, missingFile, type RunStore, type StoreEntry, tooShort } from "../core/store.js";
 
+/** A store of runs in memory. */
 export class MemoryStore implements RunStore {
   readonly name: string;
   private readonly files = new Map<string, Uint8Array<ArrayBuffer>>();

@@ -23,6 +23,7 @@ const unshared = (bytes: Uint8Array): Uint8Array<ArrayBuffer> =>
 const isMissing = (cause: unknown): boolean =>
   cause instanceof DOMException && (cause.name === "NotFoundError" || cause.name === "TypeMismatchError");
 
+/** A store of runs in the private file system of a web origin. */
 export class OpfsStore implements RunStore {
   readonly name: string;
   private readonly root: readonly string[];

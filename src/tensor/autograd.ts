@@ -202,6 +202,7 @@ function checkHistory(root: Tensor, where: string): void {
   });
 }
 
+/** Options of `backward` and `grad`. */
 export interface BackwardOptions {
   /** d(something)/d(this tensor), of its shape; 1 for scalars unless given. */
   gradient?: Tensor;

@@ -13,6 +13,7 @@ import { Tensor } from "./tensor.js";
 /** Numbers or booleans, nested to any depth, or a typed array. */
 export type NestedData = number | boolean | readonly NestedData[] | ArrayLike<number>;
 
+/** How a tensor is made. */
 export interface TensorOptions {
   dtype?: DType;
   device?: DeviceName;
@@ -29,6 +30,7 @@ export function setDefaultDtype(dtype: DType): void {
   defaultDType = dtype;
 }
 
+/** The dtype of float data whose dtype is not given. */
 export const getDefaultDtype = (): DType => defaultDType;
 
 /** Refuses what no tensor could be made of, before anything is allocated. */
@@ -178,10 +180,14 @@ export function full(shape: Shape, value: number, options: TensorOptions = {}): 
   return finish(result, options);
 }
 
+/** A tensor of zeros; float32 unless the options say otherwise. */
 export const zeros = (shape: Shape, options?: TensorOptions): Tensor => full(shape, 0, options);
+/** A tensor of ones; float32 unless the options say otherwise. */
 export const ones = (shape: Shape, options?: TensorOptions): Tensor => full(shape, 1, options);
+/** Zeros of the shape, dtype and device of another tensor. */
 export const zerosLike = (like: Tensor, options: TensorOptions = {}): Tensor =>
   full(like.shape, 0, { dtype: like.dtype, device: like.device, ...options });
+/** Ones of the shape, dtype and device of another tensor. */
 export const onesLike = (like: Tensor, options: TensorOptions = {}): Tensor =>
   full(like.shape, 1, { dtype: like.dtype, device: like.device, ...options });
 
@@ -215,11 +221,14 @@ export function manualSeed(seed: number): void {
   defaultGenerator.setState({ seed, calls: {} });
 }
 
+/** The state of the default generator: a small record that JSON can hold. */
 export const getRngState = (): RandomState => defaultGenerator.getState();
+/** Takes the default generator back to a state: what it draws from here on is what it drew from there on. */
 export const setRngState = (state: RandomState): void => defaultGenerator.setState(state);
 /** The default generator itself. */
 export const getDefaultGenerator = (): DefaultGenerator => defaultGenerator;
 
+/** How a random tensor is made, and by which generator. */
 export interface RandomOptions extends TensorOptions {
   generator?: Generator;
   /** The stream to draw from. */

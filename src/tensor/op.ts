@@ -61,6 +61,7 @@ export type Promotion = "common" | "float" | "none";
 
 export interface OpDefinition<A extends Attrs = Attrs> {
   readonly name: string;
+/** What `defineOp` takes: docs/custom-ops.md shows a row, a composition and a kernel. */
   /** Raised when results change. */
   readonly version?: number;
   /** One sentence: what it computes. */
@@ -284,6 +285,7 @@ export interface OpDescription {
   version: number;
   doc: string;
   signature: string;
+/** What `listOps` tells of an op. */
   devices: string[];
   differentiable: boolean;
 }

@@ -7,6 +7,7 @@ import { RunError } from "../core/errors.js";
 import { getDefaultDtype, getDefaultGenerator, manualSeed, setDefaultDtype } from "./create.js";
 import { holdInterceptors } from "./dispatch.js";
 
+/** The state that `run` starts from. */
 export interface RunOptions {
   /** Of the default generator, whose streams are all at their start; 0 unless given. */
   readonly seed?: number;

@@ -24,13 +24,18 @@ test("the exports of every entry point are those of api.snap (npm run api update
 });
 
 test.each(entries)("%s exports at run time what the snapshot says", async (_, source) => {
-  const listed = [...exportsOf(path(source))].filter(([, kind]) => kind !== "type").map(([name]) => name);
+  const listed = [...exportsOf(path(source))].filter(([, { kind }]) => kind !== "type").map(([name]) => name);
   const module = await import(/* @vite-ignore */ path(source));
   expect(Object.keys(module).sort()).toEqual(listed.sort());
 });
 
+test.each(entries)("every class, function and constant of %s has a doc comment", (_, source) => {
+  const bare = [...exportsOf(path(source))].filter(([, { kind, documented }]) => kind !== "type" && !documented);
+  expect(bare.map(([name]) => name)).toEqual([]);
+});
+
 const listing = (exported: Exports) =>
   [...exported]
-    .map(([name, kind]) => `  ${kind} ${name}\n`)
+    .map(([name, { kind }]) => `  ${kind} ${name}\n`)
     .sort()
     .join("");

@@ -47,6 +47,8 @@ export interface Backend {
   readonly kernels: Kernels;
   /** Facts for `capabilities()`, the first line of every command, and manifests. */
   readonly info: BackendInfo;
+  /** 16-bit floats that `matmul` takes as b, and `indexSelect` as a table whose rows it gives as float32. None unless told. */
+  readonly storedWeights?: readonly DType[];
   /** The operation whose kernels run: devices that report errors later name it. */
   operation?: string;
   /** Memory for `bytes` bytes, at least 4-byte aligned, contents undefined. Throws MemoryBudgetError when the device has no more. */
@@ -70,9 +72,9 @@ export interface Backend {
   destroy(): void;
 }
 
+/** What a device tells of itself. */
 export interface BackendInfo {
   /** Threads in use, and why not more. */
-/** What a device tells of itself. */
   threads: number;
   simd: boolean;
   /** `portable`: no fused multiply-add; `fast`: fused where a probe showed it to be. */
@@ -202,11 +204,11 @@ export interface Kernels {
   gather(input: Operand, index: Operand, output: Operand, split: Split & { count: number }): void;
   /** out[o, index[o, j, i], i] += source[o, j, i], j ascending; in place. float32, int32. */
   scatterAdd(index: Operand, source: Operand, output: Operand, split: Split & { count: number }): void;
-  /** out[o, j, i] = input[o, index[j], i]. All dtypes, index int32. */
+  /** out[o, j, i] = input[o, index[j], i]. All dtypes, index int32; `storedWeights` also into float32. */
   indexSelect(input: Operand, index: Operand, output: Operand, split: Split & { count: number }): void;
   /** out[o, index[j], i] += source[o, j, i], j ascending; in place. float32, int32. */
   indexAdd(index: Operand, source: Operand, output: Operand, split: Split & { count: number }): void;
-  /** Chains, batched. float32. */
+  /** Chains, batched. float32; b also one of the device's `storedWeights`. */
   matmul(a: Operand, b: Operand, output: Operand, layout: MatmulLayout): void;
   /**
    * A product of two matrices, and in the same launch the sums over k of the columns of b (or the rows of a): the gradients

@@ -1,5 +1,6 @@
 /** Reading and adding at positions given by int32 tensors, and ordering. An index out of range is an IndexError. */
 
+import { isFloat } from "../core/dtype.js";
 import { DTypeError, ShapeError, showShape } from "../core/errors.js";
 import { contiguousStrides, normalizeDim, type Shape, splitAt } from "../core/shape.js";
 import { ones, zeros } from "../tensor/create.js";
@@ -53,14 +54,15 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
 const embeddingOp = registerOp({
   name: "embedding",
   doc: "the rows of a table that int32 ids name",
-  inputs: [index, "weight"],
+  inputs: [index, { name: "weight", kind: "number", stored: true }],
   infer: ([ids, weight]) => {
     if (weight.shape.length !== 2) {
       throw new ShapeError(`embedding: needs a table [rows, features], got ${showShape(weight.shape)}.`, {
         where: "embedding",
       });
     }
-    return [{ shape: [...ids.shape, weight.shape[1]], dtype: weight.dtype }];
+    const dtype = isFloat(weight.dtype) ? "float32" : weight.dtype;
+    return [{ shape: [...ids.shape, weight.shape[1]], dtype }];
   },
   run: (kernels, [ids, weight], [out]) =>
     kernels.indexSelect(weight, ids, out, { outer: 1, size: weight.shape[0], inner: weight.shape[1], count: ids.size }),
@@ -190,9 +192,9 @@ const sortOp = registerOp({
   ],
 });
 
+/** Elements in order, and where they were. */
 export interface Ordered {
   values: Tensor;
-/** Elements in order, and where they were. */
   /** int32. */
   indices: Tensor;
 }

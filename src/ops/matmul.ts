@@ -60,7 +60,7 @@ const matmulOp = registerOp<MatmulAttrs>({
   doc: "products of stacks of matrices, which may be read transposed",
   inputs: [
     { name: "a", kind: "float" },
-    { name: "b", kind: "float" },
+    { name: "b", kind: "float", stored: true },
   ],
   attrs: { transposeA: { type: "boolean", default: false }, transposeB: { type: "boolean", default: false } },
   autocast: "low",
@@ -151,7 +151,7 @@ const linearOp = registerOp<LinearAttrs>({
   doc: "x W^T + b over the last dim",
   inputs: [
     { name: "x", kind: "float" },
-    { name: "weight", kind: "float" },
+    { name: "weight", kind: "float", stored: true },
     { name: "bias", kind: "float", optional: true },
   ],
   attrs: { inOut: { type: "boolean", default: false } },

@@ -105,7 +105,7 @@ function perform(op: Op, given: Inputs, givenAttrs: Attrs): readonly Tensor[] {
   const attrs = op.completeAttrs(givenAttrs);
   const backend = checkInputs(op, given);
   checkMutation(op, given);
-  const inputs = promote(op, given);
+  const inputs = promote(op, backend, given);
   if (inputs === given) return choose(op, backend, inputs, attrs);
   let outputs: readonly Tensor[] = [];
   try {
@@ -212,10 +212,10 @@ function checkInputs(op: Op, inputs: Inputs): Backend {
 }
 
 function checkKind(op: Op, dtype: DType, i: number): void {
-  const { name, kind } = op.spec(i);
+  const { name, kind, stored } = op.spec(i);
   if (kind === "any") return;
   const info = dtypes[dtype];
-  if (!info.arithmetic) {
+  if (!info.arithmetic && !(stored && info.kind === "float")) {
     throw new DTypeError(`${op.name}: has no arithmetic in ${dtype}, which is a storage type.`, {
       where: op.name,
       hint: `Convert ${name} first: x.to({ dtype: "float32" }).`,
@@ -236,10 +236,13 @@ function checkKind(op: Op, dtype: DType, i: number): void {
   });
 }
 
-/** Brings dtypes together as the op says; positions and labels (`int`) are always int32. Returns `inputs` itself if all fit. */
-function promote(op: Op, inputs: Inputs): Inputs {
+/**
+ * Brings dtypes together as the op says; positions and labels (`int`) are always int32; 16-bit weights become float32
+ * where the device does not read them. Returns `inputs` itself if all fit.
+ */
+function promote(op: Op, { storedWeights = [] }: Backend, inputs: Inputs): Inputs {
   const { promotion = "none" } = op.definition;
-  if (promotion === "none" && !op.readsPositions) return inputs;
+  if (promotion === "none" && !op.readsPositions && !op.readsStored) return inputs;
   if (inputs.every((input) => input?.dtype === "float32")) return inputs; // the common case, quickly
   const takesPart = (i: number) => promotion !== "none" && op.spec(i).kind !== "bool" && op.spec(i).kind !== "int";
   let common: DType | undefined;
@@ -247,8 +250,12 @@ function promote(op: Op, inputs: Inputs): Inputs {
     if (input && takesPart(i)) common = common === undefined ? input.dtype : promoteTypes(common, input.dtype);
   });
   if (promotion === "float" && common && !isFloat(common)) common = "float32";
-  const target = (input: Tensor, i: number): DType =>
-    takesPart(i) ? common! : op.spec(i).kind === "int" ? "int32" : input.dtype;
+  const target = ({ dtype }: Tensor, i: number): DType => {
+    if (takesPart(i)) return common!;
+    const { kind, stored } = op.spec(i);
+    if (kind === "int") return "int32";
+    return stored && !dtypes[dtype].arithmetic && !storedWeights.includes(dtype) ? "float32" : dtype;
+  };
   const fits = (input: Tensor | undefined, i: number) => !input || input.dtype === target(input, i);
   return inputs.every(fits) ? inputs : inputs.map((input, i) => input && castTo(input, target(input, i)));
 }

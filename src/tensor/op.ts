@@ -25,6 +25,8 @@ export interface InputSpec {
   readonly optional?: boolean;
   /** Takes all remaining inputs. */
   readonly variadic?: boolean;
+  /** Weights: may be a 16-bit float, which a device's kernels read as it lies; elsewhere it is widened before the call. */
+  readonly stored?: boolean;
 }
 
 export interface AttrSpec {
@@ -59,9 +61,9 @@ export interface BackwardContext<A extends Attrs = Attrs> {
  */
 export type Promotion = "common" | "float" | "none";
 
+/** What `defineOp` takes: docs/custom-ops.md shows a row, a composition and a kernel. */
 export interface OpDefinition<A extends Attrs = Attrs> {
   readonly name: string;
-/** What `defineOp` takes: docs/custom-ops.md shows a row, a composition and a kernel. */
   /** Raised when results change. */
   readonly version?: number;
   /** One sentence: what it computes. */
@@ -111,6 +113,8 @@ export class Op {
   inputs!: readonly InputSpec[];
   /** Does it take positions or labels, which are int32? */
   readsPositions!: boolean;
+  /** Does it take 16-bit floats? */
+  readsStored!: boolean;
   /** Kernels registered by device; they come before `run`. */
   readonly kernels = new Map<string, Kernel>();
   private required!: number;
@@ -129,6 +133,7 @@ export class Op {
       typeof input === "string" ? { name: input, kind: "number" } : input,
     );
     this.readsPositions = this.inputs.some((input) => input.kind === "int");
+    this.readsStored = this.inputs.some((input) => input.stored);
     this.required = this.inputs.filter((input) => !input.optional && !input.variadic).length;
     this.most = this.inputs.some((input) => input.variadic) ? Number.POSITIVE_INFINITY : this.inputs.length;
   }
@@ -280,12 +285,12 @@ export function registerKernel(name: string, device: string, kernel: Kernel, { o
   op.kernels.set(device, kernel);
 }
 
+/** What `listOps` tells of an op. */
 export interface OpDescription {
   name: string;
   version: number;
   doc: string;
   signature: string;
-/** What `listOps` tells of an op. */
   devices: string[];
   differentiable: boolean;
 }

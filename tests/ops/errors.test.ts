@@ -22,9 +22,9 @@ function refusal(call: () => unknown): t.TenonError {
 
 const names = Object.keys(samples);
 const inputsOf = (name: string) => hostInputs(name, 2).map((input) => upload(input, "cpu"));
-/** Operations that move elements of every dtype, without arithmetic. */
+/** Operations that move elements of every dtype, without arithmetic; the rows of an embedding among them. */
 const moving = new Set(
-  "reshape squeeze unsqueeze flatten permute transpose expand repeat slice narrow select flip pad cat stack split indexSelect gather".split(
+  "reshape squeeze unsqueeze flatten permute transpose expand repeat slice narrow select flip pad cat stack split indexSelect gather embedding".split(
     " ",
   ),
 );

@@ -67,10 +67,15 @@ const raisedLimits = [
 /** Used where present, never required. */
 export const usedFeatures: readonly GPUFeatureName[] = ["shader-f16", "subgroups", "timestamp-query"];
 
-/** Opens the device of an adapter with its highest limits and those features that are used where present. */
-export async function openDevice({ adapter, name }: FoundAdapter): Promise<GPUDevice> {
+/** Opens the device of an adapter with its highest limits and those features that are used where present, but for some. */
+export async function openDevice(
+  { adapter, name }: FoundAdapter,
+  { without = [] }: { without?: readonly GPUFeatureName[] } = {},
+): Promise<GPUDevice> {
   const requiredLimits = Object.fromEntries(raisedLimits.map((limit) => [limit, adapter.limits[limit]]));
-  const requiredFeatures = usedFeatures.filter((feature) => adapter.features.has(feature));
+  const requiredFeatures = usedFeatures.filter(
+    (feature) => adapter.features.has(feature) && !without.includes(feature),
+  );
   try {
     return await adapter.requestDevice({ requiredLimits, requiredFeatures, label: "tenon" });
   } catch (cause) {

@@ -102,6 +102,7 @@ export function backendOn(gpu: Gpu, found: FoundAdapter): WebGpuBackend {
     device: "webgpu",
     gpu,
     kernels: kernelsOn(gpu),
+    storedWeights: ["float16", "bfloat16"],
     get operation() {
       return gpu.operation;
     },

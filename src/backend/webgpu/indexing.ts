@@ -5,6 +5,7 @@
 
 import { dtypes } from "../../core/dtype.js";
 import type { Operand, Split } from "../backend.js";
+import { cells } from "./cells.js";
 import { type Gpu, pieceOf } from "./gpu.js";
 import { entry } from "./shader.js";
 
@@ -56,6 +57,10 @@ ${entry(256)}
 function pick(gpu: Gpu, op: string, input: Operand, index: Operand, output: Operand, split: Indexed, own: boolean) {
   checkIndices(gpu, op, index, split.size);
   if (output.size === 0) return;
+  if (input.dtype !== output.dtype) {
+    widenRows(gpu, input, index, output, split);
+    return;
+  }
   const bytes = dtypes[input.dtype].size;
   const perWord = 4 / bytes;
   const wide = bytes === 4 && !own && split.inner % 4 === 0;
@@ -91,6 +96,29 @@ ${Array.from({ length: perWord - 1 }, (_, n) => `  word |= element(thread * ${pe
   const words = Math.ceil(total / perWord);
   const numbers = [total, words, split.size, split.inner / lanes, split.count];
   gpu.run(kernel, [input, index, output], numbers, groupsOf(words));
+}
+
+/** The rows of a table of 16-bit floats as float32: out[j, i] = table[index[j], i]. */
+function widenRows(gpu: Gpu, table: Operand, index: Operand, output: Operand, { size, inner }: Indexed): void {
+  const cell = cells[table.dtype];
+  const kernel = gpu.kernel(`widen rows ${table.dtype}`, () => ({
+    name: "indexSelect",
+    buffers: [
+      { name: "source", type: cell.word },
+      { name: "indices", type: "i32" },
+      { name: "picked", type: "f32", writes: true },
+    ],
+    params: { total: "u32", size: "u32", inner: "u32" },
+    code: `${cell.functions}
+${entry(THREADS)}
+  if (thread >= p.total) { return; }
+  let index = bitcast<u32>(indices[thread / p.inner]);
+  let from_at = index * p.inner + thread % p.inner;
+  picked[thread] = 0.0;
+  if (index < p.size) { picked[thread] = ${cell.at("source", "from_at")}; }
+}`,
+  }));
+  gpu.run(kernel, [table, index, output], [output.size, size, inner], groupsOf(output.size));
 }
 
 export const gather = (gpu: Gpu, input: Operand, index: Operand, output: Operand, split: Indexed): void =>

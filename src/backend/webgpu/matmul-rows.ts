@@ -1,34 +1,38 @@
 /** Products of a few rows with a matrix (a cached decode): the matrix is read once, by as many threads as possible. */
 
-import { bases, batchParams, buffersOf, type Product, storer } from "./matmul-tiles.js";
+import { bases, batchParams, buffersOf, enablesOf, type Product, rightOf, storer, widening } from "./matmul-tiles.js";
 import { entry, type KernelSource } from "./shader.js";
 
 /** Rows of a that this kernel takes. */
 export const MOST_ROWS = 4;
 
-/** Columns of the result that a workgroup makes. */
-export const COLUMNS = 16;
+/** Columns of the result that a workgroup makes: four for each four threads of a slice. */
+export const columnsOf = (slices: number): number => (slices === 1 ? 256 : 16);
 
 /**
  * A workgroup makes 16 columns: a thread takes four columns of every `slices`th step of k (or step of four, where k lies
- * along memory); then the parts of each are added in order.
+ * along memory); then the parts of each are added in order. With one slice (for software adapters) every thread makes
+ * four columns alone, and needs no workgroup memory.
  */
 export function rowsSource(product: Product, rows: number, slices: number): KernelSource {
-  const threads = 4 * slices;
+  const alone = slices === 1;
+  const threads = alone ? 64 : 4 * slices;
+  const along = 4 * slices; // elements of k that all slices take at once
   const all = Array.from({ length: rows }, (_, r) => r);
   const { transposeA, transposeB, wideA, wideB } = product;
+  const right = rightOf(product);
   const left = (r: number, k: string) => {
     const at = transposeA ? `a + (${k}) * p.m + ${r}u` : `a + ${r}u * p.k + ${k}`;
     return wideA ? `left[(${at}) / 4u][(${at}) % 4u]` : `left[${at}]`;
   };
   const columnsAt = (k: string) =>
     wideB
-      ? `right[(b + (${k}) * p.n + column) / 4u]`
-      : `vec4f(${[0, 1, 2, 3].map((i) => `right[b + (${k}) * p.n + min(column + ${i}u, p.n - 1u)]`).join(", ")})`;
+      ? right.at(`(b + (${k}) * p.n + column) / 4u`)
+      : `vec4f(${[0, 1, 2, 3].map((i) => right.at(`b + (${k}) * p.n + min(column + ${i}u, p.n - 1u)`)).join(", ")})`;
   // Where k lies along memory, each of the four columns is read in vectors along k.
   const dots = [0, 1, 2, 3].map((i) => {
     const place = `b + min(column + ${i}u, p.n - 1u) * p.k + k`;
-    return wideB ? `    let b${i} = right[(${place}) / 4u];` : `    let b${i} = right[${place}];`;
+    return wideB ? `    let b${i} = ${right.at(`(${place}) / 4u`)};` : `    let b${i} = ${right.at(place)};`;
   });
   const leftVector = (r: number) =>
     wideA && !transposeA
@@ -40,7 +44,7 @@ export function rowsSource(product: Product, rows: number, slices: number): Kern
 ${all.map((r) => `    t${r} += ${left(r, "k")} * b0;`).join("\n")}
   }`
     : wideB
-      ? `  for (var k = slice * 4u; k < p.k; k += ${threads}u) {
+      ? `  for (var k = slice * 4u; k < p.k; k += ${along}u) {
 ${dots.join("\n")}
 ${all.map((r) => `    let a${r} = ${leftVector(r)};\n    t${r} += vec4f(dot(a${r}, b0), dot(a${r}, b1), dot(a${r}, b2), dot(a${r}, b3));`).join("\n")}
   }`
@@ -48,29 +52,31 @@ ${all.map((r) => `    let a${r} = ${leftVector(r)};\n    t${r} += vec4f(dot(a${r
 ${dots.join("\n")}
 ${all.map((r) => `    t${r} += ${left(r, "k")} * vec4f(b0, b1, b2, b3);`).join("\n")}
   }`;
-  return {
-    name: "matmul rows",
-    buffers: buffersOf(product),
-    params: { ...batchParams, groups: "u32" },
-    code: `${bases}${storer(product)}
-var<workgroup> parts: array<vec4f, ${threads * rows}>;
-${entry(threads)}
-  let z = p.z + group / p.groups;
-  let a = base_a(z);
-  let b = base_b(z);
-  let column = (group % p.groups) * ${COLUMNS}u + (lane % 4u) * 4u;
-  let slice = lane / 4u;
-${all.map((r) => `  var t${r} = vec4f();`).join("\n")}
-  if (column < p.n) {
-${inner}
-  }
-${all.map((r) => `  parts[${r}u * ${threads}u + lane] = t${r};`).join("\n")}
+  const addSlices = `${all.map((r) => `  parts[${r}u * ${threads}u + lane] = t${r};`).join("\n")}
   workgroupBarrier();
   if (lane >= ${4 * rows}u) { return; }
   let row = lane / 4u;
   var total = vec4f();
   for (var s = 0u; s < ${slices}u; s++) { total += parts[row * ${threads}u + s * 4u + lane % 4u]; }
-  store(z, row, (group % p.groups) * ${COLUMNS}u + (lane % 4u) * 4u, total);
+  store(z, row, (group % p.groups) * ${columnsOf(slices)}u + (lane % 4u) * 4u, total);`;
+  return {
+    name: "matmul rows",
+    buffers: buffersOf(product),
+    params: { ...batchParams, groups: "u32" },
+    enables: enablesOf(product),
+    code: `${bases}${widening(product)}${storer(product)}
+${alone ? "" : `var<workgroup> parts: array<vec4f, ${threads * rows}>;`}
+${entry(threads)}
+  let z = p.z + group / p.groups;
+  let a = base_a(z);
+  let b = base_b(z);
+  let column = (group % p.groups) * ${columnsOf(slices)}u + (lane % ${alone ? 64 : 4}u) * 4u;
+  let slice = lane / ${alone ? 64 : 4}u;
+${all.map((r) => `  var t${r} = vec4f();`).join("\n")}
+  if (column < p.n) {
+${inner}
+  }
+${alone ? all.map((r) => `  store(z, ${r}u, column, t${r});`).join("\n") : addSlices}
 }`,
   };
 }

@@ -3,6 +3,7 @@
  * graphics card a workgroup shares its blocks through workgroup memory, on a software adapter every thread loads its own.
  */
 
+import type { DType } from "../../core/dtype.js";
 import { entry, type KernelSource, type ParamType } from "./shader.js";
 
 /** What the text of a kernel depends on. */
@@ -19,6 +20,9 @@ export interface Product {
   readonly sums: "" | "a" | "b";
   /** A workgroup takes `part` steps of k; matrix i of the output is made of part i. */
   readonly split: boolean;
+  /** The dtype of b; float16 is read in WGSL's own type where the device has it. */
+  readonly right: DType;
+  readonly f16: boolean;
 }
 
 /** Rows and columns that one thread computes: multiples of 4. */
@@ -50,11 +54,47 @@ fn base_a(z: u32) -> u32 { return (p.a_first + (z / p.a_run) % p.a_count) * p.m 
 fn base_b(z: u32) -> u32 { return (p.b_first + (z / p.b_run) % p.b_count) * p.k * p.n; }
 `;
 
-export const buffersOf = ({ wideA, wideB, wideOut, bias, sums }: Product) => {
+/** How a matrix is read, by single elements or by vectors of four: the type of its buffer, and the text of one. */
+export interface Reading {
+  readonly type: string;
+  at(index: string): string;
+}
+
+const whole = (buffer: string, wide: boolean): Reading => ({
+  type: wide ? "vec4f" : "f32",
+  at: (index) => `${buffer}[${index}]`,
+});
+
+export const leftOf = ({ wideA }: Product): Reading => whole("left", wideA);
+
+export function rightOf({ wideB, right, f16 }: Product): Reading {
+  if (right === "float32") return whole("right", wideB);
+  if (right === "float16" && f16)
+    return wideB
+      ? { type: "vec4<f16>", at: (index) => `vec4f(right[${index}])` }
+      : { type: "f16", at: (index) => `f32(right[${index}])` };
+  return wideB
+    ? { type: "vec2u", at: (index) => `widen_four(right[${index}])` }
+    : { type: "u32", at: (index) => `widen_two(right[(${index}) >> 1u])[(${index}) & 1u]` };
+}
+
+/** Functions that widen packed 16-bit floats, and what the kernel enables. WGSL drops functions that nobody calls. */
+export const widening = ({ right }: Product): string =>
+  right === "float32"
+    ? ""
+    : `
+fn widen_two(w: u32) -> vec2f { return ${right === "float16" ? "unpack2x16float(w)" : "bitcast<vec2f>(vec2u(w << 16u, w & 0xffff0000u))"}; }
+fn widen_four(w: vec2u) -> vec4f { return vec4f(widen_two(w.x), widen_two(w.y)); }
+`;
+
+export const enablesOf = ({ right, f16 }: Product): readonly "f16"[] => (right === "float16" && f16 ? ["f16"] : []);
+
+export const buffersOf = (product: Product) => {
+  const { wideOut, bias, sums } = product;
   const type = (wide: boolean) => (wide ? "vec4f" : "f32");
   return [
-    { name: "left", type: type(wideA) },
-    { name: "right", type: type(wideB) },
+    { name: "left", type: leftOf(product).type },
+    { name: "right", type: rightOf(product).type },
     { name: "result", type: type(wideOut), writes: true },
     ...(bias ? [{ name: "bias", type: type(wideOut) }] : []),
     ...(sums ? [{ name: "sums", type: "f32", writes: true }] : []),
@@ -95,7 +135,7 @@ fn store_sums(z: u32, at: u32, value: vec4f) {
  * A function that loads the block at (outer, depth), both multiples of 4, of matrix "left" or "right": column c of what
  * it gives holds step depth + c for four rows (columns) of the matrix; zeros beyond the edges.
  */
-function blockLoader(name: string, buffer: string, extent: string, along: boolean, wide: boolean): string {
+function blockLoader(name: string, matrix: Reading, extent: string, along: boolean, wide: boolean): string {
   // `along`: neighbours in memory are neighbours in the outer dim; else they are steps of k.
   const at = (r: string, c: string) =>
     along ? `base + (depth + ${c}) * ${extent} + outer + ${r}` : `base + (outer + ${r}) * p.k + depth + ${c}`;
@@ -104,9 +144,9 @@ function blockLoader(name: string, buffer: string, extent: string, along: boolea
   const place = (minor: string) => (along ? at(minor, "major") : at("major", minor));
   // No branch for each element: reads beyond the edge stay inside the buffer and count as zero.
   const lanes = ["0u", "1u", "2u", "3u"].map(
-    (minor) => `select(0.0, ${buffer}[${place(minor)}], ${minorInside(minor)})`,
+    (minor) => `select(0.0, ${matrix.at(place(minor))}, ${minorInside(minor)})`,
   );
-  const vector = wide ? `${buffer}[(${place("0u")}) / 4u]` : `vec4f(${lanes.join(", ")})`;
+  const vector = wide ? matrix.at(`(${place("0u")}) / 4u`) : `vec4f(${lanes.join(", ")})`;
   const whole = wide ? `${inside} && ${minorInside("0u")}` : inside;
   return `
 fn ${name}(base: u32, outer: u32, depth: u32) -> mat4x4f {
@@ -119,10 +159,10 @@ fn ${name}(base: u32, outer: u32, depth: u32) -> mat4x4f {
 `;
 }
 
-/** WGSL drops functions that nobody calls. */
-const loaders = ({ transposeA, transposeB, wideA, wideB }: Product): string =>
-  blockLoader("load_left", "left", "p.m", transposeA, wideA) +
-  blockLoader("load_right", "right", "p.n", !transposeB, wideB);
+const loaders = (product: Product): string =>
+  widening(product) +
+  blockLoader("load_left", leftOf(product), "p.m", product.transposeA, product.wideA) +
+  blockLoader("load_right", rightOf(product), "p.n", !product.transposeB, product.wideB);
 
 /** A function that writes four columns of a row, where they exist. */
 export function storer({ bias, accumulate, wideOut }: Product): string {
@@ -176,6 +216,7 @@ export function sharedSource(product: Product, tile: Tile): KernelSource {
     name: "matmul",
     buffers: buffersOf(product),
     params: tileParams(product),
+    enables: enablesOf(product),
     code: `${bases}${loaders(product)}${storer(product)}${sumsStorer(product)}
 var<workgroup> lefts: array<vec4f, ${tile.depth * leftVectors}>;
 var<workgroup> rights: array<vec4f, ${tile.depth * rightVectors}>;
@@ -243,7 +284,7 @@ const stores = (tile: Tile, row: (r: number) => string, column: (q: number) => s
  */
 function naturalBlock(
   name: string,
-  buffer: string,
+  matrix: Reading,
   base: string,
   outer: string,
   extent: string,
@@ -251,8 +292,8 @@ function naturalBlock(
 ): { loads: string; element(outer: number, step: number): string } {
   const loads = upTo(4).map((i) => {
     if (!along)
-      return `let ${name}_${i} = ${buffer}[(${base} + min(${outer} + ${i}u, ${extent} - 1u) * p.k + depth) / 4u];`;
-    const at = `${buffer}[(${base} + min(depth + ${i}u, p.k - 1u) * ${extent} + ${outer}) / 4u]`;
+      return `let ${name}_${i} = ${matrix.at(`(${base} + min(${outer} + ${i}u, ${extent} - 1u) * p.k + depth) / 4u`)};`;
+    const at = matrix.at(`(${base} + min(depth + ${i}u, p.k - 1u) * ${extent} + ${outer}) / 4u`);
     return `let ${name}_${i} = select(vec4f(), ${at}, depth + ${i}u < p.k);`;
   });
   const element = (r: number, c: number) => (along ? `${name}_${c}[${r}]` : `${name}_${r}[${c}]`);
@@ -265,7 +306,7 @@ export function ownSource(product: Product, tile: Tile): KernelSource {
   const { transposeA, transposeB, wideA, wideB, sums: summed } = product;
   const lefts = upTo(tile.rows / 4).map((i) => {
     const outer = `(row + ${4 * i}u)`;
-    if (wideA) return naturalBlock(`a${i}`, "left", "a", outer, "p.m", transposeA);
+    if (wideA) return naturalBlock(`a${i}`, leftOf(product), "a", outer, "p.m", transposeA);
     return {
       loads: `      let a${i} = load_left(a, ${outer}, depth);`,
       element: (r: number, c: number) => `a${i}[${c}][${r}]`,
@@ -275,7 +316,7 @@ export function ownSource(product: Product, tile: Tile): KernelSource {
     const outer = `(column + ${4 * i}u)`;
     const matrix = { loads: `      let b${i} = load_right(b, ${outer}, depth);`, step: (c: number) => `b${i}[${c}]` };
     if (!wideB) return matrix;
-    const { loads } = naturalBlock(`b${i}`, "right", "b", outer, "p.n", !transposeB);
+    const { loads } = naturalBlock(`b${i}`, rightOf(product), "b", outer, "p.n", !transposeB);
     if (!transposeB) return { loads, step: (c: number) => `b${i}_${c}` };
     const columnsOf = upTo(4).map((j) => `b${i}_${j}`);
     return { ...matrix, loads: `${loads}\n      let b${i} = transpose(mat4x4f(${columnsOf.join(", ")}));` };
@@ -300,6 +341,7 @@ export function ownSource(product: Product, tile: Tile): KernelSource {
     name: "matmul",
     buffers: buffersOf(product),
     params: tileParams(product),
+    enables: enablesOf(product),
     code: `${bases}${loaders(product)}${storer(product)}${sumsStorer(product)}
 ${entry(64)}
 ${stepsOf(product)}

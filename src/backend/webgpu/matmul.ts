@@ -3,7 +3,7 @@
 import type { MatmulLayout, Operand } from "../backend.js";
 import { fill } from "./copy.js";
 import type { Gpu } from "./gpu.js";
-import { COLUMNS, MOST_ROWS, rowsSource } from "./matmul-rows.js";
+import { columnsOf, MOST_ROWS, rowsSource } from "./matmul-rows.js";
 import { ownSource, type Product, productKey, sharedSource, type Tile } from "./matmul-tiles.js";
 import type { Piece } from "./pool.js";
 import { fold } from "./reduce.js";
@@ -70,11 +70,13 @@ function multiply(gpu: Gpu, a: Operand, b: Operand, output: Operand, layout: Mat
     wideOut: n % 4 === 0,
     sums: sums?.of ?? "",
     split: false,
+    right: b.dtype,
+    f16: gpu.device.features.has("shader-f16"),
   };
   if (m <= MOST_ROWS) {
     // More threads share the steps of long rows on a graphics card, which has them.
-    const slices = !gpu.software && k >= 1024 ? 64 : 16;
-    const groups = Math.ceil(n / COLUMNS);
+    const slices = gpu.software ? 1 : k >= 1024 ? 64 : 16;
+    const groups = Math.ceil(n / columnsOf(slices));
     const kernel = gpu.kernel(`matmul rows ${m} ${slices} ${productKey(product)}`, () =>
       rowsSource(product, m, slices),
     );

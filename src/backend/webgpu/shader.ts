@@ -16,6 +16,8 @@ export interface KernelSource {
   readonly buffers: readonly BufferSpec[];
   /** Numbers given at each call, read as `p.name`. */
   readonly params: Readonly<Record<string, ParamType>>;
+  /** Language features that the code needs, which the device must have. */
+  readonly enables?: readonly ("f16" | "subgroups")[];
   /** Functions and the entry point `main`. */
   readonly code: string;
 }
@@ -42,7 +44,7 @@ export interface Variant {
 }
 
 /** The text of a kernel in which buffer i is buffer `shared[i]`. */
-export function wgsl({ buffers, params, code }: KernelSource, shared: readonly number[]): string {
+export function wgsl({ buffers, params, code, enables = [] }: KernelSource, shared: readonly number[]): string {
   const own = buffers.map((_, i) => i).filter((i) => shared[i] === i);
   const writes = (i: number) => buffers.some((spec, j) => shared[j] === i && spec.writes);
   const lines = own.map((i, binding) => {
@@ -56,7 +58,7 @@ export function wgsl({ buffers, params, code }: KernelSource, shared: readonly n
   buffers.forEach((spec, i) => {
     if (shared[i] !== i) body = body.replaceAll(new RegExp(`\\b${spec.name}\\b`, "g"), buffers[shared[i]].name);
   });
-  return `${lines.join("\n")}\n${body}`;
+  return `${enables.map((name) => `enable ${name};\n`).join("")}${lines.join("\n")}\n${body}`;
 }
 
 /**

@@ -349,6 +349,11 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     compare(1e-5, products(m, n, k, transposeA, transposeB), card!),
   );
 
+  test("few rows by slices of k", async () => {
+    await compare(1e-5, products(3, 33, 36, false, true), card!);
+    await compare(1e-4, products(1, 20, 1030, false, false), card!);
+  });
+
   test("long products of few tiles are cut into parts, the same bits each time", async () => {
     await compare(3e-4, gradients(20, 70, 2100, "b"), card!);
     const [m, n, k] = [8, 12, 2080];

@@ -105,6 +105,8 @@ test("copies, reductions, indexing, rows, random numbers", async () => {
         const copy = { shape, inputOffset: 0, inputStrides: strides, outputOffset: 1, outputStrides: strides };
         k.stridedCopy(typed(3000), typed(3000), copy);
       }
+      if (device.storedWeights!.includes(dtype))
+        k.indexSelect(typed(5, 3), i32(7), out(7, 3), { outer: 1, size: 5, inner: 3, count: 7 });
       k.gather(typed(2, 5, 3), i32(2, 7, 3), typed(2, 7, 3), { outer: 2, size: 5, inner: 3, count: 7 });
       k.indexSelect(typed(2, 5, 4), i32(7), typed(2, 7, 4), { outer: 2, size: 5, inner: 4, count: 7 });
     }
@@ -174,6 +176,7 @@ test("matrix products in every layout, few rows, small and large tiles", async (
     for (const [m, n, k] of [
       [1, 16, 8],
       [3, 15, 7],
+      [4, 20, 2048],
       [64, 64, 64],
       [65, 66, 67],
       [129, 130, 131],
@@ -186,6 +189,8 @@ test("matrix products in every layout, few rows, small and large tiles", async (
             for (const biased of flags) {
               const layout = { m, n, k, transposeA, transposeB, accumulate, batchA: [0], batchB: [0] };
               device.kernels.matmul(a, b, y, biased ? { ...layout, bias } : layout);
+              for (const dtype of device.storedWeights!)
+                if (biased) device.kernels.matmul(a, { ...b, dtype }, y, { ...layout, bias });
             }
     }
     for (const [m, n, k] of [

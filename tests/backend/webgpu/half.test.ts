@@ -1,0 +1,85 @@
+/** Weights in 16 bits: read as they lie on the graphics card, widened before the call elsewhere; sums in float32. */
+
+import * as t from "tenon";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { noise } from "../operands.js";
+import { openWebGpu } from "./device.js";
+
+const backend = await openWebGpu();
+afterAll(() => t.init({ device: "cpu" }));
+
+/** Runs a body with a weight of a dtype; all that it makes is freed. */
+async function results(dtype: t.DType, body: (weight: t.Tensor) => t.Tensor[], rows: number, columns: number) {
+  const exact = t.tensor(noise(rows * columns, 7)).reshape([rows, columns]);
+  const stored = exact.to({ dtype });
+  // The values of the 16 bits, in 32.
+  const widened = stored.to({ dtype: "float32" });
+  const lists: number[][][] = [];
+  for (const weight of [stored, widened]) {
+    const out = body(weight);
+    lists.push(await Promise.all(out.map(async (x) => Array.from(await x.data()))));
+    for (const x of out) x.dispose();
+  }
+  for (const x of [exact, stored, widened]) x.dispose();
+  return lists;
+}
+
+describe.each(["reference", "cpu", "webgpu"] as const)("on %s", (device) => {
+  beforeAll(() => t.init({ device }));
+
+  const shapes = [
+    [1, 36, 64],
+    [3, 33, 17],
+    [9, 20, 12],
+    [140, 132, 8],
+  ];
+  test.skipIf(device === "webgpu" && !backend).each(shapes)("products of %i rows with %i x %i", async (m, n, k) => {
+    const x = t.tensor(noise(m * k)).reshape([m, k]);
+    const y = t.tensor(noise(m * n)).reshape([m, n]);
+    const bias = t.tensor(noise(n, 3));
+    for (const dtype of ["float16", "bfloat16"] as const) {
+      const [stored, widened] = await results(
+        dtype,
+        (w) => [t.linear(x, w, bias), t.linear(y, w, undefined, { inOut: true }), t.matmul(y, w)],
+        n,
+        k,
+      );
+      expect(stored).toEqual(widened);
+    }
+    for (const tensor of [x, y, bias]) tensor.dispose();
+  });
+
+  test.skipIf(device === "webgpu" && !backend)("rows of a table, and gradients that pass a stored weight", async () => {
+    const ids = t.tensor([3, 0, 4, 4], { dtype: "int32" });
+    const x = t.tensor(noise(4 * 7)).reshape([4, 7]);
+    x.requiresGrad = true;
+    for (const dtype of ["float16", "bfloat16"] as const) {
+      const [stored, widened] = await results(
+        dtype,
+        (table) => {
+          const y = t.linear(x, table);
+          const [dx] = t.grad(
+            t.tidy(() => t.sum(t.square(y))),
+            [x],
+          );
+          y.dispose();
+          return [t.embedding(ids, table), dx];
+        },
+        5,
+        7,
+      );
+      expect(stored).toEqual(widened);
+      expect(stored[0].length).toBe(28);
+    }
+    ids.dispose();
+    x.dispose();
+  });
+});
+
+test.skipIf(!backend)("nothing but weights may have 16 bits, and the message says what to do", () => {
+  const half = t.ones([2, 2]).to({ dtype: "float16" });
+  const one = t.ones([2, 2]);
+  expect(() => t.linear(half, one)).toThrow(/linear: has no arithmetic in float16/);
+  expect(() => t.add(half, one)).toThrow(t.DTypeError);
+  for (const x of [half, one]) x.dispose();
+});

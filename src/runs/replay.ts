@@ -157,12 +157,9 @@ async function compare(
   // What its store kept (data that could be read only once) is there, not in the store of the replay.
   const data = (await openStored({ ...config.data, ...options.data }, run.store)) as TrainingConfigInput["data"];
   const work = train({ ...config, data }, { store, clock: options.clock });
-  const state = {
-    steps: 0,
-    difference: undefined as ReplayDifference | undefined,
-    largest: { difference: 0, step: 0 },
-  };
   const exact = device === manifest.device && manifest.determinism.promise !== "tolerance";
+  const tolerance = exact ? undefined : manifest.determinism.tolerances?.loss;
+  const state: State = { steps: 0, largest: { difference: 0, step: 0 }, tolerance };
   const last = Math.max(0, ...expected.metrics.keys());
   try {
     for await (const event of work) {
@@ -185,7 +182,7 @@ async function compare(
     void work.stop().catch(() => undefined);
     throw error;
   }
-  return judge(manifest, state, exact, problems, now);
+  return judge(manifest, state, problems, now);
 }
 
 /** Is it the same run: weights, data and tokenizer as recorded? Gives its manifest. */
@@ -230,8 +227,12 @@ function otherEnvironment({ environment: then }: RunManifest, { environment: now
 
 interface State {
   steps: number;
-  difference: ReplayDifference | undefined;
+  /** The first number that is not what was recorded. */
+  difference?: ReplayDifference;
+  /** The first loss that is further from it than the tolerance. */
+  beyond?: ReplayDifference;
   largest: { difference: number; step: number };
+  readonly tolerance: number | undefined;
 }
 
 function note(
@@ -242,21 +243,22 @@ function note(
   got: number | string,
 ): void {
   if (expected === undefined || Object.is(expected, got)) return;
-  if (typeof expected === "number" && typeof got === "number") {
-    const difference = Math.abs(got - expected) / Math.max(1e-12, Math.abs(expected));
-    if (what !== "gradNorm" && !(difference <= state.largest.difference)) state.largest = { difference, step };
-  }
   state.difference ??= { step, what, expected, got };
+  if (typeof expected !== "number" || typeof got !== "number" || what === "gradNorm") return;
+  const difference = Math.abs(got - expected) / Math.max(1e-12, Math.abs(expected));
+  // Written so that NaN is beyond every tolerance.
+  if (!(difference <= state.largest.difference)) state.largest = { difference, step };
+  if (!(difference <= (state.tolerance ?? 0))) state.beyond ??= { step, what, expected, got };
 }
 
 function judge(
   manifest: RunManifest,
-  { steps, difference, largest }: State,
-  exact: boolean,
+  { steps, difference: first, beyond, largest, tolerance }: State,
   problems: readonly string[],
   now: RunManifest,
 ): Replay {
-  const { executionId, determinism } = manifest;
+  const { executionId } = manifest;
+  const difference = tolerance === undefined ? first : (beyond ?? first);
   const noted = [...problems, ...otherBuild(manifest)];
   const base = { executionId, steps, difference, largest, explanations: noted, forced: problems.length > 0 };
   if (!difference)
@@ -266,8 +268,7 @@ function judge(
       statement: `Equal bits: ${steps} steps gave the recorded losses and weights.`,
     };
   const explanations = [...noted, ...otherEnvironment(manifest, now)];
-  const tolerance = exact ? undefined : determinism.tolerances?.loss;
-  if (tolerance !== undefined && largest.difference <= tolerance) {
+  if (tolerance !== undefined && !beyond) {
     const figure = `largest difference ${largest.difference.toExponential(1)} at step ${largest.step}`;
     return {
       ...base,

@@ -1,8 +1,9 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { writeManifest } from "tenon/artifacts";
-import { loadRun, MemoryStore, replay, train } from "tenon/runs";
+import { init } from "tenon";
+import { type RunManifest, writeManifest } from "tenon/artifacts";
+import { loadRun, MemoryStore, replay, train, verify } from "tenon/runs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 let folder: string;
@@ -68,6 +69,78 @@ describe("replay", () => {
     await expect(replay(executionId, { store: older })).rejects.toThrow(/made by tenon 0\.0\.1/);
     const answer = await replay(executionId, { store: older, force: true });
     expect(answer).toMatchObject({ verdict: "equal bits", forced: true });
+  });
+
+  test("other weights under equal losses are found at their checkpoint", async () => {
+    const changed = await edited("checkpoints/step-000004/checkpoint.json", (text) =>
+      text.replace(/("model\.safetensors":\s*\{[^}]*"sha256":\s*")[0-9a-f]{8}/, "$100000000"),
+    );
+    const answer = await replay(executionId, { store: changed });
+    expect(answer.difference).toMatchObject({ step: 4, what: "weights" });
+    expect(answer.statement).toMatch(/^Differs from step 4: weights was 00000000[0-9a-f]+, now [0-9a-f]{64}\.$/);
+  });
+
+  /** The run as if its manifest were another, and the loss of step 3 had been `factor` times what it was. */
+  const claimed = async (change: (manifest: RunManifest) => Partial<RunManifest>, factor: number) => {
+    const { manifest } = await loadRun(executionId, { store });
+    const changed = await edited("manifest.json", () => writeManifest({ ...manifest, ...change(manifest) }));
+    const path = `${executionId}/metrics.jsonl`;
+    const text = new TextDecoder().decode(await changed.read(path));
+    const other = text.replace(/("step":3,.*?"loss":)([\d.]+)/, (_, start, loss) => start + Number(loss) * factor);
+    await changed.write(path, new TextEncoder().encode(other));
+    return changed;
+  };
+
+  test("a difference comes with what else is different: engine, system, build", async () => {
+    const there = await claimed(
+      (manifest) => ({
+        package: { ...manifest.package, buildHash: "b".repeat(64) },
+        environment: { ...manifest.environment, v8: "9.9", threads: 64 },
+      }),
+      2,
+    );
+    const { verdict, explanations, forced } = await replay(executionId, { store: there });
+    expect([verdict, forced]).toEqual(["differs", false]);
+    const text = explanations.join("\n");
+    expect(text).toMatch(/another build of tenon .*: it was bbbbbbbbbbbb…, this is none: a source checkout/);
+    expect(text).toMatch(/v8 was 9\.9, is \d/);
+    expect(text, "threads change no bit").not.toMatch(/threads/);
+    expect((await verify(executionId, { store: there })).notes.join()).toMatch(/was made by another build of tenon/);
+  });
+
+  test("where the promise is a tolerance, differences below it are within it, and larger ones are not", async () => {
+    const determinism = { promise: "tolerance", statement: "Close.", tolerances: { loss: 1e-3 } } as const;
+    const close = await replay(executionId, { store: await claimed(() => ({ determinism }), 1 + 1e-4) });
+    expect(close.verdict).toBe("within tolerance");
+    expect(close.statement).toMatch(/^Within tolerance 0\.001: largest difference 1\.0e-4 at step 3\.$/);
+    expect(close.steps).toBe(8);
+    const apart = await claimed(() => ({ determinism }), 1.01);
+    const path = `${executionId}/metrics.jsonl`;
+    const text = new TextDecoder().decode(await apart.read(path));
+    await apart.write(path, new TextEncoder().encode(text.replace(/("step":1,.*?"loss":[\d.]+)\d,/, "$11,")));
+    const far = await replay(executionId, { store: apart });
+    expect(far.statement, "step 1 differs in its last digit alone").toMatch(
+      /^Differs from step 3: loss was [\d.]+, now [\d.]+\.$/,
+    );
+    expect((await replay(executionId, { store: await claimed(() => ({ determinism }), 1) })).verdict).toBe(
+      "equal bits",
+    );
+  });
+
+  test("a machine without the run's numerics is told, and run by force and marked", async () => {
+    const { fusedMultiplyAdd } = await init({ device: "cpu", numerics: "fast", deterministic: false });
+    const there = await claimed(
+      ({ environment }) => ({
+        numerics: "fast",
+        environment: { ...environment, fusedMultiplyAdd: !fusedMultiplyAdd },
+      }),
+      1,
+    );
+    await expect(replay(executionId, { store: there })).rejects.toThrow(
+      /made with fast numerics, with(out)? fused multiply-add, and this machine or engine/,
+    );
+    expect(await replay(executionId, { store: there, force: true })).toMatchObject({ forced: true });
+    await init({ device: "cpu", numerics: "portable" });
   });
 
   test("data that moved and data that changed", async () => {

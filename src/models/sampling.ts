@@ -63,10 +63,12 @@ export function checkOptionNames(where: string, given: object, known: readonly s
   }
 }
 
-function penalize(logits: Float64Array, seen: Iterable<number>, penalty: number): void {
+function penalized(row: ArrayLike<number>, seen: Iterable<number>, penalty: number): Float64Array {
+  const logits = new Float64Array(row);
   for (const id of new Set(seen)) {
     if (id < logits.length) logits[id] = logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty;
   }
+  return logits;
 }
 
 /** The position of the first largest. */
@@ -86,7 +88,7 @@ export interface Choice {
 }
 
 /**
- * One token. `uniform` is a number in [0, 1) from the random stream; it is not used at temperature 0.
+ * One token; the choice goes on reading `row`. `uniform` is a number in [0, 1) from the random stream; it is not used at temperature 0.
  * Order: repetition penalty, temperature, top-k, top-p, min-p.
  */
 export function chooseToken(
@@ -95,14 +97,13 @@ export function chooseToken(
   { temperature, topK, topP, minP, repetitionPenalty }: Required<SamplingOptions>,
   uniform: () => number,
 ): Choice {
-  const logits = new Float64Array(row);
-  if (repetitionPenalty !== 1) penalize(logits, seen, repetitionPenalty);
+  const logits = repetitionPenalty === 1 ? row : penalized(row, seen, repetitionPenalty);
   const best = argmax(logits);
   const chosen = (token: number): Choice => ({
     token,
     get logprob() {
       let total = 0;
-      for (const value of logits) total += exp(value - logits[best]);
+      for (let id = 0; id < logits.length; id++) total += exp(logits[id] - logits[best]);
       return logits[token] - logits[best] - log(total);
     },
   });

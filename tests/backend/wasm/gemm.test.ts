@@ -180,8 +180,8 @@ test.each([false, true])(
       [16, 1024],
       [64, 256],
       [8, 60],
-    [8, 1],
-    [1, 8],
+      [8, 1],
+      [1, 8],
       [3, 20],
     ]) {
       const engine = new Engine({ threads: 1, maximumBytes: 2 ** 18 });

@@ -33,7 +33,8 @@ export function attention(
     args: [...commonArguments(layout, { q, k, v, out: output, lse }), 0],
     // Panels of K, then for a block of queries: scores, outputs, and (m, l) of each.
     scratchBytes: panels + block * (SCORE_ROW + 4 * paddedDim(dim) + 8) + 64,
-    cost: (batch * heads * queries * keys * dim) / 8,
+    // A head begins at about 2 us; packing its keys costs as much as two queries.
+    cost: batch * heads * (2000 + ((queries + 2) * keys * dim) / 8),
   });
 }
 

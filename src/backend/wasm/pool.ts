@@ -33,6 +33,8 @@ export interface PoolOptions {
   threads: number;
   /** Rounds a worker spins before it sleeps. */
   spin?: number;
+  /** Sleeps of about a millisecond after which a worker that holds a share counts as lost; two minutes unless given. */
+  patience?: number;
 }
 
 /**
@@ -43,8 +45,10 @@ const MANY_SHARES = 200_000;
 const SHARES_PER_THREAD = 4;
 /** Rounds of spinning (about 0.1 ms) after which the caller sleeps for at most a millisecond at a time. */
 const SPIN = 20_000;
-/** Joins are given up, as no kernel takes that long, after this many rounds of waiting (about a minute or more). */
-const GIVE_UP = { spinning: 4e10, sleeping: 120_000 };
+/** No kernel takes that long. */
+const PATIENCE = 120_000;
+/** Rounds of spinning that count as one sleep, where the caller may not sleep. */
+const SPINS_PER_SLEEP = 300_000;
 
 export class Pool {
   /** Work below this many nanoseconds stays on the calling thread. Tests set 0. */
@@ -57,13 +61,15 @@ export class Pool {
   private workers: PlatformWorker[] = [];
   private lastRecord = 0;
   private maySleep = true;
+  private readonly patience: number;
   private readonly started: Promise<void>;
 
   /** Starts the workers; work may be given at once, they join in when they are up. */
   constructor(
     private readonly memory: LinearMemory,
-    { threads, spin = 30_000 }: PoolOptions,
+    { threads, spin = 30_000, patience = PATIENCE }: PoolOptions,
   ) {
+    this.patience = patience;
     if (ARGUMENTS + 8 * MAX_ARGUMENTS > HEAP_START) throw new RangeError("pool: the control block is too small.");
     this.words = new Int32Array(memory.memory.buffer, 0, HEAP_START / 4);
     this.values = new Float64Array(memory.memory.buffer, ARGUMENTS, MAX_ARGUMENTS);
@@ -203,8 +209,9 @@ export class Pool {
       const done = Atomics.load(words, word.done);
       if (done === shares) break;
       if (round > SPIN && this.maySleep) this.sleepOn(done);
-      if (round < (this.maySleep ? GIVE_UP.sleeping : GIVE_UP.spinning)) continue;
+      if (round - SPIN < this.patience * (this.maySleep ? 1 : SPINS_PER_SLEEP)) continue;
       this.stop();
+      this.reason = "a worker was lost";
       throw new DeviceError("cpu: a worker took its share of a kernel and never finished it.", {
         hint: "The result is incomplete; run with threads: 1.",
       });

@@ -16,9 +16,9 @@ afterEach(() => {
 });
 
 /** A pool with two kernels: `add(p, from, to, amount)` over 32-bit words, and `trap`, which fails. */
-function makePool(threads: number, options: { shared?: boolean; spin?: number } = {}) {
+function makePool(threads: number, options: { shared?: boolean; spin?: number; patience?: number } = {}) {
   const memory = new LinearMemory({ shared: options.shared ?? true, maximumBytes: 2 ** 25 });
-  const pool = new Pool(memory, { threads, spin: options.spin });
+  const pool = new Pool(memory, { threads, ...options });
   pool.threshold = 0;
   pools.push(pool);
   const module = new ModuleBuilder();
@@ -112,6 +112,28 @@ test("a worker that dies does not hang the process: the others do its work, and 
     pool.run(kernels.add, [p, 0, 0, 1], { rangeArgument: 1, total: 100, cost: 1e6 });
   }
   expect([...memory.i32.subarray(p >>> 2, (p >>> 2) + 100)]).toEqual(Array(100).fill(50));
+});
+
+test("a worker that is lost with a share in its hands: an error instead of a wait without end, then one thread", async () => {
+  // Ends the worker between taking a share and computing it.
+  const fatal = workerScript.replace("run(words[", "process.exit(1); run(words[");
+  expect(fatal).not.toBe(workerScript);
+  setPlatform({ ...host, spawn: (_, name) => host.spawn(fatal, name) });
+  const { memory, pool, kernels } = makePool(2, { patience: 40 });
+  await pool.ready();
+  const p = memory.alloc(4e6);
+  const run = (total: number) =>
+    pool.run(kernels.add, [p, 0, 0, 1], { rangeArgument: 1, total, granule: 16, cost: 1e9 });
+  // Until the worker is in time for a share.
+  const rounds = () => {
+    for (let round = 0; round < 1000; round++) run(1e6);
+  };
+  expect(rounds).toThrow("cpu: a worker took its share of a kernel and never finished it.");
+  expect(pool.threads).toBe(1);
+  expect(pool.reason).toBe("a worker was lost");
+  memory.i32.fill(0, p >>> 2, (p >>> 2) + 100);
+  run(100);
+  expect([...memory.i32.subarray(p >>> 2, (p >>> 2) + 100)]).toEqual(Array(100).fill(1));
 });
 
 test("the process can end while workers sleep", () => {

@@ -2,7 +2,8 @@
 
 /** What can be asked for, and what goes with the question. */
 export interface Ask {
-  machine: Record<string, never>;
+  /** `software`: also a graphics card that a processor plays. */
+  machine: { software: boolean };
   openRun: { executionId: string };
   openFiles: { files: File[] };
   openUrl: { url: string };

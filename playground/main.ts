@@ -1,6 +1,12 @@
 /** The page: reads its forms, asks the worker, shows what comes back. */
 import type { Capabilities } from "tenon";
-import { connect, type Reproduction, type TrainingConfigInput, type TrainingRun } from "tenon/runs";
+import {
+  connect,
+  type Reproduction,
+  type TrainingConfigInput,
+  type TrainingResult,
+  type TrainingRun,
+} from "tenon/runs";
 import { asker } from "./asks.js";
 import { byId, download, fieldsOf, onChoose, onDrop, say } from "./page.js";
 import { type Curve, drawLoss } from "./plot.js";
@@ -12,19 +18,32 @@ const ask = await asker(worker).catch((error: Error) => {
   throw error;
 });
 
+const deviceNames: Record<string, string> = {
+  cpu: "the CPU",
+  webgpu: "WebGPU",
+  reference: "the slow reference device",
+};
 const number = (value: number) => Math.round(value).toLocaleString("en");
 
 // ── this machine ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-const machine = await ask<Capabilities & { store: string; entropy: number }>("machine", {});
+// `?adapter=software` takes a graphics card that a processor plays, too: for tests, and to see it work without one.
+const software = new URLSearchParams(location.search).get("adapter") === "software";
+const machine = await ask<Capabilities & { store: string; entropy: number }>("machine", { software });
+
+function noteDevice(text: string): void {
+  byId("device-note").textContent = text;
+  byId("device-note").hidden = text === "";
+}
 
 function showMachine({ threads, simd, crossOriginIsolated, missing, devices, store }: typeof machine): void {
   const webgpu = devices.webgpu !== undefined;
+  const card = webgpu ? `WebGPU: ${devices.webgpu!.details["adapter"]}` : "no WebGPU";
   const chips: [text: string, present: boolean][] = [
     [`${threads} ${threads === 1 ? "thread" : "threads"}`, true],
     [simd ? "SIMD" : "no SIMD", simd],
     [crossOriginIsolated ? "cross-origin isolated" : "not cross-origin isolated", crossOriginIsolated],
-    [webgpu ? "WebGPU" : "no WebGPU", webgpu],
+    [card, webgpu],
     [store.startsWith("opfs") ? "runs are kept" : "runs are kept until you leave", store.startsWith("opfs")],
   ];
   byId("chips").replaceChildren(
@@ -36,6 +55,8 @@ function showMachine({ threads, simd, crossOriginIsolated, missing, devices, sto
     }),
   );
   byId("learn").querySelector<HTMLOptionElement>('option[value="webgpu"]')!.disabled = !webgpu;
+  const why = missing.find((reason) => reason.startsWith("webgpu: "))?.slice("webgpu: ".length);
+  if (!webgpu) noteDevice(`WebGPU cannot be chosen: ${why ?? "no reason given"}.`);
   if (missing.length === 0) return;
   const details = byId("missing");
   details.hidden = false;
@@ -107,9 +128,7 @@ learn.addEventListener("submit", async (event) => {
   if (fields["corpus"] === "tales") curve.bound = machine.entropy;
   drawLoss(byId("plot"), curve);
   try {
-    run = trainer.train(configOf(fields));
-    await watch(run, curve);
-    const result = await run;
+    const result = await trainSomewhere(configOf(fields), curve);
     executionId = result.executionId;
     byId("run-id").textContent = result.runId;
     byId("weights-hash").textContent = result.weightsHash;
@@ -133,6 +152,26 @@ function training(on: boolean): void {
   byId<HTMLButtonElement>("train").disabled = on;
   byId("stop").hidden = !on;
   if (on) say("status", "Starting …");
+}
+
+/** Where the graphics card fails, the CPU does it from the start, and the page says why. */
+async function trainSomewhere(config: TrainingConfigInput, curve: Curve): Promise<TrainingResult> {
+  const follow = async (device: TrainingConfigInput["device"]) => {
+    run = trainer.train({ ...config, device });
+    await watch(run, curve);
+    return run;
+  };
+  if (config.device !== "webgpu") return follow(config.device);
+  noteDevice("");
+  try {
+    return await follow("webgpu");
+  } catch (error) {
+    const { name, message, hint = "" } = error as Error & { hint?: string };
+    if (name !== "DeviceError" && name !== "MemoryBudgetError") throw error;
+    noteDevice(`WebGPU failed, so the CPU trained: ${message.replace(hint, "").trim()}`);
+    Object.assign(curve, { steps: [], losses: [], validations: [] });
+    return follow("cpu");
+  }
 }
 
 /** Follows a run; draws at most once a frame. */
@@ -169,11 +208,14 @@ async function watch(run: TrainingRun, curve: Curve): Promise<void> {
 const write = byId<HTMLFormElement>("write");
 const writeButton = write.querySelector<HTMLButtonElement>("[type=submit]")!;
 
-async function opened(model: Promise<{ parameters: number; vocabulary: number }>): Promise<void> {
-  const { parameters, vocabulary } = await model;
+async function opened(model: Promise<{ parameters: number; vocabulary: number; device: string }>): Promise<void> {
+  const { parameters, vocabulary, device } = await model;
   writeButton.disabled = false;
   byId("again").hidden = true;
-  say("write-status", `A model of ${number(parameters)} parameters and ${number(vocabulary)} tokens.`);
+  say(
+    "write-status",
+    `A model of ${number(parameters)} parameters and ${number(vocabulary)} tokens, on ${deviceNames[device]}.`,
+  );
 }
 
 write.addEventListener("submit", async (event) => {

@@ -1,6 +1,7 @@
 /** The headless half: training, generation and checking, all in this worker. The page only shows. */
 import {
   capabilities,
+  type DeviceName,
   type GenerateOptions,
   type GenerationRecord,
   init,
@@ -28,12 +29,12 @@ const clock = () => performance.now();
 let model: LanguageModel | undefined;
 let record: GenerationRecord | undefined;
 
-function use(next: LanguageModel): { parameters: number; vocabulary: number } {
+function use(next: LanguageModel): { parameters: number; vocabulary: number; device: string } {
   model?.dispose();
   model = next;
   let parameters = 0;
   for (const { size } of next.parameters()) parameters += size;
-  return { parameters, vocabulary: next.vocabSize };
+  return { parameters, vocabulary: next.vocabSize, device: next.device };
 }
 
 async function archived(executionId: string): Promise<Blob> {
@@ -44,15 +45,19 @@ async function archived(executionId: string): Promise<Blob> {
 
 /** What the page may ask for; `tell` sends a part of the answer ahead of the rest. */
 const answers: { [K in keyof Ask]: (given: Ask[K], tell: (part: unknown) => void) => Promise<unknown> } = {
-  async machine() {
-    await init({ device: "auto" });
+  async machine({ software }) {
+    const auto = () => init({ device: "auto" });
+    await (software ? init({ device: "webgpu" }).catch(auto) : auto());
+    await init({ device: "cpu" }); // what the form starts with; a graphics card that was found stays open
     return { ...capabilities(), store: store.name, entropy: talesEntropy() };
   },
 
   async openRun({ executionId }) {
-    const checkpoint = await (await loadRun(executionId, { store })).latestCheckpoint();
+    const trained = await loadRun(executionId, { store });
+    const checkpoint = await trained.latestCheckpoint();
     if (!checkpoint) throw new Error(`${executionId} has no checkpoint.`);
-    return use((await loadModel({ store, folder: checkpoint.folder })) as LanguageModel);
+    const device = trained.manifest.device as DeviceName;
+    return use(await loadModel({ store, folder: checkpoint.folder }, { device }));
   },
   openFiles: async ({ files }) => use((await loadModel(files)) as LanguageModel),
   openUrl: async ({ url }) => use((await loadModel(url)) as LanguageModel),

@@ -78,6 +78,26 @@ export class MemoryBudgetError extends TenonError {}
 /** A run, checkpoint or store in a state that forbids the request. */
 export class RunError extends TenonError {}
 
+// Minifiers rename classes; logs, and whoever is told of an error across a worker, know it by its name.
+const named = {
+  TenonError,
+  ShapeError,
+  DTypeError,
+  DeviceError,
+  DisposedError,
+  IndexError,
+  NumericsError,
+  DeterminismError,
+  GradientError,
+  FormatError,
+  DataError,
+  ConfigError,
+  RegistryError,
+  MemoryBudgetError,
+  RunError,
+};
+for (const [name, type] of Object.entries(named)) Object.defineProperty(type, "name", { value: name });
+
 /** `[2, 3]`, the way shapes are printed in every message. */
 export const showShape = (shape: readonly number[]): string => `[${shape.join(", ")}]`;
 

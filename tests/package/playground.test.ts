@@ -13,7 +13,6 @@ const launch = browserLaunch();
 if (!launch && process.env["REQUIRE_WEBGPU"] === "1") throw new Error("REQUIRE_WEBGPU=1, but there is no browser.");
 if (!launch) console.warn("skipping the playground: no browser (set CHROME_PATH)");
 
-const steps = 12;
 const dir = mkdtempSync(join(tmpdir(), "tenon-playground-"));
 let browser: Browser;
 
@@ -28,14 +27,19 @@ afterAll(async () => {
 });
 
 /** Opens the page, uses it, and sees that nothing went wrong on it. */
-async function playground(isolated: boolean, use: (page: Page) => Promise<void>): Promise<void> {
+async function playground(
+  isolated: boolean,
+  use: (page: Page) => Promise<void>,
+  { query = "", before }: { query?: string; before?: (page: Page) => Promise<void> } = {},
+): Promise<void> {
   const { url, close } = await servePlayground(dir, { port: 0, isolated });
   const page = await browser.newPage();
+  await before?.(page);
   const problems: string[] = [];
   page.on("pageerror", (error) => problems.push(String(error)));
   page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
   try {
-    await page.goto(url);
+    await page.goto(url + query);
     await page.waitForSelector("html[data-ready]");
     await use(page);
     expect(problems).toEqual([]);
@@ -45,13 +49,15 @@ async function playground(isolated: boolean, use: (page: Page) => Promise<void>)
   }
 }
 
-async function learn(page: Page): Promise<string> {
+async function learn(page: Page, steps = 12): Promise<string> {
   await page.fill("#learn [name=steps]", String(steps));
   await page.selectOption("#learn [name=size]", "tiny");
   await page.fill("#learn [name=dropout]", "0.1");
   await page.click("#train");
   await page.waitForSelector("#write [type=submit]:not(:disabled)");
-  expect(await page.textContent("#status")).toMatch(/^Done after 12 steps: loss [\d.]+, [\d,]+ tokens\/s\.$/);
+  expect(await page.textContent("#status")).toMatch(
+    new RegExp(`^Done after ${steps} steps: loss [\\d.]+, [\\d,]+ tokens/s\\.$`),
+  );
   expect(await page.locator("#plot svg polyline").count()).toBe(1);
   return (await page.textContent("#weights-hash")) as string;
 }
@@ -69,6 +75,92 @@ const verdict = async (page: Page, pattern: RegExp) => {
   );
   return page.textContent("#verdict");
 };
+
+/** The device of the worker's first training goes away after its 20th submit. */
+const losesItsDevice = `{
+  const request = GPUAdapter.prototype.requestDevice;
+  GPUAdapter.prototype.requestDevice = async function (options) {
+    const device = await request.call(this, options);
+    const submit = device.queue.submit.bind(device.queue);
+    let left = 20;
+    device.queue.submit = (commands) => {
+      submit(commands);
+      if (--left === 0) device.destroy();
+    };
+    return device;
+  };
+}`;
+
+describe.skipIf(!launch)("the playground on WebGPU", () => {
+  const software = { query: "?adapter=software" };
+  /** Two steps on a short text: a processor plays the graphics card. */
+  const learnOnCard = async (page: Page): Promise<string> => {
+    const buffer = Buffer.from("the hen sees the fox and the fox sees the hen. ".repeat(60));
+    await page.setInputFiles("#file", { name: "hens.txt", mimeType: "text/plain", buffer });
+    await page.selectOption("#learn [name=device]", "webgpu");
+    return learn(page, 2);
+  };
+
+  test(
+    "a processor that plays a graphics card is not chosen, and the page says so",
+    () =>
+      playground(true, async (page) => {
+        const chip = (await page.textContent("#chips")) as string;
+        if (/WebGPU: /.test(chip)) return; // this machine has a graphics card
+        expect(await page.textContent("#device-note")).toMatch(/^WebGPU cannot be chosen: .+\.$/);
+        expect(await page.locator("#learn option[value=webgpu]").isDisabled()).toBe(true);
+      }),
+    60_000,
+  );
+
+  test(
+    "trains, writes, and makes its record again",
+    () =>
+      playground(
+        true,
+        async (page) => {
+          expect(await page.textContent("#chips")).toMatch(/\d+ threads?.*WebGPU: \S+/);
+          expect(await learnOnCard(page)).toMatch(/^[0-9a-f]{64}$/);
+          expect(await page.textContent("#device-note")).toBe("");
+          expect(await page.textContent("#write-status")).toMatch(/tokens, on WebGPU\.$/);
+          await page.fill("#write [name=maxTokens]", "20");
+          await page.click("#write [type=submit]");
+          await page.waitForSelector("#again:not([hidden])");
+          await page.click("#again");
+          await page.waitForFunction(() =>
+            document.getElementById("write-status")!.textContent!.startsWith("Equal: all 20"),
+          );
+        },
+        software,
+      ),
+    90_000,
+  );
+
+  test(
+    "a device that is lost: the CPU trains instead, and the page says why",
+    () =>
+      playground(
+        true,
+        async (page) => {
+          expect(await learnOnCard(page)).toMatch(/^[0-9a-f]{64}$/);
+          expect(await page.textContent("#device-note")).toMatch(
+            /^WebGPU failed, so the CPU trained: webgpu: the device was lost \(.+\)\.$/,
+          );
+          expect(await page.textContent("#write-status")).toMatch(/, on the CPU\.$/);
+          expect(await page.locator("#plot svg polyline").count()).toBe(1);
+        },
+        {
+          ...software,
+          before: (page) =>
+            page.route(/worker.*\.js/, async (route) => {
+              const response = await route.fetch();
+              await route.fulfill({ response, body: losesItsDevice + (await response.text()) });
+            }),
+        },
+      ),
+    60_000,
+  );
+});
 
 describe.skipIf(!launch)("the playground", () => {
   let hash: string;

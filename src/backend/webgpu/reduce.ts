@@ -1,5 +1,5 @@
 /**
- * Sums, products, extremes, their positions, and running totals. The shape alone decides how a line is cut and in what
+ * Sums, products, extremes and their positions. The shape alone decides how a line is cut and in what
  * tree its parts are combined, so two runs give the same bits.
  */
 
@@ -15,7 +15,7 @@ const SHORT = 32;
 /** Elements of a long line that one workgroup takes. */
 export const CHUNK = 4096;
 /** With so many lines there is work for every thread without sharing them. */
-const MANY_LINES = 8192;
+export const MANY_LINES = 8192;
 
 type Number = "f32" | "i32";
 
@@ -217,28 +217,4 @@ ${entry(THREADS)}
   ${byGroups ? `let all = best(lane, own);\n  if (lane == 0u) { results[group] = i32(all.index); }` : "results[thread] = i32(own.index);"}
 }`,
   };
-}
-
-/** One addition per element, in index order: a thread takes a line. */
-export function cumsum(gpu: Gpu, input: Operand, output: Operand, split: Split): void {
-  const type = typeOf(input);
-  const kernel = gpu.kernel(`cumsum ${type}`, () => ({
-    name: "cumsum",
-    buffers: [
-      { name: "values", type },
-      { name: "totals", type, writes: true },
-    ],
-    params: { count: "u32", size: "u32", inner: "u32" },
-    code: `${entry(THREADS)}
-  if (thread >= p.count) { return; }
-  let start = (thread / p.inner) * p.size * p.inner + thread % p.inner;
-  var total: ${type} = ${type}(0);
-  for (var s = 0u; s < p.size; s++) {
-    total += values[start + s * p.inner];
-    totals[start + s * p.inner] = total;
-  }
-}`,
-  }));
-  const lines = split.outer * split.inner;
-  if (split.size > 0) gpu.run(kernel, [input, output], [lines, split.size, split.inner], Math.ceil(lines / THREADS));
 }

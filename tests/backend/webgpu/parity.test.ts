@@ -246,6 +246,41 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     });
   });
 
+  test.each([
+    [1, 9001, 1],
+    [3, 257, 2],
+    [2, 1025, 3],
+    [300, 5, 40],
+  ])("order and running totals of %i x %i x %i, with many equals", (outer, size, inner) =>
+    compare(0, (kernels, make, out) => {
+      const shape = [outer, size, inner];
+      const split = { outer, size, inner };
+      const values = noise(outer * size * inner).map((x) => Math.round(x * 20));
+      const x = make(
+        values.map((v, i) => (i % 97 === 5 ? Number.NaN : i % 31 === 3 ? -0 : v)),
+        shape,
+      );
+      const whole = make(values, shape, "int32");
+      const made: Operand[] = [];
+      for (const [of, dtype] of [
+        [x, "float32"],
+        [whole, "int32"],
+      ] as const) {
+        for (const descending of [true, false]) {
+          for (const count of [size, 3]) {
+            const [sorted, positions] = [out([outer, count, inner], dtype), out([outer, count, inner], "int32")];
+            kernels.sort(of, sorted, positions, split, { descending, count });
+            made.push(sorted, positions);
+          }
+        }
+      }
+      const [sums, floatSums] = [out(shape, "int32"), out(shape)];
+      kernels.cumsum(whole, sums, split);
+      kernels.cumsum(make(values, shape), floatSums, split);
+      return [...made, sums, floatSums];
+    }),
+  );
+
   test.each(all)("gather and select of %s", (dtype) =>
     compare(0, (kernels, make, out) => {
       const x = make(

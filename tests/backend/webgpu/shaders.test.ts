@@ -114,12 +114,12 @@ test("copies, reductions, indexing, rows, random numbers", async () => {
       const typed = (...shape: number[]): Operand => ({ ...out(...shape), dtype });
       for (const split of [
         { outer: 2, size: 500, inner: 1 },
-        { outer: 2, size: 500, inner: 3 },
+        { outer: 2, size: 1500, inner: 3 },
       ]) {
-        const x = typed(2, 500, 3);
+        const x = typed(2, 1500, 3);
         for (const kind of ["sum", "prod", "max", "min"] as const) k.reduce(kind, x, typed(6), split);
         for (const kind of ["argmax", "argmin"] as const) k.argReduce(kind, x, i32(6), split);
-        k.cumsum(x, typed(2, 500, 3), split);
+        k.cumsum(x, typed(2, 1500, 3), split);
         for (const descending of [true, false]) k.sort(x, typed(6), i32(6), split, { descending, count: 1 });
       }
       for (const inner of [3, 4]) {

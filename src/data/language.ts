@@ -142,7 +142,7 @@ export function encodeInstructions(
   return (row, context) => {
     const place = `encodeInstructions: row ${(context?.index ?? 0) + 1}`;
     const example = encodeParts(
-      (options.format ?? ((each) => partsOf(each, options, place)))(row),
+      (options.format ?? ((each) => instructionParts(each, options, place)))(row),
       tokenizer,
       endOfText,
     );
@@ -198,7 +198,12 @@ export function encodeParts(
   return { ids: Int32Array.from(ids), labels: Int32Array.from(labels) };
 }
 
-function partsOf(row: Row, { columns = {}, messages = "messages" }: InstructionOptions, place: string): TextPart[] {
+/** What a row of instruction data says, in parts that are read or learnt; `place` is what messages call the row. */
+export function instructionParts(
+  row: Row,
+  { columns = {}, messages = "messages" }: InstructionOptions,
+  place: string,
+): TextPart[] {
   const chat = row[messages];
   if (chat !== undefined) return chatParts(chat, place);
   const { prompt = "instruction", input = "input", response = "output" } = columns;

@@ -22,7 +22,7 @@ import {
   text,
 } from "../artifacts/schema.js";
 import { ConfigError, listOf } from "../core/errors.js";
-import { type DataConfig, dataKindOf, dataSchema, isTable } from "./data-config.js";
+import { type DataConfig, dataKindOf, dataSchema, dataUse, isTable } from "./data-config.js";
 import type { DataInput } from "./stored-data.js";
 
 export type TokenizerConfig = string | { readonly train: "bpe" | "unigram" | "wordpiece"; readonly vocabSize: number };
@@ -85,7 +85,7 @@ export interface RunSettings {
 /** A config with every default filled in. */
 export interface TrainingConfig extends RunSettings {
   readonly data: DataConfig;
-  /** `"char"`, `"byte"`, a path or URL of a `tokenizer.json`, or what to train. */
+  /** `"char"`, `"byte"`, a path or URL of a `tokenizer.json`, or what to train; `"none"` where the data are ids. */
   readonly tokenizer: TokenizerConfig;
   readonly model: ModelConfig;
 }
@@ -109,7 +109,6 @@ const trainedTokenizer = object({
 
 const tokenizerSchema: Schema<TokenizerConfig> = {
   expects: '"char", "byte", the place of a tokenizer.json, or { "train": "bpe", "vocabSize": 2048 }',
-  default: "char",
   check(value, at) {
     if (typeof value === "string" && value !== "") return value;
     if (typeof value !== "object" || value === null) return refuse(at, tokenizerSchema.expects, value);
@@ -235,7 +234,7 @@ const configSchema = object({
   format: optional(oneOf(["tenon-config"])),
   formatVersion: optional(text()),
   data: dataSchema,
-  tokenizer: tokenizerSchema,
+  tokenizer: optional(tokenizerSchema),
   model: modelSchema,
   ...settingsFields,
 });
@@ -248,7 +247,30 @@ export function resolveConfig(input: unknown, where = "config"): TrainingConfig 
   const { $schema, format, formatVersion, ...config } = check(configSchema, input, where);
   const { data, model } = config;
   const training = resolveTraining(config.training, trainingDefaults[isTable(data) ? "table" : "text"], where);
-  return { ...config, model: resolveModel(model, data, training.blockSize, where), training };
+  const tokenizer = resolveTokenizer(config.tokenizer, data, model, where);
+  return { ...config, tokenizer, model: resolveModel(model, data, training.blockSize, where), training };
+}
+
+/** Ids in a file were made by a tokenizer that the config may name; all other text needs one. */
+function resolveTokenizer(
+  given: TokenizerConfig | undefined,
+  data: DataConfig,
+  model: ModelConfig,
+  where: string,
+): TokenizerConfig {
+  const at: Place = { where, path: "tokenizer", errorType: ConfigError };
+  if (dataUse(data) !== "tokens") {
+    return given === "none" ? refuse(at, `${tokenizerSchema.expects}, as the data are text`, given) : (given ?? "char");
+  }
+  if (given === "char" || typeof given === "object") {
+    refuse(at, '"byte" or the place of the tokenizer.json that made the ids', given);
+  }
+  if (given !== undefined && given !== "none") return given;
+  const vocabulary = { where, path: "model.vocab_size", errorType: ConfigError };
+  if (model["vocab_size"] === undefined) {
+    refuse(vocabulary, "the number of ids, as the data are ids and no tokenizer is named", undefined);
+  }
+  return "none";
 }
 
 /** The same for training in code, where model and data are objects and not part of a config. */

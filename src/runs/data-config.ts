@@ -5,6 +5,7 @@ import {
   inside,
   integer,
   list,
+  nullable,
   number,
   object,
   oneOf,
@@ -24,19 +25,14 @@ import type { ViolationPolicy } from "../data/violation.js";
 /** Where data come from: a path, a URL, or in code a Blob or File; several are read one after the other. */
 export type DataPlace = string | URL | Blob;
 
-export const DATA_KINDS = ["text", "csv", "jsonl", "json", "parquet", "idx", "corpus"] as const;
+export const DATA_KINDS = ["text", "tokens", "csv", "jsonl", "json", "parquet", "idx", "corpus"] as const;
 export type DataKind = (typeof DATA_KINDS)[number];
 
-/** Tables, as opposed to text: their rows are split by the seed, and a model of tables learns from them. */
-const TABLES: Record<DataKind, boolean> = {
-  text: false,
-  corpus: false,
-  csv: true,
-  jsonl: true,
-  json: true,
-  parquet: true,
-  idx: true,
-};
+/** What rows are to a language model; without one of these, rows of columns are a table. */
+const FORMATS = ["documents", "prompt-response", "chat"] as const;
+
+/** What is learnt from data, which decides what their config may say. */
+export type DataUse = "text" | "tokens" | "documents" | "instructions" | "table";
 
 export interface DataConfig {
   /** Exactly one of these names the data. `corpus` is a built-in one ("tales"). */
@@ -47,10 +43,32 @@ export interface DataConfig {
   readonly parquet?: DataPlace | readonly DataPlace[];
   readonly idx?: DataPlace | readonly DataPlace[];
   readonly corpus?: string;
+  /** A file of token ids (`tokenFileBytes`), read by range. */
+  readonly tokens?: DataPlace;
   /** Shares of the data; together at most 1. Of a table: rows by the seed; of a text: its beginning and its end. */
   readonly split: { readonly train: number; readonly val: number; readonly test?: number };
   /** Characters to make, for built-in corpora. */
   readonly length?: number;
+  /** Of files of bare ids without a header, as nanoGPT writes them: how they are stored, little-endian. */
+  readonly dtype?: "uint16" | "uint32" | "int32";
+
+  // Of rows for language models.
+  /** A text per row, or examples of which the response is learnt. Without it rows are a table. */
+  readonly format?: (typeof FORMATS)[number];
+  /** Column that holds the text of documents; `text` unless told. */
+  readonly column?: string;
+  /** Columns of examples; `instruction`, `input` (may be absent), `output`, and `messages` unless told. */
+  readonly columns?: {
+    readonly prompt?: string;
+    readonly input?: string;
+    readonly response?: string;
+    readonly messages?: string;
+  };
+  /**
+   * Token put after every text, and learnt; null for none. Unless told, `<|endoftext|>` (or the like) where the tokenizer
+   * knows it, else a line break.
+   */
+  readonly endOfText?: string | null;
 
   // Of tables.
   /** One file of labels for each file of `idx`. */
@@ -85,8 +103,16 @@ export interface DataConfig {
 export const dataKindOf = (data: Partial<DataConfig>): DataKind =>
   DATA_KINDS.find((kind) => data[kind] !== undefined) as DataKind;
 
-/** Do the data consist of rows with columns? */
-export const isTable = (data: Partial<DataConfig>): boolean => TABLES[dataKindOf(data)];
+export function dataUse(data: Partial<DataConfig>): DataUse {
+  const kind = dataKindOf(data);
+  if (kind === "tokens") return "tokens";
+  if (kind === "idx") return "table";
+  if (data.format === undefined || kind === "corpus") return kind === "text" || kind === "corpus" ? "text" : "table";
+  return data.format === "documents" ? "documents" : "instructions";
+}
+
+/** Do the data consist of rows with columns, of which a model of tables learns? */
+export const isTable = (data: Partial<DataConfig>): boolean => dataUse(data) === "table";
 
 /** The places of a field that takes one or several. */
 export const placesOf = (given: DataPlace | readonly DataPlace[] | undefined): readonly DataPlace[] =>
@@ -130,18 +156,26 @@ const anyObject = <T extends object>(expects: string): Schema<T> => ({
 const share = () => number({ min: 0, max: 1 });
 const normalization = () => oneOf(["standard", "minmax", "none"]);
 
-const textFields = {
+const split = optional(object({ train: share(), val: share(), test: optional(share()) }));
+const columnName = () => optional(text());
+const fields = object({
   text: optional(places),
+  tokens: optional(place),
   corpus: optional(text()),
-  length: optional(integer({ min: 1 })),
-};
-
-const tableFields = {
   csv: optional(places),
   jsonl: optional(places),
   json: optional(places),
   parquet: optional(places),
   idx: optional(places),
+  split,
+  length: optional(integer({ min: 1 })),
+  dtype: optional(oneOf(["uint16", "uint32", "int32"])),
+  format: optional(oneOf([...FORMATS])),
+  column: columnName(),
+  columns: optional(
+    object({ prompt: columnName(), input: columnName(), response: columnName(), messages: columnName() }),
+  ),
+  endOfText: optional(nullable(text())),
   labels: optional(places),
   schema: optional(schema),
   features: optional(list(text())),
@@ -155,10 +189,17 @@ const tableFields = {
   cache: optional(boolean()),
   collate: optional(anyObject<CollateOptions>("an object of collation options")),
   options: optional(anyObject<Record<string, unknown>>("an object of the reader's options")),
-};
+});
 
-const split = optional(object({ train: share(), val: share(), test: optional(share()) }));
-const fields = object({ ...textFields, ...tableFields, split });
+const READING = ["schema", "stratify", "group", "onViolation", "options"];
+/** Fields that take part, besides the one that names the data and `split`. */
+const FIELDS: Record<DataUse, readonly string[]> = {
+  text: ["length"],
+  tokens: ["dtype"],
+  documents: [...READING, "format", "column", "endOfText"],
+  instructions: [...READING, "format", "columns", "endOfText", "cache", "collate"],
+  table: [...READING, "labels", "features", "target", "task", "normalize", "normalizeTarget", "cache", "collate"],
+};
 
 export const dataSchema: Schema<DataConfig> = {
   expects: `an object with one of ${listOf([...DATA_KINDS], "or")}`,
@@ -166,22 +207,33 @@ export const dataSchema: Schema<DataConfig> = {
     const given = fields.check(value, at);
     const kinds = DATA_KINDS.filter((kind) => given[kind] !== undefined);
     if (kinds.length !== 1) refuse(at, `exactly one of ${listOf([...DATA_KINDS], "or")}`, kinds.length ? kinds : value);
-    const foreign = Object.keys(isTable(given) ? textFields : tableFields).find((key) => key in given);
-    if (foreign)
-      refuse(
-        inside(at, foreign),
-        `nothing, as it takes no part where the data are ${kinds[0]}`,
-        given[foreign as never],
-      );
+    const use = dataUse(given as DataConfig);
+    const foreign = Object.keys(given).find((key) => ![kinds[0], "split", ...FIELDS[use]].includes(key));
+    if (foreign) {
+      const what = given.format === undefined ? kinds[0] : `${kinds[0]} in the format "${given.format}"`;
+      refuse(inside(at, foreign), `nothing, as it takes no part where the data are ${what}`, given[foreign as never]);
+    }
     const data = {
       ...given,
       split: given.split ?? given.schema?.split ?? { train: 0.9, val: 0.1 },
     } as DataConfig;
     checkSplit(data, inside(at, "split"));
-    if (isTable(data)) checkLabels(data, at);
+    if (use === "table") checkLabels(data, at);
+    if (use === "instructions") checkExamples(data, at);
     return data;
   },
 };
+
+/** Of collation, what suits examples of a language model: they are padded on the right. */
+function checkExamples({ text, collate = {} }: DataConfig, at: Place): void {
+  if (text !== undefined) refuse(inside(at, "format"), '"documents", as the data are text', "prompt-response or chat");
+  for (const [key, value] of Object.entries(collate)) {
+    const inner = inside(inside(at, "collate"), key);
+    if (key === "ragged") oneOf(["pad", "truncate"]).check(value, inner);
+    else if (key === "multipleOf") integer({ min: 1 }).check(value, inner);
+    else refuse(inner, "nothing: of collation, examples of a language model take ragged and multipleOf", value);
+  }
+}
 
 function checkSplit({ split: { train, val = 0, test = 0 } }: DataConfig, at: Place): void {
   if (!(train > 0)) refuse(inside(at, "train"), "a number above 0", train);

@@ -61,7 +61,7 @@ export async function execute(
     throw recorder?.lastCheckpoint ? howToGoOn(error, recorder.executionId, recorder.lastCheckpoint) : error;
   } finally {
     optimizer.dispose();
-    prepared.release();
+    await prepared.release();
   }
 }
 

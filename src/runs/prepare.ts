@@ -12,7 +12,7 @@ import { Dropout, type Module } from "../nn/index.js";
 import type { Optimizer } from "../optim/index.js";
 import { codeOf } from "./code.js";
 import { type RunSettings, resolveConfig, resolveSettings, type TrainingConfigInput } from "./config.js";
-import { type DataKind, dataKindOf } from "./data-config.js";
+import { isTable } from "./data-config.js";
 import { configDraft, settingsDraft } from "./draft.js";
 import { hashedSettings } from "./identity.js";
 import { languageSetup } from "./language-task.js";
@@ -25,7 +25,7 @@ import type { RunDraft } from "./recorder.js";
 import { openStore } from "./store.js";
 import { keepStreams, openStored, withoutStreams } from "./stored-data.js";
 import { tableSetup } from "./table-task.js";
-import type { Setup, Task } from "./task.js";
+import type { Task } from "./task.js";
 
 /** A run that is ready to start. */
 export interface Prepared {
@@ -40,19 +40,8 @@ export interface Prepared {
   readonly userConfig: object;
   readonly resume?: string;
   /** Called when the run has ended: frees what was made for it. */
-  readonly release: () => void;
+  readonly release: () => void | Promise<void>;
 }
-
-/** What each kind of data is trained on as. */
-const setups: Record<DataKind, (...config: Parameters<typeof languageSetup>) => Promise<Setup>> = {
-  text: languageSetup,
-  corpus: languageSetup,
-  csv: tableSetup,
-  jsonl: tableSetup,
-  json: tableSetup,
-  parquet: tableSetup,
-  idx: tableSetup,
-};
 
 export async function prepareConfig(given: TrainingConfigInput | undefined, options: TrainOptions): Promise<Prepared> {
   const { input, store: found, resume } = await configToUse(given, options);
@@ -63,7 +52,7 @@ export async function prepareConfig(given: TrainingConfigInput | undefined, opti
   const config = resolveConfig({ ...userConfig, data: await openStored(userConfig.data, store) }, options.where);
   const capabilities = await openDevice(config);
   const generator = new Generator(config.seed);
-  const setup = await setups[dataKindOf(config.data)](config, generator, capabilities.device);
+  const setup = await (isTable(config.data) ? tableSetup : languageSetup)(config, generator, capabilities.device);
   return {
     settings: config,
     capabilities,
@@ -72,7 +61,10 @@ export async function prepareConfig(given: TrainingConfigInput | undefined, opti
     userConfig,
     resume,
     task: setup.task,
-    release: () => setup.task.model.dispose(),
+    release: async () => {
+      setup.task.model.dispose();
+      await setup.close?.();
+    },
     optimizer: makeOptimizer(setup.task, config.training),
     draft: (initialWeights) => configDraft(config, setup, capabilities, initialWeights),
   };

@@ -10,7 +10,7 @@ import { type Dataset, type Field, fitTable, openDataset, type TableEncoding } f
 import { type DataConfig, type DataPlace, dataKindOf, placesOf } from "./data-config.js";
 
 /** Up to this many bytes of data, the rows stay in memory unless the config says otherwise. */
-const CACHED_BYTES = 64 * 2 ** 20;
+export const CACHED_BYTES = 64 * 2 ** 20;
 
 export interface OpenTable {
   /** All rows that take part. */
@@ -55,7 +55,7 @@ export const hashOf = (sources: readonly DataReference[]): string =>
   sources.length === 1 ? sources[0].sha256 : sha256Hex(canonicalJson(sources.map(({ sha256 }) => sha256)));
 
 /** Name, size and hash of what lies at a place, gzip undone. */
-async function reference(place: DataPlace): Promise<DataReference> {
+export async function reference(place: DataPlace): Promise<DataReference> {
   const bytes = openBytes(place);
   const hasher = createHasher();
   let size = 0;
@@ -117,7 +117,7 @@ async function withTarget(
   return known;
 }
 
-async function refuseEmpty(parts: { train: Dataset; val?: Dataset }, where: string): Promise<void> {
+export async function refuseEmpty(parts: { train: Dataset; val?: Dataset }, where: string): Promise<void> {
   for (const [part, rows] of Object.entries(parts)) {
     if (rows === undefined || (await rows.count()) > 0) continue;
     throw new DataError(`${where}: the split "${part}" has no rows.`, {
@@ -128,7 +128,7 @@ async function refuseEmpty(parts: { train: Dataset; val?: Dataset }, where: stri
 }
 
 /** What the policy `skip` or `null` did to rows that break the schema. */
-function tellSkipped(files: readonly Dataset[], where: string): void {
+export function tellSkipped(files: readonly Dataset[], where: string): void {
   const sum = (count: "skippedRows" | "nulledValues") =>
     files.reduce((total, { report }) => total + (report?.[count] ?? 0), 0);
   const [skipped, nulled] = [sum("skippedRows"), sum("nulledValues")];

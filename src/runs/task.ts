@@ -58,6 +58,8 @@ export interface Setup {
   readonly tokenizerHash: string | null;
   /** What the hashed config says in place of places. */
   readonly hashed: { readonly dataHash: string; readonly data?: Readonly<Record<string, unknown>> };
+  /** Frees what the data hold open. */
+  readonly close?: () => Promise<void>;
 }
 
 /** A source that ends, begun again and again; what it adds to the state is the number of the pass. */

@@ -100,7 +100,7 @@ describe("the training config", () => {
 
   const refused: [what: string, config: unknown, message: RegExp][] = [
     ["no config", null, /c.json: needs an object, got null/],
-    ["no data", {}, /c.json: "data" needs an object with one of text, csv, .* got nothing/],
+    ["no data", {}, /c.json: "data" needs an object with one of text, tokens, csv, .* got nothing/],
     [
       "a table for a language model",
       { data: { csv: "a" }, model: { model_type: "gpt2" } },

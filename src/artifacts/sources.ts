@@ -1,6 +1,6 @@
 /** Bytes to read from, wherever they are: memory, a Blob, a URL, a file, a folder of any of these. */
 
-import { DataError } from "../core/errors.js";
+import { ConfigError, DataError, kindOf } from "../core/errors.js";
 import { type ByteSource, platform } from "../core/platform.js";
 import { checkName, type RunStore, storeSource } from "../core/store.js";
 
@@ -18,9 +18,14 @@ export const blobSource = (blob: Blob, name = (blob as File).name ?? "blob"): By
   read: async (start, end) => new Uint8Array(await blob.slice(start, end).arrayBuffer()),
 });
 
-/** Fetches a whole URL; throws DataError naming it. */
+/** The path that a `file:` URL names: `/data/a b.txt`, `C:/data/a b.txt`. */
+const filePath = (url: string): string => decodeURIComponent(new URL(url).pathname).replace(/^\/(?=[a-z]:)/i, "");
+
+/** Fetches a whole URL, or opens a `file:` URL where the host has files; throws DataError naming it. */
 export async function urlSource(url: string | URL): Promise<ByteSource> {
   const name = String(url);
+  const { openFile } = platform();
+  if (openFile && name.startsWith("file:")) return openFile(filePath(name));
   let response: Response;
   try {
     response = await fetch(name);
@@ -60,11 +65,14 @@ export function openFolder(from: FolderLike): Folder {
     name,
     find: (file: string) => find(checkName(file, name)),
   });
+  if (typeof from !== "string" && (typeof from !== "object" || from === null)) {
+    throw new ConfigError(`folder: needs a path, a URL or files by name, got ${kindOf(from)}.`, { where: "folder" });
+  }
   if (from instanceof URL || (typeof from === "string" && isUrl(from))) return urlFolder(String(from));
   if (typeof from === "string") {
     const { openFile } = platform();
     if (!openFile) return urlFolder(new URL(from, globalThis.location?.href).href);
-    return plain(from, (file) => ifPresent(() => openFile(`${from.replace(/\/+$/, "")}/${file}`), "ENOENT"));
+    return plain(from, (file) => ifPresent(() => openFile(`${from.replace(/\/+$/, "")}/${file}`)));
   }
   if ("store" in from && "folder" in from) {
     const { store, folder } = from as { store: RunStore; folder: string };
@@ -89,17 +97,17 @@ function urlFolder(url: string): Folder {
   const base = new URL(url.endsWith("/") ? url : `${url}/`);
   return {
     name: url,
-    find: (name) => ifPresent(() => urlSource(new URL(encodeURIComponent(checkName(name, url)), base)), 404),
+    find: (name) => ifPresent(() => urlSource(new URL(encodeURIComponent(checkName(name, url)), base))),
   };
 }
 
 /** A source, or undefined when the error says that there is no such file. */
-async function ifPresent(open: () => Promise<ByteSource>, absent: "ENOENT" | 404): Promise<ByteSource | undefined> {
+async function ifPresent(open: () => Promise<ByteSource>): Promise<ByteSource | undefined> {
   try {
     return await open();
   } catch (error) {
     const { cause, status } = error instanceof DataError ? error.details : {};
-    if (status === absent || (cause as { code?: unknown } | undefined)?.code === absent) return undefined;
+    if (status === 404 || (cause as { code?: unknown } | undefined)?.code === "ENOENT") return undefined;
     throw error;
   }
 }

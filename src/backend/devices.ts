@@ -1,7 +1,8 @@
 /** Which devices there are, which is the default, and why something is missing. */
 
 import { type Deterministic, determinism, notDeterministic, setDeterminism } from "../core/determinism.js";
-import { ConfigError, DeterminismError, DeviceError, listOf } from "../core/errors.js";
+import { ConfigError, DeterminismError, DeviceError, listOf, show } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { platform } from "../core/platform.js";
 import { setWarningListener, type WarningListener, warn } from "../core/warnings.js";
 import type { Backend, BackendInfo, DeviceName } from "./backend.js";
@@ -191,7 +192,7 @@ export function withDevice<T>(device: DeviceName | undefined, fn: () => T): T {
 
 /** Prepares the devices and picks the default one. Calling it again changes the default and the options given. */
 export async function init(options: InitOptions = {}): Promise<Capabilities> {
-  checkOptions(options);
+  checkInit(options);
   if (options.deterministic !== undefined) setDeterminism(options.deterministic);
   if (options.onWarning) setWarningListener(options.onWarning);
   if ("memoryBudget" in options) setMemoryBudget(options.memoryBudget);
@@ -249,10 +250,13 @@ function retire(name: DeviceName): void {
   if (backend.memory().live === 0) backend.destroy();
 }
 
-function checkOptions(options: InitOptions): void {
+const optionNames = ["device", "threads", "numerics", "deterministic", "memoryBudget", "engineFlags", "onWarning"];
+
+function checkInit(options: InitOptions): void {
+  checkOptions("init", options, optionNames);
   const { device, threads, numerics, memoryBudget, deterministic = determinism() } = options;
   const refuse = (name: string, expected: string, got: unknown) => {
-    throw new ConfigError(`init: needs ${expected} for ${name}, got ${JSON.stringify(got)}.`, { where: "init" });
+    throw new ConfigError(`init: needs ${expected} for ${name}, got ${show(got)}.`, { where: "init" });
   };
   if (device !== undefined && !["auto", "cpu", "webgpu", "reference"].includes(device)) {
     refuse("device", '"auto", "cpu", "webgpu" or "reference"', device);

@@ -1,6 +1,6 @@
 /** Element types, their storage, and PyTorch's promotion rules for the ones we have. */
 
-import { DTypeError } from "./errors.js";
+import { DTypeError, show } from "./errors.js";
 
 /** Types of elements. */
 export type DType = "float32" | "float16" | "bfloat16" | "int32" | "uint8" | "bool";
@@ -39,7 +39,7 @@ export const byteSize = (dtype: DType, elements: number): number => dtypes[dtype
 export function checkDType(name: unknown, where: string): DType {
   if (isDType(name)) return name;
   const known = Object.keys(dtypes).join(", ");
-  throw new DTypeError(`${where}: unknown dtype ${JSON.stringify(name)}.`, {
+  throw new DTypeError(`${where}: unknown dtype ${show(name)}.`, {
     where,
     hint: `Known are ${known}.`,
     got: name,

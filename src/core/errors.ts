@@ -105,6 +105,28 @@ export const showShape = (shape: readonly number[]): string => `[${shape.join(",
 export const listOf = (items: readonly string[], word = "and"): string =>
   items.length < 2 ? (items[0] ?? "none") : `${items.slice(0, -1).join(", ")} ${word} ${items[items.length - 1]}`;
 
+/** A value in a message, short: `"a"`, `NaN`, `[2, 1.5]`, `an array`, `a Tensor`. */
+export function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+  if (typeof value === "function") return "a function";
+  if (typeof value !== "object" || value === null) return String(value);
+  if (!Array.isArray(value)) return kindOf(value);
+  return value.length <= 8 && value.every((item) => typeof item !== "object" || item === null)
+    ? `[${value.map(show).join(", ")}]`
+    : "an array";
+}
+
+/** What a value is, for messages about what it should be: `undefined`, `a string`, `an array`, `a Float32Array`. */
+export function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  const name = Array.isArray(value)
+    ? "array"
+    : typeof value !== "object" || value.constructor === Object
+      ? typeof value
+      : (value.constructor?.name ?? "object");
+  return `${/^[aeiou]/i.test(name) ? "an" : "a"} ${name}`;
+}
+
 /** The candidate nearest to `name` by edit distance (Levenshtein), if it is near enough to be a likely misspelling. */
 export function nearest(name: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;

@@ -1,6 +1,6 @@
 /** Shapes: sizes, strides, broadcasting, and checks that name the operation. Tensors are contiguous, last dim fastest. */
 
-import { ShapeError, showShape } from "./errors.js";
+import { ShapeError, show, showShape } from "./errors.js";
 
 export type Shape = readonly number[];
 
@@ -61,7 +61,7 @@ export function broadcastStrides(shape: Shape, target: Shape): number[] {
 export function normalizeDim(op: string, dim: number, rank: number): number {
   const range = Math.max(rank, 1);
   if (Number.isInteger(dim) && dim >= -range && dim < range) return dim < 0 ? dim + range : dim;
-  throw new ShapeError(`${op}: needs dim from ${-range} to ${range - 1} for a ${rank}-d tensor, got ${dim}.`, {
+  throw new ShapeError(`${op}: needs dim from ${-range} to ${range - 1} for a ${rank}-d tensor, got ${show(dim)}.`, {
     where: op,
     dim,
     rank,
@@ -72,7 +72,7 @@ export function normalizeDim(op: string, dim: number, rank: number): number {
 /** Dims as a sorted list without repeats; `undefined` means all. */
 export function normalizeDims(op: string, dim: number | readonly number[] | undefined, rank: number): number[] {
   if (dim === undefined) return Array.from({ length: rank }, (_, i) => i);
-  const dims = (typeof dim === "number" ? [dim] : dim).map((d) => normalizeDim(op, d, rank));
+  const dims = (Array.isArray(dim) ? dim : [dim]).map((d) => normalizeDim(op, d, rank));
   const unique = [...new Set(dims)].sort((a, b) => a - b);
   if (unique.length !== dims.length) {
     throw new ShapeError(`${op}: needs each dim once, got ${showShape(dims)}.`, { where: op, dims });
@@ -83,9 +83,19 @@ export function normalizeDims(op: string, dim: number | readonly number[] | unde
 /** Checks that a shape is made of whole numbers from 0 up. */
 export function checkShape(op: string, shape: Shape): Shape {
   if (Array.isArray(shape) && shape.every((n) => Number.isSafeInteger(n) && n >= 0)) return shape;
-  throw new ShapeError(`${op}: needs a shape of whole numbers from 0 up, got ${JSON.stringify(shape)}.`, {
+  throw new ShapeError(`${op}: needs a shape of whole numbers from 0 up, got ${show(shape)}.`, {
     where: op,
     shape,
+    hint: Array.isArray(shape) ? undefined : "A shape is an array, such as [2, 3].",
+  });
+}
+
+/** A copy of sizes or dims, which come as one array: `x.reshape([2, 3])`, not `x.reshape(2, 3)`. */
+export function listed(op: string, sizes: readonly number[]): number[] {
+  if (Array.isArray(sizes)) return [...sizes];
+  throw new ShapeError(`${op}: needs an array of whole numbers, got ${show(sizes)}.`, {
+    where: op,
+    hint: `Give them as one array: ${op}([${typeof sizes === "number" ? sizes : 2}, …]).`,
   });
 }
 

@@ -1,6 +1,6 @@
 /** Model configs: the fields of a Hugging Face `config.json` that a family uses, checked; the rest is kept as it is. */
 
-import { ConfigError, listOf } from "../core/errors.js";
+import { ConfigError, listOf, show } from "../core/errors.js";
 
 export interface Fields {
   model_type: string;
@@ -62,7 +62,7 @@ export function readConfig(family: string, fields: Readonly<Record<string, Field
   for (const [name, { default: fallback, expected, check }] of Object.entries(fields)) {
     const value = config[name] ?? fallback;
     if (!check(value)) {
-      throw new ConfigError(`${family}: needs ${expected} for ${name}, got ${JSON.stringify(value)}.`, {
+      throw new ConfigError(`${family}: needs ${expected} for ${name}, got ${show(value)}.`, {
         where: family,
         field: name,
       });

@@ -4,23 +4,18 @@
  * generation it slides, keeping the last half.
  */
 
-import { ConfigError, DataError } from "../core/errors.js";
+import { ConfigError, DataError, kindOf, show } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { Generator, randomBits } from "../core/random.js";
 import { warnOnce } from "../core/warnings.js";
 import { rehearse } from "../nn/rehearse.js";
 import { noGrad } from "../tensor/autograd.js";
 import { fromData } from "../tensor/create.js";
 import { tidy } from "../tensor/scope.js";
+import { Tensor } from "../tensor/tensor.js";
 import { KeyValueCache } from "./cache.js";
 import type { LanguageModel } from "./language-model.js";
-import {
-  type Choice,
-  checkOptionNames,
-  checkSampling,
-  chooseToken,
-  type SamplingOptions,
-  samplingDefaults,
-} from "./sampling.js";
+import { type Choice, checkSampling, chooseToken, type SamplingOptions, samplingDefaults } from "./sampling.js";
 
 /** A text (with a tokenizer) or token ids. */
 export type Prompt = string | ArrayLike<number>;
@@ -98,10 +93,10 @@ interface Settings {
 }
 
 function settings(model: LanguageModel, options: GenerateOptions): Settings {
-  checkOptionNames("generate", options, optionNames);
+  checkOptions("generate", options, optionNames);
   const maxTokens = options.maxTokens ?? options.maxNewTokens ?? 100;
   if (!Number.isSafeInteger(maxTokens) || maxTokens < 0) {
-    throw new ConfigError(`generate: needs a whole number from 0 up for maxTokens, got ${maxTokens}.`, {
+    throw new ConfigError(`generate: needs a whole number from 0 up for maxTokens, got ${show(maxTokens)}.`, {
       where: "generate",
     });
   }
@@ -133,16 +128,25 @@ function promptIds(model: LanguageModel, prompt: Prompt): number[] {
       });
     }
     ids = [...model.tokenizer.encode(prompt).ids];
-  } else ids = Array.from(prompt);
+  } else if (Array.isArray(prompt) || (ArrayBuffer.isView(prompt) && !(prompt instanceof DataView))) {
+    ids = Array.from(prompt);
+  } else {
+    throw new ConfigError(`generate: needs a text or token ids for a prompt, got ${kindOf(prompt)}.`, {
+      where: "generate",
+      hint: prompt instanceof Tensor ? "Read it first: Array.from(await ids.data())." : undefined,
+    });
+  }
   if (ids.length === 0) {
     throw new DataError("generate: needs a prompt of at least one token.", {
       where: "generate",
-      hint: "Begin with the token of a line end or the start of a text.",
+      hint: prompt.length
+        ? "No part of the text is in the tokenizer's vocabulary."
+        : "Begin with the token of a line end or the start of a text.",
     });
   }
   const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= model.vocabSize);
   if (wrong !== undefined) {
-    throw new DataError(`generate: needs token ids from 0 to ${model.vocabSize - 1}, got ${wrong}.`, {
+    throw new DataError(`generate: needs token ids from 0 to ${model.vocabSize - 1}, got ${show(wrong)}.`, {
       where: "generate",
     });
   }

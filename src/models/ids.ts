@@ -1,7 +1,7 @@
 /** Token ids as users have them: nested lists, typed arrays or tensors; checked before anything is computed. */
 
 import type { DeviceName } from "../backend/backend.js";
-import { DTypeError, IndexError, ShapeError, showShape } from "../core/errors.js";
+import { ConfigError, DTypeError, IndexError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
 import { fromData } from "../tensor/create.js";
 import { Tensor } from "../tensor/tensor.js";
 
@@ -47,6 +47,12 @@ function checkTensor(ids: Tensor, { where }: IdRules): Tensor {
 
 function upload(ids: ArrayLike<number> | readonly ArrayLike<number>[], rules: IdRules): Tensor {
   const { where, shape } = rules;
+  if (!Array.isArray(ids) && !(ArrayBuffer.isView(ids) && !(ids instanceof DataView))) {
+    throw new ConfigError(`${where}: needs token ids as numbers, lists of them or a tensor, got ${kindOf(ids)}.`, {
+      where,
+      hint: typeof ids === "string" ? "Encode the text: tokenizer.encode(text).ids." : undefined,
+    });
+  }
   const nested = typeof ids[0] === "object";
   const rows = nested ? (ids as readonly ArrayLike<number>[]) : [ids as ArrayLike<number>];
   const [height, width] = shape ?? [rows.length, rows[0].length];
@@ -72,10 +78,13 @@ function upload(ids: ArrayLike<number> | readonly ArrayLike<number>[], rules: Id
 function checkId(id: number, position: number, { where, vocabSize, ignoreIndex }: IdRules): number {
   if (Number.isInteger(id) && ((id >= 0 && id < vocabSize) || id === ignoreIndex)) return id;
   const ignore = ignoreIndex === undefined ? "" : ` (or ${ignoreIndex} for none)`;
-  throw new IndexError(`${where}: needs ids from 0 to ${vocabSize - 1}${ignore}, got ${id} at position ${position}.`, {
-    where,
-    id,
-    position,
-    hint: "Was the text encoded with this model's tokenizer?",
-  });
+  throw new IndexError(
+    `${where}: needs ids from 0 to ${vocabSize - 1}${ignore}, got ${show(id)} at position ${position}.`,
+    {
+      where,
+      id,
+      position,
+      hint: "Was the text encoded with this model's tokenizer?",
+    },
+  );
 }

@@ -1,7 +1,8 @@
 /** What all language models share: loss, training steps, generation, saving. A family adds its layers. */
 
 import type { DeviceName } from "../backend/backend.js";
-import { ConfigError, ShapeError, showShape } from "../core/errors.js";
+import { ConfigError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import type { InitialRule } from "../nn/index.js";
 import { rehearse } from "../nn/rehearse.js";
 import { linear, linearCrossEntropy, narrow, reshape, select, stack } from "../ops/index.js";
@@ -21,7 +22,6 @@ import {
 } from "./generation.js";
 import { readIds, type TokenIds } from "./ids.js";
 import { type JsonReader, jsonFile, Model } from "./model.js";
-import { checkOptionNames } from "./sampling.js";
 
 /** Rows of ids, and labels of the same shape (-100: ignored) where they differ from the ids. */
 export interface Batch {
@@ -54,6 +54,27 @@ export interface StepResult {
 }
 
 const stepOptionNames = ["optimizer", "learningRate", "clipNorm", "weightDecay", "betas", "eps"];
+
+/** Refuses what would spoil the weights, or be ignored, before anything is computed. */
+function checkStep(batch: Batch, options: TrainStepOptions): void {
+  const refuse = (expected: string, got: unknown): never => {
+    throw new ConfigError(`trainStep: needs ${expected}, got ${show(got)}.`, { where: "trainStep" });
+  };
+  checkOptions("trainStep", options, stepOptionNames);
+  if (typeof batch !== "object" || batch === null || batch.ids === undefined) {
+    throw new ConfigError(`trainStep: needs a batch { ids, labels? }, got ${kindOf(batch)}.`, {
+      where: "trainStep",
+      hint: "For example trainStep({ ids: [[1, 2, 3]] }).",
+    });
+  }
+  checkOptions("trainStep: batch", batch, ["ids", "labels", "shape"]);
+  const { optimizer, learningRate = 0, clipNorm = 1 } = options;
+  if (!(Number.isFinite(learningRate) && learningRate >= 0))
+    refuse("a finite number from 0 up for learningRate", learningRate);
+  if (!(typeof clipNorm === "number" && clipNorm > 0)) refuse("a number above 0 for clipNorm", clipNorm);
+  if (optimizer !== undefined && typeof optimizer?.step !== "function")
+    refuse("an optimizer of tenon/optim for optimizer", optimizer);
+}
 
 /** A model of token ids: logits, loss, training steps, generation, saving. */
 export abstract class LanguageModel extends Model {
@@ -111,8 +132,10 @@ export abstract class LanguageModel extends Model {
   loss(
     ids: TokenIds,
     labels: TokenIds | undefined = ids,
-    { reduction = "mean", shape }: { reduction?: "mean" | "sum"; shape?: readonly number[] } = {},
+    options: { reduction?: "mean" | "sum"; shape?: readonly number[] } = {},
   ): Tensor {
+    checkOptions("loss", options, ["reduction", "shape"]);
+    const { reduction = "mean", shape } = options;
     const input = this.ids("loss", ids, { maxLength: this.contextLength + 1, shape });
     const target =
       labels === ids
@@ -137,10 +160,7 @@ export abstract class LanguageModel extends Model {
 
   /** One optimizer step on a batch: forward, backward, clipping, update. */
   async trainStep(batch: Batch, options: TrainStepOptions = {}): Promise<StepResult> {
-    checkOptionNames("trainStep", options, stepOptionNames);
-    if (typeof batch !== "object" || batch === null || batch.ids === undefined) {
-      throw new ConfigError("trainStep: needs a batch { ids, labels? }.", { where: "trainStep" });
-    }
+    checkStep(batch, options);
     const { learningRate, clipNorm } = options;
     // Loaded here, so that a page that only generates does not carry the optimizers.
     const { clipCoefficient, gradNorm } = await import("../optim/index.js");

@@ -5,8 +5,9 @@ import { openWeights } from "../artifacts/weights.js";
 import type { DeviceName } from "../backend/backend.js";
 import { openDevice, withDevice } from "../backend/devices.js";
 import { isDType } from "../core/dtype.js";
-import { ConfigError, DTypeError, FormatError, listOf, nearest } from "../core/errors.js";
+import { ConfigError, DTypeError, FormatError, kindOf, listOf, nearest, show } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
+import { checkOptions } from "../core/options.js";
 import { Generator } from "../core/random.js";
 import { deferInit, type HostTensor, initialize, type StateValue } from "../nn/index.js";
 import type { ConvNet } from "./convnet.js";
@@ -32,7 +33,7 @@ function familyOf(config: object, where: string): () => Family | Promise<Family>
   const type = (config as { model_type?: unknown }).model_type;
   if (typeof type === "string" && Object.hasOwn(families, type)) return families[type];
   const near = typeof type === "string" ? nearest(type, Object.keys(families)) : undefined;
-  throw new ConfigError(`${where}: unknown model_type ${JSON.stringify(type)}.`, {
+  throw new ConfigError(`${where}: unknown model_type ${show(type)}.`, {
     where,
     hint: near ? `Did you mean "${near}"?` : `Known are ${listOf(Object.keys(families))}.`,
   });
@@ -63,13 +64,14 @@ export function createModel<M extends Model = LanguageModel>(
   weights?: Weights,
   options?: CreateOptions,
 ): Promise<M>;
-export async function createModel(
-  config: object,
-  weights?: Weights,
-  { seed, device }: CreateOptions = {},
-): Promise<Model> {
+export async function createModel(config: object, weights?: Weights, options: CreateOptions = {}): Promise<Model> {
+  checkOptions("createModel", options, ["seed", "device"]);
+  const { seed, device } = options;
   if (typeof config !== "object" || config === null)
-    throw new ConfigError(`createModel: needs a config object, got ${typeof config}.`, { where: "createModel" });
+    throw new ConfigError(`createModel: needs a config object, got ${kindOf(config)}.`, {
+      where: "createModel",
+      hint: 'For example { model_type: "gpt2", n_layer: 2 }.',
+    });
   const Family = await familyOf(config, "createModel")();
   await openDevice(device);
   const model = withDevice(device, () => deferInit(() => new Family(config)));
@@ -110,6 +112,9 @@ const fileDTypes: Record<string, string> = {
 
 /** Values of a file as the module takes them. I64 and F64 are narrowed where every value fits. */
 function hostTensor(name: string, value: unknown): StateValue {
+  if (typeof value !== "object" || value === null || !("dtype" in value)) {
+    throw new ConfigError(`${name}: needs a tensor or { dtype, shape, data }, got ${kindOf(value)}.`, { where: name });
+  }
   const { dtype, shape, data } = value as { dtype: string; shape: number[]; data: ArrayLike<number | bigint> };
   if (isDType(dtype)) return value as StateValue;
   if (Object.hasOwn(fileDTypes, dtype)) return { dtype: fileDTypes[dtype], shape, data } as unknown as HostTensor;
@@ -138,8 +143,10 @@ export interface LoadOptions {
  */
 export async function loadModel<M extends Model = LanguageModel>(
   source: FolderLike,
-  { device }: LoadOptions = {},
+  options: LoadOptions = {},
 ): Promise<M> {
+  checkOptions("loadModel", options, ["device"]);
+  const { device } = options;
   const folder = openFolder(source);
   const json = async (name: string): Promise<Record<string, unknown> | undefined> => {
     const file = await folder.find(name);

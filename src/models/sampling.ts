@@ -3,7 +3,7 @@
  * equal logits, options and seed give equal tokens in every engine.
  */
 
-import { ConfigError, nearest } from "../core/errors.js";
+import { ConfigError, NumericsError, show } from "../core/errors.js";
 import { exp, log } from "../core/math.js";
 
 export interface SamplingOptions {
@@ -42,25 +42,13 @@ export function checkSampling(options: SamplingOptions): Required<SamplingOption
   ];
   for (const [name, expected, ok] of rules) {
     if (typeof full[name] !== "number" || !ok(full[name])) {
-      throw new ConfigError(`generate: needs ${expected} for ${name}, got ${JSON.stringify(full[name])}.`, {
+      throw new ConfigError(`generate: needs ${expected} for ${name}, got ${show(full[name])}.`, {
         where: "generate",
         option: name,
       });
     }
   }
   return full;
-}
-
-/** Refuses option names that are not known. */
-export function checkOptionNames(where: string, given: object, known: readonly string[]): void {
-  for (const name of Object.keys(given)) {
-    if (known.includes(name)) continue;
-    const near = nearest(name, known);
-    throw new ConfigError(`${where}: has no option "${name}".`, {
-      where,
-      hint: near ? `Did you mean "${near}"?` : `Its options are ${known.join(", ")}.`,
-    });
-  }
 }
 
 function penalized(row: ArrayLike<number>, seen: Iterable<number>, penalty: number): Float64Array {
@@ -76,6 +64,11 @@ function argmax(values: ArrayLike<number>): number {
   let best = 0;
   for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
   return best;
+}
+
+function hasNaN(values: ArrayLike<number>): boolean {
+  for (let i = 0; i < values.length; i++) if (Number.isNaN(values[i])) return true;
+  return false;
 }
 
 export interface Choice {
@@ -99,6 +92,12 @@ export function chooseToken(
 ): Choice {
   const logits = repetitionPenalty === 1 ? row : penalized(row, seen, repetitionPenalty);
   const best = argmax(logits);
+  if (!Number.isFinite(logits[best]) || hasNaN(logits)) {
+    throw new NumericsError("generate: needs finite logits, got NaN or an infinity.", {
+      where: "generate",
+      hint: "The model's weights are not finite: training went wrong before they were saved.",
+    });
+  }
   const chosen = (token: number): Choice => ({
     token,
     get logprob() {

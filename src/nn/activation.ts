@@ -1,5 +1,6 @@
 /** Activations as modules, for `Sequential`; the functions are ops of the same names. */
 
+import { checkOptions } from "../core/options.js";
 import { gelu, leakyRelu, logSoftmax, relu, sigmoid, silu, softmax, softplus, tanh } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
@@ -26,9 +27,10 @@ export class LeakyReLU extends Module {
 export class GELU extends Module {
   readonly approximate: "none" | "tanh";
 
-  constructor({ approximate = "none" }: { approximate?: "none" | "tanh" } = {}) {
+  constructor(options: { approximate?: "none" | "tanh" } = {}) {
     super();
-    this.approximate = approximate;
+    checkOptions("GELU", options, ["approximate"]);
+    this.approximate = options.approximate ?? "none";
   }
 
   forward(x: Tensor): Tensor {
@@ -68,9 +70,10 @@ export class Softplus extends Module {
 export class Softmax extends Module {
   readonly dim: number;
 
-  constructor({ dim = -1 }: { dim?: number } = {}) {
+  constructor(options: { dim?: number } = {}) {
     super();
-    this.dim = dim;
+    checkOptions("Softmax", options, ["dim"]);
+    this.dim = options.dim ?? -1;
   }
 
   forward(x: Tensor): Tensor {
@@ -82,9 +85,10 @@ export class Softmax extends Module {
 export class LogSoftmax extends Module {
   readonly dim: number;
 
-  constructor({ dim = -1 }: { dim?: number } = {}) {
+  constructor(options: { dim?: number } = {}) {
     super();
-    this.dim = dim;
+    checkOptions("LogSoftmax", options, ["dim"]);
+    this.dim = options.dim ?? -1;
   }
 
   forward(x: Tensor): Tensor {

@@ -2,6 +2,7 @@
 
 import type { DeviceName } from "../backend/backend.js";
 import { ConfigError } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { causalAttention, packedAttention, reshape, scaledDotProductAttention, transpose } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Dropout } from "./dropout.js";
@@ -36,9 +37,11 @@ export class MultiheadAttention extends Module {
   constructor(
     readonly embedDim: number,
     readonly numHeads: number,
-    { kvHeads = numHeads, bias = true, device }: MultiheadAttentionOptions = {},
+    options: MultiheadAttentionOptions = {},
   ) {
     super();
+    checkOptions("MultiheadAttention", options, ["kvHeads", "bias", "device"]);
+    const { kvHeads = numHeads, bias = true, device } = options;
     checkHeads("MultiheadAttention", embedDim, numHeads, kvHeads);
     this.kvHeads = kvHeads;
     this.headDim = embedDim / numHeads;

@@ -1,8 +1,22 @@
 /** Modules made of modules. */
 
-import { TenonError } from "../core/errors.js";
+import { ConfigError, kindOf, TenonError } from "../core/errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
+
+/** Refuses what is no module: a function, a list. */
+function checked<M extends Module>(where: string, items: M[]): M[] {
+  for (const [i, item] of items.entries()) {
+    if (item instanceof Module) continue;
+    const hint =
+      where === "Sequential" && Array.isArray(item) ? "Spread a list: new Sequential(...modules)." : undefined;
+    throw new ConfigError(`${where}: needs modules, got ${kindOf(item)} at ${i}.`, {
+      where,
+      hint: hint ?? "Put a function in a module: class Square extends Module { forward(x) { return x.square(); } }.",
+    });
+  }
+  return items;
+}
 
 /** Runs its modules in order; they are named 0, 1, 2, … */
 export class Sequential extends Module {
@@ -10,7 +24,7 @@ export class Sequential extends Module {
 
   constructor(...modules: Module[]) {
     super();
-    this.items = modules;
+    this.items = checked("Sequential", modules);
   }
 
   override *namedChildren(): Iterable<[string, Module]> {
@@ -41,7 +55,7 @@ export class ModuleList<M extends Module = Module> extends Module {
 
   constructor(modules: Iterable<M> = []) {
     super();
-    this.items = [...modules];
+    this.items = checked("ModuleList", [...modules]);
   }
 
   override *namedChildren(): Iterable<[string, Module]> {
@@ -62,7 +76,7 @@ export class ModuleList<M extends Module = Module> extends Module {
   }
 
   append(module: M): this {
-    this.items.push(module);
+    this.items.push(...checked("ModuleList", [module]));
     return this;
   }
 

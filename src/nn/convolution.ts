@@ -1,6 +1,7 @@
 /** Convolution and pooling layers. Inputs are [N, C, H, W], or [N, C, L] for one dim. */
 
 import type { DeviceName } from "../backend/backend.js";
+import { checkOptions } from "../core/options.js";
 import { avgPool2d, type ConvOptions, conv1d, conv2d, flatten, maxPool2d, type PoolOptions } from "../ops/index.js";
 import type { Parameter, Tensor } from "../tensor/tensor.js";
 import { fans, type InitialCalls, initializeAlone, kaimingUniform_, parameter, uniform_ } from "./init.js";
@@ -12,6 +13,8 @@ interface LayerOptions {
   bias?: boolean;
   device?: DeviceName;
 }
+
+const convolutionOptions = ["bias", "device", "stride", "padding", "dilation", "groups"];
 
 /** What convolutions share: weight [O, C / groups, …window], bias [O], uniform within 1 / sqrt(fan in). */
 abstract class Convolution extends Module {
@@ -46,6 +49,7 @@ export class Conv1d extends Convolution {
     kernelSize: number,
     given: LayerOptions & { stride?: number; padding?: number; dilation?: number; groups?: number } = {},
   ) {
+    checkOptions("Conv1d", given, convolutionOptions);
     const { bias, device, ...options } = given;
     super([outChannels, inChannels / (options.groups ?? 1), kernelSize], { bias, device });
     this.options = options;

@@ -1,6 +1,7 @@
 /** Linear maps and lookup tables. */
 
 import type { DeviceName } from "../backend/backend.js";
+import { checkOptions } from "../core/options.js";
 import { embedding, linear } from "../ops/index.js";
 import type { Parameter, Tensor } from "../tensor/tensor.js";
 import { fans, type InitialCalls, initializeAlone, kaimingUniform_, normal_, parameter, uniform_ } from "./init.js";
@@ -24,9 +25,11 @@ export class Linear extends Module {
   constructor(
     readonly inFeatures: number,
     readonly outFeatures: number,
-    { bias = true, inOut = false, device }: LinearOptions = {},
+    options: LinearOptions = {},
   ) {
     super();
+    checkOptions("Linear", options, ["bias", "inOut", "device"]);
+    const { bias = true, inOut = false, device } = options;
     this.inOut = inOut;
     this.weight = parameter(inOut ? [inFeatures, outFeatures] : [outFeatures, inFeatures], device);
     if (bias) this.bias = parameter([outFeatures], device);
@@ -56,10 +59,11 @@ export class Embedding extends Module {
   constructor(
     readonly numEmbeddings: number,
     readonly embeddingDim: number,
-    { device }: { device?: DeviceName } = {},
+    options: { device?: DeviceName } = {},
   ) {
     super();
-    this.weight = parameter([numEmbeddings, embeddingDim], device);
+    checkOptions("Embedding", options, ["device"]);
+    this.weight = parameter([numEmbeddings, embeddingDim], options.device);
     initializeAlone(this);
   }
 

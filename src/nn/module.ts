@@ -5,7 +5,8 @@
 
 import type { DeviceName } from "../backend/backend.js";
 import type { DType } from "../core/dtype.js";
-import { nearest, RegistryError } from "../core/errors.js";
+import { ConfigError, kindOf, nearest, RegistryError, TenonError } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { noGrad } from "../tensor/autograd.js";
 import { inModule } from "../tensor/dispatch.js";
 import { keep } from "../tensor/scope.js";
@@ -30,7 +31,7 @@ export abstract class Module {
     const { forward } = this;
     const hidden = (value: unknown) => ({ value, writable: true, configurable: true });
     Object.defineProperties(this, {
-      forward: hidden((...args: unknown[]) => this.runNamed(() => forward.apply(this, args))),
+      forward: hidden((...args: unknown[]) => this.runNamed(() => (forward ?? this.noForward).apply(this, args))),
       bufferNames: hidden(new Set()),
       place: hidden(undefined),
     });
@@ -40,6 +41,11 @@ export abstract class Module {
 
   /** Gives the parameters of this module, not those of its children, their initial values. */
   resetParameters(_calls: InitialCalls): void {}
+
+  private noForward(): never {
+    const where = this.constructor.name;
+    throw new TenonError(`${where}: has no method forward.`, { where, hint: "Write forward(x) { … } in the class." });
+  }
 
   private runNamed<T>(run: () => T): T {
     const outer = running;
@@ -162,7 +168,12 @@ export abstract class Module {
    * `strict: false`, a missing or unknown name is a ConfigError; a wrong shape always is a ShapeError. Nothing is
    * written before all names and shapes are checked.
    */
-  loadStateDict(state: Readonly<Record<string, StateValue>>, { strict = true } = {}): LoadReport {
+  loadStateDict(state: Readonly<Record<string, StateValue>>, options: { strict?: boolean } = {}): LoadReport {
+    checkOptions("loadStateDict", options, ["strict"]);
+    const { strict = true } = options;
+    if (typeof state !== "object" || state === null) {
+      throw new ConfigError(`loadStateDict: needs tensors by name, got ${kindOf(state)}.`, { where: "loadStateDict" });
+    }
     const own = new Map(this.savedTensors());
     const given = new Set([...own].filter(([name]) => Object.hasOwn(state, name)).map(([, tensor]) => tensor));
     const missing = [...own].filter(([, tensor]) => !given.has(tensor)).map(([name]) => name);
@@ -241,6 +252,10 @@ export abstract class Module {
   /** Options worth showing when the module is printed. */
   protected describe(): string {
     return "";
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return this.toString();
   }
 
   /** The tree of modules, one per line. */

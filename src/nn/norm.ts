@@ -1,6 +1,7 @@
 /** Normalisation layers. */
 
 import type { DeviceName } from "../backend/backend.js";
+import { checkOptions } from "../core/options.js";
 import type { Shape } from "../core/shape.js";
 import { groupNorm, layerNorm, rmsNorm } from "../ops/index.js";
 import type { Parameter, Tensor } from "../tensor/tensor.js";
@@ -26,11 +27,10 @@ export class LayerNorm extends Module {
   readonly eps: number;
   readonly normalizedShape: Shape;
 
-  constructor(
-    normalizedShape: number | Shape,
-    { eps = 1e-5, elementwiseAffine = true, bias = true, device }: NormOptions = {},
-  ) {
+  constructor(normalizedShape: number | Shape, options: NormOptions = {}) {
     super();
+    checkOptions("LayerNorm", options, ["eps", "elementwiseAffine", "bias", "device"]);
+    const { eps = 1e-5, elementwiseAffine = true, bias = true, device } = options;
     this.normalizedShape = shapeOf(normalizedShape);
     this.eps = eps;
     if (elementwiseAffine) this.weight = parameter(this.normalizedShape, device);
@@ -58,11 +58,10 @@ export class RMSNorm extends Module {
   readonly eps: number;
   readonly normalizedShape: Shape;
 
-  constructor(
-    normalizedShape: number | Shape,
-    { eps = 1e-6, elementwiseAffine = true, device }: Omit<NormOptions, "bias"> = {},
-  ) {
+  constructor(normalizedShape: number | Shape, options: Omit<NormOptions, "bias"> = {}) {
     super();
+    checkOptions("RMSNorm", options, ["eps", "elementwiseAffine", "device"]);
+    const { eps = 1e-6, elementwiseAffine = true, device } = options;
     this.normalizedShape = shapeOf(normalizedShape);
     this.eps = eps;
     if (elementwiseAffine) this.weight = parameter(this.normalizedShape, device);
@@ -91,9 +90,11 @@ export class GroupNorm extends Module {
   constructor(
     readonly numGroups: number,
     readonly numChannels: number,
-    { eps = 1e-5, affine = true, device }: { eps?: number; affine?: boolean; device?: DeviceName } = {},
+    options: { eps?: number; affine?: boolean; device?: DeviceName } = {},
   ) {
     super();
+    checkOptions("GroupNorm", options, ["eps", "affine", "device"]);
+    const { eps = 1e-5, affine = true, device } = options;
     this.eps = eps;
     if (affine) {
       this.weight = parameter([numChannels], device);

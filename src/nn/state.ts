@@ -1,7 +1,7 @@
 /** Values by name: what modules and optimizers save and load. */
 
 import { byteSize, checkDType, type DType, decode, dtypes, encode, type NumericArray } from "../core/dtype.js";
-import { ConfigError, nearest, ShapeError, showShape } from "../core/errors.js";
+import { ConfigError, kindOf, nearest, ShapeError, showShape } from "../core/errors.js";
 import { type Shape, sameShape } from "../core/shape.js";
 import { noGrad } from "../tensor/autograd.js";
 import { Tensor } from "../tensor/tensor.js";
@@ -19,7 +19,7 @@ export type StateValue = Tensor | HostTensor;
 /** Throws unless `value` is a tensor (on a device or not) of the shape of `target`. */
 export function checkValue(where: string, target: Tensor, value: StateValue): void {
   if (typeof value !== "object" || value === null || !Array.isArray(value.shape)) {
-    throw new ConfigError(`${where}: needs a tensor, got ${value === null ? "null" : typeof value}.`, { where });
+    throw new ConfigError(`${where}: needs a tensor, got ${kindOf(value)}.`, { where });
   }
   if (sameShape(target.shape, value.shape)) return;
   throw new ShapeError(`${where}: needs shape ${showShape(target.shape)}, got ${showShape(value.shape)}.`, {

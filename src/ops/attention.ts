@@ -5,17 +5,17 @@
 
 import type { AttentionLayout, HeadLayout } from "../backend/backend.js";
 import { ShapeError, showShape } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import type { Shape } from "../core/shape.js";
 import { gradEnabled } from "../tensor/autograd.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { type BackwardContext, registerOp, type TensorSpec } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { named } from "./define.js";
+import { checkTensors, named } from "./define.js";
 import { add, mul, where } from "./elementwise.js";
 import { lowerMask } from "./mask.js";
 import { matmul } from "./matmul.js";
 import { expand, reshape, transpose, unsqueeze } from "./movement.js";
-import { checkOptions } from "./options.js";
 import { narrow } from "./region.js";
 import { softmax } from "./softmax.js";
 
@@ -120,6 +120,7 @@ export interface AttentionOptions {
 /** Attention of q [B, H, T, D] over k, v [B, Hkv, S, D]: [B, H, T, D]. */
 export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
   checkOptions("scaledDotProductAttention", options, ["isCausal", "scale", "enableGqa", "attnMask"]);
+  checkTensors("scaledDotProductAttention", { q, k, v });
   const { isCausal = false, scale = 1 / Math.sqrt(q.shape[q.ndim - 1]), enableGqa = false, attnMask } = options;
   const fits =
     q.ndim === 4 &&

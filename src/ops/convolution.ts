@@ -1,15 +1,15 @@
 /** Convolution and pooling as compositions: windows are gathered, then multiplied or reduced. */
 
 import { listOf, ShapeError, showShape } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { sameShape } from "../core/shape.js";
 import { fromData } from "../tensor/create.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { named } from "./define.js";
+import { checkTensors, named } from "./define.js";
 import { add } from "./elementwise.js";
 import { indexSelect } from "./indexing.js";
 import { matmul } from "./matmul.js";
 import { reshape, squeeze, unsqueeze } from "./movement.js";
-import { checkOptions } from "./options.js";
 import { amax, mean } from "./reduce.js";
 import { pad } from "./region.js";
 
@@ -79,6 +79,7 @@ function windows(
 /** 2-d convolution of x [N, C, H, W] with weight [O, C / groups, kh, kw] and bias [O]: [N, O, H', W']. */
 export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor, options: ConvOptions = {}): Tensor {
   checkOptions("conv2d", options, ["stride", "padding", "dilation", "groups"]);
+  checkTensors("conv2d", bias ? { x, weight, bias } : { x, weight });
   const { groups = 1 } = options;
   const [n, c] = x.shape;
   const [o, perGroup, kh, kw] = weight.shape;
@@ -107,6 +108,7 @@ export function conv1d(
   options: { stride?: number; padding?: number; dilation?: number; groups?: number } = {},
 ): Tensor {
   checkOptions("conv1d", options, ["stride", "padding", "dilation", "groups"]);
+  checkTensors("conv1d", bias ? { x, weight, bias } : { x, weight });
   const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
   if (x.ndim !== 3 || weight.ndim !== 3) {
     throw new ShapeError(

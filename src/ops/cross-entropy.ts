@@ -4,7 +4,7 @@ import { ShapeError, showShape } from "../core/errors.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { type BackwardContext, registerOp, type TensorSpec } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { named } from "./define.js";
+import { checkTensors, named } from "./define.js";
 import { add, mul, ne, neg, sub, where } from "./elementwise.js";
 import { embedding } from "./indexing.js";
 import { linear } from "./matmul.js";
@@ -61,6 +61,7 @@ export interface CrossEntropyOptions extends LossOptions {
  */
 export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntropyOptions = {}): Tensor {
   checkLoss("crossEntropy", options, ["ignoreIndex", "labelSmoothing"]);
+  checkTensors("crossEntropy", { logits, labels });
   const { reduction, ignoreIndex = -100, labelSmoothing = 0 } = options;
   if (logits.ndim !== 2 || labels.ndim !== 1 || logits.shape[0] !== labels.shape[0]) {
     throw new ShapeError(
@@ -154,6 +155,7 @@ export function linearCrossEntropy(
   options: CrossEntropyOptions = {},
 ): Tensor {
   checkLoss("linearCrossEntropy", options, ["ignoreIndex", "labelSmoothing"]);
+  checkTensors("linearCrossEntropy", { x, weight, labels });
   const fits =
     x.ndim === 2 &&
     weight.ndim === 2 &&

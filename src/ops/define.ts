@@ -3,7 +3,7 @@
 import { type DType, scalarType } from "../core/dtype.js";
 import { DeviceError, DTypeError, IndexError, ShapeError, type TenonError } from "../core/errors.js";
 import { fromData, getDefaultDtype } from "../tensor/create.js";
-import { dispatch } from "../tensor/dispatch.js";
+import { dispatch, refuseInput } from "../tensor/dispatch.js";
 import { type Attrs, type Op, type OpDefinition, registerOp } from "../tensor/op.js";
 import { Tensor } from "../tensor/tensor.js";
 
@@ -41,6 +41,11 @@ export function call(op: Op, inputs: readonly (TensorLike | undefined)[], attrs?
   }
 }
 
+/** For functions that look at shapes before they call an op: refuses what is no tensor, a plain array for example. */
+export function checkTensors(where: string, given: Readonly<Record<string, unknown>>): void {
+  for (const name in given) if (!(given[name] instanceof Tensor)) refuseInput(where, name, given[name]);
+}
+
 /** Runs the pieces of a function under its name: what they refuse is reported as the function's own. */
 export function named<T>(name: string, pieces: () => T): T {
   try {
@@ -53,7 +58,7 @@ export function named<T>(name: string, pieces: () => T): T {
 
 /** A 0-d tensor beside another, on its device; a number that its dtype cannot hold is refused. */
 const scalar = (name: string, value: number, dtype: DType, beside: Tensor | undefined): Tensor =>
-  named(name, () => fromData([value], [], { dtype, device: beside?.device }));
+  fromData([value], [], { dtype, device: beside?.device }, name);
 
 /** A function that runs an op: inputs in order, then optionally an object of attributes. */
 export interface OpFunction {

@@ -1,12 +1,12 @@
 /** Dropout (Srivastava et al. 2014): which elements stay is a function of seed, stream, call and index alone. */
 
 import { ConfigError } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import type { Generator, RandomCall } from "../core/random.js";
 import { getDefaultGenerator } from "../tensor/create.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { type Op, registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkOptions } from "./options.js";
 
 interface DropoutAttrs {
   [name: string]: RandomCall | number;

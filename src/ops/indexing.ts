@@ -2,15 +2,15 @@
 
 import { isFloat } from "../core/dtype.js";
 import { DTypeError, ShapeError, showShape } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { contiguousStrides, normalizeDim, type Shape, splitAt } from "../core/shape.js";
 import { ones, zeros } from "../tensor/create.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { type Op, registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { named } from "./define.js";
+import { checkTensors, named } from "./define.js";
 import { add } from "./elementwise.js";
 import { reshape } from "./movement.js";
-import { checkOptions } from "./options.js";
 import { pad, slice } from "./region.js";
 
 const index = { name: "index", kind: "int" } as const;
@@ -108,6 +108,7 @@ const gatherOp = registerOp({
 
 /** out[i][j] = x[index[i][j]][j] for dim 0, and so on: along `dim`, the element that the index at the same place names. */
 export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
+  checkTensors("gather", { x, index });
   const at = normalizeDim("gather", dim, x.ndim);
   checkGather("gather", x.shape, index.shape, at);
   return dispatchOne(gatherOp, [cutTo(x, index.shape, at), index], { dim: at });
@@ -139,6 +140,7 @@ const scatterAddOp = registerOp({
 
 /** x with source[i][j] added at [index[i][j]][j] for dim 0, and so on; in index order, so the same bits every time. */
 export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor {
+  checkTensors("scatterAdd", { x, index, source });
   const at = normalizeDim("scatterAdd", dim, x.ndim);
   checkGather("scatterAdd", x.shape, index.shape, at);
   checkGather("scatterAdd", source.shape, index.shape, -1);

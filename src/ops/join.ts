@@ -1,13 +1,13 @@
 /** Joining tensors along a dim, and splitting them. */
 
 import { ShapeError, showShape } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { contiguousStrides, normalizeDim, sameShape } from "../core/shape.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { named } from "./define.js";
 import { unsqueeze } from "./movement.js";
-import { checkOptions } from "./options.js";
 import { narrow } from "./region.js";
 
 const catOp = registerOp({

@@ -3,17 +3,18 @@
 import { ShapeError, showShape } from "../core/errors.js";
 import { sameShape, sizeOf } from "../core/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { named } from "./define.js";
+import { checkTensors, named } from "./define.js";
 import { abs, add, div, exp, le, log, log1p, maximum, mul, ne, neg, square, sub, where } from "./elementwise.js";
 import { gather } from "./indexing.js";
 import { reshape } from "./movement.js";
 import { sum } from "./reduce.js";
 import { checkLoss, type LossOptions, type Reduction, reduced, reducedOver } from "./reduction.js";
 
-function checkSame(op: string, a: Tensor, b: Tensor): void {
-  if (!sameShape(a.shape, b.shape)) {
+function checkSame(op: string, input: Tensor, target: Tensor): void {
+  checkTensors(op, { input, target });
+  if (!sameShape(input.shape, target.shape)) {
     throw new ShapeError(
-      `${op}: needs input and target of one shape, got ${showShape(a.shape)} and ${showShape(b.shape)}.`,
+      `${op}: needs input and target of one shape, got ${showShape(input.shape)} and ${showShape(target.shape)}.`,
       { where: op },
     );
   }
@@ -75,6 +76,7 @@ export function nllLoss(
   options: LossOptions & { ignoreIndex?: number } = {},
 ): Tensor {
   checkLoss("nllLoss", options, ["ignoreIndex"]);
+  checkTensors("nllLoss", { logProbabilities, labels });
   const { reduction, ignoreIndex = -100 } = options;
   if (logProbabilities.ndim !== 2 || labels.ndim !== 1 || sizeOf(labels.shape) !== logProbabilities.shape[0]) {
     throw new ShapeError(

@@ -6,7 +6,7 @@ import { broadcastShapes, broadcastStrides, contiguousStrides, type Shape, sizeO
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { named } from "./define.js";
+import { checkTensors, named } from "./define.js";
 import { mul } from "./elementwise.js";
 import { reshape } from "./movement.js";
 import { sum } from "./reduce.js";
@@ -81,6 +81,7 @@ const product = (a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean)
  * (right) and its dim is dropped from the result.
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
+  checkTensors("matmul", { a, b });
   if (a.ndim === 0 || b.ndim === 0) {
     throw new ShapeError(`matmul: needs at least 1 dim each, got ${showShape(a.shape)} and ${showShape(b.shape)}.`, {
       where: "matmul",

@@ -1,7 +1,15 @@
 /** The same elements in another shape, order or number: reshape is free, the others copy through one strided kernel. */
 
 import { ShapeError, showShape } from "../core/errors.js";
-import { broadcastStrides, contiguousStrides, inferReshape, normalizeDim, type Shape, sizeOf } from "../core/shape.js";
+import {
+  broadcastStrides,
+  contiguousStrides,
+  inferReshape,
+  listed,
+  normalizeDim,
+  type Shape,
+  sizeOf,
+} from "../core/shape.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -20,7 +28,8 @@ const reshapeOp = registerOp({
 });
 
 /** The same elements in another shape; one size may be -1. Free: shares the storage. */
-export const reshape = (x: Tensor, shape: Shape): Tensor => dispatchOne(reshapeOp, [x], { shape: [...shape] });
+export const reshape = (x: Tensor, shape: Shape): Tensor =>
+  dispatchOne(reshapeOp, [x], { shape: listed("reshape", shape) });
 
 /** Drops a dim of size 1, or all of them. */
 export function squeeze(x: Tensor, dim?: number): Tensor {
@@ -90,7 +99,8 @@ const permuteOp = registerOp({
 });
 
 /** Dims in another order: dim i of the result is dim `dims[i]` of x. */
-export const permute = (x: Tensor, dims: readonly number[]): Tensor => dispatchOne(permuteOp, [x], { dims: [...dims] });
+export const permute = (x: Tensor, dims: readonly number[]): Tensor =>
+  dispatchOne(permuteOp, [x], { dims: listed("permute", dims) });
 
 /** Two dims exchanged. */
 export function transpose(x: Tensor, dim0 = -2, dim1 = -1): Tensor {
@@ -130,10 +140,12 @@ const expandOp = registerOp({
 });
 
 /** Repeats dims of size 1 (and missing leading dims) to `shape`; -1 keeps a size. Copies. */
-export const expand = (x: Tensor, shape: Shape): Tensor => dispatchOne(expandOp, [x], { shape: [...shape] });
+export const expand = (x: Tensor, shape: Shape): Tensor =>
+  dispatchOne(expandOp, [x], { shape: listed("expand", shape) });
 
-/** The tensor repeated `repeats[i]` times along each dim. */
-export function repeat(x: Tensor, repeats: readonly number[]): Tensor {
+/** The tensor repeated `times[i]` times along each dim. */
+export function repeat(x: Tensor, times: readonly number[]): Tensor {
+  const repeats = listed("repeat", times);
   if (repeats.length < x.ndim || repeats.some((n) => !Number.isInteger(n) || n < 0)) {
     throw new ShapeError(
       `repeat: needs at least one whole number per dim, got ${showShape(x.shape)} and ${showShape(repeats)}.`,

@@ -1,6 +1,7 @@
 /** Normalisations over the last dims. Layer norm: Ba, Kiros, Hinton 2016. RMS norm: Zhang and Sennrich 2019. */
 
 import { listOf, ShapeError, showShape } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { type Shape, sameShape, sizeOf } from "../core/shape.js";
 import { onesLike } from "../tensor/create.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
@@ -9,7 +10,6 @@ import type { Tensor } from "../tensor/tensor.js";
 import { named } from "./define.js";
 import { add, mul } from "./elementwise.js";
 import { reshape } from "./movement.js";
-import { checkOptions } from "./options.js";
 
 const optional = (name: string) => ({ name, kind: "float", optional: true }) as const;
 

@@ -2,14 +2,14 @@
 
 import type { ReduceKind } from "../backend/backend.js";
 import { ShapeError } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { normalizeDim, normalizeDims, type Shape, sameShape, sizeOf, splitAt } from "../core/shape.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { named } from "./define.js";
+import { checkTensors, named } from "./define.js";
 import { add, div, eq, exp, log, mul, sqrt, square, sub, where } from "./elementwise.js";
 import { expand, permute, reshape } from "./movement.js";
-import { checkOptions } from "./options.js";
 import { flip } from "./region.js";
 
 /** Which dims to reduce (all unless given) and whether they stay as size 1. */
@@ -92,6 +92,7 @@ const widened = (x: Tensor): Tensor => (x.dtype === "bool" || x.dtype === "uint8
 
 function reduceOver(name: string, kind: ReduceKind, x: Tensor, options: ReduceOptions): Tensor {
   checkOptions(name, options, ["dim", "keepdim"]);
+  checkTensors(name, { x });
   const { dim, keepdim = false } = options;
   const dims = normalizeDims(name, dim, x.ndim);
   const input = widened(x);

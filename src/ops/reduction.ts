@@ -1,9 +1,10 @@
 /** What losses have in common: PyTorch's reductions, and the check of their options. */
 
-import { ConfigError, listOf } from "../core/errors.js";
+import { ConfigError, listOf, show } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { div } from "./elementwise.js";
-import { checkOptions } from "./options.js";
+
 import { mean, sum } from "./reduce.js";
 
 /** What becomes of the losses of a batch: their mean, their sum, or all of them. */
@@ -31,7 +32,7 @@ export function checkLoss(
   const { reduction = "mean" } = options;
   const known = [...reductions, ...also];
   if (known.includes(reduction)) return;
-  throw new ConfigError(`${op}: needs a reduction ${listOf(known, "or")}, got ${JSON.stringify(reduction)}.`, {
+  throw new ConfigError(`${op}: needs a reduction ${listOf(known, "or")}, got ${show(reduction)}.`, {
     where: op,
   });
 }

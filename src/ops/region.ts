@@ -1,13 +1,13 @@
 /** Strided regions of tensors: reading one, writing one into a filled tensor, and what is made of these two. */
 
 import { IndexError, ShapeError, showShape } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { contiguousStrides, normalizeDim, normalizeDims, type Shape } from "../core/shape.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { type Op, registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { named } from "./define.js";
 import { squeeze } from "./movement.js";
-import { checkOptions } from "./options.js";
 
 type RegionAttrs = { start: readonly number[]; step: readonly number[]; count: readonly number[] };
 const regionAttrs = { start: { type: "integers" }, step: { type: "integers" }, count: { type: "integers" } } as const;

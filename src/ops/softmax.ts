@@ -1,11 +1,11 @@
 /** Softmax and its logarithm along a dim; kernels work on the last one. */
 
+import { checkOptions } from "../core/options.js";
 import { normalizeDim, type Shape, sizeOf } from "../core/shape.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { reshape, transpose } from "./movement.js";
-import { checkOptions } from "./options.js";
 
 const rows = (shape: Shape, log: boolean) => ({ rows: sizeOf(shape.slice(0, -1)), size: shape[shape.length - 1], log });
 

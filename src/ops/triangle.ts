@@ -1,11 +1,11 @@
 /** Triangles of matrices. */
 
 import { ShapeError, showShape } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { named } from "./define.js";
 import { where } from "./elementwise.js";
 import { lowerMask } from "./mask.js";
-import { checkOptions } from "./options.js";
 
 function readDiagonal(op: string, x: Tensor, options: { diagonal?: number }): number {
   checkOptions(op, options, ["diagonal"]);

@@ -1,8 +1,10 @@
 /** Gradient clipping by norm (Pascanu, Mikolov, Bengio 2013), all on the device: nothing is read back. */
 
+import { ConfigError, show } from "../core/errors.js";
 import { mul } from "../core/expr.js";
 import { add, div, minimum, sqrt, square, stack, sum } from "../ops/index.js";
 import { noGrad } from "../tensor/autograd.js";
+import { zeros } from "../tensor/create.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { registerKernel, registerOp } from "../tensor/op.js";
 import { tidy } from "../tensor/scope.js";
@@ -20,16 +22,24 @@ const sumOfSquaresOp = registerOp({
 registerKernel("sumOfSquares", "webgpu", (tensors, [out], _, kernels) => kernels.sumOfSquares!(tensors, out));
 
 /** The Euclidean norm of all the given tensors together, as a 0-d tensor: the root of the sum of each one's squares. */
-export const totalNorm = (tensors: Iterable<Tensor>): Tensor =>
-  noGrad(() => tidy(() => sqrt(dispatchOne(sumOfSquaresOp, [...tensors]))));
+export function totalNorm(tensors: Iterable<Tensor>): Tensor {
+  const all = [...tensors];
+  return all.length === 0 ? zeros([]) : noGrad(() => tidy(() => sqrt(dispatchOne(sumOfSquaresOp, all))));
+}
 
 /** The norm of the `.grad`s of parameters; those without one count for nothing. */
 export const gradNorm = (parameters: Iterable<Tensor>): Tensor =>
   totalNorm([...parameters].flatMap(({ grad }) => (grad ? [grad] : [])));
 
 /** min(1, maxNorm / (norm + 1e-6)) as a 0-d tensor: give it to `optimizer.step(undefined, { scale })`. NaN stays NaN. */
-export const clipCoefficient = (norm: Tensor, maxNorm: number): Tensor =>
-  noGrad(() => tidy(() => minimum(div(maxNorm, add(norm, 1e-6)), 1)));
+export function clipCoefficient(norm: Tensor, maxNorm: number): Tensor {
+  if (!(maxNorm > 0)) {
+    throw new ConfigError(`clipCoefficient: needs a largest norm above 0, got ${show(maxNorm)}.`, {
+      where: "clipCoefficient",
+    });
+  }
+  return noGrad(() => tidy(() => minimum(div(maxNorm, add(norm, 1e-6)), 1)));
+}
 
 const scaleUpdate = defineUpdate({
   name: "scaleGradient",

@@ -1,6 +1,7 @@
 /** What optimizers share: parameter groups, the step, and a state that is saved and restored exactly. */
 
-import { ConfigError, listOf, nearest, ShapeError, showShape } from "../core/errors.js";
+import { ConfigError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
+import { checkOptions as checkNames } from "../core/options.js";
 import { sameShape } from "../core/shape.js";
 import { assign, refuseKeys, type StateValue } from "../nn/state.js";
 import { noGrad } from "../tensor/autograd.js";
@@ -60,14 +61,24 @@ export abstract class Optimizer<Options extends { lr: number }> {
 
   constructor(params: Parameters | readonly ParameterGroup<Options>[], defaults: Options) {
     const type = new.target.name;
+    if (typeof params?.[Symbol.iterator] !== "function") {
+      throw new ConfigError(`${type}: needs a list of parameters, got ${kindOf(params)}.`, {
+        where: type,
+        hint: "For example model.parameters().",
+      });
+    }
     const list = [...params] as (Tensor | readonly [string, Tensor] | ParameterGroup<Options>)[];
-    const isGroup = (item: object): item is ParameterGroup<Options> => "params" in item;
+    const isGroup = (item: unknown): item is ParameterGroup<Options> => Object.hasOwn(Object(item), "params");
     const groups = list.length > 0 && list.every(isGroup) ? list : [{ params: list as unknown as Parameters }];
     const seen = new Set<Tensor>();
     this.groups = groups.map(({ params: own, ...options }) => {
       checkOptions(type, options, defaults);
       const named = [...own].map((item) => {
-        const [name, tensor] = item instanceof Tensor ? [String(seen.size), item] : item;
+        const [name, tensor] = item instanceof Tensor || !Array.isArray(item) ? [String(seen.size), item] : item;
+        if (!(tensor instanceof Tensor) || !tensor.isLeaf) {
+          const got = tensor instanceof Tensor ? "the result of an operation" : kindOf(tensor);
+          throw new ConfigError(`${type}: needs leaf tensors as parameters, got ${got} for ${name}.`, { where: type });
+        }
         if (seen.has(tensor)) throw new ConfigError(`${type}: the parameter ${name} is given twice.`, { where: type });
         seen.add(tensor);
         return { name, tensor };
@@ -93,7 +104,9 @@ export abstract class Optimizer<Options extends { lr: number }> {
    * One step from the parameters' own `.grad`, or from gradients given by name or in order. Parameters without a
    * gradient and frozen ones stay as they are.
    */
-  step(grads?: Readonly<Record<string, Tensor>> | readonly (Tensor | undefined)[], { scale }: StepOptions = {}): void {
+  step(grads?: Readonly<Record<string, Tensor>> | readonly (Tensor | undefined)[], options: StepOptions = {}): void {
+    checkNames(`${this.constructor.name}: step`, options, ["scale"]);
+    const { scale } = options;
     const given = this.gradients(grads);
     noGrad(() =>
       tidy(() => {
@@ -115,6 +128,12 @@ export abstract class Optimizer<Options extends { lr: number }> {
   private gradients(grads: Parameters_): Map<Tensor, Tensor | undefined> {
     const all = this.groups.flatMap(({ params }) => params);
     const where = this.constructor.name;
+    if (grads !== undefined && (typeof grads !== "object" || grads === null || grads instanceof Tensor)) {
+      throw new ConfigError(`${where}: step needs gradients by name or in order, got ${kindOf(grads)}.`, {
+        where,
+        hint: "Without an argument it takes those that backward() left in .grad.",
+      });
+    }
     if (grads && !Array.isArray(grads)) {
       const names = all.map(({ name }) => name);
       refuseKeys(
@@ -178,6 +197,9 @@ export abstract class Optimizer<Options extends { lr: number }> {
   /** Restores what `stateDict` gave: the next step gives the same bits. Refuses a state of other parameters or type. */
   loadStateDict(state: OptimizerState<StateValue>): void {
     const where = `${this.constructor.name}: loadStateDict`;
+    if (typeof state !== "object" || state === null) {
+      throw new ConfigError(`${where}: needs what stateDict() gave, got ${kindOf(state)}.`, { where });
+    }
     if (state.type !== this.constructor.name) {
       throw new ConfigError(`${where}: needs the state of ${this.constructor.name}, got ${state.type}.`, { where });
     }
@@ -226,18 +248,16 @@ type Parameters_ = Readonly<Record<string, Tensor>> | readonly (Tensor | undefin
 
 /** Refuses options that the optimizer does not have, and numbers below 0. */
 export function checkOptions(where: string, options: object, defaults: object): void {
+  checkNames(where, options, Object.keys(defaults));
   for (const [name, value] of Object.entries(options)) {
-    if (!(name in defaults)) {
-      const near = nearest(name, Object.keys(defaults));
-      throw new ConfigError(`${where}: has no option "${name}".`, {
-        where,
-        hint: near ? `Did you mean "${near}"?` : `Its options are ${listOf(Object.keys(defaults))}.`,
-      });
-    }
+    const refuse = (expected: string): never => {
+      throw new ConfigError(`${where}: needs ${expected} for ${name}, got ${show(value)}.`, { where, option: name });
+    };
     const fallback = (defaults as Record<string, unknown>)[name];
-    if (typeof fallback === "number" && !(typeof value === "number" && value >= 0)) {
-      throw new ConfigError(`${where}: needs a number from 0 up for ${name}, got ${JSON.stringify(value)}.`, { where });
-    }
+    const isRate = (x: unknown) => typeof x === "number" && x >= 0 && x < 1;
+    if (typeof fallback === "number" && !(typeof value === "number" && value >= 0)) refuse("a number from 0 up");
+    if (name === "betas" && !(Array.isArray(value) && value.length === 2 && value.every(isRate)))
+      refuse("two numbers from 0 up to but without 1");
   }
 }
 

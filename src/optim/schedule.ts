@@ -1,7 +1,8 @@
 /** Learning rates over time, in float64 from portable functions: a schedule gives the factor of the rate at a step. */
 
-import { ConfigError, listOf, nearest } from "../core/errors.js";
+import { ConfigError, listOf, nearest, show } from "../core/errors.js";
 import { cos } from "../core/math.js";
+import { checkOptions } from "../core/options.js";
 import type { Optimizer } from "./optimizer.js";
 
 /** The factor of the learning rate at step 0, 1, 2, … */
@@ -17,10 +18,15 @@ export interface ScheduleOptions {
   minFactor?: number;
 }
 
-function withWarmup(
-  { steps, warmupSteps = 0, minFactor = 0 }: ScheduleOptions,
-  decay: (done: number) => number,
-): Schedule {
+function withWarmup(options: ScheduleOptions, decay: (done: number) => number): Schedule {
+  checkOptions("schedule", options, ["steps", "warmupSteps", "minFactor"]);
+  const { steps, warmupSteps = 0, minFactor = 0 } = options;
+  if (!(Number.isInteger(steps) && steps >= 0)) {
+    throw new ConfigError(`schedule: needs a whole number from 0 up for steps, got ${show(steps)}.`, {
+      where: "schedule",
+      hint: "For example { steps: 1000, warmupSteps: 100 }.",
+    });
+  }
   const length = Math.max(1, steps - warmupSteps);
   return (step) => {
     if (step < warmupSteps) return (step + 1) / (warmupSteps + 1);

@@ -6,7 +6,8 @@
 
 import type { Backend } from "../backend/backend.js";
 import type { DType } from "../core/dtype.js";
-import { GradientError, ShapeError, showShape } from "../core/errors.js";
+import { GradientError, kindOf, ShapeError, showShape } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { type Shape, sameShape } from "../core/shape.js";
 import { accumulate, disposeAll, fitted, unshared } from "./gradients.js";
 import type { TensorSpec } from "./op.js";
@@ -190,7 +191,7 @@ function startingGradient(root: Tensor, gradient: Tensor | undefined, where: str
 
 function checkHistory(root: Tensor, where: string): void {
   if (!(root instanceof Tensor)) {
-    throw new GradientError(`${where}: needs a tensor, got ${typeof root}.`, {
+    throw new GradientError(`${where}: needs a tensor, got ${kindOf(root)}.`, {
       where,
       hint: "Call the function that makes the loss, without await, and give its result.",
     });
@@ -210,9 +211,13 @@ export interface BackwardOptions {
   retainGraph?: boolean;
 }
 
+const backwardOptions = ["gradient", "retainGraph"];
+
 /** Adds d(root)/d(leaf) to the `.grad` of every leaf below that requires it, and frees the graph. */
-export function backward(root: Tensor, { gradient, retainGraph = false }: BackwardOptions = {}): void {
+export function backward(root: Tensor, options: BackwardOptions = {}): void {
   checkHistory(root, "backward");
+  checkOptions("backward", options, backwardOptions);
+  const { gradient, retainGraph = false } = options;
   noGrad(() => {
     const start = startingGradient(root, gradient, "backward");
     const leaves = new Set<Tensor>();
@@ -233,14 +238,18 @@ export function backward(root: Tensor, { gradient, retainGraph = false }: Backwa
  * d(loss)/d(input) for each input, leaf or not, without touching any `.grad`; frees the graph. Zeros where the loss does
  * not depend on an input; a GradientError where an input requires no gradient.
  */
-export function grad(
-  loss: Tensor,
-  inputs: readonly Tensor[],
-  { gradient, retainGraph = false }: BackwardOptions = {},
-): Tensor[] {
+export function grad(loss: Tensor, inputs: readonly Tensor[], options: BackwardOptions = {}): Tensor[] {
   checkHistory(loss, "grad");
-  inputs.forEach((input, i) => {
-    if (input.requiresGrad) return;
+  checkOptions("grad", options, backwardOptions);
+  const { gradient, retainGraph = false } = options;
+  if (!Array.isArray(inputs)) {
+    throw new GradientError(`grad: needs a list of inputs, got ${kindOf(inputs)}.`, {
+      where: "grad",
+      hint: "For example grad(loss, [x]).",
+    });
+  }
+  inputs.forEach((input: Tensor | undefined, i) => {
+    if (input?.requiresGrad) return;
     throw new GradientError(`grad: needs inputs that require a gradient, input ${i} does not.`, {
       where: "grad",
       hint: "Make it with requiresGrad: true before the loss is computed.",

@@ -5,7 +5,8 @@ import { backendOf } from "../backend/devices.js";
 import { Storage } from "../backend/storage.js";
 import { DefaultGenerator } from "../core/determinism.js";
 import { byteSize, checkDType, type DType, dtypes, encode, isFloat, type NumericArray } from "../core/dtype.js";
-import { ConfigError, DTypeError, ShapeError } from "../core/errors.js";
+import { DTypeError, kindOf, ShapeError, show } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { type Generator, type RandomState, randomInteger, randomNormal } from "../core/random.js";
 import { checkShape, type Shape, sizeOf } from "../core/shape.js";
 import { Tensor } from "./tensor.js";
@@ -33,14 +34,11 @@ export function setDefaultDtype(dtype: DType): void {
 /** The dtype of float data whose dtype is not given. */
 export const getDefaultDtype = (): DType => defaultDType;
 
-/** Refuses what no tensor could be made of, before anything is allocated. */
-function checkOptions(where: string, options: TensorOptions, natural: DType): DType {
-  if (typeof options !== "object" || options === null) {
-    throw new ConfigError(`${where}: needs an object of options, got ${options}.`, {
-      where,
-      hint: 'For example { dtype: "int32", requiresGrad: true }.',
-    });
-  }
+const optionNames = ["dtype", "device", "requiresGrad", "generator", "stream"];
+
+/** Refuses what no tensor could be made of, before anything is allocated. The dtype that was asked for, or `natural`. */
+function resolveDType(where: string, options: TensorOptions, natural: DType): DType {
+  checkOptions(where, options, optionNames);
   const dtype = options.dtype === undefined ? natural : checkDType(options.dtype, where);
   if (options.requiresGrad && !isFloat(dtype)) {
     throw new DTypeError(`${where}: needs a float dtype for requiresGrad, got ${dtype}.`, { where });
@@ -156,53 +154,66 @@ export function tensor(data: NestedData, options: TensorOptions = {}): Tensor {
 }
 
 function fromValues(where: string, values: ArrayLike<number>, shape: Shape, options: TensorOptions, natural: DType) {
-  const dtype = checkOptions(where, options, natural);
+  const dtype = resolveDType(where, options, natural);
   return finish(fromTyped(backendOf(options.device), toStorage(where, values, dtype), shape, dtype), options);
 }
 
-/** A tensor of numbers in a given shape; takes over nothing. */
-export function fromData(values: ArrayLike<number>, shape: Shape, options: TensorOptions = {}): Tensor {
-  checkShape("fromData", shape);
+/** A tensor of numbers in a given shape; takes over nothing. `where` is who asks, for messages. */
+export function fromData(
+  values: ArrayLike<number>,
+  shape: Shape,
+  options: TensorOptions = {},
+  where = "fromData",
+): Tensor {
+  checkShape(where, shape);
   if (values.length !== sizeOf(shape)) {
     throw new ShapeError(
-      `fromData: needs ${sizeOf(shape)} values for shape [${shape.join(", ")}], got ${values.length}.`,
-      { where: "fromData" },
+      `${where}: needs ${sizeOf(shape)} values for shape [${shape.join(", ")}], got ${values.length}.`,
+      { where },
     );
   }
-  return fromValues("fromData", values, shape, options, defaultDType);
+  return fromValues(where, values, shape, options, defaultDType);
 }
 
-/** Every element is `value`. */
-export function full(shape: Shape, value: number, options: TensorOptions = {}): Tensor {
-  const dtype = checkOptions("full", options, defaultDType);
-  const result = Tensor.empty(backendOf(options.device), [...checkShape("full", shape)], dtype);
-  result.backend.kernels.fill(result, value);
+/** Every element is `value`. The dtype, unless given: bool for a boolean, else the default float type. */
+export function full(shape: Shape, value: number | boolean, options: TensorOptions = {}): Tensor {
+  return filled("full", shape, value, options);
+}
+
+function filled(where: string, shape: Shape, value: number | boolean, options: TensorOptions): Tensor {
+  if (typeof value !== "number" && typeof value !== "boolean") {
+    throw new DTypeError(`${where}: needs a number or a boolean for value, got ${kindOf(value)}.`, { where });
+  }
+  const dtype = resolveDType(where, options, typeof value === "boolean" ? "bool" : defaultDType);
+  const result = Tensor.empty(backendOf(options.device), [...checkShape(where, shape)], dtype);
+  result.backend.kernels.fill(result, Number(value));
   return finish(result, options);
 }
 
 /** A tensor of zeros; float32 unless the options say otherwise. */
-export const zeros = (shape: Shape, options?: TensorOptions): Tensor => full(shape, 0, options);
+export const zeros = (shape: Shape, options: TensorOptions = {}): Tensor => filled("zeros", shape, 0, options);
 /** A tensor of ones; float32 unless the options say otherwise. */
-export const ones = (shape: Shape, options?: TensorOptions): Tensor => full(shape, 1, options);
+export const ones = (shape: Shape, options: TensorOptions = {}): Tensor => filled("ones", shape, 1, options);
 /** Zeros of the shape, dtype and device of another tensor. */
 export const zerosLike = (like: Tensor, options: TensorOptions = {}): Tensor =>
-  full(like.shape, 0, { dtype: like.dtype, device: like.device, ...options });
+  filled("zerosLike", like.shape, 0, { dtype: like.dtype, device: like.device, ...options });
 /** Ones of the shape, dtype and device of another tensor. */
 export const onesLike = (like: Tensor, options: TensorOptions = {}): Tensor =>
-  full(like.shape, 1, { dtype: like.dtype, device: like.device, ...options });
+  filled("onesLike", like.shape, 1, { dtype: like.dtype, device: like.device, ...options });
 
 /** start, start + step, … below `end`; with one argument from 0. int32 when all are integers, else the default float type. */
 export function arange(start: number, end?: number, step = 1, options: TensorOptions = {}): Tensor {
   const [from, to] = end === undefined ? [0, start] : [start, end];
   if (![from, to, step].every(Number.isFinite) || step === 0) {
-    throw new ShapeError(`arange: needs finite ends and a step other than 0, got ${from}, ${to} and ${step}.`, {
-      where: "arange",
-    });
+    throw new ShapeError(
+      `arange: needs finite ends and a step other than 0, got ${show(from)}, ${show(to)} and ${show(step)}.`,
+      { where: "arange", hint: "In full: arange(start, end, step, options)." },
+    );
   }
   const count = Math.max(0, Math.ceil((to - from) / step));
   const integers = [from, to, step].every(Number.isInteger);
   const values = Float64Array.from({ length: count }, (_, i) => from + i * step);
-  return fromData(values, [count], { dtype: integers ? "int32" : defaultDType, ...options });
+  return fromData(values, [count], { dtype: integers ? "int32" : defaultDType, ...options }, "arange");
 }
 
 /** The identity matrix, or its first `columns` columns. */
@@ -210,7 +221,7 @@ export function eye(rows: number, columns = rows, options: TensorOptions = {}): 
   checkShape("eye", [rows, columns]);
   const values = new Float32Array(rows * columns);
   for (let i = 0; i < Math.min(rows, columns); i++) values[i * columns + i] = 1;
-  return fromData(values, [rows, columns], options);
+  return fromData(values, [rows, columns], options, "eye");
 }
 
 /** The default generator: what `randn` and its kind use unless given another. */
@@ -237,8 +248,9 @@ export interface RandomOptions extends TensorOptions {
 
 /** Uniform in [0, 1). */
 export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
+  const asked = resolveDType("rand", options, "float32");
   const { generator = defaultGenerator, stream = "rand" } = options;
-  if (checkOptions("rand", options, "float32") !== "float32") {
+  if (asked !== "float32") {
     throw new DTypeError(`rand: makes float32, got ${options.dtype}.`, {
       where: "rand",
       hint: `Convert the result: rand(shape).to({ dtype: "${options.dtype}" }).`,
@@ -252,19 +264,27 @@ export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
 /** Standard normal; made on the host, so that all devices get the same bits. */
 export function randn(shape: Shape, options: RandomOptions = {}): Tensor {
   const { generator = defaultGenerator, stream = "randn" } = options;
-  return fromData(randomNormal(generator.next(stream), sizeOf(checkShape("randn", shape))), [...shape], options);
+  return fromData(
+    randomNormal(generator.next(stream), sizeOf(checkShape("randn", shape))),
+    [...shape],
+    options,
+    "randn",
+  );
 }
 
 /** Integers from `low` up to but without `high`; unbiased. int32 unless told. */
 export function randint(low: number, high: number, shape: Shape, options: RandomOptions = {}): Tensor {
   const { generator = defaultGenerator, stream = "randint" } = options;
   if (!(Number.isInteger(low) && Number.isInteger(high) && low < high && high - low <= 2 ** 32)) {
-    throw new ShapeError(`randint: needs integers low < high, got ${low} and ${high}.`, { where: "randint" });
+    throw new ShapeError(`randint: needs integers low < high, got ${show(low)} and ${show(high)}.`, {
+      where: "randint",
+      hint: "In full: randint(low, high, shape, options).",
+    });
   }
   const call = generator.next(stream);
   const values = Float64Array.from(
     { length: sizeOf(checkShape("randint", shape)) },
     (_, i) => low + randomInteger(call, i, high - low),
   );
-  return fromData(values, [...shape], { dtype: "int32", ...options });
+  return fromData(values, [...shape], { dtype: "int32", ...options }, "randint");
 }

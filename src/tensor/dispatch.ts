@@ -11,6 +11,7 @@ import {
   DTypeError,
   GradientError,
   IndexError,
+  kindOf,
   listOf,
   RegistryError,
   TenonError,
@@ -41,6 +42,11 @@ let currentModulePath = "";
 
 /** Installs an interceptor, innermost last; returns the function that removes it. */
 export function intercept(interceptor: Interceptor): () => void {
+  if (typeof interceptor !== "function") {
+    throw new TenonError(`intercept: needs a function (call, next), got ${kindOf(interceptor)}.`, {
+      where: "intercept",
+    });
+  }
   interceptors.push(interceptor);
   return () => {
     const at = interceptors.lastIndexOf(interceptor);
@@ -174,6 +180,14 @@ function compose(op: Op, inputs: readonly Tensor[], attrs: Attrs): readonly Tens
   return outputs;
 }
 
+/** Refuses what stands where a tensor should. */
+export function refuseInput(where: string, name: string, input: unknown): never {
+  throw new TenonError(`${where}: needs a tensor for ${name}, got ${kindOf(input)}.`, {
+    where,
+    hint: input === undefined ? undefined : "Make one with tensor(data).",
+  });
+}
+
 function checkInputs(op: Op, inputs: Inputs): Backend {
   let backend: Backend | undefined;
   let first: Tensor | undefined;
@@ -182,14 +196,9 @@ function checkInputs(op: Op, inputs: Inputs): Backend {
     const spec = op.spec(i);
     if (input === undefined) {
       if (spec.optional) continue;
-      throw new TenonError(`${op.name}: needs a tensor for ${spec.name}, got undefined.`, { where: op.name });
+      refuseInput(op.name, spec.name, input);
     }
-    if (!(input instanceof Tensor)) {
-      throw new TenonError(`${op.name}: needs a tensor for ${spec.name}, got ${typeof input}.`, {
-        where: op.name,
-        hint: "Make one with tensor(data).",
-      });
-    }
+    if (!(input instanceof Tensor)) refuseInput(op.name, spec.name, input);
     const own = input.storage.backend;
     if (backend === undefined) {
       backend = own;

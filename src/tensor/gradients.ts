@@ -56,7 +56,7 @@ function sumToShape(op: string, grad: Tensor, shape: Shape): Tensor {
 
 /** The sum of two gradients; takes over `sum`, in place when nobody else reads it. */
 export function accumulate(sum: Tensor | undefined, more: Tensor): Tensor {
-  if (sum === undefined) return more.alias();
+  if (!sum) return more.alias(); // also where a user wrote `x.grad = null`, as in Python
   const into = sum.storage.exclusive ? sum : Tensor.empty(sum.backend, sum.shape, sum.dtype);
   sum.backend.kernels.elementwise(addProgram, [sum, more], [into], []);
   if (into === sum) sum.storage.version++;

@@ -5,7 +5,7 @@
 
 import type { Kernels, Operand } from "../backend/backend.js";
 import type { DType } from "../core/dtype.js";
-import { ConfigError, listOf, nearest, RegistryError } from "../core/errors.js";
+import { ConfigError, listOf, nearest, RegistryError, show } from "../core/errors.js";
 import type { Expr } from "../core/expr.js";
 import type { Shape } from "../core/shape.js";
 import type { Tensor } from "./tensor.js";
@@ -163,7 +163,7 @@ export class Op {
   completeAttrs(given: Attrs): Attrs {
     const specs = this.definition.attrs;
     if (typeof given !== "object" || given === null || Array.isArray(given)) {
-      throw new ConfigError(`${this.name}: needs its options as an object, got ${JSON.stringify(given)}.`, {
+      throw new ConfigError(`${this.name}: needs its options as an object, got ${show(given)}.`, {
         where: this.name,
         hint: `For example { ${Object.keys(specs ?? {})[0] ?? ""}: … }.`,
       });
@@ -215,7 +215,7 @@ function checkAttr(op: string, name: string, spec: AttrSpec, value: AttrValue): 
     : type === "integers"
       ? "a list of integers"
       : `${type === "integer" ? "an" : "a"} ${type}`;
-  throw new ConfigError(`${op}: needs ${expected} for ${name}, got ${JSON.stringify(value)}.`, { where: op });
+  throw new ConfigError(`${op}: needs ${expected} for ${name}, got ${show(value)}.`, { where: op });
 }
 
 const registry = new Map<string, Op>();

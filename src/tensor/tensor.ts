@@ -125,13 +125,20 @@ export class Tensor implements Operand, Disposable {
     return describe(this);
   }
 
+  /** What `JSON.stringify` writes: a description, since values are read with `await x.toArray()`. */
+  toJSON(): string {
+    return brief(this);
+  }
+
   [Symbol.for("nodejs.util.inspect.custom")](): string {
     return describe(this);
   }
 }
 
-let describe = (tensor: Tensor): string =>
+const brief = (tensor: Tensor): string =>
   `tensor(${showShape(tensor.shape)}, ${tensor.dtype}${tensor.disposed ? ", disposed" : ""})`;
+
+let describe = brief;
 
 /** Installed by print.ts, which knows how to show values. */
 export function setDescriber(next: (tensor: Tensor) => string): void {

@@ -144,7 +144,7 @@ const wrong: Row[] = [
     "add of a string",
     t.TenonError,
     () => t.add("2" as any, f(2)),
-    "add: needs a tensor for a, got string. Make one with tensor(data).",
+    "add: needs a tensor for a, got a string. Make one with tensor(data).",
   ],
   [
     "gelu of an unknown kind",
@@ -207,7 +207,7 @@ const wrong: Row[] = [
       `${name} with a dim for options`,
       t.ConfigError,
       () => (ops as any)[name](f(2, 3), 1),
-      `${name}: needs its options as an object, got 1. For example { dim: … }.`,
+      `${name}: needs its options as an object, got 1. For example { dim: 1 }.`,
     ],
   ),
   [

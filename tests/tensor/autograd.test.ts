@@ -91,7 +91,7 @@ describe("backward()", () => {
     [
       "a promise",
       () => t.grad(Promise.resolve() as any, []),
-      "grad: needs a tensor, got object. Call the function that makes the loss, without await, and give its result.",
+      "grad: needs a tensor, got a Promise. Call the function that makes the loss, without await, and give its result.",
     ],
     [
       "an input without a gradient",

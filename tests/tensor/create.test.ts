@@ -77,7 +77,11 @@ describe("tensor()", () => {
       () => t.tensor(1, { dtype: "float64" as any }),
       'tensor: unknown dtype "float64". Known are bool, uint8, int32, float16, bfloat16, float32.',
     ],
-    ["a dtype for options", () => t.tensor(1, "int32" as any), /^tensor: needs an object of options, got int32\./],
+    [
+      "a dtype for options",
+      () => t.tensor(1, "int32" as any),
+      /^tensor: needs its options as an object, got "int32"\./,
+    ],
     [
       "gradients of integers",
       () => t.tensor(new Int32Array(1), { requiresGrad: true }),
@@ -117,8 +121,8 @@ describe("the others", () => {
     ]);
     expect(() => t.arange(0, 3, 0)).toThrow("arange: needs finite ends and a step other than 0, got 0, 3 and 0.");
     expect(() => t.arange(Number.NaN)).toThrow(/^arange: needs finite ends/);
-    expect(() => t.eye(-1)).toThrow("eye: needs a shape of whole numbers from 0 up, got [-1,-1].");
-    expect(() => t.zeros([1.5])).toThrow("full: needs a shape of whole numbers from 0 up, got [1.5].");
+    expect(() => t.eye(-1)).toThrow("eye: needs a shape of whole numbers from 0 up, got [-1, -1].");
+    expect(() => t.zeros([1.5])).toThrow("zeros: needs a shape of whole numbers from 0 up, got [1.5].");
   });
 
   test("random numbers are a function of seed, stream, call and place, equal on both devices", async () => {

@@ -1,13 +1,13 @@
 /** Options of functions. An unknown name is refused: a misspelt option must not be ignored. */
 
-import { ConfigError, listOf, nearest } from "../core/errors.js";
+import { ConfigError, listOf, nearest, show } from "./errors.js";
 
 /** Throws unless `options` is an object whose names are all known. */
 export function checkOptions(where: string, options: object, known: readonly string[]): void {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    throw new ConfigError(`${where}: needs its options as an object, got ${JSON.stringify(options)}.`, {
+    throw new ConfigError(`${where}: needs its options as an object, got ${show(options)}.`, {
       where,
-      hint: `For example { ${known[0]}: … }.`,
+      hint: `For example { ${known[0]}: ${typeof options === "number" ? options : "…"} }.`,
     });
   }
   for (const name in options) {

@@ -1,6 +1,6 @@
 /** `tenon runs …`: listing, showing, comparing, checking and finding runs. */
 
-import { open } from "node:fs/promises";
+import { open, rm } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { ConfigError, nearest, TenonError } from "../core/errors.js";
 import { canonicalJson, jsonLine } from "../core/json.js";
@@ -8,6 +8,7 @@ import { platform } from "../core/platform.js";
 import "../node/platform.js";
 import { exportRun, importRun } from "../runs/archive.js";
 import { type ComparisonFormat, compareRuns, curvesOf, formatComparison, formatTable } from "../runs/compare.js";
+import { dataKindOf } from "../runs/data-config.js";
 import { findContent } from "../runs/find.js";
 import { type LoadedRun, listRuns, loadRun } from "../runs/list.js";
 import { replay } from "../runs/replay.js";
@@ -83,8 +84,9 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (!command || operands.length < command.operands[0] || operands.length > command.operands[1]) {
     const near = command ? undefined : nearest(name, Object.keys(commands));
+    const [least, most] = command?.operands ?? [];
     const what = command
-      ? `runs ${name}: another number of operands expected.`
+      ? `runs ${name}: needs ${least === most ? least : `at least ${least}`} of RUN or FILE, got ${operands.length || "none"}.`
       : `runs: there is no command "${name}".`;
     io.err(`${what}${near ? ` Did you mean "${near}"?` : ""}\n${USAGE}`);
     return 2;
@@ -129,7 +131,7 @@ async function list({ io, dir, json, format }: Context): Promise<number> {
     io.out(`${dir} holds no runs. "tenon train <config.json>" makes one.`);
     return 0;
   }
-  const rows = entries.map(({ executionId, manifest, problem }) =>
+  const rows = entries.map(({ executionId, manifest }) =>
     manifest
       ? [
           executionId,
@@ -140,10 +142,11 @@ async function list({ io, dir, json, format }: Context): Promise<number> {
           cell(manifest.result?.valLoss ?? manifest.result?.trainLoss),
           manifest.finalWeights?.slice(0, 12) ?? "-",
         ]
-      : [executionId, `broken: ${problem}`, "-", "-", "-", "-", "-"],
+      : [executionId, "broken", "-", "-", "-", "-", "-"],
   );
   const heading = ["run", "status", "device", "seed", "steps", "loss", "weights"];
   io.out(formatTable([heading, ...rows], format as "text"));
+  for (const { problem } of entries) if (problem) io.err(problem);
   return 0;
 }
 
@@ -184,10 +187,15 @@ async function check({ io, dir, json }: Context, [name]: string[]): Promise<numb
   return found.ok ? 0 : 1;
 }
 
-/** The key by which a run's config names its data. */
+/** The key by which a run's config names its data; files given in their place go there. */
 async function dataKind(name: string, dir: string): Promise<string> {
-  const { data } = (await (await load(name, dir)).config()) as { data: object };
-  return ["text", "csv", "jsonl", "json", "parquet", "idx"].find((kind) => kind in data) ?? "text";
+  const { data } = (await (await load(name, dir)).config()) as { data: Record<string, unknown> };
+  const kind = dataKindOf(data);
+  if (kind !== "corpus") return kind;
+  throw new ConfigError(`replay: the data of ${name} are built in (${data["corpus"]}), no file can take their place.`, {
+    where: "replay",
+    hint: "Leave --data out.",
+  });
 }
 
 /** `replay`: exit code 1 only where the run came out otherwise. */
@@ -238,12 +246,18 @@ async function exportTo({ io, dir, json }: Context, [name, file]: string[]): Pro
   try {
     target = await open(file, "wx");
   } catch (cause) {
-    throw new ConfigError(`${file}: cannot be written, ${(cause as NodeJS.ErrnoException).code}.`, { cause });
+    const { code } = cause as NodeJS.ErrnoException;
+    const why = code === "EEXIST" ? "it is there already, and nothing is overwritten" : code;
+    throw new ConfigError(`${file}: cannot be written, ${why}.`, { cause });
   }
   try {
     for await (const piece of exportRun(run, { store })) await target.writeFile(piece);
-  } finally {
     await target.close();
+  } catch (error) {
+    // Half an archive is none.
+    await target.close();
+    await rm(file, { force: true });
+    throw error;
   }
   io.out(json ? canonicalJson({ file }) : `${file} holds ${run}.`);
   return 0;

@@ -114,8 +114,10 @@ export function formatComparison(comparison: Comparison, format: ComparisonForma
     const { records, ...rest } = comparison;
     return canonicalJson(rest);
   }
+  // Programs get hashes whole, people how they begin.
+  const short = (value: string) => (format !== "csv" && /^[0-9a-f]{40,}$/.test(value) ? value.slice(0, 16) : value);
   const show = (value: unknown) =>
-    value === undefined ? "-" : typeof value === "number" ? showNumber(value) : String(value);
+    value === undefined || value === null ? "-" : typeof value === "number" ? showNumber(value) : short(text(value));
   const rows = [
     ["", ...comparison.runs],
     ...comparison.config.map(({ path, values }) => [path, ...values.map(show)]),
@@ -124,10 +126,12 @@ export function formatComparison(comparison: Comparison, format: ComparisonForma
       [`${name} (final)`, ...final.map(show)],
       [`${name} (best)`, ...best.map(show)],
     ]),
-    ["weights", ...comparison.weights.map((hash) => hash?.slice(0, 16) ?? "-")],
+    ["weights", ...comparison.weights.map(show)],
   ];
   return formatTable(rows, format);
 }
+
+const text = (value: unknown): string => (typeof value === "object" ? canonicalJson(value) : String(value));
 
 /** Rows of cells, the first one the heading, as aligned text, Markdown or CSV. */
 export function formatTable(rows: readonly (readonly string[])[], format: "text" | "markdown" | "csv"): string {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -75,6 +75,23 @@ describe("tenon runs", () => {
     rmSync(join(dir, "runs", changed), { recursive: true });
   });
 
+  it("lists a broken run as such, with its problem beside, and leaves no half of an archive", async () => {
+    const broken = await writeSampleRun(new FileStore(join(dir, "runs")), { seed: 98 });
+    const path = join(dir, "runs", broken, "manifest.json");
+    writeFileSync(path, readFileSync(path, "utf8").replace('"seed": 98', '"seed": 97'));
+    const { code, out, err } = await tenonRuns("list");
+    expect(code).toBe(0);
+    expect(out).toMatch(new RegExp(`${broken} +broken +- +-`));
+    expect(err).toMatch(/manifest\.json: was edited after it was written/);
+    const file = join(dir, "half.tar");
+    expect(await tenonRuns("export", broken, file)).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/was edited/),
+    });
+    expect(existsSync(file)).toBe(false);
+    rmSync(join(dir, "runs", broken), { recursive: true });
+  });
+
   it("finds by the start of a hash", async () => {
     const { code, out } = await tenonRuns("find", "eeeee");
     expect(code).toBe(0);
@@ -92,7 +109,7 @@ describe("tenon runs", () => {
   it("exports to a file and imports it elsewhere, overwriting nothing", async () => {
     const file = join(dir, "run.tar");
     expect((await tenonRuns("export", first, file)).code).toBe(0);
-    expect(await tenonRuns("export", first, file)).toMatchObject({ code: 1, err: expect.stringMatching(/EEXIST/) });
+    expect(await tenonRuns("export", first, file)).toMatchObject({ code: 1, err: expect.stringMatching(/there already/) });
     expect(await tenonRuns("import", file)).toMatchObject({ code: 1, err: expect.stringMatching(/already, nothing/) });
     const out: string[] = [];
     const io = { out: (line: string) => out.push(line), err: (line: string) => out.push(line), isTerminal: false };
@@ -108,7 +125,7 @@ describe("tenon runs", () => {
     expect(await tenonRuns("lst")).toMatchObject({ code: 2, err: expect.stringMatching(/Did you mean "list"\?/) });
     expect(await tenonRuns("show")).toMatchObject({
       code: 2,
-      err: expect.stringMatching(/another number of operands/),
+      err: expect.stringMatching(/^runs show: needs 1 of RUN or FILE, got none/),
     });
     expect(await tenonRuns("list", "--colour")).toMatchObject({ code: 2, err: expect.stringMatching(/Usage/) });
     expect(await tenonRuns("constructor")).toMatchObject({ code: 2 });

@@ -29,7 +29,7 @@ describe.each(streams)("training from %s", (_, open) => {
     const hash = sha256Hex(text);
     expect(await run.config()).toMatchObject({ data: { text: `sha256:${hash}` } });
     expect(await loadDataReference(hash.slice(0, 8), { store })).toMatchObject({ path: `blobs/data/${hash}` });
-    expect((await verify(executionId, { store })).ok).toBe(true);
+    expect(await verify(executionId, { store })).toMatchObject({ ok: true, notes: [] });
     const ofFile = await train({ data: { text: new File([text], "owl.txt") }, ...rest }, { store: new MemoryStore() });
     expect(ofFile.runId).toBe(runId);
 
@@ -75,6 +75,9 @@ test("a config that is wrong is told before a stream is read; data that the stor
   expect(await store.list("")).toEqual([]);
 
   const { executionId } = await train({ data: { text: pieces() }, ...rest }, { store });
+  const path = `blobs/data/${sha256Hex(text)}`;
+  await store.append(path, new Uint8Array([46]));
+  expect((await verify(executionId, { store })).problems.join()).toMatch(/blobs\/data\/.*: the data changed/);
   await store.remove("blobs");
   await expect(replay(executionId, { store })).rejects.toThrow(/holds no data with SHA-256 [0-9a-f]{64}/);
   const elsewhere = await replay(executionId, { store, data: { text: new Blob([text]) } });

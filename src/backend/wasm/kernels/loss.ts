@@ -3,14 +3,14 @@
 import { expNonPositive, log } from "../../../core/functions.js";
 import type { Operand } from "../../backend.js";
 import { checkIndices } from "../../indices.js";
-import type { FunctionRef, ModuleBuilder } from "../assembler.js";
+import type { ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
 import { F32 } from "../values.js";
 import { f32x4 } from "../vectors.js";
 import { addressOf } from "./operands.js";
 import { vectorFunction, vectorsFunction } from "./program.js";
 import { maxRow, rowAt, rowScratch, SUM_BLOCK, scalarFunction, sumRow, sumTree, walkRow } from "./rows.js";
-import { runRows } from "./run.js";
+import { runRows, withMemory } from "./run.js";
 
 interface Rows {
   readonly rows: number;
@@ -22,6 +22,8 @@ const parameters = {
   row0: "i32",
   row1: "i32",
   logits: "i32",
+  /** Bytes from one row of logits to the next. */
+  stride: "i32",
   labels: "i32",
   losses: "i32",
   lse: "i32",
@@ -31,87 +33,62 @@ const parameters = {
   ignoreIndex: "i32",
   /** The class of the first column of the logits. */
   first: "i32",
+  /** For each row, the largest elements of its blocks, then their sums. */
+  results: "i32",
+  blocks: "i32",
   scratch: "i32",
 } as const;
+const order = Object.keys(parameters) as (keyof typeof parameters)[];
 
-const BLOCK_BYTES = 4 * SUM_BLOCK;
 const LOWEST = -3.4028234663852886e38;
 
-/** Blocks of a row, at least one. */
-export const blocksOf = (size: number): number => Math.max(1, Math.ceil(size / SUM_BLOCK));
-
-/** What `logSumExp` of reference/loss.ts is made of. */
-export interface LogSumExp {
-  /** block(from, bytes, most, total, scratch): the largest element of a block, and the sum of exp(x - largest). */
-  block: FunctionRef;
-  /** combine(most, blocks): the result of a row from those of its blocks, whose totals follow; overwrites them. */
-  combine: FunctionRef;
-}
-
-export function defineLogSumExp(module: ModuleBuilder, fused: boolean): LogSumExp {
-  const block = module.internal(
-    "block",
-    { from: "i32", bytes: "i32", most: "i32", total: "i32", scratch: "i32" },
-    (f, { from, bytes, most, total, scratch }) => {
-      const exp = vectorsFunction(f, expNonPositive, fused);
-      const largest = f.let(maxRow(f, from, bytes, scratch).max(LOWEST));
-      f.storeF32(most, largest);
-      const lanes = f.let(largest.splat());
-      const [sum] = sumRow(f, [from], [], bytes, scratch, 1, (quarters) =>
-        exp(quarters.map(({ load }) => f32x4.sub(load(from), lanes))).map((e) => [e]),
-      );
-      f.storeF32(total, sum);
-    },
-  );
-  const combine = module.internal(
-    "combine",
-    { most: "i32", blocks: "i32" },
-    (f, { most, blocks }) => {
-      const exp = scalarFunction(f, vectorFunction(f, expNonPositive, fused));
-      const logOf = scalarFunction(f, vectorFunction(f, log, fused));
-      const end = f.let(blocks.shl(2));
-      const totals = f.let(most.add(end));
-      const largest = f.f32(LOWEST);
-      f.for(0, end, 4, (at) => f.set(largest, largest.max(most.add(at).f32())));
-      f.for(0, end, 4, (at) => {
-        const share = exp(most.add(at).f32().sub(largest));
-        f.storeF32(totals.add(at), totals.add(at).f32().mul(share));
-      });
-      f.return(largest.add(logOf(sumTree(f, totals, blocks))));
-    },
-    "f32",
-  );
-  return { block, combine };
-}
-
 function define(module: ModuleBuilder, fused: boolean): void {
-  const { block, combine } = defineLogSumExp(module, fused);
-  module.export("forward", parameters, (f, { row0, row1, logits, labels, losses, lse, size, ignoreIndex, scratch }) => {
-    const bytes = f.let(size.shl(2));
-    const blocks = f.let(
-      size
-        .add(SUM_BLOCK - 1)
-        .divU(SUM_BLOCK)
-        .max(1),
-    );
-    const results = f.let(scratch.add(rowScratch(SUM_BLOCK)));
-    f.for(row0, row1, 1, (row) => {
-      const start = rowAt(f, logits, row, bytes);
-      const [from, left, to] = [f.let(start), f.let(bytes), f.let(results)];
-      f.doWhile(left.gt(0), () => {
-        f.call(block, from, left.min(BLOCK_BYTES), to, to.add(blocks.shl(2)), scratch);
-        f.inc(from, BLOCK_BYTES);
-        f.inc(left, -BLOCK_BYTES);
-        f.inc(to, 4);
+  // `logSumExp` of reference/loss.ts in two steps. One block of every row: its largest element and sum(exp(x - largest));
+  // the logit of the label, where it is among them, waits in `losses`.
+  module.export(
+    "addBlock",
+    parameters,
+    (f, { row0, row1, logits, stride, labels, losses, size, first, results, blocks, scratch }) => {
+      const exp = vectorsFunction(f, expNonPositive, fused);
+      const bytes = f.let(size.shl(2));
+      const index = f.let(first.divU(SUM_BLOCK));
+      f.for(row0, row1, 1, (row) => {
+        const from = rowAt(f, logits, row, stride);
+        const column = f.let(labels.add(row.shl(2)).i32().sub(first));
+        f.if(column.ltU(size), () => f.storeF32(losses.add(row.shl(2)), from.add(column.shl(2)).f32()));
+        const largest = f.let(maxRow(f, from, bytes, scratch).max(LOWEST));
+        const lanes = f.let(largest.splat());
+        const [sum] = sumRow(f, [from], [], bytes, scratch, 1, (quarters) =>
+          exp(quarters.map(({ load }) => f32x4.sub(load(from), lanes))).map((e) => [e]),
+        );
+        const to = f.let(results.add(row.mul(blocks).shl(1).add(index).shl(2)));
+        f.storeF32(to, largest);
+        f.storeF32(to.add(blocks.shl(2)), sum);
       });
-      const result = f.let(f.callF32(combine, results, blocks));
+    },
+  );
+  // Then the blocks of every row together; the sums are overwritten.
+  module.export("finish", parameters, (f, { row0, row1, labels, losses, lse, ignoreIndex, results, blocks }) => {
+    const exp = scalarFunction(f, vectorFunction(f, expNonPositive, fused));
+    const logOf = scalarFunction(f, vectorFunction(f, log, fused));
+    const bytes = f.let(blocks.shl(2));
+    f.for(row0, row1, 1, (row) => {
+      const most = f.let(results.add(row.mul(bytes).shl(1)));
+      const sums = f.let(most.add(bytes));
+      const largest = f.f32(LOWEST);
+      f.for(0, bytes, 4, (at) => f.set(largest, largest.max(most.add(at).f32())));
+      f.for(0, bytes, 4, (at) => {
+        const share = exp(most.add(at).f32().sub(largest));
+        f.storeF32(sums.add(at), sums.add(at).f32().mul(share));
+      });
+      const result = f.let(largest.add(logOf(sumTree(f, sums, blocks))));
       const at = f.let(row.shl(2));
       f.storeF32(lse.add(at), result);
-      const label = f.let(labels.add(at).i32());
+      const loss = f.let(losses.add(at));
       f.if(
-        label.eq(ignoreIndex),
-        () => f.storeF32(losses.add(at), F32.const(0)),
-        () => f.storeF32(losses.add(at), result.sub(start.add(label.shl(2)).f32())),
+        labels.add(at).i32().eq(ignoreIndex),
+        () => f.storeF32(loss, F32.const(0)),
+        () => f.storeF32(loss, result.sub(loss.f32())),
       );
     });
   });
@@ -154,9 +131,47 @@ function define(module: ModuleBuilder, fused: boolean): void {
 
 const family = (engine: Engine) => engine.family("cross entropy", (module) => define(module, engine.fused));
 
+/** Arguments of one of the kernels, by name; addresses and strides in bytes, absent ones 0. */
+type Arguments = Partial<Record<Exclude<keyof typeof parameters, "row0" | "row1" | "scratch">, number>>;
+
+function run(engine: Engine, kernel: "addBlock" | "finish" | "backward", rows: number, args: Arguments): void {
+  const { size = 0, blocks = 0 } = args;
+  runRows(engine, family(engine)[kernel], {
+    rows,
+    args: order.map((name) => (args as Record<string, number>)[name] ?? 0),
+    scratchBytes: rowScratch(size),
+    cost: rows * (kernel === "finish" ? 20 * blocks : size),
+  });
+}
+
 export function checkLabels(engine: Engine, labels: Operand, { size, ignoreIndex }: Omit<Rows, "rows">): void {
   const start = addressOf(labels) >>> 2;
   checkIndices("crossEntropy", engine.memory.i32.subarray(start, start + labels.size), size, ignoreIndex);
+}
+
+/** Rows of one forward pass: addresses in bytes, and the number of classes of all their blocks together. */
+export interface ForwardRows extends Rows {
+  labels: number;
+  losses: number;
+  lse: number;
+}
+
+/** Losses of rows of which `logitsOf` gives the logits of a block of classes: where they are, and from row to row. */
+export function forward(
+  engine: Engine,
+  { rows, size, ignoreIndex, labels, losses, lse }: ForwardRows,
+  logitsOf: (first: number, count: number) => { logits: number; stride: number },
+): void {
+  // One block even for no classes.
+  const blocks = Math.max(1, Math.ceil(size / SUM_BLOCK));
+  withMemory(engine, 8 * blocks * rows, (results) => {
+    const common = { labels, losses, lse, ignoreIndex, results, blocks };
+    for (let first = 0; first < blocks * SUM_BLOCK; first += SUM_BLOCK) {
+      const count = Math.min(SUM_BLOCK, size - first);
+      run(engine, "addBlock", rows, { ...common, ...logitsOf(first, count), first, size: count });
+    }
+    run(engine, "finish", rows, common);
+  });
 }
 
 export function crossEntropy(
@@ -168,14 +183,9 @@ export function crossEntropy(
   shape: Rows,
 ): void {
   checkLabels(engine, labels, shape);
-  const { rows, size, ignoreIndex } = shape;
-  const operands = [logits, labels, losses, lse].map(addressOf);
-  runRows(engine, family(engine).forward, {
-    rows,
-    args: [0, 0, ...operands, 0, 0, size, ignoreIndex, 0, 0],
-    scratchBytes: rowScratch(SUM_BLOCK) + 8 * blocksOf(size),
-    cost: rows * size,
-  });
+  const rows = { ...shape, labels: addressOf(labels), losses: addressOf(losses), lse: addressOf(lse) };
+  const from = addressOf(logits);
+  forward(engine, rows, (first) => ({ logits: from + 4 * first, stride: 4 * shape.size }));
 }
 
 export function crossEntropyBackward(
@@ -187,30 +197,9 @@ export function crossEntropyBackward(
   dLogits: Operand,
   { rows, size, ignoreIndex }: Rows,
 ): void {
-  const [x, own, total, g, dx] = [logits, labels, lse, grad, dLogits].map(addressOf);
-  logitGradients(engine, {
-    logits: x,
-    labels: own,
-    lse: total,
-    grad: g,
-    dLogits: dx,
-    rows,
-    size,
-    ignoreIndex,
-    first: 0,
-  });
+  const [own, total, g, from, to] = [labels, lse, grad, logits, dLogits].map(addressOf);
+  backward(engine, rows, { labels: own, lse: total, grad: g, logits: from, dLogits: to, size, ignoreIndex });
 }
 
-/** The gradient of `size` columns from class `first` on; addresses in bytes. May be in place. */
-export function logitGradients(
-  engine: Engine,
-  call: Rows & { logits: number; labels: number; lse: number; grad: number; dLogits: number; first: number },
-): void {
-  const { logits, labels, lse, grad, dLogits, rows, size, ignoreIndex, first } = call;
-  runRows(engine, family(engine).backward, {
-    rows,
-    args: [0, 0, logits, labels, 0, lse, grad, dLogits, size, ignoreIndex, first, 0],
-    scratchBytes: rowScratch(size),
-    cost: rows * size,
-  });
-}
+/** The gradient of `size` columns of logits, of which the first is class `first`; may be in place. */
+export const backward = (engine: Engine, rows: number, args: Arguments): void => run(engine, "backward", rows, args);

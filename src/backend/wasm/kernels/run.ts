@@ -29,3 +29,13 @@ export function runRows(engine: Engine, kernel: number, { rows, args, scratchByt
   });
   engine.memory.release(scratch, bytes * threads);
 }
+
+/** Memory that is there while `work` runs. */
+export function withMemory(engine: Engine, bytes: number, work: (address: number) => void): void {
+  const address = engine.memory.alloc(bytes);
+  try {
+    work(address);
+  } finally {
+    engine.memory.release(address, bytes);
+  }
+}

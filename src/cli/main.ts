@@ -110,11 +110,13 @@ const stackOf = (error: unknown): string => {
   return `${error.stack}${cause === undefined ? "" : `\ncaused by: ${stackOf(cause)}`}`;
 };
 
-// A reader that leaves early (`tenon … | head`) is no error.
+// A reader that leaves early (`tenon … | head`) is no error; a full disk behind `tenon … > file` is told in a sentence.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-    process.exit(0);
+    if (error.code === "EPIPE") process.exit(0);
+    if (stream === process.stdout)
+      process.stderr.write(`tenon: standard output cannot be written: ${error.message}.\n`);
+    process.exit(1);
   });
 }
 

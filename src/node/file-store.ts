@@ -13,6 +13,7 @@ const REASONS: Record<string, string> = {
   EPERM: "permission denied",
   EROFS: "the file system is read-only",
   EISDIR: "is a folder",
+  EEXIST: "a file is where a folder is needed",
   ENOTDIR: "a part of the path is a file",
   EMFILE: "too many files are open",
 };
@@ -65,7 +66,7 @@ export class FileStore implements RunStore {
 
   async write(path: string, bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<void> {
     await this.attempt(path, async (file) => {
-      await this.makeFolder(dirname(file));
+      await makeFolder(dirname(file));
       const temporary = besides(file);
       try {
         const handle = await fs.open(temporary, "wx");
@@ -87,7 +88,7 @@ export class FileStore implements RunStore {
 
   async append(path: string, bytes: Uint8Array): Promise<void> {
     await this.attempt(path, async (file) => {
-      await this.makeFolder(dirname(file));
+      await makeFolder(dirname(file));
       const handle = await fs.open(file, "a");
       try {
         await handle.writeFile(bytes);
@@ -132,7 +133,7 @@ export class FileStore implements RunStore {
 
   async claim(folder: string): Promise<boolean> {
     return this.attempt(folder, async (file) => {
-      await this.makeFolder(dirname(file));
+      await makeFolder(dirname(file));
       try {
         await fs.mkdir(file);
         return true;
@@ -150,7 +151,7 @@ export class FileStore implements RunStore {
   /** The lock is a file that names its process; one left by a dead process of this machine is taken over. */
   async lock(path: string): Promise<() => Promise<void>> {
     return this.attempt(path, async (file) => {
-      await this.makeFolder(dirname(file));
+      await makeFolder(dirname(file));
       for (let attempt = 0; attempt < 5; attempt++) {
         if (await takeLock(file)) {
           held.add(file);
@@ -199,10 +200,20 @@ export class FileStore implements RunStore {
       throw new RunError(`${this.name}/${path}: a link leads outside the store, to ${real}.`, { where: path, path });
     }
   }
+}
 
-  private async makeFolder(folder: string): Promise<void> {
-    await fs.mkdir(folder, { recursive: true });
-  }
+const isFolder = async (path: string): Promise<boolean> =>
+  (await fs.stat(path).catch(() => undefined))?.isDirectory() ?? false;
+
+/** Makes a folder and those above it. (`recursive: true` never ends where a folder answers ENOENT, as those of /proc do.) */
+async function makeFolder(folder: string): Promise<void> {
+  if (await isFolder(folder)) return;
+  if (dirname(folder) !== folder) await makeFolder(dirname(folder));
+  await fs.mkdir(folder).catch(async (cause) => {
+    if (await isFolder(folder)) return; // somebody else was faster
+    if (codeOf(cause) !== "ENOENT") throw cause;
+    throw new RunError(`${folder}: no folder can be made there.`, { where: folder, path: folder, cause });
+  });
 }
 
 /** Makes a rename durable. Systems that cannot open folders (Windows) need no such call. */

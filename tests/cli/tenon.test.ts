@@ -1,6 +1,15 @@
 /** `tenon` as it is installed: child processes of the built command. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -53,6 +62,20 @@ describe("tenon", () => {
     expect(version).toEqual({ code: 0, out: "0.1.0\n", err: "" });
     expect(ofTrain.out).toMatch(/^Usage: tenon train <config.json> \[options\]\n/);
     expect(ofTrain.code).toBe(0);
+  });
+
+  test("a full disk behind standard output is told in a sentence", async () => {
+    if (!existsSync("/dev/full")) return console.warn("skipped: this system has no /dev/full");
+    const full = openSync("/dev/full", "w");
+    const { status, stderr } = spawnSync(process.execPath, [cli, "--help"], {
+      stdio: ["ignore", full, "pipe"],
+      encoding: "utf8",
+    });
+    closeSync(full);
+    expect([status, stderr]).toEqual([
+      1,
+      "tenon: standard output cannot be written: ENOSPC: no space left on device, write.\n",
+    ]);
   });
 
   test.each([

@@ -45,6 +45,19 @@ describe("file system store", () => {
     expect(readFileSync(join(path, "a/b.txt"), "utf8")).toBe("x");
   });
 
+  it("says where no folder can be made, and comes to an end", async () => {
+    const path = folder();
+    writeFileSync(path, "");
+    await expect(writeText(new FileStore(path), "a/b.txt", "x")).rejects.toThrow(
+      /: a file is where a folder is needed\.$/,
+    );
+    await expect(writeText(new FileStore(join(path, "below")), "b.txt", "x")).rejects.toThrow(RunError);
+    if (!existsSync("/proc/self")) return console.warn("skipped: no /proc, whose folders take no others");
+    await expect(writeText(new FileStore("/proc/tenon"), "b.txt", "x")).rejects.toThrow(
+      "/proc/tenon: no folder can be made",
+    );
+  });
+
   it("refuses links that lead outside, and takes those that stay inside", async () => {
     const path = folder();
     const secret = folder();
@@ -89,7 +102,7 @@ describe("file system store", () => {
     const store = new FileStore(path);
     await writeText(store, "a/b", "x");
     await expect(writeText(store, "a", "x")).rejects.toThrow(/is a folder|EISDIR|a part of the path/);
-    await expect(writeText(store, "a/b/c", "x")).rejects.toThrow(/a part of the path is a file|EEXIST/);
+    await expect(writeText(store, "a/b/c", "x")).rejects.toThrow(/a file is where a folder is needed/);
     const full = "/dev/full";
     if (existsSync(full)) {
       mkdirSync(join(path, "d"));

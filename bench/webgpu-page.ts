@@ -1,46 +1,204 @@
-/** What bench/webgpu.mjs runs in the page: matrix products of Tenon and of peers, in turns, on one WebGPU adapter. */
+/** What bench/webgpu.mjs runs in the page: Tenon and its peers in turns, on one WebGPU adapter. */
 
-import { init, matmul, tensor } from "../src/index.js";
+import { backendOf } from "../src/backend/devices.js";
+import type { WebGpuBackend } from "../src/backend/webgpu/backend.js";
+import { createModel, init, type LanguageModel, matmul, tensor } from "../src/index.js";
+import { AdamW, clipCoefficient, gradNorm } from "../src/optim/index.js";
 
-type Product = () => Promise<void>;
+/** The GPT whose training steps are compared. */
+export interface Shape {
+  layers: number;
+  heads: number;
+  width: number;
+  context: number;
+  batch: number;
+  vocabulary: number;
+}
+
+type Work = () => Promise<unknown>;
+
+// Peers of bench/ alone: their types are not among ours. tfjs and onnxruntime come by script tags.
+const { tf, ort } = globalThis as unknown as { tf: any; ort: any };
+const jaxName = "@jax-js/jax";
+const peer = (name: string): Promise<any> => import(/* @vite-ignore */ `/peers/${name}.mjs`);
 
 const filled = (n: number) => Float32Array.from({ length: n }, (_, i) => ((i * 7919) % 1000) / 500 - 1);
 
-async function ours(size: number): Promise<Product> {
-  await init({ device: "webgpu" });
-  const [a, b] = [filled(size * size), filled(size * size)].map((x) => tensor(x).reshape([size, size]));
-  return async () => {
-    const c = matmul(a, b);
-    await c.data();
-    c.dispose();
-  };
-}
-
-async function jax(size: number): Promise<Product> {
-  // A peer of bench/ alone: its types are not among ours.
-  const name = "@jax-js/jax";
-  const jax = await import(/* @vite-ignore */ name);
+async function openJax(): Promise<any> {
+  const jax = await import(/* @vite-ignore */ jaxName);
   await jax.init("webgpu");
   jax.defaultDevice("webgpu");
-  const [a, b] = [filled(size * size), filled(size * size)].map((x) => jax.numpy.array(x, { shape: [size, size] }));
-  const product = jax.jit((x: unknown, y: unknown) => jax.numpy.matmul(x, y));
-  return async () => {
-    await product(a.ref, b.ref).data();
-  };
+  return jax;
 }
 
-/** Best of several seconds of turns, in milliseconds: what a product and the reading of its result take. */
-export async function run(size: number): Promise<Record<string, number>> {
-  const products: Record<string, Product> = { tenon: await ours(size), "jax-js": await jax(size) };
-  const best: Record<string, number> = {};
-  for (let turn = 0; turn < 8; turn++) {
-    for (const [name, product] of Object.entries(products)) {
+async function openTf(): Promise<void> {
+  await tf.setBackend("webgpu");
+  await tf.ready();
+  if (tf.getBackend() !== "webgpu") throw new Error(`tfjs computes on ${tf.getBackend()}`);
+}
+
+/** Matrix products, with the reading of their result. */
+const products: Record<string, (size: number) => Promise<Work>> = {
+  async tenon(size) {
+    await init({ device: "webgpu" });
+    const [a, b] = [filled(size * size), filled(size * size)].map((x) => tensor(x).reshape([size, size]));
+    return async () => {
+      const c = matmul(a, b);
+      await c.data();
+      c.dispose();
+    };
+  },
+  async "jax-js"(size) {
+    const jax = await openJax();
+    const [a, b] = [filled(size * size), filled(size * size)].map((x) => jax.numpy.array(x, { shape: [size, size] }));
+    const product = jax.jit((x: unknown, y: unknown) => jax.numpy.matmul(x, y));
+    return () => product(a.ref, b.ref).data();
+  },
+  async "tfjs-webgpu"(size) {
+    await openTf();
+    const [a, b] = [filled(size * size), filled(size * size)].map((x) => tf.tensor(x, [size, size]));
+    return async () => {
+      const c = tf.matMul(a, b);
+      await c.data();
+      c.dispose();
+    };
+  },
+  async "onnxruntime-web"(size) {
+    ort.env.wasm.wasmPaths = "/ort/";
+    ort.env.logLevel = "error";
+    const { onnxMatmul } = await peer("onnx-matmul");
+    const session = await ort.InferenceSession.create(onnxMatmul(size, size, size), { executionProviders: ["webgpu"] });
+    const feed = () => new ort.Tensor("float32", filled(size * size), [size, size]);
+    const feeds = { A: feed(), B: feed() };
+    return () => session.run(feeds);
+  },
+};
+
+const baby = ({ layers, heads, width, context, vocabulary }: Shape) => ({
+  ...{
+    model_type: "gpt2",
+    n_layer: layers,
+    n_head: heads,
+    n_embd: width,
+    n_positions: context,
+    vocab_size: vocabulary,
+  },
+  ...{ embd_pdrop: 0, attn_pdrop: 0, resid_pdrop: 0 },
+});
+const rowsOf = ({ batch, context, vocabulary }: Shape) =>
+  Array.from({ length: batch }, (_, row) =>
+    Array.from({ length: context + 1 }, (_, i) => ((row * (context + 1) + i) * 7919) % vocabulary),
+  );
+
+const steps: Record<string, (shape: Shape) => Promise<Work>> = {
+  async tenon(shape) {
+    await init({ device: "webgpu" });
+    const model = await createModel(baby(shape), undefined, { seed: 1 });
+    const ids = rowsOf(shape);
+    return () => model.trainStep({ ids }, { learningRate: 1e-3, clipNorm: 1 });
+  },
+  "jax-js": async (shape) => (await peer("jax-step")).jaxStep(await openJax(), shape),
+  async "tfjs-webgpu"(shape) {
+    await openTf();
+    return (await peer("tfjs-step")).tfjsStep(tf, shape);
+  },
+};
+
+/** Best time in milliseconds of each, in turns; the first turn, which compiles, counts for nothing. */
+async function best(works: Record<string, Work>, turns: number): Promise<Record<string, number>> {
+  const times: Record<string, number> = {};
+  for (let turn = 0; turn < turns; turn++) {
+    for (const [name, work] of Object.entries(works)) {
       const start = performance.now();
-      await product();
-      const time = performance.now() - start;
-      // The first turn compiles.
-      if (turn > 0) best[name] = Math.min(best[name] ?? Number.POSITIVE_INFINITY, time);
+      await work();
+      if (turn > 0) times[name] = Math.min(times[name] ?? Number.POSITIVE_INFINITY, performance.now() - start);
     }
   }
-  return best;
+  return times;
+}
+
+/** Makes what can be made; who cannot is missing from the answer, with the reason. */
+async function prepared<T>(makers: Record<string, (given: T) => Promise<Work>>, given: T) {
+  const works: Record<string, Work> = {};
+  const missing: Record<string, string> = {};
+  for (const [name, make] of Object.entries(makers)) {
+    try {
+      works[name] = await make(given);
+      await works[name]();
+    } catch (error) {
+      delete works[name];
+      missing[name] = String(error).split("\n")[0];
+    }
+  }
+  return { works, missing };
+}
+
+export async function runProducts(size: number, turns: number) {
+  const { works, missing } = await prepared(products, size);
+  return { times: await best(works, turns), missing };
+}
+
+export async function runSteps(shape: Shape, turns: number) {
+  const { works, missing } = await prepared(steps, shape);
+  return { times: await best(works, turns), missing };
+}
+
+/** What a page waits for before its first step is done: device, weights, pipelines and the step. */
+export async function firstStep(shape: Shape) {
+  const start = performance.now();
+  const step = await steps["tenon"](shape);
+  const created = performance.now();
+  await step();
+  return { create: created - start, step: performance.now() - created, pipelines: gpu().pipelines.count };
+}
+
+const gpu = () => (backendOf("webgpu") as WebGpuBackend).gpu;
+
+/** Dispatches, submits and the share of a step in which this side records commands. */
+export async function costs(shape: Shape) {
+  await init({ device: "webgpu" });
+  const model = (await createModel(baby(shape), undefined, { seed: 1 })) as LanguageModel;
+  const optimizer = new AdamW(model.namedParameters(), { lr: 1e-3 });
+  const ids = rowsOf(shape);
+  const counted = async <T>(work: () => T | Promise<T>) => {
+    const before = { ...gpu().counters };
+    await work();
+    const { dispatches, submits } = gpu().counters;
+    return { dispatches: dispatches - before.dispatches, submits: submits - before.submits };
+  };
+  const step = () => model.trainStep({ ids }, { optimizer, clipNorm: 1 });
+  await step();
+  await step();
+  const whole = await counted(step);
+
+  // The same step by hand, so that its parts can be counted and timed; a round of it first.
+  const parts: Record<string, number> = {};
+  const part = async (name: string, work: () => void) => {
+    parts[name] = (await counted(work)).dispatches;
+  };
+  model.train();
+  model.zeroGrad();
+  let loss = model.loss(ids);
+  loss.backward();
+  model.zeroGrad();
+  await loss.item();
+  const start = performance.now();
+  await part("forward", () => {
+    loss = model.loss(ids);
+  });
+  await part("backward", () => loss.backward());
+  await part("update", () => {
+    const norm = gradNorm(model.parameters());
+    optimizer.step(undefined, { scale: clipCoefficient(norm, 1) });
+  });
+  gpu().flush();
+  const recorded = performance.now();
+  await loss.item();
+  const done = performance.now();
+
+  const tokens = async (maxTokens: number) =>
+    (await counted(() => model.generate([1, 2, 3], { maxTokens, temperature: 0 }))).dispatches;
+  const decode = (await tokens(6)) - (await tokens(5));
+  model.dispose();
+  return { whole, parts, decode, recording: recorded - start, step: done - start };
 }

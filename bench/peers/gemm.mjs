@@ -3,34 +3,13 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
+import { onnxMatmul } from "./onnx-matmul.mjs";
 
 const require = createRequire(import.meta.url);
 const [, , name, threads, shapes] = process.argv;
 const versionOf = (pkg) =>
   JSON.parse(readFileSync(new URL(`../node_modules/${pkg}/package.json`, import.meta.url), "utf8")).version;
 const filled = (n) => Float32Array.from({ length: n }, (_, i) => ((i * 7919) % 1000) / 500 - 1);
-
-/** Protocol buffers by hand: fields of an ONNX model with one MatMul. */
-function onnxMatmul(m, n, k) {
-  const varint = (x) => (x < 128 ? [x] : [(x & 127) | 128, ...varint(x >>> 7)]);
-  const bytes = (field, content) => [...varint((field << 3) | 2), ...varint(content.length), ...content];
-  const text = (field, value) => bytes(field, [...new TextEncoder().encode(value)]);
-  const number = (field, value) => [...varint(field << 3), ...varint(value)];
-  const dim = (size) => bytes(1, number(1, size));
-  const value = (label, rows, columns) => {
-    const tensor = [...number(1, 1), ...bytes(2, [...dim(rows), ...dim(columns)])];
-    return [...text(1, label), ...bytes(2, bytes(1, tensor))];
-  };
-  const node = [...text(1, "A"), ...text(1, "B"), ...text(2, "C"), ...text(4, "MatMul")];
-  const graph = [
-    ...bytes(1, node),
-    ...text(2, "g"),
-    ...bytes(11, value("A", m, k)),
-    ...bytes(11, value("B", k, n)),
-    ...bytes(12, value("C", m, n)),
-  ];
-  return Uint8Array.from([...number(1, 8), ...bytes(7, graph), ...bytes(8, number(2, 13))]);
-}
 
 const peers = {
   async ort() {

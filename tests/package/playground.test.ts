@@ -151,11 +151,12 @@ describe.skipIf(!launch)("the playground on WebGPU", () => {
         },
         {
           ...software,
-          before: (page) =>
-            page.route(/worker.*\.js/, async (route) => {
+          async before(page) {
+            await page.route(/worker.*\.js/, async (route) => {
               const response = await route.fetch();
               await route.fulfill({ response, body: losesItsDevice + (await response.text()) });
-            }),
+            });
+          },
         },
       ),
     60_000,

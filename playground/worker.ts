@@ -9,9 +9,18 @@ import {
   loadModel,
   replayGeneration,
 } from "tenon";
-import { parseManifest } from "tenon/artifacts";
+import { bytesSource, parseManifest } from "tenon/artifacts";
 import { talesEntropy } from "tenon/data";
-import { exportRun, loadRun, MemoryStore, OpfsStore, type RunStore, reproduce, serveTraining } from "tenon/runs";
+import {
+  exportRun,
+  importRun,
+  loadRun,
+  MemoryStore,
+  OpfsStore,
+  type RunStore,
+  reproduce,
+  serveTraining,
+} from "tenon/runs";
 import type { Answer, Ask } from "./asks.js";
 
 /** Private storage where there is any (not in every private window). */
@@ -43,6 +52,19 @@ async function archived(executionId: string): Promise<Blob> {
   return new Blob(pieces, { type: "application/x-tar" });
 }
 
+/** The archive of a run (`tenon runs export`, or the button of this page) as a run of this page's store. */
+async function unpacked(archive: File): Promise<string> {
+  const source = bytesSource(new Uint8Array(await archive.arrayBuffer()), archive.name);
+  try {
+    return await importRun(source, { store });
+  } catch (error) {
+    // Nothing is overwritten: a run that is here already is opened as it is.
+    const executionId = archive.name.replace(/( ?\(\d+\))?\.tar$/, "");
+    await loadRun(executionId, { store }).catch(() => Promise.reject(error));
+    return executionId;
+  }
+}
+
 /** What the page may ask for; `tell` sends a part of the answer ahead of the rest. */
 const answers: { [K in keyof Ask]: (given: Ask[K], tell: (part: unknown) => void) => Promise<unknown> } = {
   async machine({ software }) {
@@ -59,7 +81,11 @@ const answers: { [K in keyof Ask]: (given: Ask[K], tell: (part: unknown) => void
     const device = trained.manifest.device as DeviceName;
     return use(await loadModel({ store, folder: checkpoint.folder }, { device }));
   },
-  openFiles: async ({ files }) => use((await loadModel(files)) as LanguageModel),
+  async openFiles(given, tell) {
+    const archive = given.files.find(({ name }) => name.endsWith(".tar"));
+    if (archive) return answers.openRun({ executionId: await unpacked(archive) }, tell);
+    return use((await loadModel(given.files)) as LanguageModel);
+  },
   openUrl: async ({ url }) => use((await loadModel(url)) as LanguageModel),
 
   async write({ prompt, ...options }, tell) {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Browser, chromium, type Page } from "playwright";
 import { bytesSource } from "tenon/artifacts";
-import { importRun, loadRun, MemoryStore, train } from "tenon/runs";
+import { exportRun, importRun, loadRun, MemoryStore, train } from "tenon/runs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { browserLaunch } from "../../scripts/browser.mjs";
 import { buildPlayground, servePlayground } from "../../scripts/playground.mjs";
@@ -213,6 +213,40 @@ describe.skipIf(!launch)("the playground", () => {
         await page.setInputFiles("#files", files);
         await page.waitForFunction(() =>
           document.getElementById("write-status")!.textContent!.startsWith("A model of"),
+        );
+      }),
+    60_000,
+  );
+
+  test(
+    "a run that Node made opens from its archive, and so does one that is here already",
+    () =>
+      playground(true, async (page) => {
+        const store = new MemoryStore();
+        const text = new File(["the hen sees the fox and the fox sees the hen. ".repeat(40)], "hens.txt");
+        const config = {
+          data: { text },
+          model: { model_type: "gpt2", n_layer: 1, n_head: 1, n_embd: 8 },
+          training: { steps: 2, batchSize: 2, blockSize: 8, sampleEvery: 0 },
+          device: "cpu",
+        } as const;
+        const { executionId } = await train(config, { store });
+        const pieces: Uint8Array[] = [];
+        for await (const piece of exportRun(executionId, { store })) pieces.push(piece.slice());
+        const archive = { name: `${executionId}.tar`, mimeType: "application/x-tar", buffer: Buffer.concat(pieces) };
+        for (let time = 0; time < 2; time++) {
+          await page.evaluate(() => {
+            document.getElementById("write-status")!.textContent = "";
+          });
+          await page.setInputFiles("#files", archive);
+          await page.waitForFunction(() =>
+            document.getElementById("write-status")!.textContent!.startsWith("A model of"),
+          );
+        }
+        const broken = { ...archive, name: "x.tar", buffer: archive.buffer.subarray(0, 4000) };
+        await page.setInputFiles("#files", broken);
+        await page.waitForFunction(() =>
+          /x\.tar: .*expected/.test(document.getElementById("write-status")!.textContent!),
         );
       }),
     60_000,

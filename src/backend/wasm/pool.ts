@@ -150,12 +150,10 @@ export class Pool {
 
   /** Runs a kernel over its whole range, on all threads where the work is worth it; returns when it is finished. */
   run(kernel: number, args: number[], division: Division): void {
-    const { rangeArgument, total, granule = 1 } = division;
+    const { rangeArgument, total } = division;
     if (total <= 0) return;
-    const { threads } = this;
-    const perThread = threads > 1 && division.cost > MANY_SHARES ? SHARES_PER_THREAD : 1;
-    const shares = Math.min(threads * perThread, Math.ceil(total / granule));
-    if (shares === 1 || division.cost < this.threshold) {
+    const shares = this.shares(division);
+    if (shares === 1) {
       args[rangeArgument] = 0;
       args[rangeArgument + 1] = total;
       this.kernels[kernel](...args);
@@ -177,6 +175,14 @@ export class Pool {
     }
     this.join(shares);
     if (failure) throw failure;
+  }
+
+  /** Into how many shares `run` would cut this work; 1 where it stays on the calling thread. */
+  shares({ total, granule = 1, cost }: Division): number {
+    const { threads } = this;
+    if (threads === 1 || cost < this.threshold) return 1;
+    const perThread = cost > MANY_SHARES ? SHARES_PER_THREAD : 1;
+    return Math.min(threads * perThread, Math.ceil(total / granule));
   }
 
   private post(kernel: number, args: readonly number[], division: Division, shares: number): void {

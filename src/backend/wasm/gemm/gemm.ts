@@ -4,7 +4,7 @@
  */
 
 import type { FunctionRef, ModuleBuilder } from "../assembler.js";
-import { range } from "../values.js";
+import { type I32, range } from "../values.js";
 import { definePack } from "./pack.js";
 import { defineFinish, defineTile, dispatch, type LayoutA, type TileShape, tileColumns } from "./tile.js";
 
@@ -39,6 +39,9 @@ export const gemmParameters = {
   resume: "i32",
   /** Copy blocks of A and B into panels first; without it both are read where they lie, neighbours along k and along n. */
   pack: "i32",
+  /** Where all panels of A, or of B, lie that were packed before (by `packA`, `packB`), or 0. */
+  sharedA: "i32",
+  sharedB: "i32",
   scratch: "i32",
   blockM: "i32",
   blockN: "i32",
@@ -71,13 +74,54 @@ export function gemmScratch(shape: TileShape, blockM: number, blockN: number, bl
   return 4 * shape.rows * tileColumns(shape) + panels + 2 * PAGE;
 }
 
-/** Defines and exports `gemm`. */
+/** Panels from `start` to `end` of an operand of `size` rows or columns. */
+const panelParameters = {
+  start: "i32",
+  end: "i32",
+  size: "i32",
+  k: "i32",
+  from: "i32",
+  /** Bytes along the rows or columns, and along k. */
+  stride: "i32",
+  strideK: "i32",
+  to: "i32",
+  blockK: "i32",
+  panel: "i32",
+} as const;
+
+/** Where panels begin in a block that is `panelSlack` bytes larger than they are: see `panelBytes`. */
+export const panelStart = (address: number, operand: "A" | "B"): number =>
+  Math.ceil(address / PAGE) * PAGE + (operand === "B" ? PAGE / 2 : 0);
+export const panelSlack = 2 * PAGE;
+
+/** Exports a kernel that packs panels of a whole operand, one block of k after the other, for several threads to use. */
+function definePanels(module: ModuleBuilder, name: string, width: number, pack: FunctionRef): void {
+  module.export(name, panelParameters, (f, { start, end, size, k, from, stride, strideK, to, blockK, panel }) => {
+    const blockBytes = f.let(panelCount(size, width).mul(panel));
+    f.for(start, end, 1, (i) => {
+      const first = f.let(i.mul(width));
+      const source = f.let(from.add(first.mul(stride)));
+      const target = f.let(to.add(i.mul(panel)));
+      f.for(0, k, blockK, (k0) => {
+        const depth = k.sub(k0).min(blockK);
+        f.call(pack, source.add(k0.mul(strideK)), stride, strideK, depth, f.let(size.sub(first).min(width)), target);
+        f.inc(target, blockBytes);
+      });
+    });
+  });
+}
+
+const panelCount = (size: I32, width: number): I32 => size.add(width - 1).divU(width);
+
+/** Defines and exports `gemm`, `packA` and `packB`. */
 export function defineGemm(module: ModuleBuilder, shape: TileShape): FunctionRef {
   const { rows, vectors } = shape;
   const columns = tileColumns(shape);
   const pitch = pitchA(shape);
   const packRows = definePack(module, rows, pitch);
   const packColumns = definePack(module, columns);
+  definePanels(module, "packA", rows, packRows);
+  definePanels(module, "packB", columns, packColumns);
   const finish = defineFinish(module);
   const tiles = (layout: LayoutA) =>
     range(vectors).map((v) =>
@@ -145,11 +189,9 @@ export function defineGemm(module: ModuleBuilder, shape: TileShape): FunctionRef
   return module.export("gemm", gemmParameters, (f, p) => {
     const edge = f.let(p.scratch);
     const packedA = f.let(edge.add(4 * rows * columns + PAGE - 1).and(-PAGE));
-    const panelsA = p.blockM
-      .add(rows - 1)
-      .divU(rows)
-      .mul(p.panelA);
-    const packedB = f.let(packedA.add(panelsA).add(PAGE / 2));
+    const packedB = f.let(packedA.add(panelCount(p.blockM, rows).mul(p.panelA)).add(PAGE / 2));
+    const packA = f.let(p.pack.and(p.sharedA.eqz()));
+    const packB = f.let(p.pack.and(p.sharedB.eqz()));
     f.for(p.batch0, p.batch1, 1, (batch) => {
       const a = f.let(p.a);
       const b = f.let(p.b);
@@ -170,7 +212,8 @@ export function defineGemm(module: ModuleBuilder, shape: TileShape): FunctionRef
           const accumulate = f.let(last.and(p.accumulate));
           const plain = f.let(addBias.or(accumulate).eqz());
           const fromB = f.let(b.add(k0.mul(p.strideBK)).add(j0.mul(p.strideBN)));
-          f.if(p.pack, () =>
+          const blockOfK = f.let(k0.divU(p.blockK));
+          f.if(packB, () =>
             f.for(0, width, columns, (j) =>
               f.call(
                 packColumns,
@@ -186,7 +229,7 @@ export function defineGemm(module: ModuleBuilder, shape: TileShape): FunctionRef
           f.for(p.m0, p.m1, p.blockM, (i0) => {
             const height = f.let(p.m1.sub(i0).min(p.blockM));
             const fromA = f.let(a.add(i0.mul(p.strideAM)).add(k0.mul(p.strideAK)));
-            f.if(p.pack, () =>
+            f.if(packA, () =>
               f.for(0, height, rows, (i) =>
                 f.call(
                   packRows,
@@ -200,10 +243,14 @@ export function defineGemm(module: ModuleBuilder, shape: TileShape): FunctionRef
               ),
             );
             // How a tile finds its part of A and B: packed panels, or the operand itself.
+            const panelAt = (size: I32, width: number, first: I32, panel: I32) =>
+              blockOfK.mul(panelCount(size, width)).add(first.divU(width)).mul(panel);
             const baseA = f.let(p.pack.select(packedA, fromA));
+            const baseB = f.let(p.pack.select(packedB, fromB));
+            f.if(p.sharedA, () => f.set(baseA, p.sharedA.add(panelAt(p.m1, rows, i0, p.panelA))));
+            f.if(p.sharedB, () => f.set(baseB, p.sharedB.add(panelAt(p.n1, columns, j0, p.panelB))));
             const stepA = f.let(p.pack.select(p.panelA, p.strideAM.mul(rows)));
             const strideA = f.let(p.pack.select(4 * pitch, p.strideAM));
-            const baseB = f.let(p.pack.select(packedB, fromB));
             const stepB = f.let(p.pack.select(p.panelB, 4 * columns));
             const strideB = f.let(p.pack.select(4 * columns, p.strideBK));
             f.for(0, width, columns, (j) => {

@@ -2,7 +2,7 @@
 
 import type { Engine } from "../engine.js";
 import type { Division } from "../pool.js";
-import { defineGemm, gemmParameters, gemmScratch, panelSizes } from "./gemm.js";
+import { defineGemm, gemmParameters, gemmScratch, panelSizes, panelSlack, panelStart } from "./gemm.js";
 import { defineGemv, gemvParameters, gemvScratch, MAX_ROWS_IN, MAX_ROWS_OUT } from "./gemv.js";
 import { type TileShape, tileColumns } from "./tile.js";
 
@@ -31,6 +31,8 @@ export interface MatmulCall {
 const BLOCK_M = 120;
 const BLOCK_N = 2048;
 const BLOCK_K = 512;
+/** Panels of an operand up to this size (bytes) are packed once for all threads; of a larger one each packs what it needs. */
+const SHARED = 4 * 2 ** 20;
 /** An operand up to this size (bytes) is read where it lies: packing it would cost more than it saves. */
 const UNPACKED = 20 * 1024;
 
@@ -58,7 +60,7 @@ function gemm(engine: Engine, call: MatmulCall): void {
   const blocks = call.accumulate ? 1 : Math.ceil(k / BLOCK_K);
   const blockK = Math.max(1, Math.ceil(k / Math.max(1, blocks)));
   const shrink = Math.max(1, blockK / BLOCK_K);
-  const blockM = Math.min(m, Math.ceil(BLOCK_M / shrink));
+  const blockM = Math.min(m, Math.ceil(BLOCK_M / shrink / shape.rows) * shape.rows);
   const blockN = Math.min(n, Math.ceil(BLOCK_N / shrink / 16) * 16);
   const pack = transposeA || transposeB || 4 * Math.max(m, n) * k > UNPACKED;
   const [panelA, panelB] = panelSizes(shape, blockK);
@@ -66,16 +68,22 @@ function gemm(engine: Engine, call: MatmulCall): void {
   const scratch = engine.memory.alloc(scratchBytes * engine.pool.threads);
   const offsets = count > 1 || call.batchA[0] !== 0 || call.batchB[0] !== 0 ? writeOffsets(engine, call) : 0;
   const row = 4 * n;
+  const division = divide(call, shape, scratchBytes);
+  const shared =
+    pack && count === 1 && engine.pool.shares(division) > 1
+      ? packShared(engine, call, division, { blockK, blocks })
+      : undefined;
   // biome-ignore format: one line per operand, in the order of gemmParameters
   const args = [
     0, count, 0, m, 0, n, k,
     call.a, transposeA ? 4 : 4 * k, transposeA ? 4 * m : 4,
     call.b, transposeB ? 4 : row, transposeB ? 4 * k : 4,
     call.out, row, m * row, offsets, call.bias, Number(call.accumulate), Number(call.resume ?? false),
-    Number(pack), scratch, blockM, blockN, blockK, panelA, panelB,
+    Number(pack), shared?.a ?? 0, shared?.b ?? 0, scratch, blockM, blockN, blockK, panelA, panelB,
   ];
-  engine.pool.run(family.gemm, args, divide(call, shape, scratchBytes));
+  engine.pool.run(family.gemm, args, division);
   engine.memory.release(scratch, scratchBytes * engine.pool.threads);
+  if (shared) engine.memory.release(shared.block, shared.bytes);
   if (offsets) engine.memory.release(offsets, 8 * count);
 }
 
@@ -92,6 +100,35 @@ function divide({ m, n, k, batchA }: MatmulCall, shape: TileShape, scratchBytes:
   });
   if (count >= 8) return split(position.batch0, count, 1);
   return n >= m ? split(position.n0, n, tileColumns(shape)) : split(position.m0, m, shape.rows);
+}
+
+/**
+ * Packs the operand that every share of a divided product reads in whole: B where rows are divided, else A. Undefined
+ * where it is too large for that.
+ */
+function packShared(
+  engine: Engine,
+  { a, b, m, n, k, transposeA, transposeB, batchA, batchB }: MatmulCall,
+  { rangeArgument }: Division,
+  { blockK, blocks }: { blockK: number; blocks: number },
+): { block: number; bytes: number; a: number; b: number } | undefined {
+  const { tile: shape, pool, memory } = engine;
+  const byRows = rangeArgument === position.m0;
+  const [size, width] = byRows ? [n, tileColumns(shape)] : [m, shape.rows];
+  const panel = panelSizes(shape, blockK)[byRows ? 1 : 0];
+  const panels = Math.ceil(size / width);
+  const bytes = panels * panel * blocks + panelSlack;
+  if (bytes > SHARED) return undefined;
+  const block = memory.alloc(bytes);
+  const to = panelStart(block, byRows ? "B" : "A");
+  const from = byRows ? b + batchB[0] * k * n * 4 : a + batchA[0] * m * k * 4;
+  const alongK = byRows ? transposeB : !transposeA;
+  const strides = alongK ? [4 * k, 4] : [4, 4 * size];
+  const args = [0, panels, size, k, from, ...strides, to, blockK, panel];
+  const kernels = engine.family("gemm", (module) => defineGemm(module, shape));
+  const kernel = byRows ? kernels.packB : kernels.packA;
+  pool.run(kernel, args, { rangeArgument: 0, total: panels, cost: (size * k) / 4 });
+  return { block, bytes, a: byRows ? 0 : to, b: byRows ? to : 0 };
 }
 
 /** Pairs of byte offsets of A and B per output matrix. */

@@ -24,6 +24,9 @@ const FLOAT32_LIMIT = 3.4028235677973366e38;
 const inRange = (value: number, { min, max }: Field): boolean =>
   (min === undefined || value >= min) && (max === undefined || value <= max);
 
+/** Whole numbers have one zero. */
+const withoutMinusZero = (value: number, { type }: Field): number => (type === "int32" ? value | 0 : value);
+
 /** A number that a field of type float32 or int32 takes. */
 export function fitsNumber(value: number, field: Field): boolean {
   if (field.type === "int32") return value === (value | 0) && inRange(value, field);
@@ -39,7 +42,7 @@ export function coerceText(field: Field, text: string, decimalComma = false): un
       if (decimalComma) trimmed = trimmed.replace(",", ".");
       if (!(field.type === "int32" ? INTEGER : DECIMAL).test(trimmed)) return INVALID;
       const value = Number(trimmed);
-      return fitsNumber(value, field) ? value : INVALID;
+      return fitsNumber(value, field) ? withoutMinusZero(value, field) : INVALID;
     }
     case "bool":
       return boolean(trimBlanks(text));
@@ -77,7 +80,7 @@ export function coerceValue(field: Field, value: unknown): unknown {
     case "int32": {
       if (typeof value === "string") return coerceText(field, value);
       const number = typeof value === "bigint" ? safeNumber(value) : value;
-      return typeof number === "number" && fitsNumber(number, field) ? number : INVALID;
+      return typeof number === "number" && fitsNumber(number, field) ? withoutMinusZero(number, field) : INVALID;
     }
     case "bool":
       if (typeof value === "boolean") return value;

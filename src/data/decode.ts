@@ -20,39 +20,80 @@ export async function* decodeText(
   name: string,
   { encoding }: TextOptions = {},
 ): AsyncGenerator<string> {
-  let decoder: TextDecoder | undefined;
-  let offset = 0;
+  let decode: Decode | undefined;
   let held = "";
-  let tail = new Uint8Array(0);
-  const explicit = encoding;
-  for await (const piece of joinHead(input, 3)) {
-    decoder ??= makeDecoder(explicit ?? sniff(piece), name);
-    let text: string;
-    try {
-      text = decoder.decode(piece as BufferSource, { stream: true });
-    } catch (cause) {
-      if (decoder.encoding !== "utf-8") throw broken(name, decoder.encoding, offset, undefined, cause);
-      const bytes = new Uint8Array([...tail, ...piece]);
-      const at = invalidUtf8(bytes);
-      const before = new TextDecoder().decode(bytes.subarray(0, at));
-      if (held + before) yield held + before;
-      throw broken(name, "utf-8", offset - tail.length + at, bytes[at], cause);
-    }
-    offset += piece.length;
-    tail = incompleteTail(piece, tail) as Uint8Array<ArrayBuffer>;
-    held += text;
-    if (held.length >= PIECE) {
+  try {
+    for await (const piece of joinHead(input, 3)) {
+      decode ??= decoderFor(encoding ?? sniff(piece), name);
+      held += decode(piece);
+      if (held.length < PIECE) continue;
       yield held;
       held = "";
     }
-  }
-  try {
-    held += decoder?.decode() ?? "";
-  } catch (cause) {
+    held += decode?.(undefined) ?? "";
+  } catch (error) {
+    // What stands before the broken byte is text all the same.
+    held += error instanceof DataError ? String(error.details["before"] ?? "") : "";
     if (held) yield held;
-    throw broken(name, decoder!.encoding, offset, undefined, cause);
+    throw error;
   }
   if (held) yield held;
+}
+
+/** Text of the next piece, or, without one, of what was held back at the end. */
+type Decode = (piece: Uint8Array | undefined) => string;
+
+function decoderFor(encoding: string, name: string): Decode {
+  const decoder = makeDecoder(encoding, name);
+  return decoder.encoding === "utf-8" ? utf8Decoder(name) : streamDecoder(decoder, name);
+}
+
+function streamDecoder(decoder: TextDecoder, name: string): Decode {
+  let offset = 0;
+  return (piece) => {
+    try {
+      return piece ? decoder.decode(piece as BufferSource, { stream: true }) : decoder.decode();
+    } catch (cause) {
+      throw broken(name, decoder.encoding, offset, undefined, cause);
+    } finally {
+      offset += piece?.length ?? 0;
+    }
+  };
+}
+
+/** Whole characters go to the decoder at once, which is several times as fast as its own way with streams. */
+function utf8Decoder(name: string): Decode {
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  let tail = new Uint8Array(0);
+  /** Bytes before `tail`. */
+  let offset = 0;
+  return (piece) => {
+    if (!piece) {
+      if (tail.length > 0) throw broken(name, "utf-8", offset + tail.length, undefined, undefined);
+      return "";
+    }
+    const bytes = tail.length === 0 ? piece : joined(tail, piece);
+    const start = offset === 0 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
+    const kept = incompleteTail(bytes);
+    const whole = bytes.subarray(start, bytes.length - kept);
+    try {
+      return decoder.decode(whole as BufferSource);
+    } catch (cause) {
+      const at = invalidUtf8(whole);
+      const before = decoder.decode(whole.subarray(0, at) as BufferSource);
+      throw broken(name, "utf-8", offset + start + at, whole[at], cause, before);
+    } finally {
+      tail = bytes.slice(bytes.length - kept);
+      offset += bytes.length - kept;
+    }
+  };
+}
+
+function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const both = new Uint8Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
 }
 
 function makeDecoder(encoding: string, name: string): TextDecoder {
@@ -63,12 +104,20 @@ function makeDecoder(encoding: string, name: string): TextDecoder {
   }
 }
 
-function broken(name: string, encoding: string, offset: number, byte: number | undefined, cause: unknown): DataError {
+function broken(
+  name: string,
+  encoding: string,
+  offset: number,
+  byte: number | undefined,
+  cause: unknown,
+  before?: string,
+): DataError {
   const what = byte === undefined ? "the text ends inside a character" : `byte 0x${byte.toString(16).padStart(2, "0")}`;
   return new DataError(`${name}: is not valid ${encoding}: ${what} at offset ${offset}.`, {
     where: name,
     hint: 'If the file has another encoding, name it, e.g. encoding: "latin1".',
     offset,
+    before,
     cause,
   });
 }
@@ -82,7 +131,7 @@ async function* joinHead(input: AsyncIterable<Uint8Array>, count: number): Async
   for await (const piece of input) {
     if (head === undefined) yield piece;
     else {
-      head = head.length === 0 ? piece : new Uint8Array([...head, ...piece]);
+      head = head.length === 0 ? piece : joined(head, piece);
       if (head.length < count) continue;
       yield head;
       head = undefined;
@@ -102,16 +151,14 @@ const sequenceLength = (byte: number): number =>
           ? 4
           : 0;
 
-/** The bytes at the end of a piece that begin a character which the next piece completes. */
-function incompleteTail(piece: Uint8Array, before: Uint8Array): Uint8Array {
-  if (piece.length < 3 && before.length > 0)
-    return incompleteTail(new Uint8Array([...before, ...piece]), new Uint8Array(0));
+/** How many bytes at the end of a piece begin a character that the next piece completes. */
+function incompleteTail(piece: Uint8Array): number {
   for (let back = 1; back <= Math.min(3, piece.length); back++) {
     const byte = piece[piece.length - back];
     if ((byte & 0xc0) === 0x80) continue;
-    return sequenceLength(byte) > back ? piece.slice(piece.length - back) : new Uint8Array(0);
+    return sequenceLength(byte) > back ? back : 0;
   }
-  return new Uint8Array(0);
+  return 0;
 }
 
 /** Offset of the first byte that is no UTF-8 (RFC 3629: no overlong forms, no surrogates), or the length. */

@@ -4,8 +4,9 @@
  */
 
 import { attentionFunctions, bufferType, layoutParams, reader, upTo, vectorsOf, writer } from "./attention-tiles.js";
-import { acrossGroup, THREADS } from "./reduce.js";
+import { THREADS } from "./reduce.js";
 import { entry, type KernelSource } from "./shader.js";
+import { maxAcross, sumAcross } from "./softmax.js";
 
 /** Keys of a chunk that one thread scores. */
 const EACH = 4;
@@ -27,10 +28,10 @@ export function decodeSource(dim: number, wide: boolean): KernelSource {
       { name: "lse", type: "f32", writes: true },
     ],
     params: layoutParams(),
+    across: [maxAcross, sumAcross],
     code: `${attentionFunctions}
 fn largest(a: f32, b: f32) -> f32 { return select(max(a, b), a + b, is_nan(a) || is_nan(b)); }
 ${["q", "k", "v"].map((buffer) => reader(buffer, dim, wide)).join("")}${writer("out", dim, wide)}
-${acrossGroup("max_all", "f32", (a, b) => `largest(${a}, ${b})`)}${acrossGroup("sum_all", "f32", (a, b) => `${a} + ${b}`)}
 var<workgroup> query: array<vec4f, ${vectors}>;
 var<workgroup> weights: array<f32, ${CHUNK}>;
 var<workgroup> parts: array<vec4f, ${THREADS}>;

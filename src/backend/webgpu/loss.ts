@@ -30,7 +30,8 @@ export function crossEntropy(
       { name: "lse", type: "f32", writes: true },
     ],
     params: { rows: "u32", size: "u32", ignored: "i32" },
-    code: `${rowFunctions}${maxAcross}${sumAcross}
+    across: [maxAcross, sumAcross],
+    code: `${rowFunctions}
 ${rowEntry}
   var most = -infinity();
 ${overRow("most = largest(most, values[at]);")}

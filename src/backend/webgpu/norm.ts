@@ -39,7 +39,8 @@ export function layerNorm(
       written("rstds"),
     ],
     params: { rows: "u32", size: "u32", eps: "f32" },
-    code: `${sumAcross}
+    across: [sumAcross],
+    code: `
 ${rowEntry}
   var total = 0.0;
 ${overRow("total += values[at];")}
@@ -67,7 +68,8 @@ export function rmsNorm(
     name: "rmsNorm",
     buffers: [read("values"), ...(weight ? [read("weight")] : []), written("out"), written("rstds")],
     params: { rows: "u32", size: "u32", eps: "f32" },
-    code: `${sumAcross}
+    across: [sumAcross],
+    code: `
 ${rowEntry}
   var squares = 0.0;
 ${overRow("squares += values[at] * values[at];")}
@@ -137,7 +139,8 @@ function inputGradient(
       written("out"),
     ],
     params: { rows: "u32", size: "u32" },
-    code: `${sumAcross}
+    across: [sumAcross],
+    code: `
 ${rowEntry}
   var first = 0.0;
   var second = 0.0;

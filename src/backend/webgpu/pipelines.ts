@@ -63,7 +63,10 @@ export class Pipelines {
     const slots = source.buffers.map((_, i) => i).filter((i) => shared[i] === i);
     const access = slots.map((i) => (source.buffers.some((spec, j) => shared[j] === i && spec.writes) ? "w" : "r"));
     const { bind, pipeline: layout } = this.layoutFor(access.join(""));
-    const module = this.device.createShaderModule({ code: wgsl(source, shared), label: source.name });
+    const module = this.device.createShaderModule({
+      code: wgsl(source, shared, this.device.features.has("subgroups")),
+      label: source.name,
+    });
     return { descriptor: { layout, compute: { module, entryPoint: "main" }, label: source.name }, layout: bind, slots };
   }
 

@@ -6,7 +6,7 @@
 import type { Operand, ReduceKind, Split } from "../backend.js";
 import type { Gpu, OnGpu } from "./gpu.js";
 import type { Piece } from "./pool.js";
-import { entry, floatBits, type KernelSource } from "./shader.js";
+import { acrossMemory, entry, floatBits, type KernelSource } from "./shader.js";
 
 export const THREADS = 64;
 
@@ -40,29 +40,6 @@ fn smallest(a: f32, b: f32) -> f32 { return select(min(a, b), a + b, is_nan(a) |
     : `
 fn largest(a: i32, b: i32) -> i32 { return max(a, b); }
 fn smallest(a: i32, b: i32) -> i32 { return min(a, b); }
-`;
-
-/**
- * Functions that combine one value of each of the 64 threads of a workgroup and give all of them the result: eight
- * threads combine eight values each, then every thread those eight.
- */
-export const acrossGroup = (name: string, type: string, combine: (a: string, b: string) => string): string => `
-var<workgroup> ${name}_all: array<${type}, ${THREADS}>;
-var<workgroup> ${name}_part: array<${type}, 8>;
-fn ${name}(lane: u32, own: ${type}) -> ${type} {
-  ${name}_all[lane] = own;
-  workgroupBarrier();
-  if (lane < 8u) {
-    var total = ${name}_all[lane * 8u];
-    for (var i = 1u; i < 8u; i++) { total = ${combine("total", `${name}_all[lane * 8u + i]`)}; }
-    ${name}_part[lane] = total;
-  }
-  workgroupBarrier();
-  var total = ${name}_part[0];
-  for (var i = 1u; i < 8u; i++) { total = ${combine("total", `${name}_part[i]`)}; }
-  workgroupBarrier();
-  return total;
-}
 `;
 
 const typeOf = ({ dtype }: Operand): Number => (dtype === "float32" ? "f32" : "i32");
@@ -121,7 +98,7 @@ ${line("thread")}
 ${step("0u", "1u")}
   results[thread] = total;
 }`,
-    group: () => `${acrossGroup("combine", type, combine)}${entry(THREADS)}
+    group: () => `${entry(THREADS)}
 ${line("group")}
 ${step("lane", `${THREADS}u`)}
   let all = combine(lane, total);
@@ -144,6 +121,7 @@ ${step("slice", "16u")}
       { name: "results", type, writes: true },
     ],
     params: { count: "u32", size: "u32", inner: "u32", chunk: "u32", chunks: "u32" },
+    across: way === "group" ? [{ name: "combine", type, empty: empty[type], combine }] : [],
     code: `${extremes(type)}${bodies[way]()}`,
   };
 }
@@ -208,7 +186,7 @@ fn better(a: Best, b: Best) -> Best {
   if (first) { return a; }
   return b;
 }
-${byGroups ? acrossGroup("best", "Best", (a, b) => `better(${a}, ${b})`) : ""}
+${byGroups ? acrossMemory({ name: "best", type: "Best", combine: (a, b) => `better(${a}, ${b})` }) : ""}
 ${entry(THREADS)}
   if (${line} >= p.count) { return; }
   let start = (${line} / p.inner) * p.size * p.inner + ${line} % p.inner;

@@ -16,8 +16,10 @@ export interface KernelSource {
   readonly buffers: readonly BufferSpec[];
   /** Numbers given at each call, read as `p.name`. */
   readonly params: Readonly<Record<string, ParamType>>;
+  /** Functions that the code calls to combine a value of each thread of its workgroup, of 64 threads. */
+  readonly across?: readonly Across[];
   /** Language features that the code needs, which the device must have. */
-  readonly enables?: readonly ("f16" | "subgroups")[];
+  readonly enables?: readonly string[];
   /** Functions and the entry point `main`. */
   readonly code: string;
 }
@@ -43,8 +45,12 @@ export interface Variant {
   readonly slots: readonly number[];
 }
 
-/** The text of a kernel in which buffer i is buffer `shared[i]`. */
-export function wgsl({ buffers, params, code, enables = [] }: KernelSource, shared: readonly number[]): string {
+/** The text of a kernel in which buffer i is buffer `shared[i]`; with subgroups where the device has them. */
+export function wgsl(
+  { buffers, params, code, enables = [], across = [] }: KernelSource,
+  shared: readonly number[],
+  subgroups: boolean,
+): string {
   const own = buffers.map((_, i) => i).filter((i) => shared[i] === i);
   const writes = (i: number) => buffers.some((spec, j) => shared[j] === i && spec.writes);
   const lines = own.map((i, binding) => {
@@ -54,12 +60,17 @@ export function wgsl({ buffers, params, code, enables = [] }: KernelSource, shar
   const fields = Object.entries(params).map(([name, type]) => `  ${name}: ${type},`);
   lines.push(`struct Params {\n${fields.join("\n")}\n  all_groups: u32,\n}`);
   lines.push(`@group(0) @binding(${own.length}) var<uniform> p: Params;`);
-  let body = code;
+  const bySubgroups = subgroups && across.length > 0;
+  const functions = across.map(bySubgroups ? acrossSubgroups : acrossMemory).join("");
+  let body = `${bySubgroups ? `${subgroupState}${functions}${code.replace(entryInputs, subgroupInputs)}` : `${functions}${code}`}`;
   buffers.forEach((spec, i) => {
     if (shared[i] !== i) body = body.replaceAll(new RegExp(`\\b${spec.name}\\b`, "g"), buffers[shared[i]].name);
   });
-  return `${enables.map((name) => `enable ${name};\n`).join("")}${lines.join("\n")}\n${body}`;
+  const enabled = bySubgroups ? [...enables, "subgroups"] : enables;
+  return `${enabled.map((name) => `enable ${name};\n`).join("")}${bySubgroups ? "diagnostic(off, subgroup_uniformity);\n" : ""}${lines.join("\n")}\n${body}`;
 }
+
+const entryInputs = "@builtin(local_invocation_index) lane: u32) {";
 
 /**
  * The head of an entry point of `size` threads per workgroup: `group` is the number of the workgroup, `lane` that of
@@ -67,10 +78,76 @@ export function wgsl({ buffers, params, code, enables = [] }: KernelSource, shar
  */
 export const entry = (size: number): string => `@compute @workgroup_size(${size}) fn main(
   @builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) group_count: vec3u,
-  @builtin(local_invocation_index) lane: u32) {
+  ${entryInputs}
   let group = group_id.x + group_id.y * group_count.x;
   if (group >= p.all_groups) { return; }
   let thread = group * ${size}u + lane;`;
+
+/** The threads of a workgroup that combine their values. */
+const ACROSS = 64;
+
+/** A function `name(lane, own)` that combines one value of each thread of a workgroup and gives all of them the result. */
+export interface Across {
+  readonly name: string;
+  readonly type: string;
+  /** What changes no value that it is combined with. */
+  readonly empty: string;
+  combine(a: string, b: string): string;
+}
+
+/** Eight threads combine eight values each, then every thread those eight. */
+export const acrossMemory = ({ name, type, combine }: Omit<Across, "empty">): string => `
+var<workgroup> ${name}_all: array<${type}, ${ACROSS}>;
+var<workgroup> ${name}_part: array<${type}, 8>;
+fn ${name}(lane: u32, own: ${type}) -> ${type} {
+  ${name}_all[lane] = own;
+  workgroupBarrier();
+  if (lane < 8u) {
+    var total = ${name}_all[lane * 8u];
+    for (var i = 1u; i < 8u; i++) { total = ${combine("total", `${name}_all[lane * 8u + i]`)}; }
+    ${name}_part[lane] = total;
+  }
+  workgroupBarrier();
+  var total = ${name}_part[0];
+  for (var i = 1u; i < 8u; i++) { total = ${combine("total", `${name}_part[i]`)}; }
+  workgroupBarrier();
+  return total;
+}
+`;
+
+/**
+ * The threads of a subgroup exchange values in a fixed tree, the first of each leaves theirs, and every subgroup combines
+ * those in the same way. Which threads are a subgroup does not matter; WGSL does not say.
+ */
+const acrossSubgroups = ({ name, type, empty, combine }: Across): string => `
+var<workgroup> ${name}_all: array<${type}, ${ACROSS}>;
+fn ${name}_subgroup(own: ${type}) -> ${type} {
+  var total = own;
+  for (var s = 1u; s < min(subgroup_threads, ${ACROSS}u); s *= 2u) { total = ${combine("total", "subgroupShuffleXor(total, s)")}; }
+  return total;
+}
+fn ${name}(lane: u32, own: ${type}) -> ${type} {
+  var total = ${name}_subgroup(own);
+  ${name}_all[lane] = select(${empty}, total, subgroup_lane == 0u);
+  workgroupBarrier();
+  total = ${name}_all[subgroup_lane];
+  for (var i = subgroup_lane + subgroup_threads; i < ${ACROSS}u; i += subgroup_threads) { total = ${combine("total", `${name}_all[i]`)}; }
+  total = ${name}_subgroup(total);
+  workgroupBarrier();
+  return total;
+}
+`;
+
+/** The size of subgroups is the same for all threads of a launch, which compilers cannot see in a variable. */
+const subgroupState = `
+var<private> subgroup_lane: u32;
+var<private> subgroup_threads: u32;
+`;
+
+const subgroupInputs = `@builtin(local_invocation_index) lane: u32,
+  @builtin(subgroup_invocation_id) own_subgroup_lane: u32, @builtin(subgroup_size) own_subgroup_threads: u32) {
+  subgroup_lane = own_subgroup_lane;
+  subgroup_threads = own_subgroup_threads;`;
 
 /** WGSL may not write infinities or NaN as constants, and optimisers may assume there are none: bits decide. */
 export const floatBits = `

@@ -2,8 +2,8 @@
 
 import type { Operand } from "../backend.js";
 import type { Gpu } from "./gpu.js";
-import { acrossGroup, THREADS } from "./reduce.js";
-import { entry, floatBits } from "./shader.js";
+import { THREADS } from "./reduce.js";
+import { type Across, entry, floatBits } from "./shader.js";
 
 interface Rows {
   readonly rows: number;
@@ -17,8 +17,14 @@ fn largest(a: f32, b: f32) -> f32 { return select(max(a, b), a + b, is_nan(a) ||
 fn exp_non_positive(x: f32) -> f32 { return select(exp(x), 0.0, x < -87.33); }
 `;
 
-export const sumAcross = acrossGroup("sum_all", "f32", (a, b) => `${a} + ${b}`);
-export const maxAcross = acrossGroup("max_all", "f32", (a, b) => `largest(${a}, ${b})`);
+export const sumAcross: Across = { name: "sum_all", type: "f32", empty: "0.0", combine: (a, b) => `${a} + ${b}` };
+/** Calls `largest` of `rowFunctions`. */
+export const maxAcross: Across = {
+  name: "max_all",
+  type: "f32",
+  empty: "-infinity()",
+  combine: (a, b) => `largest(${a}, ${b})`,
+};
 
 /** A loop over the elements of the workgroup's row: `i` is the element, `start + i` its place. */
 export const overRow = (body: string): string =>
@@ -38,7 +44,8 @@ export function softmax(gpu: Gpu, input: Operand, output: Operand, { rows, size,
       { name: "out", type: "f32", writes: true },
     ],
     params: { rows: "u32", size: "u32" },
-    code: `${rowFunctions}${maxAcross}${sumAcross}
+    across: [maxAcross, sumAcross],
+    code: `${rowFunctions}
 ${rowEntry}
   var most = -infinity();
 ${overRow("most = largest(most, values[at]);")}
@@ -71,7 +78,8 @@ export function softmaxBackward(
       { name: "out", type: "f32", writes: true },
     ],
     params: { rows: "u32", size: "u32" },
-    code: `${rowFunctions}${sumAcross}
+    across: [sumAcross],
+    code: `${rowFunctions}
 ${rowEntry}
   var total = 0.0;
 ${overRow(`total += grads[at]${log ? "" : " * values[at]"};`)}

@@ -3,8 +3,9 @@
 import type { Operand } from "../backend.js";
 import { fill } from "./copy.js";
 import type { Gpu } from "./gpu.js";
-import { acrossGroup, CHUNK, fold, THREADS } from "./reduce.js";
+import { CHUNK, fold, THREADS } from "./reduce.js";
 import { entry, type KernelSource, type ParamType } from "./shader.js";
+import { sumAcross } from "./softmax.js";
 
 /** Workgroup c of a tensor takes its elements c * CHUNK … ; then the sums of all of them are added in one fixed tree. */
 export function sumOfSquares(gpu: Gpu, inputs: readonly Operand[], output: Operand): void {
@@ -45,7 +46,8 @@ function source(count: number): KernelSource {
     name: "sumOfSquares",
     buffers: [...all.map((i) => ({ name: `x${i}`, type: "f32" })), { name: "sums", type: "f32", writes: true }],
     params,
-    code: `${acrossGroup("sum_all", "f32", (a, b) => `${a} + ${b}`)}
+    across: [sumAcross],
+    code: `
 ${entry(THREADS)}
   if (group >= p.groups) { return; }
   var total = 0.0;

@@ -14,19 +14,24 @@ import { contiguousStrides } from "../../../src/core/shape.js";
 import { softwareGpu } from "../../setup/webgpu.js";
 import { empty, noise, operand } from "../operands.js";
 
-/** A device of the test's own; `software: false` gives the kernels that real graphics cards get. */
-async function open(software: boolean): Promise<WebGpuBackend | null> {
+/**
+ * A device of the test's own; `software: false` gives the kernels that real graphics cards get, `without` those of
+ * devices that lack a feature.
+ */
+async function open(software: boolean, without: readonly GPUFeatureName[] = []): Promise<WebGpuBackend | null> {
   const entry = await softwareGpu();
   if (!entry) return null;
   const found = await findAdapter(entry);
   if ("reason" in found) throw new Error(found.reason);
-  return backendOn(new Gpu(await openDevice(found), software), found);
+  return backendOn(new Gpu(await openDevice(found, { without }), software), found);
 }
 
 const reference = createReferenceBackend();
 const gpu = await open(true);
 const card = await open(false);
+const plain = await open(true, ["subgroups", "shader-f16"]);
 afterAll(() => {
+  plain?.destroy();
   gpu?.destroy();
   card?.destroy();
 });
@@ -216,7 +221,7 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
       const values = noise(outer * size * inner).map((x) =>
         kind === "prod" ? 1 + x / 1000 : x * (dtype === "int32" ? 50 : 1),
       );
-      await compare(2e-5, (kernels, make, out) => {
+      const reduced: Body = (kernels, make, out) => {
         const y = out([outer, inner], dtype);
         kernels.reduce(
           kind,
@@ -229,7 +234,8 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
           split,
         );
         return [y];
-      });
+      };
+      for (const on of [gpu!, plain!]) await compare(2e-5, reduced, on);
     }
     const rough = noise(outer * size * inner).map((x) => Math.round(x * 3));
     rough[rough.length >> 1] = Number.NaN;
@@ -438,8 +444,8 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     [5, 64],
     [2, 300],
     [130, 12],
-  ])("softmax, norms and cross entropy of %i rows of %i", (rows, size) =>
-    compare(2e-5, (kernels, make, out) => {
+  ])("softmax, norms and cross entropy of %i rows of %i", async (rows, size) => {
+    const body: Body = (kernels, make, out) => {
       const shape = [rows, size];
       const [x, g, w, b] = [
         make(noise(rows * size), shape),
@@ -468,8 +474,11 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
       const grads = make(noise(rows, 6));
       kernels.crossEntropyBackward(x, labels, v[4], grads, o[8], { rows, size, ignoreIndex: -100 });
       return [...o, ...v.slice(0, 5), ...s.slice(0, 3)];
-    }),
-  );
+    };
+    const runs: number[][][] = [[], [], []];
+    for (const [run, on] of [gpu!, gpu!, plain!].entries()) await compare(2e-5, body, on, runs[run]);
+    expect(runs[1]).toEqual(runs[0]);
+  });
 
   test.each([
     [70, 33, 2 ** 24],
@@ -532,6 +541,25 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
       onCard ? card! : gpu!,
     ),
   );
+
+  test("subgroups are used where the device has them, and a decode without them gives the same within rounding", async () => {
+    expect(gpu!.gpu.device.features.has("subgroups")).toBe(
+      ((await findAdapter((await softwareGpu())!)) as { adapter: GPUAdapter }).adapter.features.has("subgroups"),
+    );
+    expect(plain!.gpu.device.features.has("subgroups")).toBe(false);
+    const place = { offset: 0, batch: 400 * 8, head: 8, row: 8 };
+    const shape = { batch: 1, heads: 1, kvHeads: 1, queries: 1, keys: 400, dim: 8, scale: 0.3, causal: true };
+    await compare(
+      2e-5,
+      (kernels, make, out) => {
+        const [y, lse] = [out([8]), out([1])];
+        const [q, k, v] = [make(noise(8)), make(noise(3200, 2)), make(noise(3200, 3))];
+        kernels.attention(q, k, v, y, lse, { ...shape, q: place, k: place, v: place, out: place });
+        return [y, lse];
+      },
+      plain!,
+    );
+  });
 
   test("the squares of many tensors are summed in few launches, the same bits each time", async () => {
     const lists = Array.from({ length: 25 }, (_, i) => noise(1 + i * i * 17, i));

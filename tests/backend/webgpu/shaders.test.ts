@@ -21,6 +21,12 @@ async function open(matrixKernels: "software" | "card", everywhere: boolean): Pr
 beforeAll(async () => {
   // Both kinds of matrix product, and a device with nothing but the limits and features that every device has.
   devices.push(await open("software", false), await open("card", false), await open("card", true));
+  const used = ["shader-f16", "subgroups"];
+  expect(devices.map(({ gpu }) => used.filter((feature) => gpu.device.features.has(feature)))).toEqual([
+    used,
+    used,
+    [],
+  ]);
 });
 afterAll(() => {
   for (const device of devices) device.destroy();

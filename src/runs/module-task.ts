@@ -110,7 +110,7 @@ export class ModuleTask implements Task {
   readonly model: Module & { loss(batch: unknown): Tensor };
   readonly source: BatchSource<unknown>;
   readonly evaluate?: (whole: boolean) => Promise<Evaluation>;
-  readonly step?: Task["step"];
+  readonly step?: NonNullable<Task["step"]>;
   /** Why the run's ID does not cover its batches, where it does not. */
   readonly provisional?: string;
 

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * A tensor: a shape and a dtype over one piece of storage, contiguous, last dim fastest. What is computed with it lives
  * elsewhere: ops add their methods when they are defined (`src/ops/index.ts`), autograd adds `backward`.

@@ -32,6 +32,7 @@ const program = `
   export async function main() {
     const exported = [${entryNames().map((_, i) => `entry${i}`)}].map((entry) => Object.keys(entry).length);
     if (!("createModel" in tenon)) return { exported, loss: null };
+    tenon.manualSeed(1);
     const model = await tenon.createModel(
       { model_type: "gpt2", n_layer: 1, n_head: 2, n_embd: 16, n_positions: 8, vocab_size: 11 });
     const { loss } = await model.trainStep({ ids: [[1, 2, 3, 4], [5, 6, 7, 8]] }, { learningRate: 1e-3 });

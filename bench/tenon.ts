@@ -95,7 +95,7 @@ async function train({ threads, numerics, model, steps = 12 }: Job) {
 }
 
 /** Tokens per second of cached decoding, and the share of what streaming the weights once per token allows. */
-async function decode({ threads, numerics, model, steps = 24 }: Job) {
+async function decode({ threads, numerics, model, steps = 64 }: Job) {
   await tenon.init({ device: "cpu", threads, numerics });
   const gpt = deferInit(() => new Gpt2(config(model!)));
   for (const parameter of gpt.parameters()) {

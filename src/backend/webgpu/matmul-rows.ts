@@ -1,6 +1,6 @@
 /** Products of a few rows with a matrix (a cached decode): the matrix is read once, by as many threads as possible. */
 
-import { bases, batchParams, buffersOf, enablesOf, type Product, rightOf, storer, widening } from "./matmul-tiles.js";
+import { bases, batchParams, buffersOf, enablesOf, type Product, rightOf, storer, widening } from "./matmul-product.js";
 import { entry, type KernelSource } from "./shader.js";
 
 /** Rows of a that this kernel takes. */

@@ -3,8 +3,9 @@
 import type { MatmulLayout, Operand } from "../backend.js";
 import { fill } from "./copy.js";
 import type { Gpu } from "./gpu.js";
+import { type Product, productKey } from "./matmul-product.js";
 import { columnsOf, MOST_ROWS, rowsSource } from "./matmul-rows.js";
-import { ownSource, type Product, productKey, sharedSource, type Tile } from "./matmul-tiles.js";
+import { ownSource, sharedSource, type Tile } from "./matmul-tiles.js";
 import type { Piece } from "./pool.js";
 import { fold } from "./reduce.js";
 import { entry } from "./shader.js";

@@ -400,6 +400,17 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     compare(1e-5, added(m, n, k, transposeA, transposeB), card!),
   );
 
+  test("more workgroups than one dim of a launch has room for", () => {
+    const count = 70_000;
+    const all = Array.from({ length: count }, (_, i) => i);
+    const layout = { m: 1, n: 3, k: 1, transposeA: false, transposeB: false, batchA: all, batchB: [...all].fill(0) };
+    return compare(0, (kernels, make, out) => {
+      const y = out([count, 1, 3]);
+      kernels.matmul(make(noise(count), [count, 1, 1]), make(noise(3, 2), [1, 1, 3]), y, layout);
+      return [y];
+    });
+  });
+
   test("few rows by slices of k", async () => {
     await compare(1e-5, added(3, 33, 36, false, true), card!);
     await compare(1e-4, added(1, 20, 1030, false, false), card!);

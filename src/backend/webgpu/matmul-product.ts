@@ -1,0 +1,117 @@
+/** What kernels of matrix products share: what their texts depend on, how matrices are read and results written. */
+
+import type { DType } from "../../core/dtype.js";
+import type { ParamType } from "./shader.js";
+
+/** What the text of a kernel depends on. */
+export interface Product {
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+  readonly bias: boolean;
+  readonly accumulate: boolean;
+  /** Rows of a, b and the output are whole vectors of four. */
+  readonly wideA: boolean;
+  readonly wideB: boolean;
+  readonly wideOut: boolean;
+  /** Also gives the sums over k of the columns of b, or of the rows of a: a bias's gradient beside its weight's. */
+  readonly sums: "" | "a" | "b";
+  /** A workgroup takes `part` steps of k; matrix i of the output is made of part i. */
+  readonly split: boolean;
+  /** The dtype of b; float16 is read in WGSL's own type where the device has it. */
+  readonly right: DType;
+  readonly f16: boolean;
+}
+
+export const productKey = (product: Product): string => Object.values(product).join();
+
+/** Matrix z of the output is made of matrix first + (z / run) % count of a, and likewise of b. */
+export const batchParams = {
+  m: "u32",
+  n: "u32",
+  k: "u32",
+  z: "u32",
+  a_first: "u32",
+  a_run: "u32",
+  a_count: "u32",
+  b_first: "u32",
+  b_run: "u32",
+  b_count: "u32",
+} satisfies Record<string, ParamType>;
+
+export const bases = `
+fn base_a(z: u32) -> u32 { return (p.a_first + (z / p.a_run) % p.a_count) * p.m * p.k; }
+fn base_b(z: u32) -> u32 { return (p.b_first + (z / p.b_run) % p.b_count) * p.k * p.n; }
+`;
+
+/** How a matrix is read, by single elements or by vectors of four: the type of its buffer, and the text of one. */
+export interface Reading {
+  readonly type: string;
+  at(index: string): string;
+}
+
+const whole = (buffer: string, wide: boolean): Reading => ({
+  type: wide ? "vec4f" : "f32",
+  at: (index) => `${buffer}[${index}]`,
+});
+
+export const leftOf = ({ wideA }: Product): Reading => whole("left", wideA);
+
+export function rightOf({ wideB, right, f16 }: Product): Reading {
+  if (right === "float32") return whole("right", wideB);
+  if (right === "float16" && f16)
+    return wideB
+      ? { type: "vec4<f16>", at: (index) => `vec4f(right[${index}])` }
+      : { type: "f16", at: (index) => `f32(right[${index}])` };
+  return wideB
+    ? { type: "vec2u", at: (index) => `widen_four(right[${index}])` }
+    : { type: "u32", at: (index) => `widen_two(right[(${index}) >> 1u])[(${index}) & 1u]` };
+}
+
+/** Functions that widen packed 16-bit floats, and what the kernel enables. WGSL drops functions that nobody calls. */
+export const widening = ({ right }: Product): string =>
+  right === "float32"
+    ? ""
+    : `
+fn widen_two(w: u32) -> vec2f { return ${right === "float16" ? "unpack2x16float(w)" : "bitcast<vec2f>(vec2u(w << 16u, w & 0xffff0000u))"}; }
+fn widen_four(w: vec2u) -> vec4f { return vec4f(widen_two(w.x), widen_two(w.y)); }
+`;
+
+export const enablesOf = ({ right, f16 }: Product): readonly "f16"[] => (right === "float16" && f16 ? ["f16"] : []);
+
+export const buffersOf = (product: Product) => {
+  const { wideOut, bias, sums } = product;
+  const type = (wide: boolean) => (wide ? "vec4f" : "f32");
+  return [
+    { name: "left", type: leftOf(product).type },
+    { name: "right", type: rightOf(product).type },
+    { name: "result", type: type(wideOut), writes: true },
+    ...(bias ? [{ name: "bias", type: type(wideOut) }] : []),
+    ...(sums ? [{ name: "sums", type: "f32", writes: true }] : []),
+  ];
+};
+
+/** A function that writes four columns of a row, where they exist. */
+export function storer({ bias, accumulate, wideOut }: Product): string {
+  const lines: string[] = [];
+  if (wideOut) {
+    const value = `value${bias ? " + bias[column / 4u]" : ""}`;
+    lines.push(
+      `  let at = ((z * p.m + row) * p.n + column) / 4u;`,
+      `  result[at] = ${accumulate ? `result[at] + (${value})` : value};`,
+    );
+  } else {
+    const value = `value[i]${bias ? " + bias[column + i]" : ""}`;
+    lines.push(
+      "  for (var i = 0u; i < min(4u, p.n - column); i++) {",
+      `    result[at + i] = ${accumulate ? `result[at + i] + (${value})` : value};`,
+      "  }",
+    );
+    lines.unshift("  let at = (z * p.m + row) * p.n + column;");
+  }
+  return `
+fn store(z: u32, row: u32, column: u32, value: vec4f) {
+  if (row >= p.m || column >= p.n) { return; }
+${lines.join("\n")}
+}
+`;
+}

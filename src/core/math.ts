@@ -6,8 +6,8 @@
 
 const LN2_HIGH = 6.9314718036912381649e-1;
 const LN2_LOW = 1.90821492927058770002e-10;
-const words = new Uint32Array(2);
-const float = new Float64Array(words.buffer);
+const words = /* @__PURE__ */ new Uint32Array(2);
+const float = /* @__PURE__ */ new Float64Array(words.buffer);
 // Index of the high word: 1 on little-endian machines, the only kind WebAssembly leaves in use.
 const HIGH = 1;
 
@@ -38,11 +38,11 @@ function factorials(first: number, step: number, count: number, alternating: boo
   return coefficients;
 }
 
-const EXP = factorials(0, 1, 15, false);
-const SIN = factorials(1, 2, 10, true);
-const COS = factorials(0, 2, 11, true);
+const EXP = /* @__PURE__ */ factorials(0, 1, 15, false);
+const SIN = /* @__PURE__ */ factorials(1, 2, 10, true);
+const COS = /* @__PURE__ */ factorials(0, 2, 11, true);
 /** Of 2 atanh(s) / s - 2 in s^2: 2/3, 2/5, … */
-const LOG = Array.from({ length: 11 }, (_, k) => 2 / (2 * k + 3));
+const LOG = /* @__PURE__ */ Array.from({ length: 11 }, (_, k) => 2 / (2 * k + 3));
 
 /** e^x. Reduction by ln 2 in two parts (Cody and Waite), then the Taylor series to degree 14 on |r| <= 0.35. */
 export function exp(x: number): number {

@@ -3,7 +3,6 @@
  * the Node entry points install theirs (`src/node/platform.ts`), so that nothing here imports `node:`.
  */
 
-import { ConfigError } from "./errors.js";
 import type { RunStore } from "./store.js";
 
 /** Something that takes bytes and gives a digest: 64 hex digits, after which it must not be used. */
@@ -100,23 +99,6 @@ let current: Platform = webPlatform;
 
 /** The platform in force. */
 export const platform = (): Platform => current;
-
-/** Where something is saved: a path, or a folder of a store (tenon/runs has stores for pages and for memory). */
-export type SaveTarget = string | { store: RunStore; folder: string };
-
-/** A target as a folder of a store. Throws ConfigError for a path where the host has no file system. */
-export function openTarget(target: SaveTarget, where: string): { store: RunStore; folder: string } {
-  if (typeof target === "object") return target;
-  const { openStore } = current;
-  if (typeof target !== "string" || !openStore) {
-    const got = typeof target === "string" ? `"${target}" on a host that has none` : String(target);
-    throw new ConfigError(`${where}: needs a path in a file system, or { store, folder }, got ${got}.`, {
-      where,
-      hint: "Stores for pages and for memory are in tenon/runs.",
-    });
-  }
-  return { store: openStore(target), folder: "" };
-}
 
 /** Installs a host's platform; called by the Node entry points before anything else. */
 export function setPlatform(next: Platform): void {

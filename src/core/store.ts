@@ -3,8 +3,8 @@
  * and memory. Paths are relative, their parts divided by "/", and can never leave the store.
  */
 
-import { FormatError, RunError } from "./errors.js";
-import type { ByteSource } from "./platform.js";
+import { ConfigError, FormatError, RunError } from "./errors.js";
+import { type ByteSource, platform } from "./platform.js";
 
 export interface StoreEntry {
   readonly name: string;
@@ -100,3 +100,20 @@ export async function readText(store: RunStore, path: string): Promise<string> {
 /** Writes UTF-8 text. */
 export const writeText = (store: RunStore, path: string, text: string): Promise<void> =>
   store.write(path, new TextEncoder().encode(text));
+
+/** Where something is saved: a path, or a folder of a store (tenon/runs has stores for pages and for memory). */
+export type SaveTarget = string | { store: RunStore; folder: string };
+
+/** A target as a folder of a store. Throws ConfigError for a path where the host has no file system. */
+export function openTarget(target: SaveTarget, where: string): { store: RunStore; folder: string } {
+  if (typeof target === "object") return target;
+  const { openStore } = platform();
+  if (typeof target !== "string" || !openStore) {
+    const got = typeof target === "string" ? `"${target}" on a host that has none` : String(target);
+    throw new ConfigError(`${where}: needs a path in a file system, or { store, folder }, got ${got}.`, {
+      where,
+      hint: "Stores for pages and for memory are in tenon/runs.",
+    });
+  }
+  return { store: openStore(target), folder: "" };
+}

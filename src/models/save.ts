@@ -2,8 +2,7 @@
 
 import { stampedJson } from "../artifacts/format.js";
 import { safetensorsChunks, type TensorsToWrite, weightsHash } from "../artifacts/safetensors-write.js";
-import { openTarget, type SaveTarget } from "../core/platform.js";
-import { writeText } from "../core/store.js";
+import { openTarget, type SaveTarget, writeText } from "../core/store.js";
 import { VERSION } from "../core/version.js";
 import type { Module } from "../nn/index.js";
 import type { Model } from "./model.js";

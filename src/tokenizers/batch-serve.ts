@@ -1,7 +1,7 @@
 /** The other side of `batch.ts`: what a worker does with its messages. */
 
 import type { Answer, Task } from "./batch.js";
-import { createTokenizer } from "./create.js";
+import { fromText } from "./load.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 /** A worker's own scope, or a port. */
@@ -15,7 +15,7 @@ export function serve(scope: Scope): void {
   let tokenizer: Promise<Tokenizer> | undefined;
   scope.addEventListener("message", ({ data }) => {
     if (typeof data === "string") {
-      tokenizer = createTokenizer(JSON.parse(data));
+      tokenizer = fromText(data, "tokenizer.json", {});
       tokenizer.catch(() => {}); // every task will say so
       return;
     }

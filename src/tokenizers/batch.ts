@@ -223,7 +223,7 @@ class BatchWorker {
       this.end();
       while (this.waiting.length > 0) this.settle(({ reject }) => reject(error));
     });
-    worker.post(JSON.stringify(tokenizer.toJSON()));
+    worker.post(tokenizer.source ?? JSON.stringify(tokenizer));
   }
 
   /** Rejects where the worker is gone or the task cannot travel. */

@@ -7,6 +7,7 @@ import { createModel } from "./models/create.js";
 import { normalizers } from "./normalizer.js";
 import { postProcessors } from "./post-processor.js";
 import { preTokenizers } from "./pre-tokenizer.js";
+import type { Scanned } from "./scan.js";
 import { Tokenizer, type TokenizerExtras } from "./tokenizer.js";
 import { describe } from "./vocabulary.js";
 
@@ -18,16 +19,17 @@ export async function createTokenizer(
   definition: TokenizerDefinition,
   extra: TokenizerExtras = {},
   name = "tokenizer.json",
+  scanned?: Scanned,
 ): Promise<Tokenizer> {
   checkDefinition(definition, name);
   const [model] = await Promise.all([
-    createModel(definition.model),
+    createModel(definition.model, scanned),
     normalizers.load(definition.normalizer),
     preTokenizers.load(definition.pre_tokenizer),
     postProcessors.load(definition.post_processor),
     decoders.load(definition.decoder),
   ]);
-  return new Tokenizer(definition, model, extra);
+  return new Tokenizer(definition, model, extra, scanned?.text);
 }
 
 const PARTS = ["normalizer", "pre_tokenizer", "post_processor", "decoder"] as const;

@@ -2,7 +2,6 @@
 
 import { bytesOfToken } from "./byte-alphabet.js";
 import { Kinds, loads } from "./kinds.js";
-import { loadEngineFor } from "./pattern.js";
 
 export type Decoder = (tokens: string[]) => string[];
 
@@ -11,10 +10,9 @@ export const decoders = new Kinds<Decoder>(
   "decoders",
   (parts) => (tokens) => parts.reduce((list, part) => part(list), tokens),
   { ByteLevel: () => byteLevel, Fuse: () => (tokens) => [tokens.join("")] },
-  loads("ByteFallback WordPiece Metaspace BPEDecoder CTC Strip Replace", async (settings) => {
-    await loadEngineFor(settings);
-    return (await import("./decoders.js")).kinds;
-  }),
+  loads("ByteFallback WordPiece Metaspace BPEDecoder CTC Strip Replace", async (settings) =>
+    (await import("./decoders.js")).load(settings),
+  ),
 );
 
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });

@@ -4,12 +4,12 @@ import { FormatError } from "../core/errors.js";
 import type { Decoder } from "./decoder.js";
 import type { Component } from "./definition.js";
 import type { Builds } from "./kinds.js";
-import { patternOf } from "./pattern.js";
+import { loadEngineFor, patternOf } from "./pattern.js";
 import { prependScheme } from "./settings.js";
 
 const strictUtf8 = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 
-export const kinds: Builds<Decoder> = {
+const kinds: Builds<Decoder> = {
   ByteFallback: () => byteFallback,
   WordPiece: wordPiece,
   Metaspace: metaspace,
@@ -18,6 +18,12 @@ export const kinds: Builds<Decoder> = {
   Strip: strip,
   Replace: replace,
 };
+
+/** The kinds of this module, ready to be made with these settings. */
+export async function load(settings: Component): Promise<Builds<Decoder>> {
+  await loadEngineFor(settings);
+  return kinds;
+}
 
 /** Runs of `<0xNN>` become the text they spell, or one U+FFFD for each byte. */
 function byteFallback(tokens: string[]): string[] {

@@ -28,7 +28,8 @@ export function fastPath(
   // A mark that is only put before the first word depends on more than the word.
   if (preTokenizer.needsOrigin) return undefined;
   const steps = preTokenizer.parts ?? [preTokenizer];
-  if (steps[0]?.byWord) return alongSpaces(preTokenizer, model, normalizer);
+  const byWord = steps[0]?.byWord?.(preTokenizer, model, normalizer);
+  if (byWord) return byWord;
   return bpe && byteLevel(steps, bpe);
 }
 
@@ -73,27 +74,6 @@ function alongMatches({ scanner, keepGaps }: NonNullable<PreTokenizer["matches"]
       at = gap = end;
     }
     if (keepGaps && gap < length) pieces.encode(text, gap, length, out);
-  };
-}
-
-/** Spaces and line feeds cut words; other white space stays inside and is left to the pre-tokenizer. */
-function alongSpaces(preTokenizer: PreTokenizer, model: Model, normalizer: Normalizer | undefined): FastPath {
-  const ids: number[] = [];
-  const words = new PieceCache((text, start, end, out) => {
-    ids.length = 0;
-    const word = text.slice(start, end);
-    const piece = new Piece(normalizer === undefined ? word : normalizer.text(word), 0, false);
-    for (const part of preTokenizer.cut(piece)) model.encode(part.text, ids);
-    for (const id of ids) out.push(id);
-  });
-  return (text, out) => {
-    const { length } = text;
-    for (let start = 0; start < length; ) {
-      let end = start;
-      while (end < length && text.charCodeAt(end) !== 0x20 && text.charCodeAt(end) !== 0x0a) end++;
-      if (end > start) words.encode(text, start, end, out);
-      start = end + 1;
-    }
   };
 }
 

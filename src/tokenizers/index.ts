@@ -1,7 +1,7 @@
 /** `tenon/tokenizers`: text to ids and back. */
 
 export { byteTokenizer, charTokenizer } from "./builtin.js";
-export { applyChatTemplate, type ChatMessage, type ChatOptions, type Jinja } from "./chat-template.js";
+export { applyChatTemplate, type ChatMessage, type ChatOptions, type Jinja } from "./chat.js";
 export { createTokenizer } from "./create.js";
 export type { DecodeStream } from "./decode-stream.js";
 export type { AddedTokenDefinition, Component, Padding, TokenizerDefinition, Truncation } from "./definition.js";

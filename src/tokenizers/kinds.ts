@@ -4,7 +4,6 @@
  */
 
 import type { Component } from "./definition.js";
-import { unknownType } from "./settings.js";
 
 /** Makes a component from its settings. */
 export type Build<T> = (settings: Component) => T;
@@ -25,21 +24,24 @@ export class Kinds<T> {
     private readonly later: Record<string, Load<T>>,
   ) {}
 
-  /** Loads what a component and the parts of it need; nothing for types that do not exist. */
+  /** Loads what a component and the parts of it need. Throws FormatError for an unknown type. */
   async load(settings: Component | null | undefined): Promise<void> {
     if (!settings) return;
     const { type = "" } = settings;
     if (type === "Sequence") for (const part of settings[this.list] as Component[]) await this.load(part);
     else if (Object.hasOwn(this.later, type)) Object.assign(this.known, await this.later[type](settings));
+    else if (!Object.hasOwn(this.known, type)) {
+      const { unknownType } = await import("./settings.js");
+      const types = [...Object.keys(this.known), ...Object.keys(this.later), "Sequence"];
+      throw unknownType(this.component, settings.type, [...new Set(types)]);
+    }
   }
 
-  /** Makes a component whose kinds are loaded. Throws FormatError for an unknown type. */
+  /** Makes a component whose kinds are loaded. */
   create(settings: Component): T {
     const { type = "" } = settings;
     if (type === "Sequence") return this.join((settings[this.list] as Component[]).map((part) => this.create(part)));
-    if (Object.hasOwn(this.known, type)) return this.known[type](settings);
-    const types = [...Object.keys(this.known), ...Object.keys(this.later), "Sequence"];
-    throw unknownType(this.component, settings.type, [...new Set(types)]);
+    return this.known[type](settings);
   }
 }
 

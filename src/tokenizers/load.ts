@@ -1,9 +1,9 @@
 /** `loadTokenizer`: from a URL, a path, a Blob, bytes or an object to a tokenizer. */
 
-import { DataError, FormatError } from "../core/errors.js";
 import { platform } from "../core/platform.js";
 import { createTokenizer } from "./create.js";
 import type { TokenizerDefinition } from "./definition.js";
+import { isUrl, parse, read, text } from "./files.js";
 import type { TiktokenOptions } from "./formats/tiktoken.js";
 import { type Tokenizer, type TokenizerExtras, tokenText } from "./tokenizer.js";
 
@@ -23,7 +23,8 @@ export interface LoadOptions extends TiktokenOptions {
   config?: Record<string, unknown>;
 }
 
-const LARGEST_FILE = 2 ** 29;
+/** Longer files are read by `scan.ts`: Qwen's are, GPT-2's is not. */
+const LARGE = 2_500_000;
 const ENOUGH_TO_SNIFF = 4;
 
 /**
@@ -47,116 +48,34 @@ function fileAddress(source: string | URL): string {
   return address.startsWith("file:") ? decodeURIComponent(new URL(address).pathname) : address;
 }
 
-const isUrl = (address: string): boolean => /^(https?|data|blob):/.test(address) || platform().openFile === undefined;
-
 async function loadFrom(address: string, options: LoadOptions): Promise<Tokenizer> {
   const isFolder = isUrl(address) ? address.endsWith("/") : await platform().isDirectory?.(address);
-  if (!isFolder) {
-    const bytes = await read(address);
-    if (/vocab\.json$/.test(address) && bytes[0] === 0x7b) {
-      const merges = await readIfThere(address.replace(/vocab\.json$/, "merges.txt"));
-      if (merges !== undefined) {
-        const vocab = parse(bytes, address) as Record<string, number>;
-        return fromObject({ vocab, merges: text(merges) }, address, options);
-      }
-    }
-    return loadBytes(bytes, address, options);
-  }
-  const folder = address.endsWith("/") ? address : `${address}/`;
-  const config = await readIfThere(`${folder}tokenizer_config.json`);
-  const full = {
-    ...options,
-    config: options.config ?? (config && (parse(config, `${folder}tokenizer_config.json`) as Record<string, unknown>)),
-  };
-  if (full.config && full.config.chat_template === undefined) {
-    // Newer models keep the template in a file of its own.
-    const template = await readIfThere(`${folder}chat_template.jinja`);
-    if (template) full.config = { ...full.config, chat_template: text(template) };
-  }
-  for (const name of ["tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json"]) {
-    const bytes = await readIfThere(folder + name);
-    if (bytes === undefined) continue;
-    if (name !== "vocab.json") return loadBytes(bytes, folder + name, full);
-    const vocab = parse(bytes, folder + name) as Record<string, number>;
-    return fromObject({ vocab, merges: text(await read(`${folder}merges.txt`)) }, folder + name, full);
-  }
-  const vocabulary = await readIfThere(`${folder}vocab.txt`);
-  if (vocabulary !== undefined) return loadBytes(vocabulary, `${folder}vocab.txt`, full);
-  throw new DataError(`${address}: needs tokenizer.json, tokenizer.model, vocab.json or vocab.txt, got none of them.`, {
-    where: address,
-  });
-}
-
-/** All bytes of a URL or path. */
-async function read(address: string): Promise<Uint8Array> {
-  if (isUrl(address)) {
-    let response: Response;
-    try {
-      response = await fetch(address);
-    } catch (cause) {
-      throw new DataError(`${address}: cannot be fetched.`, { where: address, cause });
-    }
-    if (!response.ok) {
-      throw new DataError(`${address}: needs status 200, got ${response.status}.`, {
-        where: address,
-        status: response.status,
-      });
-    }
-    return new Uint8Array(await response.arrayBuffer());
-  }
-  const file = await (platform().openFile as NonNullable<ReturnType<typeof platform>["openFile"]>)(address);
-  try {
-    if (file.byteLength > LARGEST_FILE) throw tooLarge(address, file.byteLength);
-    return await file.read(0, file.byteLength);
-  } finally {
-    await file.close?.();
-  }
-}
-
-const tooLarge = (name: string, bytes: number) =>
-  new FormatError(`${name}: needs at most ${LARGEST_FILE} bytes, got ${bytes}.`, { where: name });
-
-async function readIfThere(address: string): Promise<Uint8Array | undefined> {
-  try {
-    return await read(address);
-  } catch (error) {
-    if (error instanceof DataError) return undefined;
-    throw error;
-  }
-}
-
-const utf8 = new TextDecoder();
-const text = (bytes: Uint8Array): string => utf8.decode(bytes);
-
-function parse(bytes: Uint8Array, name: string): unknown {
-  if (bytes.length > LARGEST_FILE) throw tooLarge(name, bytes.length);
-  try {
-    return JSON.parse(text(bytes));
-  } catch (cause) {
-    throw new FormatError(`${name}: is not valid JSON: ${(cause as Error).message}.`, { where: name, cause });
-  }
+  if (!isFolder && !/vocab\.json$/.test(address)) return loadBytes(await read(address), address, options);
+  const { fromFolder, withMerges } = await import("./folder.js");
+  const found = isFolder ? await fromFolder(address, options) : await withMerges(address, options);
+  const { source, name } = found;
+  return source instanceof Uint8Array
+    ? loadBytes(source, name, found.options)
+    : fromObject(source, name, found.options);
 }
 
 /** Tells the formats apart by their first bytes. */
 async function loadBytes(bytes: Uint8Array, name: string, options: LoadOptions): Promise<Tokenizer> {
   let start = 0;
   while (bytes[start] <= 0x20 || bytes[start] === 0xef || bytes[start] === 0xbb || bytes[start] === 0xbf) start++;
-  if (bytes[start] === 0x7b || bytes.length < ENOUGH_TO_SNIFF) return fromObject(parse(bytes, name), name, options);
-  if (/\.txt$/.test(name)) {
-    const { readVocabText } = await import("./formats/vocab-files.js");
-    return createTokenizer(readVocabText(text(bytes), name, options.config?.do_lower_case !== false), extras(options));
+  if (bytes[start] !== 0x7b && bytes.length >= ENOUGH_TO_SNIFF) {
+    const { readOther } = await import("./formats/other.js");
+    return createTokenizer(await readOther(bytes, name, options), extras(options));
   }
-  if (/^[A-Za-z0-9+/=]+ \d+\r?\n/.test(text(bytes.subarray(0, 2000)))) {
-    const { readTiktoken } = await import("./formats/tiktoken.js");
-    return createTokenizer(readTiktoken(text(bytes), name, options), extras(options));
-  }
-  if (bytes[0] === 0x0a) {
-    const { readSentencePiece } = await import("./formats/sentencepiece.js");
-    return createTokenizer(readSentencePiece(bytes, name), extras(options));
-  }
-  throw new FormatError(`${name}: needs a tokenizer.json, a tiktoken or a SentencePiece file, got something else.`, {
-    where: name,
-  });
+  return fromText(text(bytes, name), name, options);
+}
+
+/** From the text of a `tokenizer.json`. */
+export async function fromText(json: string, name: string, options: LoadOptions): Promise<Tokenizer> {
+  const scanned = json.length > LARGE ? (await import("./scan.js")).scan(json) : undefined;
+  return scanned
+    ? createTokenizer(scanned.definition, extras(options), name, scanned)
+    : fromObject(parse(json, name), name, options);
 }
 
 async function fromObject(source: unknown, name: string, options: LoadOptions): Promise<Tokenizer> {

@@ -4,7 +4,6 @@
  */
 
 import { Kinds, loads } from "./kinds.js";
-import { loadEngineFor } from "./pattern.js";
 import type { Edits, Piece } from "./piece.js";
 
 /** New characters and their sources, or undefined where the text stays as it is. */
@@ -44,10 +43,9 @@ export const normalizers = new Kinds<Normalizer>(
   sequence,
   {},
   {
-    ...loads("NFC NFD NFKC NFKD Lowercase Strip Replace Prepend ByteLevel", async (settings) => {
-      await loadEngineFor(settings);
-      return (await import("./normalizers.js")).kinds;
-    }),
+    ...loads("NFC NFD NFKC NFKD Lowercase Strip Replace Prepend ByteLevel", async (settings) =>
+      (await import("./normalizers.js")).load(settings),
+    ),
     ...loads("BertNormalizer StripAccents Nmt", () =>
       import("./rare-components.js").then((module) => module.normalizers),
     ),

@@ -7,11 +7,11 @@ import type { Builds } from "./kinds.js";
 import { composed, decomposed } from "./normal-forms.js";
 import type { Edit, Normalizer } from "./normalizer.js";
 import { NOT_COMPATIBLE, NOT_DECOMPOSED } from "./old-unicode.js";
-import { patternOf } from "./pattern.js";
+import { loadEngineFor, patternOf } from "./pattern.js";
 import { type Edits, prependEdits } from "./piece.js";
 import { isSpace } from "./unicode.js";
 
-export const kinds: Builds<Normalizer> = {
+const kinds: Builds<Normalizer> = {
   NFC: () => form("NFC", composed),
   NFD: () => form("NFD", decomposed),
   NFKC: () => form("NFKC", composed),
@@ -22,6 +22,12 @@ export const kinds: Builds<Normalizer> = {
   Prepend: (settings) => prepend(settings.prepend as string),
   ByteLevel: () => byteLevel,
 };
+
+/** The kinds of this module, ready to be made with these settings. */
+export async function load(settings: Component): Promise<Builds<Normalizer>> {
+  await loadEngineFor(settings);
+  return kinds;
+}
 
 /** A normalizer of which only the edits are written down. */
 export function byEdits(edit: Edit): Normalizer {

@@ -2,9 +2,11 @@
 
 import { byteCharacters, bytesOf } from "./byte-alphabet.js";
 import type { Component } from "./definition.js";
+import type { FastPath } from "./fast-path.js";
 import { gpt2 } from "./gpt2.js";
 import { Kinds, loads } from "./kinds.js";
-import { loadEngine, loadEngineFor } from "./pattern.js";
+import type { Model } from "./models/model.js";
+import type { Normalizer } from "./normalizer.js";
 import { type Edits, type Piece, prepend } from "./piece.js";
 
 /** Finds where pieces end. */
@@ -24,8 +26,8 @@ export interface PreTokenizer {
   matches?: { scanner: Scanner; keepGaps: boolean };
   /** Pieces are written in the byte alphabet, after a space was put before each text that is cut (`prefixed`). */
   bytes?: { prefixed: boolean };
-  /** Cuts at white space first, and looks at nothing beyond a word. */
-  byWord?: boolean;
+  /** Cuts at white space first and looks at nothing beyond a word: ids may be worked out word by word. */
+  byWord?(preTokenizer: PreTokenizer, model: Model, normalizer: Normalizer | undefined): FastPath;
   /** Asks where in the original text a piece begins. */
   needsOrigin?: boolean;
 }
@@ -45,10 +47,9 @@ export const preTokenizers = new Kinds<PreTokenizer>(
   sequence,
   { ByteLevel: byteLevel },
   {
-    ...loads("Metaspace Split Whitespace WhitespaceSplit Digits CharDelimiterSplit FixedLength", async (settings) => {
-      await (settings.type === "Whitespace" ? loadEngine() : loadEngineFor(settings));
-      return (await import("./pre-tokenizers.js")).kinds;
-    }),
+    ...loads("Metaspace Split Whitespace WhitespaceSplit Digits CharDelimiterSplit FixedLength", async (settings) =>
+      (await import("./pre-tokenizers.js")).load(settings),
+    ),
     ...loads("Punctuation BertPreTokenizer UnicodeScripts", () =>
       import("./rare-components.js").then((module) => module.preTokenizers),
     ),

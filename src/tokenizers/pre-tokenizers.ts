@@ -3,26 +3,33 @@
 import { FormatError } from "../core/errors.js";
 import type { Component } from "./definition.js";
 import type { Builds } from "./kinds.js";
-import { characters, literal, type Pattern, patternOf, regex } from "./pattern.js";
+import { characters, literal, loadEngine, loadEngineFor, type Pattern, patternOf, regex } from "./pattern.js";
 import { type Piece, prepend } from "./piece.js";
 import type { PreTokenizer } from "./pre-tokenizer.js";
 import { prependScheme, unknownType } from "./settings.js";
 import { isNumeric, isSpace } from "./unicode.js";
+import { alongSpaces } from "./words-path.js";
 
 /** What becomes of the matches of a split. */
 type Behavior = "Removed" | "Isolated" | "MergedWithPrevious" | "MergedWithNext" | "Contiguous";
 
-export const kinds: Builds<PreTokenizer> = {
+const kinds: Builds<PreTokenizer> = {
   Split: split,
   Metaspace: metaspace,
   Whitespace: () => ({ cut: splitter(regex(WORDS), "Removed", true) }),
-  WhitespaceSplit: () => ({ cut: splitter(characters(isSpace), "Removed"), byWord: true }),
+  WhitespaceSplit: () => ({ cut: splitter(characters(isSpace), "Removed"), byWord: alongSpaces }),
   Digits: (settings) => ({
     cut: splitter(characters(isNumeric), settings.individual_digits === true ? "Isolated" : "Contiguous"),
   }),
   CharDelimiterSplit: (settings) => ({ cut: splitter(literal(settings.delimiter as string), "Removed") }),
   FixedLength: fixedLength,
 };
+
+/** The kinds of this module, ready to be made with these settings. */
+export async function load(settings: Component): Promise<Builds<PreTokenizer>> {
+  await (settings.type === "Whitespace" ? loadEngine() : loadEngineFor(settings));
+  return kinds;
+}
 
 /** Words, and what is neither word nor white space. */
 const WORDS =

@@ -14,6 +14,7 @@ import type { PreTokenizer } from "./pre-tokenizer.js";
 import { behaviorOf, splitter } from "./pre-tokenizers.js";
 import { scriptRanges } from "./scripts.js";
 import { isSpace, lazily } from "./unicode.js";
+import { alongSpaces } from "./words-path.js";
 
 export const normalizers: Builds<Normalizer> = {
   BertNormalizer: bert,
@@ -28,7 +29,7 @@ export const preTokenizers: Builds<PreTokenizer> = {
   BertPreTokenizer: () => {
     const words = splitter(characters(isSpace), "Removed");
     const marks = splitter(characters(isBertPunctuation), "Isolated");
-    return { cut: (piece) => words(piece).flatMap(marks), byWord: true };
+    return { cut: (piece) => words(piece).flatMap(marks), byWord: alongSpaces };
   },
   UnicodeScripts: () => ({
     cut: (piece) => scriptRanges(piece.text).map(([start, end]) => piece.slice(start, end)),

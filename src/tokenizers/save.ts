@@ -1,7 +1,6 @@
 /** Writing a tokenizer as the files that Hugging Face's libraries load. */
 
-import { openTarget, type SaveTarget } from "../core/platform.js";
-import { writeText } from "../core/store.js";
+import { openTarget, type SaveTarget, writeText } from "../core/store.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 /** A path that ends in `.json` is the file itself; anything else is a folder. */

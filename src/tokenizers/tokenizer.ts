@@ -2,10 +2,10 @@
 
 import { IndexError, TenonError } from "../core/errors.js";
 import { canonicalJson } from "../core/json.js";
-import type { SaveTarget } from "../core/platform.js";
 import { sha256Hex } from "../core/sha256.js";
+import type { SaveTarget } from "../core/store.js";
 import type { AddedTokens } from "./added-tokens.js";
-import type { ChatMessage, ChatOptions } from "./chat-template.js";
+import type { ChatMessage, ChatOptions } from "./chat.js";
 import { DecodeStream } from "./decode-stream.js";
 import { type Decoder, decoders } from "./decoder.js";
 import type { TokenizerDefinition } from "./definition.js";
@@ -75,6 +75,8 @@ export class Tokenizer {
     private readonly definition: TokenizerDefinition,
     readonly model: Model,
     readonly extras: TokenizerExtras = {},
+    /** The text of the file, where it is kept; workers are given it. */
+    readonly source?: string,
   ) {
     const { post_processor, decoder } = definition;
     this.pipeline = new Pipeline(definition, model);
@@ -205,7 +207,7 @@ export class Tokenizer {
   applyChatTemplate(messages: ChatMessage[], options: ChatOptions & { tokenize: true }): Promise<number[]>;
   applyChatTemplate(messages: ChatMessage[], options?: ChatOptions & { tokenize?: false }): Promise<string>;
   async applyChatTemplate(messages: ChatMessage[], options: ChatOptions = {}): Promise<string | number[]> {
-    return (await import("./chat-template.js")).applyChatTemplate(this, messages, options);
+    return (await import("./chat-template.js")).renderChat(this, messages, options);
   }
 
   /** Number of different tokens, added ones included. */

@@ -5,13 +5,22 @@ import { FormatError } from "../core/errors.js";
 /** Ids stay below this, so that they fit every typed array and every file format we write. */
 const ID_LIMIT = 2 ** 31;
 
-export class Vocabulary {
+export interface Vocabulary {
+  readonly size: number;
+  /** The highest id plus one. */
+  readonly bound: number;
+  idOf(token: string): number | undefined;
+  tokenOf(id: number): string | undefined;
+  entries(): Iterable<[string, number]>;
+}
+
+/** The vocabulary of a parsed file. */
+export class ObjectVocabulary implements Vocabulary {
   /** As parsed: a copy into a Map would cost more than all lookups. */
   private readonly ids: Record<string, number>;
   /** Tokens by id; a Map where ids leave large holes. */
   private readonly tokens: (string | undefined)[] | Map<number, string>;
   readonly size: number;
-  /** The highest id plus one. */
   readonly bound: number;
 
   /**

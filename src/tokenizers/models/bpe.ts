@@ -1,10 +1,10 @@
 /** Byte-pair encoding (Sennrich et al. 2016) with the options of Hugging Face's model of that name. */
 
-import { ConfigError, FormatError } from "../../core/errors.js";
+import { FormatError } from "../../core/errors.js";
 import type { Component } from "../definition.js";
-import { describe, Vocabulary } from "../vocabulary.js";
+import { describe, ObjectVocabulary, type Vocabulary } from "../vocabulary.js";
 import { Merges } from "./merges.js";
-import { byteLength, type Model, utf8Length } from "./model.js";
+import { byteLength, type Model, utf8Length, VocabularyModel } from "./model.js";
 
 /** Pieces longer than this are not kept in the cache. */
 const CACHED_LENGTH = 256;
@@ -15,18 +15,11 @@ interface CachedPiece {
   spans: number[] | undefined;
 }
 
-const utf8 = new TextEncoder();
-const WHERE = "tokenizer.json model (BPE)";
+export const WHERE = "tokenizer.json model (BPE)";
 
-export class Bpe implements Model {
-  private readonly vocabulary: Vocabulary;
+/** Symbols are the characters of the vocabulary; others are left out. `SpelledBpe` has the rest of the options. */
+export class Bpe extends VocabularyModel implements Model {
   readonly merges: Merges;
-  private readonly prefix: string;
-  private readonly suffix: string;
-  private readonly unknown: number;
-  private readonly unknownToken: string | undefined;
-  private readonly fuseUnknown: boolean;
-  private readonly byteFallback: boolean;
   readonly ignoreMerges: boolean;
   /** Probability of leaving a merge out, from the file; used only in encodings with a seed. */
   readonly dropout: number;
@@ -37,18 +30,13 @@ export class Bpe implements Model {
   private readonly cache = new Map<string, CachedPiece>();
   /** Ids of single units of the basic plane, -2 where not asked yet. */
   private readonly unitIds = new Int32Array(65536).fill(-2);
-  private readonly byteIds: Int32Array | undefined;
-  private symbols = new Int32Array(256);
-  private symbolBytes = new Int32Array(256);
+  /** The initial symbols of a piece, and how many bytes of it each stands for. */
+  protected symbols = new Int32Array(256);
+  protected symbolBytes = new Int32Array(256);
 
-  constructor(settings: Component) {
-    this.vocabulary = new Vocabulary(settings.vocab, `${WHERE} vocab`);
-    this.prefix = text(settings, "continuing_subword_prefix") ?? "";
-    this.suffix = text(settings, "end_of_word_suffix") ?? "";
-    this.unknownToken = text(settings, "unk_token");
-    this.unknown = this.unknownToken === undefined ? -1 : (this.vocabulary.idOf(this.unknownToken) ?? -1);
-    this.fuseUnknown = settings.fuse_unk === true;
-    this.byteFallback = settings.byte_fallback === true;
+  /** `scanned`: the vocabulary and merges of these settings, where they were read off the file already. */
+  constructor(settings: Component, scanned?: { vocabulary: Vocabulary; merges: Int32Array }) {
+    super(scanned?.vocabulary ?? new ObjectVocabulary(settings.vocab, `${WHERE} vocab`));
     this.ignoreMerges = settings.ignore_merges === true;
     this.dropout = (settings.dropout as number | null | undefined) ?? 0;
     if (typeof this.dropout !== "number" || !(this.dropout >= 0 && this.dropout <= 1)) {
@@ -56,30 +44,27 @@ export class Bpe implements Model {
         where: WHERE,
       });
     }
-    if (this.byteFallback) {
-      this.byteIds = Int32Array.from({ length: 256 }, (_, byte) => this.vocabulary.idOf(byteToken(byte)) ?? -1);
+    const { isSymbol, prefixLength } = this.spelling(settings);
+    const flags = new Uint8Array(this.vocabulary.bound);
+    for (let id = 0; id < flags.length; id++) {
+      const token = this.vocabulary.tokenOf(id);
+      if (token !== undefined && isSymbol(token, id)) flags[id] = 1;
     }
-    this.merges = new Merges(this.readMerges(settings.merges), this.vocabulary.bound, this.symbolTest());
+    const pairs = scanned?.merges ?? this.readMerges(settings.merges, prefixLength);
+    this.merges = new Merges(pairs, this.vocabulary.bound, (id) => flags[id] === 1);
+  }
+
+  /**
+   * Reads how symbols are spelt: which tokens a text can begin with, before any merge, and how many characters a merge
+   * drops of its second token.
+   */
+  protected spelling(_settings: Component): { isSymbol(token: string, id: number): boolean; prefixLength: number } {
+    return { isSymbol: isOneCharacter, prefixLength: 0 };
   }
 
   /** Whether symbols are single characters of the vocabulary, without prefix or suffix. */
   get isPlain(): boolean {
-    return this.prefix === "" && this.suffix === "";
-  }
-  get size(): number {
-    return this.vocabulary.size;
-  }
-  get bound(): number {
-    return this.vocabulary.bound;
-  }
-  idOf(token: string): number | undefined {
-    return this.vocabulary.idOf(token);
-  }
-  tokenOf(id: number): string | undefined {
-    return this.vocabulary.tokenOf(id);
-  }
-  entries(): Iterable<[string, number]> {
-    return this.vocabulary.entries();
+    return true;
   }
 
   dropWith(seed: number | undefined): void {
@@ -87,11 +72,11 @@ export class Bpe implements Model {
   }
 
   /** Merges as three ids each: first, second, merged. */
-  private readMerges(merges: unknown): Int32Array {
+  private readMerges(merges: unknown, prefixLength: number): Int32Array {
     if (!Array.isArray(merges)) {
       throw new FormatError(`${WHERE}: needs a list of merges, got ${describe(merges)}.`, { where: WHERE });
     }
-    const { vocabulary, prefix } = this;
+    const { vocabulary } = this;
     const out = new Int32Array(merges.length * 3);
     // Files list tokens in the order of their merges: the next one is often the one after the last.
     let guess = -1;
@@ -110,7 +95,7 @@ export class Bpe implements Model {
         if (typeof first !== "string" || typeof second !== "string") throw badMerge(i, merge);
       }
       // Hugging Face drops as many characters as the prefix has bytes; prefixes are ASCII in practice.
-      const rest = prefix === "" ? second : second.slice(prefix.length);
+      const rest = prefixLength === 0 ? second : second.slice(prefixLength);
       const a = vocabulary.idOf(first);
       const b = vocabulary.idOf(second);
       const next = vocabulary.tokenOf(++guess);
@@ -133,25 +118,6 @@ export class Bpe implements Model {
       out[3 * i + 2] = c;
     }
     return out;
-  }
-
-  /** Tokens that a text can begin with, before any merge. */
-  private symbolTest(): (id: number) => boolean {
-    const flags = new Uint8Array(this.vocabulary.bound);
-    for (let id = 0; id < flags.length; id++) {
-      const token = this.vocabulary.tokenOf(id);
-      if (token === undefined) continue;
-      if (this.prefix === "" && this.suffix === "") {
-        if (token.length <= 2 && isOneCharacter(token)) flags[id] = 1;
-        continue;
-      }
-      const core = this.suffix !== "" && token.endsWith(this.suffix) ? token.slice(0, -this.suffix.length) : token;
-      const bare = this.prefix !== "" && core.startsWith(this.prefix) ? core.slice(this.prefix.length) : core;
-      if (isOneCharacter(token) || isOneCharacter(core) || isOneCharacter(bare)) flags[id] = 1;
-    }
-    if (this.unknown >= 0) flags[this.unknown] = 1;
-    for (const id of this.byteIds ?? []) if (id >= 0) flags[id] = 1;
-    return (id) => flags[id] === 1;
   }
 
   encode(piece: string, ids: number[], spans?: number[]): void {
@@ -206,82 +172,36 @@ export class Bpe implements Model {
   }
 
   /** Fills `symbols` and `symbolBytes` with the initial symbols of a piece and returns how many they are. */
-  private split(piece: string): number {
-    const room = piece.length * (3 + 3 * this.prefix.length) + 3 * this.suffix.length;
-    if (room > this.symbols.length) {
-      this.symbols = new Int32Array(room * 2);
-      this.symbolBytes = new Int32Array(room * 2);
-    }
+  protected split(piece: string): number {
+    this.makeRoom(piece.length);
     const { symbols, symbolBytes } = this;
-    const plain = this.prefix === "" && this.suffix === "";
     let count = 0;
-    let unknownBytes = 0;
-    const flush = () => {
-      if (unknownBytes === 0) return;
-      symbols[count] = this.unknown;
-      symbolBytes[count++] = unknownBytes;
-      unknownBytes = 0;
-    };
-    for (let i = 0; i < piece.length; ) {
+    for (let i = 0; i < piece.length; i++) {
       const unit = piece.charCodeAt(i);
       const wide = unit >= 0xd800 && unit < 0xdc00 && i + 1 < piece.length;
-      const next = i + (wide ? 2 : 1);
-      const bytes = utf8Length(wide ? 0x10000 : unit);
-      let id: number;
-      if (plain && !wide) {
-        id = this.unitIds[unit];
-        if (id === -2) id = this.unitIds[unit] = this.vocabulary.idOf(piece[i]) ?? -1;
-      } else {
-        id = this.vocabulary.idOf(this.spelling(piece, i, next)) ?? -1;
-      }
-      if (id >= 0) {
-        if (unknownBytes > 0) flush();
-        symbols[count] = id;
-        symbolBytes[count++] = bytes;
-      } else {
-        const added =
-          this.byteIds === undefined
-            ? 0
-            : this.fallback(plain ? piece.slice(i, next) : this.spelling(piece, i, next), count);
-        count += added;
-        if (added === 0 && this.unknownToken !== undefined) {
-          if (this.unknown < 0) {
-            throw new ConfigError(`${WHERE}: needs the unknown token in its vocabulary, got ${this.unknownToken}.`, {
-              where: WHERE,
-            });
-          }
-          if (!this.fuseUnknown) flush();
-          unknownBytes += bytes;
-        }
-      }
-      i = next;
+      const id = wide ? (this.vocabulary.idOf(piece.slice(i, i + 2)) ?? -1) : this.idOfUnit(unit);
+      if (wide) i++;
+      if (id < 0) continue;
+      symbols[count] = id;
+      symbolBytes[count++] = utf8Length(wide ? 0x10000 : unit);
     }
-    flush();
     return count;
   }
 
-  /** How the vocabulary spells the character `piece[start, end)`, with prefix and suffix by its place. */
-  private spelling(piece: string, start: number, end: number): string {
-    return (start > 0 ? this.prefix : "") + piece.slice(start, end) + (end === piece.length ? this.suffix : "");
+  protected makeRoom(symbols: number): void {
+    if (symbols <= this.symbols.length) return;
+    this.symbols = new Int32Array(symbols * 2);
+    this.symbolBytes = new Int32Array(symbols * 2);
   }
 
-  /** Writes a character as byte tokens at `symbols[at]`; 0 when one of them is missing. */
-  private fallback(character: string, at: number): number {
-    const bytes = utf8.encode(character);
-    const ids = this.byteIds as Int32Array;
-    for (let i = 0; i < bytes.length; i++) {
-      if (ids[bytes[i]] < 0) return 0;
-      this.symbols[at + i] = ids[bytes[i]];
-      this.symbolBytes[at + i] = 1;
-    }
-    return bytes.length;
+  /** The id of a character of one unit, or -1. */
+  protected idOfUnit(unit: number): number {
+    const id = this.unitIds[unit];
+    return id === -2 ? (this.unitIds[unit] = this.vocabulary.idOf(String.fromCharCode(unit)) ?? -1) : id;
   }
 }
 
-/** The token that stands for one byte: `<0x0A>`. */
-export const byteToken = (byte: number): string => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
-
-const isOneCharacter = (text: string): boolean =>
+export const isOneCharacter = (text: string): boolean =>
   text.length === 1 || (text.length === 2 && (text.codePointAt(0) as number) > 0xffff);
 
 const badMerge = (index: number, merge: unknown) =>
@@ -289,11 +209,3 @@ const badMerge = (index: number, merge: unknown) =>
     `${WHERE} merges[${index}]: needs two tokens, as "a b" or ["a", "b"], got ${JSON.stringify(merge)?.slice(0, 80)}.`,
     { where: WHERE, merge: index },
   );
-
-/** A setting that is a string, or null, or missing. */
-function text(settings: Component, name: string): string | undefined {
-  const value = settings[name];
-  if (value === undefined || value === null) return undefined;
-  if (typeof value === "string") return value;
-  throw new FormatError(`${WHERE}: ${name} is a string or null, got ${describe(value)}.`, { where: WHERE });
-}

@@ -1,5 +1,7 @@
 /** A model turns pieces of normalized text into tokens. */
 
+import type { Vocabulary } from "../vocabulary.js";
+
 export interface Model {
   /**
    * Appends the ids of one piece to `ids` and, when given, start and end of each token in UTF-8 bytes of the piece to
@@ -32,3 +34,27 @@ export function byteLength(text: string): number {
   }
   return bytes;
 }
+
+/** A model whose tokens are those of one vocabulary. */
+export abstract class VocabularyModel {
+  constructor(protected readonly vocabulary: Vocabulary) {}
+
+  get size(): number {
+    return this.vocabulary.size;
+  }
+  get bound(): number {
+    return this.vocabulary.bound;
+  }
+  idOf(token: string): number | undefined {
+    return this.vocabulary.idOf(token);
+  }
+  tokenOf(id: number): string | undefined {
+    return this.vocabulary.tokenOf(id);
+  }
+  entries(): Iterable<[string, number]> {
+    return this.vocabulary.entries();
+  }
+}
+
+/** The token that stands for one byte: `<0x0A>`. */
+export const byteToken = (byte: number): string => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;

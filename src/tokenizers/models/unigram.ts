@@ -3,8 +3,7 @@
 import { FormatError } from "../../core/errors.js";
 import type { Component } from "../definition.js";
 import { describe } from "../vocabulary.js";
-import { byteToken } from "./bpe.js";
-import { byteLength, type Model } from "./model.js";
+import { byteLength, byteToken, type Model } from "./model.js";
 import { Trie } from "./trie.js";
 
 const WHERE = "tokenizer.json model (Unigram)";

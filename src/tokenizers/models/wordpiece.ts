@@ -2,14 +2,13 @@
 
 import { FormatError } from "../../core/errors.js";
 import type { Component } from "../definition.js";
-import { describe, Vocabulary } from "../vocabulary.js";
-import { byteLength, type Model, utf8Length } from "./model.js";
+import { describe, ObjectVocabulary } from "../vocabulary.js";
+import { byteLength, type Model, utf8Length, VocabularyModel } from "./model.js";
 import { Trie } from "./trie.js";
 
 const WHERE = "tokenizer.json model (WordPiece)";
 
-export class WordPiece implements Model {
-  private readonly vocabulary: Vocabulary;
+export class WordPiece extends VocabularyModel implements Model {
   private readonly trie: Trie;
   /** Where tokens that continue a word begin in the trie; -1 where there are none. */
   private readonly inside: number;
@@ -17,7 +16,7 @@ export class WordPiece implements Model {
   private readonly longest: number;
 
   constructor(settings: Component) {
-    this.vocabulary = new Vocabulary(settings.vocab, `${WHERE} vocab`);
+    super(new ObjectVocabulary(settings.vocab, `${WHERE} vocab`));
     const prefix = (settings.continuing_subword_prefix as string | undefined) ?? "##";
     this.unknownToken = (settings.unk_token as string | undefined) ?? "[UNK]";
     this.longest = (settings.max_input_chars_per_word as number | undefined) ?? 100;
@@ -35,22 +34,6 @@ export class WordPiece implements Model {
       node = slot < 0 ? -1 : this.trie.child(slot);
     }
     this.inside = node;
-  }
-
-  get size(): number {
-    return this.vocabulary.size;
-  }
-  get bound(): number {
-    return this.vocabulary.bound;
-  }
-  idOf(token: string): number | undefined {
-    return this.vocabulary.idOf(token);
-  }
-  tokenOf(id: number): string | undefined {
-    return this.vocabulary.tokenOf(id);
-  }
-  entries(): Iterable<[string, number]> {
-    return this.vocabulary.entries();
   }
 
   encode(piece: string, ids: number[], spans?: number[]): void {

@@ -8,7 +8,7 @@ import type { Normalizer } from "../normalizer.js";
 import { Piece } from "../piece.js";
 import { type PreTokenizer, preTokenizers } from "../pre-tokenizer.js";
 
-const utf8 = new TextEncoder();
+const utf8 = /* @__PURE__ */ new TextEncoder();
 
 export class WordCounter {
   private readonly preTokenizer: PreTokenizer | undefined;

@@ -1,0 +1,63 @@
+/** Reading files from URLs and paths. */
+
+import { DataError, FormatError } from "../core/errors.js";
+import { platform } from "../core/platform.js";
+
+const LARGEST_FILE = 2 ** 29;
+
+export const isUrl = (address: string): boolean =>
+  /^(https?|data|blob):/.test(address) || platform().openFile === undefined;
+
+/** All bytes of a URL or path. */
+export async function read(address: string): Promise<Uint8Array> {
+  if (isUrl(address)) {
+    let response: Response;
+    try {
+      response = await fetch(address);
+    } catch (cause) {
+      throw new DataError(`${address}: cannot be fetched.`, { where: address, cause });
+    }
+    if (!response.ok) {
+      throw new DataError(`${address}: needs status 200, got ${response.status}.`, {
+        where: address,
+        status: response.status,
+      });
+    }
+    return new Uint8Array(await response.arrayBuffer());
+  }
+  const file = await (platform().openFile as NonNullable<ReturnType<typeof platform>["openFile"]>)(address);
+  try {
+    if (file.byteLength > LARGEST_FILE) throw tooLarge(address, file.byteLength);
+    return await file.read(0, file.byteLength);
+  } finally {
+    await file.close?.();
+  }
+}
+
+const tooLarge = (name: string, bytes: number) =>
+  new FormatError(`${name}: needs at most ${LARGEST_FILE} bytes, got ${bytes}.`, { where: name });
+
+export async function readIfThere(address: string): Promise<Uint8Array | undefined> {
+  try {
+    return await read(address);
+  } catch (error) {
+    if (error instanceof DataError) return undefined;
+    throw error;
+  }
+}
+
+const utf8 = new TextDecoder();
+
+/** Bytes of a file as text. Throws FormatError for more than there may be. */
+export function text(bytes: Uint8Array, name: string): string {
+  if (bytes.length > LARGEST_FILE) throw tooLarge(name, bytes.length);
+  return utf8.decode(bytes);
+}
+
+export function parse(json: string, name: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (cause) {
+    throw new FormatError(`${name}: is not valid JSON: ${(cause as Error).message}.`, { where: name, cause });
+  }
+}

@@ -4,7 +4,7 @@ import { type Deterministic, determinism, notDeterministic, setDeterminism } fro
 import { ConfigError, DeterminismError, DeviceError, listOf, show } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { platform } from "../core/platform.js";
-import { setWarningListener, type WarningListener, warn } from "../core/warnings.js";
+import { setWarningListener, type WarningListener, warn, warnOnce } from "../core/warnings.js";
 import type { Backend, BackendInfo, DeviceName } from "./backend.js";
 import { type AllocationSite, allocationSites, setMemoryBudget, showBytes } from "./storage.js";
 import { createCpuBackend } from "./wasm/backend.js";
@@ -221,6 +221,11 @@ export async function init(options: InitOptions = {}): Promise<Capabilities> {
     await openBest(determinism() === true || options.numerics === "portable");
   }
   sayWhatDiffers(defaultName, numerics);
+  const { cores } = platform();
+  if (threads !== undefined && threads > cores && defaultName === "cpu") {
+    const why = "they take turns, which is slower; the results are the same";
+    warnOnce("threads-above-cores", `init: ${threads} threads on ${cores} core${cores === 1 ? "" : "s"}: ${why}.`);
+  }
   return capabilities();
 }
 

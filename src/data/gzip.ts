@@ -5,6 +5,8 @@ import { DataError } from "../core/errors.js";
 const LEAST_LIMIT = 64 * 2 ** 20;
 /** Text seldom compresses more than 30 times; the format's own maximum is 1032. */
 const MOST_RATIO = 250;
+/** What Chromium, Firefox and Safari say of bytes behind the first member; Node goes on with the next. */
+const AFTER_END = /junk found after|after the end|extra bytes past/i;
 
 /** Passes bytes through; when they start with gzip's magic number, expands them. */
 export async function* gunzip(
@@ -87,10 +89,19 @@ async function* expand(
   } catch (cause) {
     if (cause instanceof DataError) throw cause;
     if (inputError instanceof DataError) throw inputError;
-    throw new DataError(
-      `${name}: broken gzip data after ${written} expanded bytes: ${(cause as Error)?.message || "it ends early"}.`,
-      { where: name, hint: "The file is cut or damaged: fetch it again.", cause },
-    );
+    const { message } = cause as Error;
+    if (AFTER_END.test(message)) {
+      throw new DataError(`${name}: holds more than one gzip member, which browsers do not undo.`, {
+        where: name,
+        hint: "Files that are appended to each other, or written by bgzip, need to be compressed again as one.",
+        cause,
+      });
+    }
+    throw new DataError(`${name}: broken gzip data after ${written} expanded bytes: ${message || "it ends early"}.`, {
+      where: name,
+      hint: "The file is cut or damaged: fetch it again.",
+      cause,
+    });
   } finally {
     await reader.cancel().catch(() => {});
     await pumping;

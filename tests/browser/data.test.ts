@@ -37,6 +37,13 @@ test("problems are told as in Node", async () => {
   await expect(fromCsv(cut).toArray()).rejects.toThrow("broken gzip data");
 });
 
+test("gzip of more than one member is refused, not half read", async () => {
+  const gzip = async (text: string) =>
+    new Response(new Blob([text]).stream().pipeThrough(new CompressionStream("gzip"))).arrayBuffer();
+  const two = new Blob([await gzip("a,b\n1,2\n"), await gzip("3,4\n")]);
+  await expect(fromCsv(two).toArray()).rejects.toThrow("holds more than one gzip member, which browsers do not undo");
+});
+
 test("workers of the page map as the page does", async () => {
   const map = (workers: number) =>
     fromCsv(new Blob([measurements()]))

@@ -8,9 +8,6 @@ import { promiseOf } from "./promise.js";
 import type { RunDraft } from "./recorder.js";
 import type { Setup } from "./task.js";
 
-/** What is the same for every kind of run: which package makes it. */
-export const packageOf = (): RunDraft["package"] => ({ name: "tenon", version: VERSION, buildHash: BUILD_HASH });
-
 /** In words, where a manifest names another build of this version than the one at work. */
 export function otherBuild({ package: { version, buildHash } }: Pick<RunDraft, "package">): string[] {
   if (version !== VERSION || buildHash === undefined || buildHash === BUILD_HASH) return [];
@@ -20,12 +17,18 @@ export function otherBuild({ package: { version, buildHash } }: Pick<RunDraft, "
 
 /** What settings and device say, whatever is trained. */
 export function settingsDraft(
-  config: Pick<TrainingConfig, "seed" | "precision" | "device" | "numerics" | "deterministic">,
-  { device, numerics, threads, simd, fusedMultiplyAdd, missing, environment }: Capabilities,
+  config: Pick<TrainingConfig, "seed" | "deterministic"> & Record<"precision" | "device" | "numerics", string>,
+  {
+    device,
+    numerics,
+    ...machine
+  }: Pick<Capabilities, "threads" | "simd" | "fusedMultiplyAdd" | "missing" | "environment"> &
+    Record<"device" | "numerics", string>,
   initialWeights: string,
 ) {
+  const { threads, simd, fusedMultiplyAdd, missing, environment } = machine;
   return {
-    package: packageOf(),
+    package: { name: "tenon", version: VERSION, buildHash: BUILD_HASH },
     initialWeights,
     seed: config.seed,
     numerics,

@@ -3,11 +3,12 @@
 import type { Checkpoint, FileContent } from "../artifacts/checkpoint.js";
 import type { RunManifest } from "../artifacts/manifest.js";
 import { safetensorsChunks, type TensorsToWrite, weightsHash } from "../artifacts/safetensors-write.js";
+import { capabilities } from "../backend/devices.js";
+import { determinism } from "../core/determinism.js";
 import { canonicalJson } from "../core/json.js";
-import { platform } from "../core/platform.js";
 import { sha256Hex } from "../core/sha256.js";
 import { codeOf } from "./code.js";
-import { packageOf } from "./draft.js";
+import { settingsDraft } from "./draft.js";
 import type { StoreOption } from "./list.js";
 import { type Ending, RunRecorder } from "./recorder.js";
 import type { Sink } from "./sinks.js";
@@ -24,6 +25,7 @@ export interface StartRunOptions extends StoreOption {
    * is provisional, and says so.
    */
   readonly codeVersion?: string;
+  /** Where the loop computes: the default device, and its numerics, unless told. */
   readonly device?: string;
   readonly numerics?: string;
 }
@@ -47,33 +49,22 @@ const HASH = /^[0-9a-f]{64}$/;
 /** Starts a run for a loop of one's own. `config` is any JSON; its `seed`, if it has one, is the run's. */
 export async function startRun(
   config: Readonly<Record<string, unknown>>,
-  {
-    store = "runs",
-    sinks,
-    weights = {},
-    data = "",
-    codeVersion,
-    device = "cpu",
-    numerics = "portable",
-  }: StartRunOptions = {},
+  { store = "runs", sinks, weights = {}, data = "", codeVersion, ...told }: StartRunOptions = {},
 ): Promise<StartedRun> {
   const plain = JSON.parse(canonicalJson(config));
   const fingerprint = typeof data === "string" && HASH.test(data) ? data : sha256Hex(data);
+  const machine = capabilities();
+  const { device = machine.device, numerics = machine.numerics } = told;
+  const seed = Number.isSafeInteger(plain.seed) && plain.seed >= 0 ? plain.seed : 0;
+  const asked = { seed, precision: "float32", device, numerics, deterministic: determinism() };
   const recorder = await RunRecorder.start(
     openStore(store),
     {
-      package: packageOf(),
+      ...settingsDraft(asked, { ...machine, device, numerics }, await weightsHash(weights)),
       ...(await codeOf(codeVersion)),
       config: plain,
       tokenizerHash: null,
       data: { fingerprint, sources: [], split: null },
-      initialWeights: await weightsHash(weights),
-      seed: Number.isSafeInteger(plain.seed) && plain.seed >= 0 ? plain.seed : 0,
-      numerics,
-      precision: "float32",
-      device,
-      asked: { device, numerics },
-      environment: platform().environment(),
       determinism: {
         promise: "device",
         statement: "The loop is the user's own: equal bits as far as its code is deterministic.",

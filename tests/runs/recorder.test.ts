@@ -1,3 +1,4 @@
+import { capabilities } from "tenon";
 import { describe, expect, it } from "vitest";
 import { readTrainingState, TRAINING_STATE } from "../../src/artifacts/training-state.js";
 import { platform, setPlatform } from "../../src/core/platform.js";
@@ -135,6 +136,8 @@ describe("startRun", () => {
     const checkpoint = await run.checkpoint(4, weights(2), { "notes.txt": "mine" });
     const manifest = await run.finish({ weights: weights(2), result: { loss: 0.2 } });
     expect(manifest).toMatchObject({ executionId: run.id, seed: 3, status: "done" });
+    const { device, numerics, threads } = capabilities();
+    expect(manifest).toMatchObject({ device, numerics, environment: { threads }, asked: { deterministic: "warn" } });
     expect(manifest.provisional).toBeUndefined();
     expect(manifest.finalWeights).toBe(checkpoint.files["model.safetensors"].sha256);
     expect(await verify(run.id, { store })).toMatchObject({ ok: true, problems: [] });

@@ -51,6 +51,8 @@ export interface Backend {
   readonly storedWeights?: readonly DType[];
   /** The operation whose kernels run: devices that report errors later name it. */
   operation?: string;
+  /** Bytes of the largest tensor, where one may be no larger than a part of the memory. */
+  readonly largestTensor?: number;
   /** Memory for `bytes` bytes, at least 4-byte aligned, contents undefined. Throws MemoryBudgetError when the device has no more. */
   alloc(bytes: number): Handle;
   free(handle: Handle, bytes: number): void;

@@ -1,6 +1,8 @@
 /** Storage: one piece of a device's memory, counted by references, with a version that mutation raises. */
 
-import { MemoryBudgetError } from "../core/errors.js";
+import { byteSize, type DType } from "../core/dtype.js";
+import { DeviceError, MemoryBudgetError, showShape } from "../core/errors.js";
+import { type Shape, sizeOf } from "../core/shape.js";
 import type { Backend, Handle } from "./backend.js";
 
 export class Storage {
@@ -16,8 +18,13 @@ export class Storage {
     readonly bytes: number,
   ) {}
 
-  /** Allocates; throws MemoryBudgetError before anything changes if that would exceed the budget. */
-  static allocate(backend: Backend, bytes: number): Storage {
+  /**
+   * Allocates; before anything changes, throws MemoryBudgetError if that would exceed the budget, and DeviceError if the
+   * device holds no tensor as large.
+   */
+  static allocate(backend: Backend, shape: Shape, dtype: DType): Storage {
+    const bytes = byteSize(dtype, sizeOf(shape));
+    requireRoom(backend, bytes, () => `a ${dtype} tensor ${showShape(shape)}`);
     if (bytes > budget - liveBytes) refuseAllocation(bytes);
     const storage = new Storage(backend, backend.alloc(bytes), bytes);
     liveBytes += bytes;
@@ -49,6 +56,15 @@ export class Storage {
   get exclusive(): boolean {
     return this.references === 1;
   }
+}
+
+/** Throws DeviceError where no tensor on the device can have so many bytes. */
+export function requireRoom({ device, largestTensor = Infinity }: Backend, bytes: number, what: () => string): void {
+  if (bytes <= largestTensor) return;
+  throw new DeviceError(
+    `${device}: ${what()} needs ${showBytes(bytes)}, got a limit of ${showBytes(largestTensor)} per tensor of this adapter.`,
+    { where: device, bytes, limit: largestTensor, hint: "Use a smaller batch or model, or the cpu device." },
+  );
 }
 
 let budget = Number.POSITIVE_INFINITY;

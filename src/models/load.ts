@@ -2,13 +2,15 @@
 
 import { type FolderLike, openFolder, sourceText } from "../artifacts/sources.js";
 import { openWeights } from "../artifacts/weights.js";
-import type { DeviceName } from "../backend/backend.js";
+import type { Backend, DeviceName } from "../backend/backend.js";
 import { openDevice, withDevice } from "../backend/devices.js";
-import { isDType } from "../core/dtype.js";
-import { ConfigError, DTypeError, FormatError, kindOf, listOf, nearest, show } from "../core/errors.js";
+import { requireRoom } from "../backend/storage.js";
+import { byteSize, isDType } from "../core/dtype.js";
+import { ConfigError, DTypeError, FormatError, kindOf, listOf, nearest, show, showShape } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
 import { checkOptions } from "../core/options.js";
 import { Generator } from "../core/random.js";
+import { sizeOf } from "../core/shape.js";
 import { deferInit, type HostTensor, initialize, type StateValue } from "../nn/index.js";
 import type { ConvNet } from "./convnet.js";
 import { Gpt2 } from "./gpt2.js";
@@ -73,7 +75,8 @@ export async function createModel(config: object, weights?: Weights, options: Cr
       hint: 'For example { model_type: "gpt2", n_layer: 2 }.',
     });
   const Family = await familyOf(config, "createModel")();
-  await openDevice(device);
+  const backend = await openDevice(device);
+  if (weights) requirePlace(weights, backend);
   const model = withDevice(device, () => deferInit(() => new Family(config)));
   try {
     if (weights) loadWeights(model, Family.sanitize?.(weights as Record<string, StateValue>) ?? weights);
@@ -84,6 +87,14 @@ export async function createModel(config: object, weights?: Weights, options: Cr
   } catch (error) {
     model.dispose();
     throw error;
+  }
+}
+
+/** A weight that the device cannot hold is refused by its name, before anything is uploaded. */
+function requirePlace(weights: Weights, backend: Backend): void {
+  for (const [name, value] of Object.entries(weights)) {
+    const { shape = [] } = Object(value) as { shape?: readonly number[] };
+    requireRoom(backend, byteSize("float32", sizeOf(shape)), () => `${name} ${showShape(shape)}`);
   }
 }
 

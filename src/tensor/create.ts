@@ -4,7 +4,7 @@ import type { Backend, DeviceName } from "../backend/backend.js";
 import { backendOf } from "../backend/devices.js";
 import { Storage } from "../backend/storage.js";
 import { DefaultGenerator } from "../core/determinism.js";
-import { byteSize, checkDType, type DType, dtypes, encode, isFloat, type NumericArray } from "../core/dtype.js";
+import { checkDType, type DType, dtypes, encode, isFloat, type NumericArray } from "../core/dtype.js";
 import { DTypeError, kindOf, ShapeError, show } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { type Generator, type RandomState, randomInteger, randomNormal } from "../core/random.js";
@@ -53,7 +53,7 @@ function finish(value: Tensor, { requiresGrad }: TensorOptions): Tensor {
 
 /** Uploads a typed array whose element type is that of the dtype's storage. */
 export function fromTyped(backend: Backend, data: NumericArray, shape: Shape, dtype: DType): Tensor {
-  const storage = Storage.allocate(backend, byteSize(dtype, data.length));
+  const storage = Storage.allocate(backend, shape, dtype);
   backend.write(storage.handle, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   return new Tensor(storage, shape, dtype);
 }

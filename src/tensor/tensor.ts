@@ -6,7 +6,7 @@
 
 import type { Backend, DeviceName, Operand } from "../backend/backend.js";
 import { Storage } from "../backend/storage.js";
-import { byteSize, type DType, isFloat, type NumericArray } from "../core/dtype.js";
+import { type DType, isFloat, type NumericArray } from "../core/dtype.js";
 import { DisposedError, DTypeError, GradientError, showShape } from "../core/errors.js";
 import { type Shape, sizeOf } from "../core/shape.js";
 import type { GradNode } from "./autograd.js";
@@ -41,7 +41,7 @@ export class Tensor implements Operand, Disposable {
 
   /** An uninitialised tensor. */
   static empty(backend: Backend, shape: Shape, dtype: DType): Tensor {
-    return new Tensor(Storage.allocate(backend, byteSize(dtype, sizeOf(shape))), shape, dtype);
+    return new Tensor(Storage.allocate(backend, shape, dtype), shape, dtype);
   }
 
   /** The storage; throws DisposedError once it was given back. */

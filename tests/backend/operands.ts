@@ -2,7 +2,7 @@
 
 import type { Backend, Operand } from "../../src/backend/backend.js";
 import { Storage } from "../../src/backend/storage.js";
-import { byteSize, type DType, dtypes, encode } from "../../src/core/dtype.js";
+import { type DType, dtypes, encode } from "../../src/core/dtype.js";
 import { type Shape, sizeOf } from "../../src/core/shape.js";
 
 /** A tensor of these values; 16-bit floats are encoded. */
@@ -18,7 +18,7 @@ export function operand(backend: Backend, values: Iterable<number>, shape?: Shap
 /** A tensor whose contents are undefined. */
 export function empty(backend: Backend, shape: Shape, dtype: DType = "float32"): Operand {
   const size = sizeOf(shape);
-  return { shape, dtype, size, storage: Storage.allocate(backend, byteSize(dtype, size)) };
+  return { shape, dtype, size, storage: Storage.allocate(backend, shape, dtype) };
 }
 
 /** The stored numbers of a tensor (bits for the 16-bit floats). */

@@ -97,7 +97,7 @@ const unavailable = (reason: string): DeviceError =>
 
 /** A backend over an open device. */
 export function backendOn(gpu: Gpu, found: FoundAdapter): WebGpuBackend {
-  const { limits, features } = gpu.device;
+  const { features } = gpu.device;
   const optional = ["shader-f16", "subgroups"] as const;
   return {
     device: "webgpu",
@@ -119,13 +119,14 @@ export function backendOn(gpu: Gpu, found: FoundAdapter): WebGpuBackend {
       numerics: "fast",
       fusedMultiplyAdd: true,
       // WebGPU does not tell how much memory there is; this is the largest single piece.
-      maxMemory: limits.maxBufferSize,
+      maxMemory: gpu.pool.largest,
       missing: optional.filter((feature) => !features.has(feature)).map((feature) => `${feature}: not on this adapter`),
       details: {
         ...factsOf(found, gpu.device),
         determinism: "equal bits from run to run on one device; close to the CPU",
       },
     },
+    largestTensor: gpu.pool.largest,
     alloc: (bytes) => gpu.temporary(bytes),
     free: (handle) => gpu.pool.release(handle as Piece),
     write: (handle, bytes) => gpu.write(handle as Piece, bytes),

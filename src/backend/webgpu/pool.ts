@@ -63,7 +63,8 @@ export class Pool {
   private peak = 0;
   /** Buffers made so far, for tests of growth. */
   created = 0;
-  private readonly largest: number;
+  /** Bytes of the largest buffer that kernels can reach. */
+  readonly largest: number;
 
   constructor(
     private readonly device: GPUDevice,
@@ -76,7 +77,7 @@ export class Pool {
   alloc(bytes: number): Piece {
     if (bytes > this.largest) {
       throw new DeviceError(
-        `webgpu: a tensor needs ${showBytes(bytes)}, got a limit of ${showBytes(this.largest)} per buffer of this adapter.`,
+        `webgpu: an operation needs ${showBytes(bytes)} on the side, got a limit of ${showBytes(this.largest)} per buffer of this adapter.`,
         { where: "webgpu", bytes, limit: this.largest, hint: "Use a smaller batch or model, or the cpu device." },
       );
     }

@@ -1,0 +1,89 @@
+/** Adapters with the smallest limits that there may be: what is too large is refused by name before any upload. */
+
+import * as t from "tenon";
+import { createModel } from "tenon/models";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { backendOf } from "../../../src/backend/devices.js";
+import type { WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
+import { platform, setPlatform } from "../../../src/core/platform.js";
+import { softwareGpu } from "../../setup/webgpu.js";
+
+const gpu = await softwareGpu();
+const host = platform();
+
+/** The limits that WebGPU guarantees. */
+const guaranteed: Record<string, number> = {
+  maxBufferSize: 2 ** 28,
+  maxStorageBufferBindingSize: 2 ** 27,
+  maxStorageBuffersPerShaderStage: 8,
+  maxComputeWorkgroupStorageSize: 2 ** 14,
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxComputeWorkgroupSizeX: 256,
+};
+
+/** An object some of whose properties are others. */
+const altered = <T extends object>(target: T, properties: Record<string, unknown>): T =>
+  new Proxy(target, {
+    get(_, key) {
+      if (typeof key === "string" && key in properties) return properties[key];
+      const value = Reflect.get(target, key, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+
+const smallAdapter = async (options?: GPURequestAdapterOptions): Promise<GPUAdapter> => {
+  const adapter = (await gpu!.requestAdapter(options))!;
+  return altered(adapter, { limits: altered(adapter.limits, guaranteed) });
+};
+
+describe.skipIf(!gpu)("a device with the limits that every adapter has", () => {
+  beforeAll(async () => {
+    setPlatform(altered(host, { gpu: async () => ({ gpu: altered(gpu!, { requestAdapter: smallAdapter }) }) }));
+    await t.init({ device: "webgpu" });
+  });
+  afterAll(async () => {
+    setPlatform(host);
+    await t.init({ device: "cpu" });
+  });
+  const device = () => (backendOf("webgpu") as WebGpuBackend).gpu;
+  const gpt2 = { model_type: "gpt2", vocab_size: 50257, n_positions: 16, n_layer: 1, n_head: 2, n_embd: 768 };
+  const refusal = /needs 147\.2 MiB, got a limit of 128\.0 MiB per tensor of this adapter\. Use a smaller/;
+
+  test("it has those limits, and says so", () => {
+    expect(device().device.limits.maxStorageBufferBindingSize).toBe(2 ** 27);
+    expect(t.capabilities().maxMemory).toBe(2 ** 27);
+  });
+
+  test("a tensor above the limit is refused by dtype and shape", () => {
+    const created = device().pool.created;
+    expect(() => t.zeros([50257, 768])).toThrow(/^webgpu: a float32 tensor \[50257, 768\] needs 147\.2 MiB/);
+    expect(() => t.zeros([50257, 768])).toThrow(refusal);
+    expect(() => t.add(t.zeros([50257, 1]), t.zeros([1, 768]))).toThrow(refusal);
+    expect(device().pool.created).toBeLessThanOrEqual(created + 2);
+    expect(t.zeros([2 ** 25]).size).toBe(2 ** 25);
+  });
+
+  test("so is a weight, by its name, and a new model's parameter, before anything is uploaded", async () => {
+    const { uploads } = device().counters;
+    const weight = { dtype: "F32", shape: [50257, 768], data: new Float32Array(0) };
+    const given = createModel(gpt2, { "transformer.wte.weight": weight }, { device: "webgpu" });
+    await expect(given).rejects.toThrow(
+      /^webgpu: transformer\.wte\.weight \[50257, 768\] needs 147\.2 MiB, got a limit/,
+    );
+    await expect(createModel(gpt2, undefined, { device: "webgpu" })).rejects.toThrow(refusal);
+    expect(device().counters.uploads).toBe(uploads);
+  });
+
+  test("what fits learns as everywhere", async () => {
+    const small = { ...gpt2, vocab_size: 65, n_embd: 16, embd_pdrop: 0, attn_pdrop: 0, resid_pdrop: 0 };
+    const losses: number[][] = [];
+    for (const where of ["cpu", "webgpu"] as const) {
+      const model = await createModel(small, undefined, { seed: 3, device: where });
+      const own: number[] = [];
+      for (let step = 0; step < 3; step++) own.push((await model.trainStep({ ids: [[1, 2, 3, 4, 5, 6, 7]] })).loss);
+      losses.push(own);
+      model.dispose();
+    }
+    for (const [i, loss] of losses[0].entries()) expect(Math.abs(loss - losses[1][i])).toBeLessThan(1e-4);
+  });
+});

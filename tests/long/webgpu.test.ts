@@ -2,6 +2,7 @@
 
 import * as t from "tenon";
 import { createModel } from "tenon/models";
+import { MemoryStore, train } from "tenon/runs";
 import { expect, test } from "vitest";
 import { openWebGpu } from "../backend/webgpu/device.js";
 
@@ -51,3 +52,30 @@ test.skipIf(!backend)(
     expect(texts[1]).toEqual(texts[0]);
   },
 );
+
+test.skipIf(!backend)("a run of 1,000 steps, with validation, samples and checkpoints, keeps nothing", async () => {
+  const run = train(
+    {
+      data: { corpus: "tales", length: 3000 },
+      model: { model_type: "gpt2", n_layer: 1, n_head: 2, n_embd: 16 },
+      training: {
+        ...{ steps: 1000, batchSize: 2, blockSize: 8, dropout: 0.1 },
+        ...{ evalEvery: 100, sampleEvery: 100, sampleTokens: 5, checkpointEvery: 100 },
+      },
+      device: "webgpu",
+    },
+    { store: new MemoryStore() },
+  );
+  const { gpu } = backend!;
+  const seen: { live: number; pooled: number }[] = [];
+  for await (const event of run) {
+    if (event.type !== "checkpoint") continue;
+    const { live, pooled } = gpu.pool.memory();
+    seen.push({ live, pooled });
+  }
+  await run;
+  console.log(`after 200 steps ${JSON.stringify(seen[1])}, after 900 ${JSON.stringify(seen[8])}`);
+  // The first hundred steps meet everything for the first time: validation, a sample, a checkpoint.
+  expect(seen[8].live).toBeLessThanOrEqual(seen[1].live);
+  expect(seen[8].pooled).toBeLessThanOrEqual(seen[1].pooled);
+});

@@ -169,11 +169,12 @@ function defineIn(module: ModuleBuilder, rows: number, fused: boolean, finish: F
       });
       const weights = range(depth).map((d) => f.let(b.add(strideB.mul(d))));
       const end = f.let(sums.add(count.shl(2)));
-      const w = range(rows === 1 ? 0 : depth).map(() => f.v128());
+      // Weights are held for all rows where registers are left beside the factors, else read again for each.
+      const w = range((rows + 1) * depth <= 12 ? depth : 0).map(() => f.v128());
       const total = f.v128();
       f.while(sums.ltU(end), () => {
         for (const x of [0, 16]) {
-          for (const [d, local] of w.entries()) f.set(local, weights[d].v128(x));
+          for (const [d, held] of w.entries()) f.set(held, weights[d].v128(x));
           for (const r of range(rows)) {
             f.set(total, sums.v128(4 * STRIP * r + x));
             for (const d of range(depth)) f.set(total, madd(factors[r][d], w[d] ?? weights[d].v128(x), total));
@@ -183,7 +184,7 @@ function defineIn(module: ModuleBuilder, rows: number, fused: boolean, finish: F
         for (const p of [sums, ...weights]) f.inc(p, 32);
       });
     });
-  const depth = [8, 4, 2, 2][rows - 1];
+  const depth = [8, 4, 4, 2][rows - 1];
   const deep = defineStep(depth);
   const single = defineStep(1);
   module.export(`gemvIn${rows}`, gemvParameters, (f, { n0, n1, n, k, a, b, c, bias, accumulate, scratch }) => {

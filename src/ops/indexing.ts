@@ -73,7 +73,7 @@ const embeddingOp = registerOp({
   ],
 });
 
-/** Rows of `weight` [rows, features] for ids [...]: [..., features]. */
+/** Rows of `weight` [rows, features] for ids [...]: [..., features]; float32 also from a table of 16-bit floats. */
 export const embedding = (ids: Tensor, weight: Tensor): Tensor => dispatchOne(embeddingOp, [ids, weight]);
 
 function checkGather(op: string, x: Shape, ids: Shape, dim: number): void {

@@ -189,6 +189,9 @@ const linearOp = registerOp<LinearAttrs>({
   },
 });
 
-/** x W^T + b over the last dim of x; weight is [out, in], or [in, out] with `inOut` (GPT-2's files). */
+/**
+ * x W^T + b over the last dim of x; weight is [out, in], or [in, out] with `inOut` (GPT-2's files). The weight may be
+ * float16 or bfloat16: sums are float32.
+ */
 export const linear = (x: Tensor, weight: Tensor, bias?: Tensor, options: { inOut?: boolean } = {}): Tensor =>
   dispatchOne(linearOp, [x, weight, bias], options);

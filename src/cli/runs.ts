@@ -139,7 +139,7 @@ async function list({ io, dir, json, format }: Context): Promise<number> {
           manifest.device,
           String(manifest.seed),
           cell(manifest.result?.steps),
-          cell(manifest.result?.valLoss ?? manifest.result?.trainLoss),
+          cell(lossOf(manifest.result)),
           manifest.finalWeights?.slice(0, 12) ?? "-",
         ]
       : [executionId, "broken", "-", "-", "-", "-", "-"],
@@ -149,6 +149,10 @@ async function list({ io, dir, json, format }: Context): Promise<number> {
   for (const { problem } of entries) if (problem) io.err(problem);
   return 0;
 }
+
+/** Of the last validation, where there was one. */
+const lossOf = ({ valLoss, trainLoss }: Readonly<Record<string, unknown>> = {}): unknown =>
+  Number.isFinite(valLoss) ? valLoss : trainLoss;
 
 async function show({ io, dir, json }: Context, [name]: string[]): Promise<number> {
   await showRun(await load(name, dir), io, json);

@@ -35,9 +35,10 @@ export interface Prepared {
   readonly optimizer: Optimizer<{ lr: number }>;
   readonly generator: Generator;
   readonly capabilities: Capabilities;
-  /** The manifest as far as it is known, or the run to go on with. */
+  /** The manifest as far as it is known before the first step. */
   readonly draft: (initialWeights: string) => RunDraft;
   readonly userConfig: object;
+  /** Folder of the run to go on with. */
   readonly resume?: string;
   /** Called when the run has ended: frees what was made for it. */
   readonly release: () => void | Promise<void>;

@@ -34,6 +34,10 @@ describe("tenon runs", () => {
     const rows = JSON.parse((await tenonRuns("list", "--json")).out);
     expect(rows).toHaveLength(2);
     expect((await tenonRuns()).out).toBe(out);
+    const result = { steps: 4, trainLoss: 1.5, valLoss: "NaN" };
+    const blind = await writeSampleRun(new FileStore(join(dir, "runs")), { seed: 96, result });
+    expect((await tenonRuns()).out, "no validation").toMatch(new RegExp(`${blind} .* 96 +4 +1\\.5 `));
+    rmSync(join(dir, "runs", blind), { recursive: true });
   });
 
   it("shows a run with its curve, by path too", async () => {
@@ -109,7 +113,10 @@ describe("tenon runs", () => {
   it("exports to a file and imports it elsewhere, overwriting nothing", async () => {
     const file = join(dir, "run.tar");
     expect((await tenonRuns("export", first, file)).code).toBe(0);
-    expect(await tenonRuns("export", first, file)).toMatchObject({ code: 1, err: expect.stringMatching(/there already/) });
+    expect(await tenonRuns("export", first, file)).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/there already/),
+    });
     expect(await tenonRuns("import", file)).toMatchObject({ code: 1, err: expect.stringMatching(/already, nothing/) });
     const out: string[] = [];
     const io = { out: (line: string) => out.push(line), err: (line: string) => out.push(line), isTerminal: false };

@@ -128,10 +128,19 @@ function memoryBytes(bytes: Uint8Array, name: string): Bytes {
 }
 
 function urlBytes(url: string, name: string, options: BytesOptions): Bytes {
+  // Asked once: a server without range requests sends everything each time.
+  let opened: Promise<ByteSource> | undefined;
+  const open = () => {
+    opened ??= openUrl(url, name, options.signal);
+    opened.catch(() => {
+      opened = undefined;
+    });
+    return opened;
+  };
   return {
     name,
     repeatable: true,
-    open: () => openUrl(url, name, options.signal),
+    open,
     stream: () => fetchStream(url, name, options.signal),
   };
 }

@@ -58,6 +58,7 @@ async function expandGzip(input: Uint8Array, length: number): Promise<Uint8Array
     yield input;
   }
   try {
+    if (input[0] !== 0x1f || input[1] !== 0x8b) throw new RangeError("no gzip header");
     return await readAll(gunzip(once(), "gzip", length), "gzip", length);
   } catch (cause) {
     throw new RangeError(`a page of ${input.length} bytes is no gzip data of ${length} bytes`, { cause });

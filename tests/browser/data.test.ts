@@ -1,8 +1,9 @@
 /** A page without server code reads, checks and splits the same data as Node, to the same hashes. */
-import { checkDataset, fitTable, fromCsv, fromRows, type Row } from "tenon/data";
+import { checkDataset, fitTable, fromCsv, fromParquet, fromRows, type Row } from "tenon/data";
 import { expect, test } from "vitest";
 import { sha256Hex } from "../../src/core/sha256.js";
 import { dataHashes, measurements } from "../data/measurements.js";
+import { parquetFile } from "../data/parquet-writer.js";
 
 test("a dropped file: schema, counts and the hash of the split are those of Node", async () => {
   const file = new File([measurements()], "measurements.csv");
@@ -35,6 +36,14 @@ test("problems are told as in Node", async () => {
   );
   const cut = new Blob([new Uint8Array([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1])]);
   await expect(fromCsv(cut).toArray()).rejects.toThrow("broken gzip data");
+});
+
+test("a Parquet file is read in a page, and a damaged one refused", async () => {
+  const bytes = parquetFile(100);
+  const rows = await fromParquet(new File([bytes as BlobPart], "x.parquet")).toArray();
+  expect(rows[99]).toEqual({ id: 99, name: "n99" });
+  const lie = new Blob([parquetFile(5, { pageValues: 2 ** 30 }) as BlobPart]);
+  await expect(fromParquet(lie).toArray()).rejects.toThrow("more values than the 5 of the footer");
 });
 
 test("gzip of more than one member is refused, not half read", async () => {

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { fromParquet } from "tenon/data";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { setWarningListener } from "../../src/core/warnings.js";
 import { DATA, describeWithData } from "./shared.js";
 
 /** Rows as JSON would hold them: the form of hyparquet's expectations. */
@@ -174,8 +175,14 @@ describe.skipIf(!existsSync(sample))("from a URL", () => {
     expect(requests).not.toContain("all");
     expect(rows[4999]).toEqual({ id: 4999 });
   });
-  test("a server without ranges sends the file once", async () => {
+  test("a server without ranges sends the file once, and that is told", async () => {
+    const warnings: string[] = [];
+    const before = setWarningListener(({ message }) => void warnings.push(message));
+    requests.length = 0;
     expect((await fromParquet(`${origin}/whole`).toArray()).length).toBe(5000);
+    setWarningListener(before);
+    expect(requests.length).toBe(1);
+    expect(warnings.join()).toContain("the server has no range requests; the whole file is kept in memory");
   });
   test("HTTP errors and cut connections are errors", async () => {
     await expect(fromParquet(`${origin}/missing`).toArray()).rejects.toThrow("the server answered HTTP 404 Not Found");

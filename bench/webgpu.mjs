@@ -88,8 +88,10 @@ try {
     `First step of the ${words} after the page has loaded: ${show(first.create)} ms for device, weights and pipelines of the forward pass, ${show(first.step)} ms for the other pipelines and the step; ${first.pipelines} pipelines.\n`,
   );
   const { whole, parts, decode, recording, step } = await ask("costs", shape);
+  const less = await ask("costs", { ...shape, layers: shape.layers - 1 });
+  const layer = (name) => parts[name] - less.parts[name];
   console.log(
-    `A step is ${whole.dispatches} dispatches in ${whole.submits} submits: ${parts.forward} forward (${(parts.forward / shape.layers).toFixed(1)} per layer, all counted), ${parts.backward} backward (${(parts.backward / shape.layers).toFixed(1)}), ${parts.update} norm and update. Recording it takes ${show(recording)} ms of ${show(step)} ms (${((100 * recording) / step).toFixed(0)}%). A token decoded is ${decode} dispatches (${(decode / shape.layers).toFixed(1)} per layer).\n`,
+    `A step is ${whole.dispatches} dispatches in ${whole.submits} submit${whole.submits === 1 ? "" : "s"}: ${parts.forward} forward (${layer("forward")} per layer), ${parts.backward} backward (${layer("backward")} per layer), ${parts.update} for norm and update. Recording it takes ${show(recording)} ms of ${show(step)} ms (${((100 * recording) / step).toFixed(0)}%). A token decoded is ${decode} dispatches (${decode - less.decode} per layer).\n`,
   );
 
   await load();

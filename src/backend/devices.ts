@@ -290,6 +290,7 @@ function checkInit(options: InitOptions): void {
 export function capabilities(): Capabilities {
   const backend = backendOf();
   const { info } = backend;
+  const { adapter } = info.details as { adapter?: string };
   const missing = [...info.missing];
   for (const [device, why] of unavailable) missing.push(`${device}: ${why}`);
   return {
@@ -303,13 +304,10 @@ export function capabilities(): Capabilities {
     maxMemory: info.maxMemory,
     missing,
     devices: Object.fromEntries([...backends].map(([name, open]) => [name, open.info])),
-    environment: { ...platform().environment(), ...adapterOf(info) },
+    // The bits of a graphics card are those of this one.
+    environment: { ...platform().environment(), ...(adapter ? { adapter } : {}) },
   };
 }
-
-/** The graphics card behind a device: its bits are those of this one. */
-const adapterOf = ({ details }: BackendInfo): Record<string, string> =>
-  typeof details["adapter"] === "string" ? { adapter: details["adapter"] } : {};
 
 /** One line: device, threads, SIMD, numerics, and what is missing. */
 export function describeCapabilities(caps: Capabilities): string {

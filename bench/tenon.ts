@@ -32,7 +32,7 @@ async function gemm({ threads, numerics, shapes = [] }: Job) {
   await backend.ready();
   const operand = (...shape: number[]) => {
     const size = sizeOf(shape);
-    const made = { shape, dtype: "float32" as const, size, storage: Storage.allocate(backend, 4 * size) };
+    const made = { shape, dtype: "float32" as const, size, storage: Storage.allocate(backend, shape, "float32") };
     (backend.view!(made) as Float32Array).forEach((_, i, view) => {
       view[i] = ((i * 7919) % 1000) / 500 - 1;
     });

@@ -5,7 +5,7 @@
 import type { Backend, Operand } from "../../src/backend/backend.js";
 import { Storage } from "../../src/backend/storage.js";
 import { createCpuBackend } from "../../src/backend/wasm/backend.js";
-import { byteSize, type DType } from "../../src/core/dtype.js";
+import type { DType } from "../../src/core/dtype.js";
 import * as e from "../../src/core/expr.js";
 import * as fn from "../../src/core/functions.js";
 import { Generator } from "../../src/core/random.js";
@@ -24,7 +24,7 @@ function make(backend: Backend, shape: number[], dtype: DType = "float32", fill 
   let found = rounds.get(key);
   if (!found) {
     const size = sizeOf(shape);
-    found = { shape, dtype, size, storage: Storage.allocate(backend, byteSize(dtype, size)) };
+    found = { shape, dtype, size, storage: Storage.allocate(backend, shape, dtype) };
     const view = backend.view!(found);
     for (let i = 0; i < size; i++) view[i] = dtype === "int32" ? (i * 7919) % 50 : ((i * 7919) % 1000) / 500 - 1;
     rounds.set(key, found);

@@ -8,81 +8,15 @@
 
 import { DataError } from "../core/errors.js";
 import { coerceText, fitsNumber, INVALID } from "./coerce.js";
-import { type CsvRecord, fieldEnd, readRecord } from "./csv-record.js";
+import { BOOL, CATEGORY, endsAt, FLOAT, INT, kindOf, own, SKIP, SLOW, STRING, Vocabulary } from "./csv-cell.js";
+import { type CsvColumn, type CsvFormat, type CsvRecord, fieldEnd, readRecord } from "./csv-record.js";
 import type { Row } from "./row.js";
-import { expectation, type Field } from "./schema.js";
+import { expectation } from "./schema.js";
 import { noteViolation, type ReadReport, showValue, type ViolationPolicy } from "./violation.js";
-
-export interface CsvFormat {
-  /** One character between fields. */
-  delimiter: string;
-  /** The quote character, or null where quotes are ordinary text. */
-  quote: string | null;
-  /** Texts that mean a missing value, e.g. `[""]`. */
-  nullValues: ReadonlySet<string>;
-  decimalComma: boolean;
-  /** Longest row in characters: what a lone quote can swallow before it is reported. */
-  maxRowLength: number;
-}
-
-/** A column of the file: the field it fills, or undefined where the schema leaves it out. */
-export type CsvColumn = Field | undefined;
 
 const LF = 10;
 const CR = 13;
 const POWERS = Array.from({ length: 23 }, (_, n) => Number(`1e${n}`));
-/** V8 keeps a slice of 13 characters or more as a view of its parent, which would keep a whole piece of the file. */
-const VIEW_LENGTH = 13;
-const own = (text: string): string => (text.length < VIEW_LENGTH ? text : ` ${text}`.slice(1));
-
-/** Does `part` end before `end`? From the back, where neighbours differ first. */
-function endsAt(text: string, end: number, part: string): boolean {
-  const from = end - part.length;
-  let i = part.length - 1;
-  while (i >= 0 && text.charCodeAt(from + i) === part.charCodeAt(i)) i--;
-  return i < 0;
-}
-
-/** One string for all equal cells of a category. A column that turns out to be free text is not remembered for ever. */
-class Vocabulary {
-  private readonly known = new Map<string, string>();
-
-  keep(cell: string): string {
-    const kept = this.known.get(cell);
-    if (kept !== undefined) return kept;
-    const fresh = own(cell);
-    if (this.known.size < 10_000) this.known.set(fresh, fresh);
-    return fresh;
-  }
-}
-
-/** How the fast path reads a column; `SLOW` columns always take the plain path. */
-const SLOW = 0;
-const SKIP = 1;
-const FLOAT = 2;
-const INT = 3;
-const STRING = 4;
-const CATEGORY = 5;
-const BOOL = 6;
-
-function kindOf(field: CsvColumn, { decimalComma }: CsvFormat): number {
-  if (!field) return SKIP;
-  switch (field.type) {
-    case "float32":
-      return decimalComma ? SLOW : FLOAT;
-    case "int32":
-      return INT;
-    case "bool":
-      return BOOL;
-    case "category":
-      return field.values ? SLOW : CATEGORY;
-    case "string":
-      // A nullable string may be null where it is empty: the plain path knows.
-      return field.nullable || field.min !== undefined || field.max !== undefined ? SLOW : STRING;
-    default:
-      return SLOW;
-  }
-}
 
 export class CsvParser {
   /** Records seen, headers not counted. */

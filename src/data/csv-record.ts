@@ -1,9 +1,25 @@
 /** One CSV record by the rules: the plain path of the parser, and what headers and samples are read with. */
 
+import type { Field } from "./schema.js";
 import { showValue } from "./violation.js";
 
 const LF = 10;
 const CR = 13;
+
+export interface CsvFormat {
+  /** One character between fields. */
+  delimiter: string;
+  /** The quote character, or null where quotes are ordinary text. */
+  quote: string | null;
+  /** Texts that mean a missing value, e.g. `[""]`. */
+  nullValues: ReadonlySet<string>;
+  decimalComma: boolean;
+  /** Longest row in characters: what a lone quote can swallow before it is reported. */
+  maxRowLength: number;
+}
+
+/** A column of the file: the field it fills, or undefined where the schema leaves it out. */
+export type CsvColumn = Field | undefined;
 
 /** Cells of one record, and where the next begins. */
 export interface CsvRecord {

@@ -3,8 +3,8 @@
 import { ConfigError, DataError, listOf, nearest } from "../core/errors.js";
 import type { Json } from "./batch-source.js";
 import { type DataSource, openBytes } from "./bytes.js";
-import { type CsvFormat, CsvParser } from "./csv-parser.js";
-import { readRecord } from "./csv-record.js";
+import { CsvParser } from "./csv-parser.js";
+import { type CsvFormat, readRecord } from "./csv-record.js";
 import { OpeningDataset } from "./dataset.js";
 import { decodeText, type TextOptions } from "./decode.js";
 import { inferText, SAMPLE_ROWS } from "./infer.js";

@@ -4,6 +4,15 @@ import { DataError } from "../core/errors.js";
 import { Batches, type BatchOptions } from "./batches.js";
 import { type BucketOptions, bucketStage } from "./bucket.js";
 import { eachItem } from "./each-item.js";
+import {
+  filterStage,
+  flatMapStage,
+  type MapContext,
+  type MapOptions,
+  type Mapper,
+  mapStage,
+  type StepIdentity,
+} from "./map.js";
 import { type PackOptions, packStage, type TokenBlock } from "./pack.js";
 import { type Provenance, provenanceOf, rootsOf } from "./provenance.js";
 import type { Ratios } from "./ratio.js";
@@ -12,21 +21,7 @@ import { fieldNamed, type Schema } from "./schema.js";
 import { type ShuffleOptions, shuffleStage } from "./shuffle.js";
 import { type SplitOptions, splitByColumn, splitStages } from "./split.js";
 import type { Stage } from "./stage.js";
-import {
-  cacheStage,
-  concatStage,
-  filterStage,
-  flatMapStage,
-  interleaveStage,
-  type MapContext,
-  type MapOptions,
-  type Mapper,
-  mapStage,
-  prefetchStage,
-  rangeStage,
-  repeatStage,
-  type StepIdentity,
-} from "./steps.js";
+import { cacheStage, concatStage, interleaveStage, prefetchStage, rangeStage, repeatStage } from "./steps.js";
 import { type EncodedRow, encodeStage, type TableEncoding } from "./table.js";
 import type { ReadReport } from "./violation.js";
 

@@ -38,6 +38,7 @@ export {
   tokenizeDocuments,
   tokenStep,
 } from "./language.js";
+export type { MapContext, MapOptions, Mapper, StepIdentity } from "./map.js";
 export type { PackOptions, TokenBlock } from "./pack.js";
 export { fromParquet, type ParquetOptions } from "./parquet.js";
 export type { Provenance } from "./provenance.js";
@@ -48,7 +49,7 @@ export type { Field, FieldType, Schema, SchemaInput } from "./schema.js";
 export type { ShuffleOptions } from "./shuffle.js";
 export type { SourceOptions } from "./source.js";
 export type { SplitOptions } from "./split.js";
-export type { MapContext, MapOptions, Mapper, StepIdentity } from "./steps.js";
+
 export {
   decodeTarget,
   type EncodedRow,

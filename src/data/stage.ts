@@ -1,5 +1,6 @@
 /** The one interface that sources and steps of a pipeline share. */
 
+import { ConfigError } from "../core/errors.js";
 import type { Json } from "./batch-source.js";
 import type { Schema } from "./schema.js";
 import type { ReadReport } from "./violation.js";
@@ -68,4 +69,22 @@ export async function* chunksOf<T>(
     }
     yield chunk;
   }
+}
+
+/** A count that a step was given. Throws ConfigError on anything but a positive integer. */
+export const positive = (value: number, what: string): number => {
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new ConfigError(`${what} needs a positive integer, got ${value}.`, { where: what.split(":")[0] });
+};
+
+/** What most steps share: one parent, its schema, its preparation. */
+export function step<T, U>(parent: Stage<T>, own: Omit<Stage<U>, "parents" | "prepare" | "schema">): Stage<U> {
+  return {
+    ...own,
+    parents: [parent],
+    prepare: () => parent.prepare(),
+    get schema() {
+      return parent.schema;
+    },
+  };
 }

@@ -1,0 +1,161 @@
+/** Functions over rows: map, filter, flatMap. Results keep the order of the input, also when functions take their time. */
+
+import { ConfigError } from "../core/errors.js";
+import { Generator, randomUniform } from "../core/random.js";
+import type { Schema } from "./schema.js";
+import { type Pass, positive, type Stage, skipping, step } from "./stage.js";
+import { mapInWorkers } from "./worker-map.js";
+
+/** Identity of a function for the fingerprint: code cannot be hashed, so its author vouches for it. */
+export interface StepIdentity {
+  /** Name of the step; without it the manifest says 'unverified step'. */
+  name?: string;
+  /** Version of the step; change it whenever the function changes what it gives. */
+  version?: string | number;
+}
+
+export interface MapOptions extends StepIdentity {
+  /** Calls of an asynchronous function that run at the same time; 1 unless told. The order stays that of the input. */
+  concurrency?: number;
+  /**
+   * Worker threads to map in; none unless told. The function is sent as text: it must use nothing from outside itself, and
+   * has no `uniform`. Results are the same for every number of workers. Rows asked for by number are mapped here.
+   */
+  workers?: number;
+  /** Schema of what the function gives, for batches. */
+  schema?: Schema;
+  /** Seed of `context.uniform`; 0 unless told. */
+  seed?: number;
+}
+
+/** What a mapping function is told besides the row. */
+export interface MapContext {
+  /** Number of the row in its input, from 0. */
+  index: number;
+  epoch: number;
+  /** Random numbers in [0, 1), a function of (seed, epoch, index): for augmentation. */
+  uniform(): number;
+}
+
+export type Mapper<T, U> = (row: T, context: MapContext) => U | Promise<U>;
+
+type WorkerFunction<T, U> = (row: T, context: { index: number; epoch: number }) => U | Promise<U>;
+
+const identity = ({ name, version }: StepIdentity) =>
+  name === undefined ? "unverified step" : { name, version: version ?? null };
+
+export function mapStage<T, U>(parent: Stage<T>, fn: Mapper<T, U>, options: MapOptions = {}): Stage<U> {
+  const concurrency = positive(options.concurrency ?? 1, "map: concurrency");
+  const { workers = 0 } = options;
+  if (!(Number.isSafeInteger(workers) && workers >= 0)) {
+    throw new ConfigError(`map: workers needs an integer from 0, got ${workers}.`, { where: "map" });
+  }
+  const generator = new Generator(options.seed ?? 0);
+  const call = (row: T, index: number, epoch: number) => fn(row, mapContext(generator, index, epoch));
+  return {
+    parents: [parent],
+    prepare: () => parent.prepare(),
+    schema: options.schema,
+    step: { map: identity(options), ...(options.seed !== undefined && { seed: options.seed }) },
+    async access(epoch) {
+      const inner = await parent.access?.(epoch);
+      if (!inner) return undefined;
+      return {
+        length: inner.length,
+        at: (index) => {
+          const row = inner.at(index);
+          return row instanceof Promise ? row.then((value) => call(value, index, epoch)) : call(row, index, epoch);
+        },
+      };
+    },
+    async *open({ epoch, skip }: Pass) {
+      if (workers > 0) {
+        yield* mapInWorkers(parent.open({ epoch, skip }), fn as WorkerFunction<T, U>, {
+          count: workers,
+          first: skip,
+          epoch,
+        });
+        return;
+      }
+      let index = skip;
+      for await (const chunk of parent.open({ epoch, skip })) {
+        const first = index;
+        index += chunk.length;
+        yield await mapInOrder(chunk, concurrency, (row, i) => call(row, first + i, epoch));
+      }
+    },
+  };
+}
+
+function mapContext(generator: Generator, index: number, epoch: number): MapContext {
+  let drawn = 0;
+  return {
+    index,
+    epoch,
+    uniform: () => {
+      const at = generator.at(`map ${epoch}`, index % 4294967296);
+      return randomUniform(at, ++drawn)[drawn - 1];
+    },
+  };
+}
+
+/** Maps a chunk with at most `concurrency` calls under way; results in order, the first error in order of time wins. */
+async function mapInOrder<T, U>(
+  chunk: T[],
+  concurrency: number,
+  fn: (row: T, index: number) => U | Promise<U>,
+): Promise<U[]> {
+  const out = new Array<U>(chunk.length);
+  let next = 0;
+  const worker = async () => {
+    while (next < chunk.length) {
+      const i = next++;
+      const value = fn(chunk[i], i);
+      out[i] = value instanceof Promise ? await value : value;
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(concurrency, chunk.length) }, worker));
+  return out;
+}
+
+export function filterStage<T>(
+  parent: Stage<T>,
+  test: (row: T, context: { index: number }) => boolean | Promise<boolean>,
+  options: StepIdentity = {},
+): Stage<T> {
+  async function* open({ epoch, skip }: Pass): AsyncGenerator<T[]> {
+    let index = 0;
+    async function* kept() {
+      for await (const chunk of parent.open({ epoch, skip: 0 })) {
+        const out: T[] = [];
+        for (const row of chunk) {
+          const answer = test(row, { index: index++ });
+          if (answer instanceof Promise ? await answer : answer) out.push(row);
+        }
+        if (out.length > 0) yield out;
+      }
+    }
+    yield* skipping(kept(), skip);
+  }
+  return step(parent, { step: { filter: identity(options) }, open });
+}
+
+export function flatMapStage<T, U>(
+  parent: Stage<T>,
+  fn: (row: T, context: MapContext) => Iterable<U> | Promise<Iterable<U>>,
+  options: MapOptions = {},
+): Stage<U> {
+  const inner = mapStage(parent, fn, options);
+  return {
+    parents: [parent],
+    prepare: () => parent.prepare(),
+    schema: options.schema,
+    step: { flatMap: identity(options) },
+    async *open({ epoch, skip }) {
+      async function* flat() {
+        for await (const chunk of inner.open({ epoch, skip: 0 })) yield chunk.flatMap((items) => [...items]);
+      }
+      yield* skipping(flat(), skip);
+    },
+  };
+}

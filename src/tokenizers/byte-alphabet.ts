@@ -9,18 +9,25 @@ const PRINTABLE = [
   [0xae, 0xff],
 ];
 
-/** The character of each byte. */
-export const byteCharacters: string[] = [];
-/** The byte of a UTF-16 unit, or -1. */
-const bytes = new Int16Array(0x144).fill(-1);
-for (let byte = 0, others = 0; byte < 256; byte++) {
-  const printable = PRINTABLE.some(([first, last]) => byte >= first && byte <= last);
-  const unit = printable ? byte : 0x100 + others++;
-  byteCharacters.push(String.fromCharCode(unit));
-  bytes[unit] = byte;
+function spell(): string[] {
+  let others = 0;
+  return Array.from({ length: 256 }, (_, byte) => {
+    const printable = PRINTABLE.some(([first, last]) => byte >= first && byte <= last);
+    return String.fromCharCode(printable ? byte : 0x100 + others++);
+  });
 }
 
-const utf8 = new TextEncoder();
+function invert(characters: readonly string[]): Int16Array {
+  const out = new Int16Array(0x144).fill(-1);
+  for (const [byte, character] of characters.entries()) out[character.charCodeAt(0)] = byte;
+  return out;
+}
+
+/** The character of each byte. */
+export const byteCharacters: string[] = /* @__PURE__ */ spell();
+/** The byte of a UTF-16 unit, or -1. */
+const bytes = /* @__PURE__ */ invert(byteCharacters);
+const utf8 = /* @__PURE__ */ new TextEncoder();
 
 /** The byte that a UTF-16 unit stands for, or -1. */
 export const byteOfUnit = (unit: number): number => (unit < bytes.length ? bytes[unit] : -1);

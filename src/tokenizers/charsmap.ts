@@ -11,8 +11,8 @@ import type { Normalizer } from "./normalizer.js";
 
 const WHERE = "tokenizer.json normalizer (Precompiled)";
 
-const utf8 = new TextEncoder();
-const decoder = new TextDecoder();
+const utf8 = /* @__PURE__ */ new TextEncoder();
+const decoder = /* @__PURE__ */ new TextDecoder();
 
 export class CharacterMap {
   private readonly units: Uint32Array;

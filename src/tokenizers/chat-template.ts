@@ -2,7 +2,8 @@
 
 import { ConfigError, FormatError, listOf } from "../core/errors.js";
 import type { ChatMessage, ChatOptions, Jinja } from "./chat.js";
-import { type Tokenizer, tokenText } from "./tokenizer.js";
+import { tokenText } from "./definition.js";
+import type { Tokenizer } from "./tokenizer.js";
 
 const WHERE = "applyChatTemplate";
 /** Longer templates are refused unread. */

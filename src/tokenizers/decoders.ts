@@ -7,7 +7,7 @@ import type { Builds } from "./kinds.js";
 import { loadEngineFor, patternOf } from "./pattern.js";
 import { prependScheme } from "./settings.js";
 
-const strictUtf8 = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
+const strictUtf8 = /* @__PURE__ */ new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 
 const kinds: Builds<Decoder> = {
   ByteFallback: () => byteFallback,

@@ -53,3 +53,11 @@ export interface TokenizerDefinition {
   decoder?: Component | null;
   model: Component;
 }
+
+/** A token of `tokenizer_config.json`, which is a text or an object that holds it. */
+export const tokenText = (value: unknown): string | undefined =>
+  typeof value === "string" ? value : (value as { content?: string } | null | undefined)?.content;
+
+/** How a post-processor takes white space out of offsets; undefined where it does not. */
+export const trimming = (settings: Component) =>
+  settings.trim_offsets === false ? undefined : { addPrefixSpace: settings.add_prefix_space !== false };

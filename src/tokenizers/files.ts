@@ -46,7 +46,7 @@ export async function readIfThere(address: string): Promise<Uint8Array | undefin
   }
 }
 
-const utf8 = new TextDecoder();
+const utf8 = /* @__PURE__ */ new TextDecoder();
 
 /** Bytes of a file as text. Throws FormatError for more than there may be. */
 export function text(bytes: Uint8Array, name: string): string {

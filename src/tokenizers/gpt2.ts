@@ -16,7 +16,7 @@ const letter = /\p{L}/u;
 const number = /\p{N}/u;
 
 /** Class of each unit of the basic plane; 0 where nobody asked yet. */
-const classes = new Uint8Array(65536);
+const classes = /* @__PURE__ */ new Uint8Array(65536);
 
 function classOf(code: number): number {
   const known = code < 65536 ? classes[code] : 0;

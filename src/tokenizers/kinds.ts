@@ -14,25 +14,27 @@ export type Load<T> = (settings: Component) => Promise<Builds<T>>;
 export class Kinds<T> {
   /**
    * `component` and `list` are the file's words: "normalizer", and "normalizers" for the parts of a Sequence, which
-   * `join` makes one of. `later` loads the kinds that are not in `known`, by type.
+   * `join` makes one of. `later` loads the kinds that are not in `known`: types with spaces between them, and how.
    */
   constructor(
     private readonly component: string,
     private readonly list: string,
     private readonly join: (parts: T[]) => T,
     private readonly known: Builds<T>,
-    private readonly later: Record<string, Load<T>>,
+    private readonly later: readonly (readonly [types: string, load: Load<T>])[],
   ) {}
 
   /** Loads what a component and the parts of it need. Throws FormatError for an unknown type. */
   async load(settings: Component | null | undefined): Promise<void> {
     if (!settings) return;
     const { type = "" } = settings;
+    const later = this.later.map(([types, load]) => [types.split(" "), load] as const);
+    const found = later.find(([types]) => types.includes(type));
     if (type === "Sequence") for (const part of settings[this.list] as Component[]) await this.load(part);
-    else if (Object.hasOwn(this.later, type)) Object.assign(this.known, await this.later[type](settings));
+    else if (found) Object.assign(this.known, await found[1](settings));
     else if (!Object.hasOwn(this.known, type)) {
       const { unknownType } = await import("./settings.js");
-      const types = [...Object.keys(this.known), ...Object.keys(this.later), "Sequence"];
+      const types = [...Object.keys(this.known), ...later.flatMap(([types]) => types), "Sequence"];
       throw unknownType(this.component, settings.type, [...new Set(types)]);
     }
   }
@@ -44,7 +46,3 @@ export class Kinds<T> {
     return this.known[type](settings);
   }
 }
-
-/** The same loader for several types. */
-export const loads = <T>(types: string, load: Load<T>): Record<string, Load<T>> =>
-  Object.fromEntries(types.split(" ").map((type) => [type, load]));

@@ -2,10 +2,10 @@
 
 import { platform } from "../core/platform.js";
 import { createTokenizer } from "./create.js";
-import type { TokenizerDefinition } from "./definition.js";
+import { type TokenizerDefinition, tokenText } from "./definition.js";
 import { isUrl, parse, read, text } from "./files.js";
 import type { TiktokenOptions } from "./formats/tiktoken.js";
-import { type Tokenizer, type TokenizerExtras, tokenText } from "./tokenizer.js";
+import type { Tokenizer, TokenizerExtras } from "./tokenizer.js";
 
 /**
  * What a tokenizer is loaded from: the URL or path of a file or a directory, a Blob or File, bytes, a parsed

@@ -3,7 +3,8 @@
  * short form `text` does the same to a plain string.
  */
 
-import { Kinds, loads } from "./kinds.js";
+import { Kinds } from "./kinds.js";
+import { sequence } from "./normalizer-sequence.js";
 import type { Edits, Piece } from "./piece.js";
 
 /** New characters and their sources, or undefined where the text stays as it is. */
@@ -28,27 +29,11 @@ export function normalize(piece: Piece, normalizer: Normalizer): void {
   }
 }
 
-export function sequence(parts: Normalizer[]): Normalizer {
-  return {
-    text: (text) => parts.reduce((result, part) => part.text(result), text),
-    edit: () => undefined,
-    parts,
-    local: parts.every((part) => part.local),
-  };
-}
-
-export const normalizers = new Kinds<Normalizer>(
-  "normalizer",
-  "normalizers",
-  sequence,
-  {},
-  {
-    ...loads("NFC NFD NFKC NFKD Lowercase Strip Replace Prepend ByteLevel", async (settings) =>
-      (await import("./normalizers.js")).load(settings),
-    ),
-    ...loads("BertNormalizer StripAccents Nmt", () =>
-      import("./rare-components.js").then((module) => module.normalizers),
-    ),
-    Precompiled: () => import("./charsmap.js").then(({ precompiled }) => ({ Precompiled: precompiled })),
-  },
-);
+export const normalizers = /* @__PURE__ */ new Kinds<Normalizer>("normalizer", "normalizers", sequence, {}, [
+  [
+    "NFC NFD NFKC NFKD Lowercase Strip Replace Prepend ByteLevel",
+    async (settings) => (await import("./normalizers.js")).load(settings),
+  ],
+  ["BertNormalizer StripAccents Nmt", () => import("./rare-components.js").then((module) => module.normalizers)],
+  ["Precompiled", () => import("./charsmap.js").then(({ precompiled }) => ({ Precompiled: precompiled }))],
+]);

@@ -1,8 +1,8 @@
 /** Post-processors: special tokens around texts, and offsets without white space. */
 
-import type { Component } from "./definition.js";
+import { trimming } from "./definition.js";
 import { joinRows, madeUpRow, type Row } from "./encoding.js";
-import { Kinds, loads } from "./kinds.js";
+import { Kinds } from "./kinds.js";
 import { isSpace } from "./unicode.js";
 
 /** A place in the result: a text, or special tokens. */
@@ -30,9 +30,6 @@ export const plain: PostProcessor = {
   ],
 };
 
-export const trimming = (settings: Component) =>
-  settings.trim_offsets === false ? undefined : { addPrefixSpace: settings.add_prefix_space !== false };
-
 /** Each part says what it knows; the last one to say it counts. */
 const sequence = (parts: PostProcessor[]): PostProcessor =>
   parts.reduce(
@@ -45,15 +42,12 @@ const sequence = (parts: PostProcessor[]): PostProcessor =>
     plain,
   );
 
-export const postProcessors = new Kinds<PostProcessor>(
+export const postProcessors = /* @__PURE__ */ new Kinds<PostProcessor>(
   "post_processor",
   "processors",
   sequence,
   { ByteLevel: (settings) => ({ ...plain, trim: trimming(settings) }) },
-  loads(
-    "TemplateProcessing BertProcessing RobertaProcessing",
-    async () => (await import("./post-processors.js")).kinds,
-  ),
+  [["TemplateProcessing BertProcessing RobertaProcessing", async () => (await import("./post-processors.js")).kinds]],
 );
 
 const isSequence = (slot: Slot): slot is Extract<Slot, { sequence: 0 | 1 }> => "sequence" in slot;

@@ -1,9 +1,9 @@
 /** The post-processors that are loaded where a file names them. */
 
 import { FormatError } from "../core/errors.js";
-import type { Component } from "./definition.js";
+import { type Component, trimming } from "./definition.js";
 import type { Builds } from "./kinds.js";
-import { type PostProcessor, type Slot, trimming } from "./post-processor.js";
+import type { PostProcessor, Slot } from "./post-processor.js";
 
 export const kinds: Builds<PostProcessor> = {
   TemplateProcessing: template,

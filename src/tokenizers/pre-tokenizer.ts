@@ -4,7 +4,7 @@ import { byteCharacters, bytesOf } from "./byte-alphabet.js";
 import type { Component } from "./definition.js";
 import type { FastPath } from "./fast-path.js";
 import { gpt2 } from "./gpt2.js";
-import { Kinds, loads } from "./kinds.js";
+import { Kinds } from "./kinds.js";
 import type { Model } from "./models/model.js";
 import type { Normalizer } from "./normalizer.js";
 import { type Edits, type Piece, prepend } from "./piece.js";
@@ -41,19 +41,21 @@ function sequence(steps: PreTokenizer[]): PreTokenizer {
   };
 }
 
-export const preTokenizers = new Kinds<PreTokenizer>(
+export const preTokenizers = /* @__PURE__ */ new Kinds<PreTokenizer>(
   "pre_tokenizer",
   "pretokenizers",
   sequence,
   { ByteLevel: byteLevel },
-  {
-    ...loads("Metaspace Split Whitespace WhitespaceSplit Digits CharDelimiterSplit FixedLength", async (settings) =>
-      (await import("./pre-tokenizers.js")).load(settings),
-    ),
-    ...loads("Punctuation BertPreTokenizer UnicodeScripts", () =>
-      import("./rare-components.js").then((module) => module.preTokenizers),
-    ),
-  },
+  [
+    [
+      "Metaspace Split Whitespace WhitespaceSplit Digits CharDelimiterSplit FixedLength",
+      async (settings) => (await import("./pre-tokenizers.js")).load(settings),
+    ],
+    [
+      "Punctuation BertPreTokenizer UnicodeScripts",
+      () => import("./rare-components.js").then((module) => module.preTokenizers),
+    ],
+  ],
 );
 
 function byteLevel(settings: Component): PreTokenizer {

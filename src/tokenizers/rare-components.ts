@@ -6,7 +6,8 @@
 import type { Component } from "./definition.js";
 import type { Builds } from "./kinds.js";
 import { decomposed } from "./normal-forms.js";
-import { type Normalizer, sequence } from "./normalizer.js";
+import type { Normalizer } from "./normalizer.js";
+import { sequence } from "./normalizer-sequence.js";
 import { byEdits, eachCharacter, form, lowercase } from "./normalizers.js";
 import { NOT_FORMAT, NOT_MARKS, NOT_NONSPACING, NOT_PUNCTUATION } from "./old-marks.js";
 import { characters } from "./pattern.js";

@@ -54,10 +54,6 @@ export interface TokenizerExtras {
   config?: Record<string, unknown>;
 }
 
-/** A token of `tokenizer_config.json`, which is a text or an object that holds it. */
-export const tokenText = (value: unknown): string | undefined =>
-  typeof value === "string" ? value : (value as { content?: string } | null | undefined)?.content;
-
 const BOS_NAMES = ["<s>", "<bos>", "<|begin_of_text|>", "<|startoftext|>", "[BOS]", "<|endoftext|>"];
 const EOS_NAMES = ["</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>", "[EOS]"];
 

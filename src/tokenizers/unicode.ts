@@ -14,7 +14,7 @@ export const lazily = (expression: RegExp) => {
 };
 
 /** Rust's `char::is_numeric`. */
-export const isNumeric = lazily(/\p{N}/u);
+export const isNumeric = /* @__PURE__ */ lazily(/\p{N}/u);
 
 /** White space as Unicode defines it; all of it lies in the basic plane. */
 export const isSpace = (unit: number): boolean =>

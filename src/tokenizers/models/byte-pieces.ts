@@ -181,7 +181,7 @@ export function byteRanges(bpe: Bpe): EncodeRange {
   };
 }
 
-const utf8 = new TextEncoder();
+const utf8 = /* @__PURE__ */ new TextEncoder();
 
 /** A range in the byte alphabet. */
 const bytesOfRange = (text: string, start: number, end: number): string =>

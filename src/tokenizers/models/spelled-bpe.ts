@@ -6,7 +6,7 @@ import { describe } from "../vocabulary.js";
 import { Bpe, isOneCharacter, WHERE } from "./bpe.js";
 import { byteToken, utf8Length } from "./model.js";
 
-const utf8 = new TextEncoder();
+const utf8 = /* @__PURE__ */ new TextEncoder();
 
 /** Whether a model needs more than the plain kind. */
 export class SpelledBpe extends Bpe {

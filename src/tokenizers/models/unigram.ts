@@ -12,7 +12,7 @@ const UNKNOWN_PENALTY = 10;
 const CACHED_LENGTH = 256;
 const CACHED_PIECES = 1 << 17;
 
-const utf8 = new TextEncoder();
+const utf8 = /* @__PURE__ */ new TextEncoder();
 
 export class Unigram implements Model {
   private readonly tokens: string[] = [];

@@ -1,9 +1,13 @@
 /**
- * Training a Unigram model (Kudo 2018): start with many frequent substrings, estimate their probabilities by
- * expectation-maximization, drop those that cost the least, until the vocabulary has its size.
+ * Training a Unigram model (Kudo 2018), step by step as SentencePiece and Hugging Face's trainer do it: many frequent
+ * substrings to start with; their probabilities by expectation-maximization; the pieces whose loss costs the
+ * likelihood least are dropped; and again, until the vocabulary has its size.
  */
 
+import { ConfigError } from "../../core/errors.js";
 import { exp, log } from "../../core/math.js";
+import { Lattices, UNKNOWN } from "./lattices.js";
+import { repeats } from "./repeats.js";
 
 export interface UnigramTrainerOptions {
   vocabSize: number;
@@ -15,195 +19,183 @@ export interface UnigramTrainerOptions {
   maxTokenLength: number;
   /** Part of the vocabulary that a round keeps. */
   shrinkingFactor: number;
-  /** Rounds of estimation between two rounds of dropping. */
+  /** Steps of expectation-maximization between two rounds of dropping. */
   rounds: number;
   onProgress?: (done: number, total: number) => void;
+  /** Called after each step of expectation-maximization. */
+  onStep?: (step: { pieces: number /** Mean negative log likelihood of a word. */; objective: number }) => void;
 }
 
-/** Expected counts below this drop a token. */
+/** Pieces of smaller expected frequency are dropped. */
 const LEAST_EXPECTED = 0.5;
+/** How much more probable each further character is that no piece stands for any more. */
+const UNSEEN_STEP = 0.0001;
+
+/** Pieces by number; number 0 stands for unknown characters. */
+interface Pieces {
+  texts: string[];
+  scores: Float64Array;
+  /** The number that each piece had among the seeds. */
+  origins: Int32Array;
+}
 
 /** Learns tokens and their log probabilities from words and how often each occurs; special tokens come first. */
 export function trainUnigram(wordCounts: Map<string, number>, options: UnigramTrainerOptions): [string, number][] {
-  const words = [...wordCounts].map(([word, count]) => ({ characters: [...word], count }));
   const special = [...new Set([options.unknownToken, ...options.specialTokens])];
-  const wanted = Math.max(1, options.vocabSize - special.length);
-  let pieces = seed(words, options);
-  const required = new Set(words.flatMap(({ characters }) => characters));
-  const start = pieces.size;
-  for (;;) {
-    for (let round = 0; round < options.rounds; round++) pieces = estimate(pieces, words, required);
-    options.onProgress?.(Math.max(0, start - pieces.size), Math.max(1, start - wanted));
-    if (pieces.size <= wanted * 1.1) break;
-    const smaller = prune(
-      pieces,
-      words,
-      required,
-      Math.max(Math.floor(wanted * 1.1), Math.floor(pieces.size * options.shrinkingFactor)),
+  const wanted = options.vocabSize - special.length;
+  const characters = [...new Set([...wordCounts.keys()].flatMap((word) => [...word]))].sort();
+  if (characters.length > wanted) {
+    throw new ConfigError(
+      `trainTokenizer: vocabSize needs room for ${special.length} special tokens and ${characters.length} characters, got ${options.vocabSize}.`,
+      { where: "trainTokenizer", hint: "Normalize the texts, or train on bytes with model bpe." },
     );
-    if (smaller.size >= pieces.size) break;
-    pieces = smaller;
   }
-  // All characters first, then the most probable pieces.
-  const byScore = [...pieces].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
-  const lowest = byScore.length > 0 ? byScore[byScore.length - 1][1] : 0;
-  const kept = new Map<string, number>();
-  for (const character of [...required].sort()) kept.set(character, pieces.get(character) ?? lowest - 1);
-  for (const [piece, score] of byScore) {
-    if (kept.size >= wanted) break;
-    if (!special.includes(piece)) kept.set(piece, score);
+  const target = Math.floor((options.vocabSize * 11) / 10);
+  let pieces = seed(wordCounts, options);
+  const words = new Lattices(wordCounts, pieces.texts, options.maxTokenLength);
+  // Each seed is a word of its own: how would it be spelt if it were gone?
+  const own = new Lattices(new Map(pieces.texts.map((text) => [text, 1])), pieces.texts, options.maxTokenLength);
+  const keep = (kept: number[], scores: ArrayLike<number>): Pieces => {
+    words.keep(kept);
+    own.keep(kept);
+    return chosen(pieces, kept, scores);
+  };
+  const start = pieces.texts.length;
+  for (;;) {
+    for (let round = 0; round < options.rounds; round++) {
+      const { expected, objective } = words.expectations(probabilities(pieces));
+      pieces = maximized(expected, keep);
+      options.onStep?.({ pieces: pieces.texts.length, objective });
+    }
+    options.onProgress?.(Math.max(0, start - pieces.texts.length), Math.max(1, start - target));
+    if (pieces.texts.length <= target) break;
+    const size = Math.max(target, Math.floor(pieces.texts.length * options.shrinkingFactor));
+    const before = pieces.texts.length;
+    pieces = keep(mostUseful(pieces, words, own, size), pieces.scores);
+    // What has no alternative is never dropped.
+    if (pieces.texts.length >= before) break;
   }
-  const body = [...kept].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
+  const body = finished(pieces, characters, wanted, new Set(special));
   return [...special.map((token): [string, number] => [token, 0]), ...body];
 }
 
-interface Word {
-  characters: string[];
-  count: number;
-}
-
-/** Characters, and the substrings of words that occur at least twice, weighed by frequency times length. */
-function seed(words: Word[], { seedSize, maxTokenLength }: UnigramTrainerOptions): Map<string, number> {
+/** The characters, and the substrings that occur in several places, weighed by frequency times length. */
+function seed(wordCounts: Map<string, number>, { seedSize, maxTokenLength }: UnigramTrainerOptions): Pieces {
   const counts = new Map<string, number>();
-  for (const { characters, count } of words) {
-    for (let start = 0; start < characters.length; start++) {
-      let text = "";
-      for (let end = start; end < characters.length && end - start < maxTokenLength; end++) {
-        text += characters[end];
-        counts.set(text, (counts.get(text) ?? 0) + count);
-      }
-    }
+  for (const [word, count] of wordCounts) {
+    for (const character of word) counts.set(character, (counts.get(character) ?? 0) + count);
   }
-  const weighed: [string, number][] = [];
-  for (const [text, count] of counts) {
-    const length = [...text].length;
-    if (length === 1 || count >= 2) weighed.push([text, count * length]);
+  const byWeight = (a: [string, number], b: [string, number]) => b[1] - a[1] || byCodePoints(b[0], a[0]);
+  const seeds = [...counts].sort(byWeight);
+  const substrings = repeats([...wordCounts.keys()], maxTokenLength).sort(byWeight);
+  for (const substring of substrings) {
+    if (seeds.length >= seedSize) break;
+    seeds.push(substring);
   }
-  weighed.sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
-  const kept = weighed.filter(([text], i) => i < seedSize || [...text].length === 1);
-  const total = log(kept.reduce((sum, [, weight]) => sum + weight, 0));
-  return new Map(kept.map(([text, weight]) => [text, log(weight) - total]));
+  const total = log(seeds.reduce((sum, [, weight]) => sum + weight, 0));
+  return {
+    texts: ["", ...seeds.map(([text]) => text)],
+    scores: Float64Array.from([0, ...seeds.map(([, weight]) => log(weight) - total)]),
+    origins: Int32Array.from({ length: seeds.length + 1 }, (_, id) => id),
+  };
 }
 
-/** One round of expectation-maximization, with the correction of variational Bayes (digamma) that drops rare tokens. */
-function estimate(pieces: Map<string, number>, words: Word[], required: Set<string>): Map<string, number> {
-  const expected = new Map<string, number>();
-  for (const { characters, count } of words) {
-    for (const [piece, probability] of marginals(characters, pieces)) {
-      expected.set(piece, (expected.get(piece) ?? 0) + probability * count);
-    }
+/** The pieces `kept` in their new order, with the scores of their old numbers. */
+function chosen({ texts, origins }: Pieces, kept: number[], scores: ArrayLike<number>): Pieces {
+  const all = [UNKNOWN, ...kept];
+  return {
+    texts: all.map((id) => texts[id]),
+    scores: Float64Array.from(all, (id) => scores[id]),
+    origins: Int32Array.from(all, (id) => origins[id]),
+  };
+}
+
+/** Order by code points, which that of UTF-16 units is not. */
+function byCodePoints(a: string, b: string): number {
+  const [left, right] = [[...a], [...b]];
+  for (let i = 0; i < left.length && i < right.length; i++) {
+    if (left[i] !== right[i]) return (left[i].codePointAt(0) as number) - (right[i].codePointAt(0) as number);
   }
+  return left.length - right.length;
+}
+
+/** How much less probable than the least probable piece an unknown character is, as in `encode`. */
+const UNKNOWN_PENALTY = 10;
+
+/** The scores with that of unknown characters in the place of number 0. */
+function withUnknown({ scores }: Pieces): Float64Array {
+  const all = scores.slice();
+  let lowest = 0;
+  for (let id = 1; id < all.length; id++) if (all[id] < lowest) lowest = all[id];
+  all[UNKNOWN] = lowest - UNKNOWN_PENALTY;
+  return all;
+}
+
+const probabilities = (pieces: Pieces): Float64Array => withUnknown(pieces).map(exp);
+
+/** New scores from expected frequencies; the digamma function makes rare pieces rarer (Liang and Klein 2007). */
+function maximized(expected: Float64Array, keep: (kept: number[], scores: ArrayLike<number>) => Pieces): Pieces {
+  const kept: number[] = [];
   let total = 0;
-  const kept: [string, number][] = [];
-  for (const piece of pieces.keys()) {
-    const count = expected.get(piece) ?? 0;
-    if (count < LEAST_EXPECTED && !required.has(piece)) continue;
-    kept.push([piece, Math.max(count, LEAST_EXPECTED)]);
-    total += Math.max(count, LEAST_EXPECTED);
+  for (let id = 1; id < expected.length; id++) {
+    if (expected[id] < LEAST_EXPECTED) continue;
+    kept.push(id);
+    total += expected[id];
   }
   const base = digamma(total);
-  return new Map(kept.map(([piece, count]) => [piece, digamma(count) - base]));
+  return keep(
+    kept,
+    expected.map((count, id) => (id === UNKNOWN ? 0 : digamma(Math.max(count, LEAST_EXPECTED)) - base)),
+  );
 }
 
-/** All places where a piece fits: by start, the ends and scores. */
-function lattice(characters: string[], pieces: Map<string, number>, without?: string): [string, number, number][][] {
-  return characters.map((_, start) => {
-    const edges: [string, number, number][] = [];
-    let text = "";
-    for (let end = start; end < characters.length; end++) {
-      text += characters[end];
-      const score = text === without ? undefined : pieces.get(text);
-      if (score !== undefined) edges.push([text, end + 1, score]);
-      if (end - start > 32) break;
-    }
-    return edges;
-  });
-}
-
-/** How probable it is that each piece is part of a cut of the word. */
-function marginals(characters: string[], pieces: Map<string, number>): [string, number][] {
-  const edges = lattice(characters, pieces);
-  const { length } = characters;
-  const forward = new Float64Array(length + 1).fill(Number.NEGATIVE_INFINITY);
-  const backward = new Float64Array(length + 1).fill(Number.NEGATIVE_INFINITY);
-  forward[0] = 0;
-  for (let start = 0; start < length; start++) {
-    for (const [, end, score] of edges[start]) forward[end] = logAdd(forward[end], forward[start] + score);
-  }
-  backward[length] = 0;
-  for (let start = length - 1; start >= 0; start--) {
-    for (const [, end, score] of edges[start]) backward[start] = logAdd(backward[start], backward[end] + score);
-  }
-  const out: [string, number][] = [];
-  for (let start = 0; start < length; start++) {
-    for (const [piece, end, score] of edges[start]) {
-      const total = forward[start] + score + backward[end] - forward[length];
-      if (total > -700) out.push([piece, exp(total)]);
-    }
-  }
-  return out;
-}
-
-function logAdd(a: number, b: number): number {
-  if (a === Number.NEGATIVE_INFINITY) return b;
-  if (b === Number.NEGATIVE_INFINITY) return a;
-  const high = Math.max(a, b);
-  const low = Math.min(a, b);
-  return low - high < -50 ? high : high + log(1 + exp(low - high));
-}
-
-/** The best cut of a word. */
-function best(characters: string[], pieces: Map<string, number>, without?: string): string[] | undefined {
-  const edges = lattice(characters, pieces, without);
-  const scores = new Float64Array(characters.length + 1).fill(Number.NEGATIVE_INFINITY);
-  const from: [number, string][] = [];
-  scores[0] = 0;
-  for (let start = 0; start < characters.length; start++) {
-    if (scores[start] === Number.NEGATIVE_INFINITY) continue;
-    for (const [piece, end, score] of edges[start]) {
-      if (scores[start] + score > scores[end]) {
-        scores[end] = scores[start] + score;
-        from[end] = [start, piece];
-      }
-    }
-  }
-  if (scores[characters.length] === Number.NEGATIVE_INFINITY) return undefined;
-  const out: string[] = [];
-  for (let at = characters.length; at > 0; at = from[at][0]) out.push(from[at][1]);
-  return out.reverse();
-}
-
-/** Keeps the pieces whose loss would cost the likelihood most. */
-function prune(pieces: Map<string, number>, words: Word[], required: Set<string>, size: number): Map<string, number> {
-  const uses = new Map<string, number>();
-  let total = 0;
-  for (const { characters, count } of words) {
-    for (const piece of best(characters, pieces) ?? []) {
-      uses.set(piece, (uses.get(piece) ?? 0) + count);
-      total += count;
-    }
-  }
-  const logTotal = log(Math.max(total, 1));
-  const losses: [string, number][] = [];
-  for (const piece of pieces.keys()) {
-    if (required.has(piece)) {
-      losses.push([piece, Number.POSITIVE_INFINITY]);
+/** The `size` pieces (that of unknown characters among them) whose loss would cost the likelihood most. */
+function mostUseful(pieces: Pieces, words: Lattices, own: Lattices, size: number): number[] {
+  const scores = withUnknown(pieces);
+  const { frequency, wordFrequency, words: all } = words.bestPaths(scores);
+  const total = frequency.reduce((sum, count) => sum + count, 0);
+  const logTotal = log(total);
+  const kept: number[] = [];
+  const candidates: { id: number; loss: number }[] = [];
+  for (let id = 1; id < scores.length; id++) {
+    const best = own.best(pieces.origins[id], scores);
+    const others = best.length > 1 ? [] : own.best(pieces.origins[id], scores, id);
+    if (frequency[id] === 0 && best.length > 1) continue;
+    if (others.length === 0) {
+      kept.push(id);
       continue;
     }
-    const used = uses.get(piece);
-    if (used === undefined) continue;
-    const others = best([...piece], pieces, piece);
-    if (others === undefined) {
-      losses.push([piece, Number.POSITIVE_INFINITY]);
-      continue;
-    }
-    // The text would be spelt with the next best cut: each of its pieces becomes more frequent.
-    const logAfter = log(total + used * (others.length - 1));
-    const after = others.reduce((sum, other) => sum + log((uses.get(other) ?? 0) + used) - logAfter, 0);
-    losses.push([piece, used * (log(used) - logTotal - after)]);
+    if (frequency[id] === 0) continue;
+    // The text would be spelt with the others, each of which becomes more frequent. The number of all pieces in the
+    // place of that of the others is how both libraries compute it.
+    const logAfter = log(total + frequency[id] * (scores.length - 1));
+    const after = others.reduce((sum, other) => sum + log(frequency[other] + frequency[id]) - logAfter, 0);
+    candidates.push({ id, loss: (wordFrequency[id] / all) * (log(frequency[id]) - logTotal - after) });
   }
-  losses.sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
-  return new Map(losses.slice(0, Math.max(size, required.size)).map(([piece]) => [piece, pieces.get(piece) as number]));
+  candidates.sort((a, b) => b.loss - a.loss);
+  for (const { id } of candidates) {
+    if (kept.length + 1 >= size) break;
+    kept.push(id);
+  }
+  return kept;
+}
+
+/** All characters, then the pieces in their order, up to the size wanted; the most probable first. */
+function finished(
+  { texts, scores }: Pieces,
+  characters: string[],
+  wanted: number,
+  taken: Set<string>,
+): [string, number][] {
+  const known = new Map(texts.map((text, id) => [text, scores[id]]));
+  const lowest = scores.reduce((low, score) => Math.min(low, score), 0);
+  let unseen = 0;
+  const out = new Map<string, number>();
+  for (const character of characters) out.set(character, known.get(character) ?? lowest + UNSEEN_STEP * unseen++);
+  for (let id = 1; id < texts.length && out.size < wanted; id++) {
+    if (!out.has(texts[id]) && !taken.has(texts[id])) out.set(texts[id], scores[id]);
+  }
+  return [...out].sort((a, b) => b[1] - a[1]);
 }
 
 /** The derivative of the logarithm of the gamma function: recurrence up to 7, then the asymptotic series. */

@@ -25,33 +25,34 @@ interface FileDType {
   readonly array: ArrayType;
 }
 
-const row = (bits: number, array: unknown): FileDType => ({ bits, array: array as ArrayType });
+// Made by a call that bundlers may leave out where no file is read.
+const table = /* @__PURE__ */ (() => ({
+  BOOL: { bits: 8, array: Uint8Array },
+  F4: { bits: 4, array: Uint8Array },
+  F6_E2M3: { bits: 6, array: Uint8Array },
+  F6_E3M2: { bits: 6, array: Uint8Array },
+  U8: { bits: 8, array: Uint8Array },
+  I8: { bits: 8, array: Int8Array },
+  F8_E5M2: { bits: 8, array: Uint8Array },
+  F8_E4M3: { bits: 8, array: Uint8Array },
+  F8_E8M0: { bits: 8, array: Uint8Array },
+  I16: { bits: 16, array: Int16Array },
+  U16: { bits: 16, array: Uint16Array },
+  F16: { bits: 16, array: Uint16Array },
+  BF16: { bits: 16, array: Uint16Array },
+  I32: { bits: 32, array: Int32Array },
+  U32: { bits: 32, array: Uint32Array },
+  F32: { bits: 32, array: Float32Array },
+  C64: { bits: 64, array: Float32Array },
+  F64: { bits: 64, array: Float64Array },
+  I64: { bits: 64, array: BigInt64Array },
+  U64: { bits: 64, array: BigUint64Array },
+}))();
+
+export type FileDTypeName = keyof typeof table;
 
 /** Every dtype of the format. BOOL is one byte, 0 or 1; C64 is pairs of float32. */
-export const FILE_DTYPES = {
-  BOOL: row(8, Uint8Array),
-  F4: row(4, Uint8Array),
-  F6_E2M3: row(6, Uint8Array),
-  F6_E3M2: row(6, Uint8Array),
-  U8: row(8, Uint8Array),
-  I8: row(8, Int8Array),
-  F8_E5M2: row(8, Uint8Array),
-  F8_E4M3: row(8, Uint8Array),
-  F8_E8M0: row(8, Uint8Array),
-  I16: row(16, Int16Array),
-  U16: row(16, Uint16Array),
-  F16: row(16, Uint16Array),
-  BF16: row(16, Uint16Array),
-  I32: row(32, Int32Array),
-  U32: row(32, Uint32Array),
-  F32: row(32, Float32Array),
-  C64: row(64, Float32Array),
-  F64: row(64, Float64Array),
-  I64: row(64, BigInt64Array),
-  U64: row(64, BigUint64Array),
-} as const;
-
-export type FileDTypeName = keyof typeof FILE_DTYPES;
+export const FILE_DTYPES = table as unknown as Readonly<Record<FileDTypeName, FileDType>>;
 
 export const isFileDType = (name: unknown): name is FileDTypeName =>
   typeof name === "string" && Object.hasOwn(FILE_DTYPES, name);

@@ -19,7 +19,7 @@ export interface TensorToWrite {
 export type TensorsToWrite = Readonly<Record<string, TensorToWrite>> | ReadonlyMap<string, TensorToWrite>;
 
 const CANONICAL_METADATA = { format: "pt" };
-const utf8 = new TextEncoder();
+const utf8 = /* @__PURE__ */ new TextEncoder();
 const CANONICAL_NAN = 0x7fc00000;
 
 /** The whole file in memory; for tensors whose data is at hand. The metadata is canonical unless told. */

@@ -25,14 +25,14 @@ export interface ConvNetConfig extends TableConfig {
   dropout: number;
 }
 
-const fields = {
+const fields = () => ({
   image_shape: field.sizes([1, 28, 28]),
   channels: field.sizes([8, 16]),
   kernel_size: field.size(3),
   hidden_sizes: field.sizes([64]),
   activation: field.oneOf(Object.keys(activations)),
   dropout: field.fraction(0),
-};
+});
 
 /** A small convolutional network: images to classes or numbers. */
 export class ConvNet extends TableModel {
@@ -44,10 +44,10 @@ export class ConvNet extends TableModel {
 
   constructor(given: Partial<ConvNetConfig>) {
     super();
-    const { image_shape: shape = fields.image_shape.default as number[] } = given;
+    const { image_shape: shape = fields().image_shape.default as number[] } = given;
     const pixels = Array.isArray(shape) ? shape.reduce((a, b) => a * b, 1) : 0;
     const sizes = given.features ? {} : { in_features: pixels };
-    const config = readTableConfig("convnet", fields, { ...sizes, ...given }) as ConvNetConfig;
+    const config = readTableConfig("convnet", fields(), { ...sizes, ...given }) as ConvNetConfig;
     const { image_shape, channels, kernel_size, hidden_sizes, out_features, dropout } = config;
     this.config = config;
     checkImages(config);

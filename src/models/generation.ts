@@ -71,7 +71,7 @@ export interface StreamedToken {
   readonly logprob: number;
 }
 
-const optionNames = [
+const optionNames = () => [
   ...Object.keys(samplingDefaults),
   "maxTokens",
   "maxNewTokens",
@@ -93,7 +93,7 @@ interface Settings {
 }
 
 function settings(model: LanguageModel, options: GenerateOptions): Settings {
-  checkOptions("generate", options, optionNames);
+  checkOptions("generate", options, optionNames());
   const maxTokens = options.maxTokens ?? options.maxNewTokens ?? 100;
   if (!Number.isSafeInteger(maxTokens) || maxTokens < 0) {
     throw new ConfigError(`generate: needs a whole number from 0 up for maxTokens, got ${show(maxTokens)}.`, {

@@ -51,7 +51,7 @@ export interface Gpt2Config extends Fields {
   eos_token_id: number | null;
 }
 
-const fields = {
+const fields = () => ({
   vocab_size: field.size(50257),
   n_positions: field.size(1024),
   n_embd: field.size(768),
@@ -67,7 +67,7 @@ const fields = {
   tie_word_embeddings: field.boolean(true),
   bos_token_id: field.optionalToken(),
   eos_token_id: field.optionalToken(),
-};
+});
 
 class Attention extends Module {
   readonly c_attn: Linear;
@@ -190,7 +190,7 @@ export class Gpt2 extends LanguageModel {
 
   constructor(given: object) {
     super();
-    const config = readConfig("gpt2", fields, given) as Gpt2Config;
+    const config = readConfig("gpt2", fields(), given) as Gpt2Config;
     if (config.n_embd % config.n_head !== 0) {
       throw new ConfigError(`gpt2: needs n_embd divisible by n_head, got ${config.n_embd} and ${config.n_head}.`, {
         where: "gpt2",

@@ -14,11 +14,11 @@ export interface MlpConfig extends TableConfig {
   dropout: number;
 }
 
-const fields = {
+const fields = () => ({
   hidden_sizes: field.sizes([64, 64]),
   activation: field.oneOf(Object.keys(activations)),
   dropout: field.fraction(0),
-};
+});
 
 /** A network of fully connected layers over the columns of a table. */
 export class Mlp extends TableModel {
@@ -29,7 +29,7 @@ export class Mlp extends TableModel {
 
   constructor(given: object) {
     super();
-    const config = readTableConfig("mlp", fields, given) as MlpConfig;
+    const config = readTableConfig("mlp", fields(), given) as MlpConfig;
     const { in_features, out_features, hidden_sizes, dropout } = config;
     this.config = config;
     const widths = [in_features, ...hidden_sizes];

@@ -66,7 +66,7 @@ test("expectations and best paths are those of all ways to cut a word", () => {
       for (const piece of cut) wanted[texts.indexOf(piece)] += (count * probability) / total;
     }
   }
-  wanted.forEach((count, id) => expect(expected[id], texts[id]).toBeCloseTo(count, 12));
+  for (const [id, count] of wanted.entries()) expect(expected[id], texts[id]).toBeCloseTo(count, 12);
   expect(objective).toBeCloseTo(-likelihood / 6, 12);
   const scores = Float64Array.from([-30, ...[...pieces.values()].map(Math.log)]);
   expect(lattices.best(0, scores).map((id) => texts[id])).toEqual(["ab", "ab"]);

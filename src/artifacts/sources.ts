@@ -1,6 +1,6 @@
 /** Bytes to read from, wherever they are: memory, a Blob, a URL, a file, a folder of any of these. */
 
-import { ConfigError, DataError, kindOf } from "../core/errors.js";
+import { ConfigError, DataError, kindOf, show } from "../core/errors.js";
 import { type ByteSource, platform } from "../core/platform.js";
 import { checkName, type RunStore, storeSource } from "../core/store.js";
 
@@ -72,7 +72,7 @@ export function openFolder(from: FolderLike): Folder {
   if (typeof from === "string") {
     const { openFile } = platform();
     if (!openFile) return urlFolder(new URL(from, globalThis.location?.href).href);
-    return plain(from, (file) => ifPresent(() => openFile(`${from.replace(/\/+$/, "")}/${file}`)));
+    return plain(from, (file) => ifPresent(from, () => openFile(`${from.replace(/\/+$/, "")}/${file}`)));
   }
   if ("store" in from && "folder" in from) {
     const { store, folder } = from as { store: RunStore; folder: string };
@@ -97,17 +97,24 @@ function urlFolder(url: string): Folder {
   const base = new URL(url.endsWith("/") ? url : `${url}/`);
   return {
     name: url,
-    find: (name) => ifPresent(() => urlSource(new URL(encodeURIComponent(checkName(name, url)), base))),
+    find: (name) => ifPresent(url, () => urlSource(new URL(encodeURIComponent(checkName(name, url)), base))),
   };
 }
 
 /** A source, or undefined when the error says that there is no such file. */
-async function ifPresent(open: () => Promise<ByteSource>): Promise<ByteSource | undefined> {
+async function ifPresent(folder: string, open: () => Promise<ByteSource>): Promise<ByteSource | undefined> {
   try {
     return await open();
   } catch (error) {
     const { cause, status } = error instanceof DataError ? error.details : {};
-    if (status === 404 || (cause as { code?: unknown } | undefined)?.code === "ENOENT") return undefined;
+    const { code } = Object(cause) as { code?: unknown };
+    if (status === 404 || code === "ENOENT") return undefined;
+    if (code === "ENOTDIR")
+      throw new DataError(`${folder}: is a file, a folder was expected.`, {
+        where: folder,
+        hint: `Name the folder that holds it: ${show(folder.replace(/[^/\\]+[/\\]*$/, "") || ".")}.`,
+        cause,
+      });
     throw error;
   }
 }

@@ -55,6 +55,7 @@ export function openBytes(source: DataSource, options: BytesOptions = {}): Bytes
 function rawBytes(source: DataSource, options: BytesOptions): Bytes {
   const named = (fallback: string) => options.name ?? fallback;
   if (typeof source === "string") {
+    if (/^file:/i.test(source)) return rawBytes(new URL(source), options);
     if (/^(https?|blob|data):/i.test(source)) return urlBytes(source, named(source), options);
     if (/[\n\r]/.test(source)) return memoryBytes(new TextEncoder().encode(source), named("text"));
     return pathBytes(source, options);

@@ -8,7 +8,14 @@ import { Conv2d, Dropout, Linear } from "../nn/index.js";
 import { flatten, maxPool2d, reshape } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { field } from "./config.js";
-import { activations, readTableConfig, type TableColumn, type TableConfig, TableModel } from "./table-model.js";
+import {
+  activations,
+  readTableConfig,
+  type TableColumn,
+  type TableConfig,
+  TableModel,
+  tableFieldNames,
+} from "./table-model.js";
 
 export interface ConvNetConfig extends TableConfig {
   model_type: "convnet";
@@ -41,6 +48,10 @@ export class ConvNet extends TableModel {
   readonly layers: Linear[];
   readonly head: Linear;
   readonly drop: Dropout;
+
+  static fieldNames(): readonly string[] {
+    return tableFieldNames(fields());
+  }
 
   constructor(given: Partial<ConvNetConfig>) {
     super();

@@ -4,7 +4,7 @@
  * generation it slides, keeping the last half.
  */
 
-import { ConfigError, DataError, kindOf, show } from "../core/errors.js";
+import { ConfigError, DataError, kindOf, listOf, show } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { Generator, randomBits } from "../core/random.js";
 import { warnOnce } from "../core/warnings.js";
@@ -13,6 +13,7 @@ import { noGrad } from "../tensor/autograd.js";
 import { fromData } from "../tensor/create.js";
 import { tidy } from "../tensor/scope.js";
 import { Tensor } from "../tensor/tensor.js";
+import type { Tokenizer } from "../tokenizers/index.js";
 import { KeyValueCache } from "./cache.js";
 import type { LanguageModel } from "./language-model.js";
 import { type Choice, checkSampling, chooseToken, type SamplingOptions, samplingDefaults } from "./sampling.js";
@@ -128,6 +129,7 @@ function promptIds(model: LanguageModel, prompt: Prompt): number[] {
       });
     }
     ids = [...model.tokenizer.encode(prompt).ids];
+    if (ids.length > 0) warnOfLeftOut(model.tokenizer, prompt);
   } else if (Array.isArray(prompt) || (ArrayBuffer.isView(prompt) && !(prompt instanceof DataView))) {
     ids = Array.from(prompt);
   } else {
@@ -151,6 +153,19 @@ function promptIds(model: LanguageModel, prompt: Prompt): number[] {
     });
   }
   return ids;
+}
+
+/** A tokenizer of characters leaves out those that it does not know. */
+function warnOfLeftOut(tokenizer: Tokenizer, prompt: string): void {
+  const known = (text: string) => tokenizer.encode(text, { addSpecialTokens: false }).ids.length > 0;
+  // Tokenizers of words leave out white space, which separates them.
+  const unknown = [...new Set(known(" ") ? prompt : prompt.replace(/\s/g, ""))].filter((each) => !known(each));
+  if (unknown.length === 0) return;
+  warnOnce(
+    "prompt-characters-left-out",
+    `generate: the tokenizer does not know ${listOf(unknown.map(show))}; the prompt is read without.`,
+    { characters: unknown },
+  );
 }
 
 /** One row on its way. */

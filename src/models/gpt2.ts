@@ -188,6 +188,10 @@ export class Gpt2 extends LanguageModel {
   readonly transformer: Transformer;
   readonly lm_head?: Linear;
 
+  static fieldNames(): readonly string[] {
+    return Object.keys(fields());
+  }
+
   constructor(given: object) {
     super();
     const config = readConfig("gpt2", fields(), given) as Gpt2Config;

@@ -11,6 +11,7 @@ import { parseJson } from "../core/json.js";
 import { checkOptions } from "../core/options.js";
 import { Generator } from "../core/random.js";
 import { sizeOf } from "../core/shape.js";
+import { warnOnce } from "../core/warnings.js";
 import { deferInit, type HostTensor, initialize, type StateValue } from "../nn/index.js";
 import type { ConvNet } from "./convnet.js";
 import { Gpt2 } from "./gpt2.js";
@@ -21,6 +22,8 @@ import type { Model } from "./model.js";
 /** A model family: builds from a config, and knows the quirks of its files, if there are any. */
 interface Family {
   new (config: object): Model;
+  /** Names of the fields of its config; others are kept and mean nothing. */
+  fieldNames(): readonly string[];
   sanitize?<T>(weights: Record<string, T>): Record<string, T>;
 }
 
@@ -68,13 +71,35 @@ export function createModel<M extends Model = LanguageModel>(
 ): Promise<M>;
 export async function createModel(config: object, weights?: Weights, options: CreateOptions = {}): Promise<Model> {
   checkOptions("createModel", options, ["seed", "device"]);
-  const { seed, device } = options;
   if (typeof config !== "object" || config === null)
     throw new ConfigError(`createModel: needs a config object, got ${kindOf(config)}.`, {
       where: "createModel",
       hint: 'For example { model_type: "gpt2", n_layer: 2 }.',
     });
   const Family = await familyOf(config, "createModel")();
+  warnOfMisspelling(config, ["model_type", ...Family.fieldNames()]);
+  return build(Family, config, weights, options);
+}
+
+/** Fields that no family knows are kept, since files of other tools have them; in code they are more likely misspelt. */
+function warnOfMisspelling(config: object, known: readonly string[]): void {
+  for (const name of Object.keys(config)) {
+    const near = known.includes(name) ? undefined : nearest(name, known, 2);
+    if (near !== undefined)
+      warnOnce(
+        "unknown-field",
+        `createModel: the config's field "${name}" is not known and has no effect. Did you mean "${near}"?`,
+        { field: name, nearest: near },
+      );
+  }
+}
+
+async function build(
+  Family: Family,
+  config: object,
+  weights: Weights | undefined,
+  { seed, device }: CreateOptions,
+): Promise<Model> {
   const backend = await openDevice(device);
   if (weights) requirePlace(weights, backend);
   const model = withDevice(device, () => deferInit(() => new Family(config)));
@@ -174,7 +199,7 @@ export async function loadModel<M extends Model = LanguageModel>(
       hint: "Give the folder of a checkpoint in the Hugging Face layout.",
     });
   }
-  familyOf(config, `${folder.name}/config.json`);
+  const family = familyOf(config, `${folder.name}/config.json`);
   const reader = await openWeights(folder);
   const weights: Record<string, StateValue> = {};
   try {
@@ -182,7 +207,7 @@ export async function loadModel<M extends Model = LanguageModel>(
   } finally {
     await reader.close();
   }
-  const model = await createModel<M>(config, weights, { device });
+  const model = (await build(await family(), config, weights, { device })) as M;
   await model.readFiles(json);
   return model.eval();
 }

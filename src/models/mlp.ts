@@ -3,7 +3,14 @@
 import { Dropout, Linear } from "../nn/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { field } from "./config.js";
-import { activations, readTableConfig, type TableColumn, type TableConfig, TableModel } from "./table-model.js";
+import {
+  activations,
+  readTableConfig,
+  type TableColumn,
+  type TableConfig,
+  TableModel,
+  tableFieldNames,
+} from "./table-model.js";
 
 export interface MlpConfig extends TableConfig {
   model_type: "mlp";
@@ -26,6 +33,10 @@ export class Mlp extends TableModel {
   readonly layers: Linear[];
   readonly head: Linear;
   readonly drop: Dropout;
+
+  static fieldNames(): readonly string[] {
+    return tableFieldNames(fields());
+  }
 
   constructor(given: object) {
     super();

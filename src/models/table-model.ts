@@ -107,6 +107,16 @@ export function readTableConfig(
   return readConfig(family, fields, { ...given, ...sizes }) as TableConfig;
 }
 
+/** Names of the fields of a family: those that all models of tables have, and its own. */
+export const tableFieldNames = (own: object): readonly string[] => [
+  "task",
+  "in_features",
+  "out_features",
+  "features",
+  "target",
+  ...Object.keys(own),
+];
+
 /** Activations of hidden layers, by their names in configs. */
 export const activations: Readonly<Record<string, (x: Tensor) => Tensor>> = { relu, gelu, silu, tanh, sigmoid };
 

@@ -107,10 +107,11 @@ const trainedTokenizer = object({
   vocabSize: integer({ min: 1, default: 2048 }),
 });
 
-const tokenizerSchema: Schema<TokenizerConfig> = {
+export const tokenizerSchema: Schema<TokenizerConfig> = {
   expects: '"char", "byte", the place of a tokenizer.json, or { "train": "bpe", "vocabSize": 2048 }',
   check(value, at) {
     if (typeof value === "string" && value !== "") return value;
+    if (value instanceof URL) return value.href;
     if (typeof value !== "object" || value === null) return refuse(at, tokenizerSchema.expects, value);
     return trainedTokenizer.check(value, at);
   },
@@ -229,6 +230,7 @@ const settingsFields = {
   out: text({ default: "runs" }),
 };
 const settingsSchema = object(settingsFields);
+export const settingNames = Object.keys(settingsFields);
 const configSchema = object({
   $schema: optional(text()),
   format: optional(oneOf(["tenon-config"])),

@@ -122,7 +122,7 @@ export const placesOf = (given: DataPlace | readonly DataPlace[] | undefined): r
 export async function openPlace(place: DataPlace): Promise<ByteSource> {
   if (place instanceof Blob) return blobSource(place);
   const { openFile } = platform();
-  if (place instanceof URL || /^(https?|blob|data):/.test(place) || !openFile) return urlSource(place);
+  if (place instanceof URL || /^(https?|blob|data|file):/i.test(place) || !openFile) return urlSource(place);
   return openFile(place);
 }
 

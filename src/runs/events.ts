@@ -67,6 +67,8 @@ export interface TrainingResult {
   readonly device: string;
   readonly threads: number;
   readonly numerics: string;
+  /** The first step whose loss was NaN or infinite; absent where all were finite. */
+  readonly divergedAt?: number;
   /** True when the run was stopped before its last step. */
   readonly stopped?: boolean;
 }

@@ -125,13 +125,14 @@ async function finish(
   result: LoopResult,
   emit: (event: TrainingEvent) => void,
 ): Promise<TrainingResult> {
-  const { step, trainLoss, valLoss, metrics, weightsHash, tokensPerSecond, stopped } = result;
+  const { step, trainLoss, valLoss, metrics, divergedAt, weightsHash, tokensPerSecond, stopped } = result;
+  const diverged = divergedAt === undefined ? {} : { divergedAt };
   const { runId, executionId } = recorder;
   const { live, pooled, peak } = memory();
   await recorder.finish({
     status: stopped ? "stopped" : "done",
     finalWeights: weightsHash,
-    result: { steps: step, trainLoss, valLoss, ...metrics },
+    result: { steps: step, trainLoss, valLoss, ...metrics, ...diverged },
     wallClock: { tokensPerSecond, memory: { live, pooled, peak } },
   });
   const { device, threads, numerics } = capabilities;
@@ -149,6 +150,7 @@ async function finish(
     device,
     threads,
     numerics,
+    ...diverged,
     ...(stopped ? { stopped } : {}),
   };
   if (stopped) emit({ type: "stopped", step, executionId, resume: executionId });

@@ -27,7 +27,7 @@ export type { CodeTask } from "./module-task.js";
 export { OpfsStore } from "./opfs-store.js";
 export { connect, type Endpoint, type RemoteOptions, serveTraining } from "./remote.js";
 export { type Replay, type ReplayDifference, type ReplayOptions, replay } from "./replay.js";
-export { configFromManifest, type ReproduceOptions, type Reproduction, reproduce } from "./reproduce.js";
+export { type ReproduceOptions, type Reproduction, reproduce } from "./reproduce.js";
 export { consoleSink, csvSink, jsonlSink, type Sink, type SinkRecord, type SinkTarget } from "./sinks.js";
 export { type StartedRun, type StartRunOptions, startRun } from "./start-run.js";
 export { openStore, type RunStore, type StoreEntry } from "./store.js";

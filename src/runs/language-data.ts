@@ -2,7 +2,7 @@
 
 import type { DataReference } from "../artifacts/manifest.js";
 import { sourceText } from "../artifacts/sources.js";
-import { ConfigError, DataError } from "../core/errors.js";
+import { ConfigError, DataError, nearest, show } from "../core/errors.js";
 import { canonicalJson } from "../core/json.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { BatchSource, TokenBatch } from "../data/batch-source.js";
@@ -21,7 +21,7 @@ import {
 import { contiguousParts, type Ratios } from "../data/ratio.js";
 import { tales } from "../data/tales.js";
 import { byteTokenizer, charTokenizer, loadTokenizer, type Tokenizer, trainTokenizer } from "../tokenizers/index.js";
-import type { TrainingConfig } from "./config.js";
+import { type TrainingConfig, tokenizerSchema } from "./config.js";
 import { type DataPlace, dataKindOf, dataUse, openPlace, placesOf } from "./data-config.js";
 import { encodeExamples, exampleBatches, openLanguageRows } from "./language-rows.js";
 import { hashOf, reference } from "./table-rows.js";
@@ -203,9 +203,20 @@ async function makeTokenizer({ tokenizer, data }: TrainingConfig, all: Texts, tr
     return charTokenizer([...characters].join(""));
   }
   if (tokenizer === "byte") return byteTokenizer();
-  if (typeof tokenizer === "string") return loadTokenizer(tokenizer);
+  if (typeof tokenizer === "string") return loadTokenizer(tokenizer).catch((error) => notFound(tokenizer, error));
   const specialTokens = ends ? { specialTokens: [data.endOfText ?? END_TOKENS[0]] } : {};
   return trainTokenizer(train, { model: tokenizer.train, vocabSize: tokenizer.vocabSize, ...specialTokens });
+}
+
+/** Where no tokenizer could be read: was it meant to be one of those that need no file? */
+function notFound(place: string, cause: unknown): never {
+  const meant = nearest(place, ["char", "byte", "bpe", "unigram", "wordpiece"]);
+  if (!(cause instanceof DataError) || meant === undefined) throw cause;
+  throw new ConfigError(`config: tokenizer needs ${tokenizerSchema.expects}, got ${show(place)}.`, {
+    where: "tokenizer",
+    hint: `Did you mean ${meant === "char" || meant === "byte" ? `"${meant}"` : `{ "train": "${meant}" }`}?`,
+    cause,
+  });
 }
 
 /** The id that ends documents and responses; undefined where the config wants none. */

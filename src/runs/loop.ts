@@ -6,8 +6,9 @@
 import type { Checkpoint } from "../artifacts/checkpoint.js";
 import { stamp } from "../artifacts/format.js";
 import { safetensorsChunks } from "../artifacts/safetensors-write.js";
-import { MemoryBudgetError } from "../core/errors.js";
+import { DataError, MemoryBudgetError } from "../core/errors.js";
 import type { Generator } from "../core/random.js";
+import { warn } from "../core/warnings.js";
 import { hashWeights, tensorsToWrite } from "../models/save.js";
 import { rehearse } from "../nn/rehearse.js";
 import { div, stack } from "../ops/index.js";
@@ -54,6 +55,8 @@ export interface Progress {
   valLoss: number;
   /** Other measures of the last validation. */
   metrics: Readonly<Record<string, number>>;
+  /** The first step whose loss was NaN or infinite. */
+  divergedAt?: number;
 }
 
 export interface LoopResult extends Progress {
@@ -133,6 +136,23 @@ function backward(batch: MicroBatch, count: number): Tensor {
   return loss.detach();
 }
 
+const noBatch = () =>
+  new DataError("train: needs at least one batch, got none.", {
+    where: "train",
+    hint: "Are the data empty, or was their iterator read to its end before?",
+  });
+
+/** Training goes on, as PyTorch's does, but whoever waits for it is told, once. */
+function tellDivergence(progress: Progress, step: number, loss: number): void {
+  if (Number.isFinite(loss) || progress.divergedAt !== undefined) return;
+  progress.divergedAt = step;
+  warn(
+    "loss-not-finite",
+    `train: the loss is ${loss} at step ${step}. Try a lower learningRate, more warmupSteps or a clipNorm, and look for NaN and infinity in the data.`,
+    { step, loss },
+  );
+}
+
 async function taken(scalar: Tensor): Promise<number> {
   const value = await scalar.item();
   scalar.dispose();
@@ -156,11 +176,15 @@ export async function runLoop(context: LoopContext, options: LoopOptions): Promi
     const result = await trainStep(context, options).catch(async (error) => {
       throw error instanceof MemoryBudgetError ? await showBudget(error, task) : error;
     });
-    if (result === null) break;
+    if (result === null) {
+      if (step === 0) throw noBatch();
+      break;
+    }
     step++;
     recorder.metrics.epoch = epochOf(task.source);
     progress.tokens += result.tokens;
     progress.trainLoss = result.loss;
+    tellDivergence(progress, step, result.loss);
     const elapsed = clock && began !== undefined ? clock() - began : undefined;
     if (elapsed !== undefined)
       timed = { tokens: timed.tokens + result.tokens, milliseconds: timed.milliseconds + elapsed };
@@ -181,6 +205,7 @@ export async function runLoop(context: LoopContext, options: LoopOptions): Promi
     if (task.evaluate && (due(options.evalEvery) || step === steps)) {
       const { loss: valLoss, metrics = {} } = await task.evaluate(step === steps);
       Object.assign(progress, { valLoss, metrics });
+      tellDivergence(progress, step, valLoss);
       recorder.metrics.log({ valLoss, ...metrics }, step);
       emit({ type: "eval", step, valLoss, metrics, final: step === steps });
     }

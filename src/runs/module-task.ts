@@ -1,13 +1,16 @@
 /** Training in code: any module with a `loss(batch)`, or bare tensors and a loss function, on any batches. */
 
-import { ConfigError } from "../core/errors.js";
+import { ConfigError, kindOf } from "../core/errors.js";
 import { canonicalJson } from "../core/json.js";
+import { checkOptions } from "../core/options.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { BatchSource, Json } from "../data/batch-source.js";
 import { Module } from "../nn/index.js";
 import { mul } from "../ops/index.js";
 import { keep } from "../tensor/scope.js";
 import { Parameter, Tensor } from "../tensor/tensor.js";
+import { settingNames } from "./config.js";
+import type { CodeConfig } from "./options.js";
 import { type Evaluation, type MicroBatch, Repeated, type Task } from "./task.js";
 
 /** Batches of any kind: a source with a cursor, or anything that can be iterated (again and again). */
@@ -34,6 +37,13 @@ export interface CodeTask<B = any> {
   /** Names what an iterable of batches gives; without it the run's ID is provisional (sources know their content). */
   dataVersion?: string;
 }
+
+/** Names that only training in code has. */
+const CODE_NAMES = ["parameters", "loss", "step", "batches", "evaluate", "codeVersion", "dataVersion", "optimizer"];
+
+/** Is it a task in code, and not the JSON of a config? */
+export const isCode = (config: object | undefined): config is CodeConfig =>
+  config !== undefined && ((config as CodeConfig).model instanceof Module || CODE_NAMES.some((name) => name in config));
 
 /** Bare tensors as a module. */
 class Parameters extends Module {
@@ -114,7 +124,9 @@ export class ModuleTask implements Task {
   /** Why the run's ID does not cover its batches, where it does not. */
   readonly provisional?: string;
 
-  constructor({ model, parameters, loss, step, batches, evaluate, dataVersion }: CodeTask) {
+  constructor(config: CodeConfig) {
+    checkOptions("train", config, ["model", ...CODE_NAMES, ...settingNames]);
+    const { model, parameters, loss, step, batches, evaluate, dataVersion } = config;
     if (model) this.model = model;
     else if (parameters && (loss || step)) {
       const named = Array.isArray(parameters)
@@ -129,6 +141,11 @@ export class ModuleTask implements Task {
     if (step) this.step = () => this.ownStep(step);
     else if (typeof this.model.loss !== "function")
       throw new ConfigError("train: needs a model with a method loss(batch).", { where: "train" });
+    if (!isIterable(batches) && typeof Object(batches).next !== "function")
+      throw new ConfigError(`train: needs batches, which can be iterated again and again, got ${kindOf(batches)}.`, {
+        where: "train",
+        hint: "For example train({ parameters, loss, batches: [[x, y]] }).",
+      });
     const known = "next" in batches && "restore" in batches;
     this.source = new Repeated(
       known ? (batches as BatchSource<unknown>) : new IterableSource(batches as Iterable<unknown>, dataVersion),
@@ -156,6 +173,9 @@ export class ModuleTask implements Task {
     return {};
   }
 }
+
+const isIterable = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && (Symbol.iterator in value || Symbol.asyncIterator in value);
 
 const noLoss = (): never => {
   throw new ConfigError("train: has a step(batch) of its own and no loss(batch).", { where: "train" });

@@ -11,7 +11,7 @@ import { warn } from "../core/warnings.js";
 import { Dropout, type Module } from "../nn/index.js";
 import type { Optimizer } from "../optim/index.js";
 import { codeOf } from "./code.js";
-import { type RunSettings, resolveConfig, resolveSettings, type TrainingConfigInput } from "./config.js";
+import { type RunSettings, resolveConfig, resolveSettings, settingNames, type TrainingConfigInput } from "./config.js";
 import { isTable } from "./data-config.js";
 import { configDraft, settingsDraft } from "./draft.js";
 import { hashedSettings } from "./identity.js";
@@ -95,14 +95,11 @@ async function configToUse(
 }
 
 export async function prepareCode(config: CodeConfig, options: TrainOptions): Promise<Prepared> {
-  const { optimizer, codeVersion, seed, device, numerics, deterministic, threads, memoryBudget, out, training } =
-    config;
-  const settings = resolveSettings(
-    { seed, device, numerics, deterministic, threads, memoryBudget, out, training },
-    options.where,
-  );
-  const capabilities = await openDevice(settings);
+  const { optimizer, codeVersion } = config;
   const task = new ModuleTask(config);
+  const told = Object.entries(config).filter(([name]) => settingNames.includes(name));
+  const settings = resolveSettings(Object.fromEntries(told), options.where);
+  const capabilities = await openDevice(settings);
   const store = openStore(options.store ?? settings.out);
   const fingerprint = await task.source.fingerprint();
   const { code, provisional = task.provisional } = await codeOf(codeVersion);

@@ -35,7 +35,7 @@ export interface Reproduction {
 }
 
 /** The config that a manifest stands for; data named by hash are those given. Throws RunError where that is not enough. */
-export function configFromManifest(manifest: RunManifest, data?: ReproduceOptions["data"]): TrainingConfigInput {
+function configFromManifest(manifest: RunManifest, data?: ReproduceOptions["data"]): TrainingConfigInput {
   const refuse = (why: string, hint: string): never => {
     throw new RunError(`${manifest.executionId}: cannot be made again, ${why}.`, { where: manifest.executionId, hint });
   };

@@ -5,6 +5,7 @@ import { setWarningListener } from "../core/warnings.js";
 import type { TrainingConfigInput } from "./config.js";
 import { createRun, type TrainingEvent, type TrainingResult, type TrainingRun } from "./events.js";
 import { execute } from "./execute.js";
+import { isCode } from "./module-task.js";
 import type { CodeConfig, TrainOptions } from "./options.js";
 import { prepareCode, prepareConfig } from "./prepare.js";
 
@@ -32,8 +33,7 @@ export async function work(
     outer?.(warning);
   });
   try {
-    const prepared =
-      config && "batches" in config ? await prepareCode(config, options) : await prepareConfig(config, options);
+    const prepared = isCode(config) ? await prepareCode(config, options) : await prepareConfig(config, options);
     return await execute(prepared, options, emit, signal);
   } finally {
     setWarningListener(outer);

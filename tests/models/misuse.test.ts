@@ -9,8 +9,9 @@ import { pathToFileURL } from "node:url";
 import * as t from "tenon";
 import * as nn from "tenon/nn";
 import * as optim from "tenon/optim";
-import { charTokenizer } from "tenon/tokenizers";
+import { charTokenizer, trainTokenizer } from "tenon/tokenizers";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { setWarningListener } from "../../src/core/warnings.js";
 
 const config = { model_type: "gpt2", n_layer: 1, n_head: 1, n_embd: 8, n_positions: 8, vocab_size: 11 };
 let model: t.LanguageModel;
@@ -183,6 +184,64 @@ test("a prompt that the tokenizer does not know is told from an empty one", asyn
   await expect(model.generate("")).rejects.toThrow("Begin with the token of a line end");
   await expect(model.generate("?!")).rejects.toThrow("No part of the text is in the tokenizer's vocabulary.");
   model.tokenizer = undefined;
+});
+
+/** What is warned of while `run` runs. */
+async function warningsOf(run: () => unknown): Promise<string[]> {
+  const told: string[] = [];
+  const before = setWarningListener(({ message }) => told.push(message));
+  try {
+    await run();
+    return told;
+  } finally {
+    setWarningListener(before);
+  }
+}
+
+test("characters of a prompt that the tokenizer leaves out are named", async () => {
+  const generate = (prompt: string | string[]) => warningsOf(() => model.generate(any(prompt), { maxTokens: 1 }));
+  model.tokenizer = charTokenizer("abcdefghi k");
+  expect(await generate("abc?\n?a!")).toEqual([
+    'generate: the tokenizer does not know "?", "\\n" and "!"; the prompt is read without.',
+  ]);
+  expect(await generate(["a b", "cab"])).toEqual([]);
+  model.tokenizer = await trainTokenizer(["ab cd ab cd ab"], { model: "wordpiece", vocabSize: 11 });
+  expect(await generate("ab cd")).toEqual([]); // white space separates words
+  model.tokenizer = undefined;
+});
+
+test("a field of a config that is nearly a known one is warned of, once, in code and not in files", async () => {
+  const create = (change: object) => warningsOf(async () => (await t.createModel({ ...config, ...change })).dispose());
+  const message = (name: string, near: string) =>
+    `createModel: the config's field "${name}" is not known and has no effect. Did you mean "${near}"?`;
+  expect(await create({ n_layers: 2 })).toEqual([message("n_layers", "n_layer")]);
+  expect(await create({ n_layers: 2 })).toEqual([]);
+  expect(await create({ vocabSize: 2 })).toEqual([message("vocabSize", "vocab_size")]);
+  const ofOthers = { n_ctx: 8, pad_token_id: 0, summary_type: "cls_index", use_cache: true, torch_dtype: "float32" };
+  expect(await create({ ...ofOthers, architectures: ["GPT2LMHeadModel"], transformers_version: "4.0" })).toEqual([]);
+  const table = { out_features: 1, task: "regression", hidden_sizes: [4] };
+  expect(await create({ ...table, model_type: "mlp", in_features: 2, activations: "relu" })).toContain(
+    message("activations", "activation"),
+  );
+  expect(await create({ ...table, model_type: "convnet", image_shape: [1, 4, 4], chanels: [1] })).toContain(
+    message("chanels", "channels"),
+  );
+  const folder = mkdtempSync(join(tmpdir(), "tenon-"));
+  const typo = await t.createModel({ ...config, n_heads: 2 });
+  await typo.save(folder);
+  typo.dispose();
+  expect(await warningsOf(async () => (await t.loadModel(folder)).dispose())).toEqual([]);
+});
+
+test("a file in the place of a folder is told which folder it is in", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "tenon-"));
+  await model.save(folder);
+  const file = join(folder, "model.safetensors");
+  const message = "model.safetensors: is a file, a folder was expected. Name the folder that holds it: ";
+  await expect(t.loadModel(file)).rejects.toThrow(`${message}${JSON.stringify(`${folder}/`)}.`);
+  await expect(t.loadModel(pathToFileURL(file))).rejects.toThrow(
+    `${message}${JSON.stringify(`${pathToFileURL(folder).href}/`)}.`,
+  );
 });
 
 test("a file: URL names a folder, blanks and umlauts included", async () => {

@@ -1,0 +1,138 @@
+/** What newcomers get wrong with `train`: each mistake is told by name, with the next step. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { tensor } from "tenon";
+import { loadRun, MemoryStore, type TrainingEvent, train } from "tenon/runs";
+import { byteTokenizer } from "tenon/tokenizers";
+import { afterAll, describe, expect, test } from "vitest";
+import { ConfigError, DataError } from "../../src/core/errors.js";
+
+const folder = mkdtempSync(join(tmpdir(), "tenon mistakes-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** A task of one weight, which is freed afterwards. */
+async function trainWeight(change: object, store = new MemoryStore()) {
+  const weight = tensor([1], { requiresGrad: true });
+  const loss = (x: number) => weight.mul(x).square().sum();
+  const config = { parameters: [weight], loss, batches: [1, 2], training: { steps: 4, learningRate: 0.01 }, ...change };
+  const run = train(config as never, { store });
+  const events: TrainingEvent[] = [];
+  try {
+    for await (const event of run) events.push(event);
+    return { result: await run.result, events };
+  } finally {
+    weight.dispose();
+  }
+}
+const problem = (change: object) => trainWeight(change).catch((error) => error);
+
+describe("a task in code", () => {
+  const wrong: [what: string, change: object, kind: new (...args: any[]) => Error, message: string][] = [
+    [
+      "no batches",
+      { batches: undefined },
+      ConfigError,
+      "train: needs batches, which can be iterated again and again, got",
+    ],
+    [
+      "a number of batches",
+      { batches: 3 },
+      ConfigError,
+      "got a number. For example train({ parameters, loss, batches:",
+    ],
+    ["batches misspelt", { batchs: [1] }, ConfigError, 'train: has no option "batchs". Did you mean "batches"?'],
+    [
+      "a setting misspelt",
+      { trainning: {} },
+      ConfigError,
+      'train: has no option "trainning". Did you mean "training"?',
+    ],
+    [
+      "a precision there is not",
+      { precision: "float16" },
+      ConfigError,
+      '"float32", the only precision that exists so far',
+    ],
+    ["an empty list", { batches: [] }, DataError, "train: needs at least one batch, got none."],
+    ["an iterator at its end", { batches: [].values() }, DataError, "was their iterator read to its end before?"],
+  ];
+  test.each(wrong)("%s", async (_, change, kind, message) => {
+    const error = await problem(change);
+    expect(error).toBeInstanceOf(kind);
+    expect(error.message).toContain(message);
+  });
+});
+
+describe("a loss that is no number", () => {
+  const warnings = (events: readonly TrainingEvent[]) =>
+    events.flatMap((event) => (event.type === "warning" && event.code === "loss-not-finite" ? [event] : []));
+
+  test("is told once, at its first step; the run goes on, and its result and manifest name that step", async () => {
+    const store = new MemoryStore();
+    const { result, events } = await trainWeight({ batches: [1, Number.NaN, 1] }, store);
+    const [warning, ...more] = warnings(events);
+    expect(more).toEqual([]);
+    expect(warning.message).toMatch(/^train: the loss is NaN at step 2\. Try a lower learningRate, more warmupSteps/);
+    expect(warning.details).toEqual({ step: 2, loss: Number.NaN });
+    const at = (type: string) => events.findIndex((event) => event.type === type);
+    expect(at("warning")).toBeLessThan(events.findIndex((event) => event.type === "step" && event.step === 2));
+    expect(result).toMatchObject({ steps: 4, divergedAt: 2 });
+    const { manifest } = await loadRun(result.executionId, { store });
+    expect(manifest).toMatchObject({ status: "done", result: { divergedAt: 2 } });
+  });
+
+  test("that is infinite counts, and so does a validation loss", async () => {
+    expect((await trainWeight({ batches: [1e30] })).result.divergedAt).toBe(1);
+    const validated = await trainWeight({ evaluate: () => Number.NaN });
+    expect(warnings(validated.events)[0].message).toMatch(/the loss is NaN at step 4/);
+  });
+
+  test("a run whose losses are finite says nothing of it", async () => {
+    const { result, events } = await trainWeight({});
+    expect(warnings(events)).toEqual([]);
+    expect(result).not.toHaveProperty("divergedAt");
+  });
+});
+
+describe("places", () => {
+  const text = "the hen saw the fox and the fox saw the hen. ".repeat(20);
+  const file = join(folder, "hens and foxes.txt");
+  writeFileSync(file, text);
+  const tokenizerFile = join(folder, "byte tokenizer.json");
+  writeFileSync(tokenizerFile, JSON.stringify(byteTokenizer()));
+  const config = (change: object): any => ({
+    data: { text: file },
+    model: { model_type: "gpt2", n_layer: 1, n_head: 1, n_embd: 8 },
+    training: { steps: 1, batchSize: 2, blockSize: 8, sampleEvery: 0 },
+    device: "cpu",
+    threads: 1,
+    ...change,
+  });
+  const weights = async (change: object) => (await train(config(change), { store: new MemoryStore() })).weightsHash;
+
+  test("of data and tokenizer may be file: URLs, as texts or objects", async () => {
+    const plain = await weights({ tokenizer: tokenizerFile });
+    for (const url of [pathToFileURL(file), pathToFileURL(file).href])
+      expect(await weights({ data: { text: url }, tokenizer: pathToFileURL(tokenizerFile).href })).toBe(plain);
+    expect(await weights({ tokenizer: pathToFileURL(tokenizerFile) })).toBe(plain);
+  });
+
+  test("of a table may be file: URLs", async () => {
+    const csv = join(folder, "a table.csv");
+    writeFileSync(csv, `x,y\n${Array.from({ length: 40 }, (_, i) => `${i},${2 * i}`).join("\n")}`);
+    const table = (place: string | URL) =>
+      weights({ data: { csv: place, target: "y" }, model: {}, training: { steps: 1 } });
+    expect(await table(pathToFileURL(csv).href)).toBe(await table(csv));
+  });
+
+  test.each([
+    ["chars", 'got "chars". Did you mean "char"?'],
+    ["bytes", 'got "bytes". Did you mean "byte"?'],
+    ["bpe", 'got "bpe". Did you mean { "train": "bpe" }?'],
+    ["elsewhere/tokenizer.json", "elsewhere/tokenizer.json: cannot be read, no such file"],
+  ])("the tokenizer %s", async (tokenizer, message) => {
+    await expect(weights({ tokenizer })).rejects.toThrow(message);
+  });
+});

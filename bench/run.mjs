@@ -1,12 +1,15 @@
 // `npm run bench [suite …]`: Tenon beside its peers, in one run, each figure in a fresh process. Each suite writes its
 // section of bench/RESULTS.md; Node 24 and later have sections of their own, as they compute with wider vectors.
-// Peers are dependencies of bench/ alone: `npm install --prefix bench`. Absent ones get a row that says so.
-import { execFileSync } from "node:child_process";
+// Peers are dependencies of bench/ alone: `npm install --prefix bench`; PyTorch is that of `python3`, or of TENON_PYTHON.
+// Absent ones get a row that says so.
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
 import { rolldown } from "rolldown";
 import { writeSection } from "./results.mjs";
 
 const wanted = process.argv.slice(2).filter((arg) => !arg.startsWith("--"));
+/** Peers left out: `--skip=tfjs,jax` (a step of the wide GPT takes tfjs more than a minute). */
+const skipped = process.argv.flatMap((arg) => (arg.startsWith("--skip=") ? arg.slice(7).split(",") : []));
 const file = ".cache/bench-tenon.mjs";
 mkdirSync(".cache", { recursive: true });
 const bundle = await rolldown({ input: "bench/tenon.ts", platform: "node", external: (id) => !/^[./]/.test(id) });
@@ -19,10 +22,11 @@ const fastFlags = major < 22 ? ["--experimental-wasm-relaxed-simd"] : [];
 const wideFlags = major >= 24 && process.arch === "x64" ? ["--experimental-wasm-revectorize"] : [];
 
 /** Runs a script and parses its last line; undefined (with the reason shown) where it fails. */
-function measure(args, label) {
+function measure(args, label, command = process.execPath, env = {}) {
   try {
-    const text = execFileSync(process.execPath, args, {
+    const text = execFileSync(command, args, {
       encoding: "utf8",
+      env: { ...process.env, ...env },
       stdio: ["ignore", "pipe", "pipe"],
       timeout: 600_000,
     });
@@ -43,7 +47,22 @@ const ours = (job) =>
     `tenon ${job.suite}`,
   );
 const peer = (script, ...args) =>
-  existsSync("bench/node_modules") ? measure([`bench/peers/${script}`, ...args], script) : undefined;
+  existsSync("bench/node_modules") && !skipped.some((name) => script.startsWith(name))
+    ? measure([`bench/peers/${script}`, ...args], script)
+    : undefined;
+
+/** The first Python that has PyTorch. */
+const python = (process.env.TENON_PYTHON ? [process.env.TENON_PYTHON] : ["/usr/bin/python3", "python3"]).find(
+  (command) => spawnSync(command, ["-c", "import torch"]).status === 0,
+);
+/** Its BLAS has threads of its own, which PyTorch's `set_num_threads` does not reach. */
+const torch = (script, threads, ...args) =>
+  python &&
+  measure([`bench/peers/${script}`, ...args], script, python, {
+    OMP_NUM_THREADS: threads,
+    OPENBLAS_NUM_THREADS: threads,
+    MKL_NUM_THREADS: threads,
+  });
 
 let lines = [];
 const say = (line = "") => {
@@ -60,6 +79,57 @@ const table = (head, rows) => {
   say();
 };
 
+/** Steps of one model in Tenon and its peers; `steps` are how many each takes, the fastest counts. */
+function training(model, steps) {
+  const jax = peer("jax-gpt.mjs", JSON.stringify({ ...model, steps: steps.jax }));
+  const tfjs = peer("tfjs-gpt.mjs", JSON.stringify({ ...model, steps: steps.tfjs }));
+  let version;
+  const rows = [];
+  for (const threads of [1, 2]) {
+    const pytorch = torch("torch-gpt.py", threads, JSON.stringify({ ...model, steps: steps.own, threads }));
+    version ??= pytorch?.version;
+    for (const numerics of ["portable", "fast"]) {
+      const shapes = [[model.batch * model.context, 4 * model.width, model.width]];
+      const gemm = ours({ suite: "gemm", threads, numerics, shapes });
+      const own = ours({ suite: "train", threads, numerics, model, steps: steps.own });
+      rows.push([
+        threads,
+        numerics,
+        show(own?.tokensPerSecond),
+        own && gemm ? `${((100 * own.gflops) / gemm.rates[0]).toFixed(0)}%` : "–",
+        own ? `${(own.peak / 2 ** 20).toFixed(0)} MiB` : "–",
+        ...[pytorch, jax, tfjs].flatMap((result) => [
+          show(result?.tokensPerSecond),
+          ratio(own?.tokensPerSecond, result?.tokensPerSecond),
+        ]),
+      ]);
+    }
+  }
+  table(
+    [
+      "threads",
+      "numerics",
+      "tenon",
+      "of GEMM",
+      "peak memory",
+      "PyTorch",
+      "ratio",
+      "jax-js (jit)",
+      "ratio",
+      "tfjs-wasm",
+      "ratio",
+    ],
+    rows,
+  );
+  const { layers, heads, width, context, batch } = model;
+  say(`${layers} layers, ${heads} heads, ${width} wide, context ${context}, batch ${batch}.`);
+  say(
+    `PyTorch (${version ?? "absent"}) runs with the threads of the row, jax-js and tfjs-wasm with one: their Node builds have no more.`,
+  );
+  if (skipped.length > 0) say(`Absent because left out by hand (\`--skip\`): ${skipped.join(", ")}.`);
+  say();
+}
+
 const suites = {
   gemm() {
     const shapes = [
@@ -74,10 +144,11 @@ const suites = {
       const peers = Object.fromEntries(
         ["ort", "jax", "tfjs"].map((name) => [name, peer("gemm.mjs", name, String(threads), JSON.stringify(shapes))]),
       );
+      const pytorch = torch("torch-gemm.py", threads, threads, JSON.stringify(shapes));
       const again = ours({ suite: "gemm", threads, numerics: "fast", shapes });
       say();
       say(
-        `${threads} thread${threads > 1 ? "s" : ""}; onnxruntime-web ${peers.ort?.version ?? "absent"}, jax-js ${peers.jax?.version ?? "absent"}, tfjs-wasm ${peers.tfjs?.version ?? "absent"}; roof per thread: fast ${show(fast?.roof)}, portable ${show(portable?.roof)}`,
+        `${threads} thread${threads > 1 ? "s" : ""}; onnxruntime-web ${peers.ort?.version ?? "absent"}, jax-js ${peers.jax?.version ?? "absent"}, tfjs-wasm ${peers.tfjs?.version ?? "absent"}, PyTorch ${pytorch?.version ?? "absent"}; roof per thread: fast ${show(fast?.roof)}, portable ${show(portable?.roof)}`,
       );
       say();
       table(
@@ -89,7 +160,9 @@ const suites = {
           "onnxruntime-web",
           "jax-js",
           "tfjs-wasm",
-          "fast / best peer",
+          "fast / best peer in WebAssembly",
+          "PyTorch",
+          "fast / PyTorch",
         ],
         shapes.map((shape, i) => {
           const rates = [peers.ort, peers.jax, peers.tfjs].map((result) => result?.rates[i]);
@@ -103,76 +176,17 @@ const suites = {
             share ?? "–",
             ...rates.map((rate) => show(rate)),
             ratio(own, best),
+            show(pytorch?.rates[i]),
+            ratio(own, pytorch?.rates[i]),
           ];
         }),
       );
     }
   },
-  train() {
-    const models = {
-      "baby GPT (4 layers, 4 heads, 128 wide, context 64, batch 12)": {
-        layers: 4,
-        heads: 4,
-        width: 128,
-        context: 64,
-        batch: 12,
-        vocabulary: 65,
-      },
-      "6 layers, 6 heads, 384 wide, context 256, batch 8": {
-        layers: 6,
-        heads: 6,
-        width: 384,
-        context: 256,
-        batch: 8,
-        vocabulary: 65,
-      },
-    };
-    const rows = [];
-    for (const [name, model] of Object.entries(models)) {
-      const small = model.width < 200;
-      const jax = peer("jax-gpt.mjs", JSON.stringify({ ...model, steps: small ? 8 : 4 }));
-      const tfjs = peer("tfjs-gpt.mjs", JSON.stringify({ ...model, steps: small ? 5 : 3 }));
-      for (const threads of [1, 2]) {
-        for (const numerics of ["portable", "fast"]) {
-          const shapes = [[model.batch * model.context, 4 * model.width, model.width]];
-          const gemm = ours({ suite: "gemm", threads, numerics, shapes });
-          const own = ours({ suite: "train", threads, numerics, model, steps: small ? 30 : 6 });
-          const share = own && gemm ? `${((100 * own.gflops) / gemm.rates[0]).toFixed(0)}%` : "–";
-          rows.push([
-            name,
-            threads,
-            numerics,
-            show(own?.tokensPerSecond),
-            share,
-            own ? `${(own.peak / 2 ** 20).toFixed(0)} MiB` : "–",
-            show(jax?.tokensPerSecond),
-            ratio(own?.tokensPerSecond, jax?.tokensPerSecond),
-            show(tfjs?.tokensPerSecond),
-            ratio(own?.tokensPerSecond, tfjs?.tokensPerSecond),
-          ]);
-        }
-      }
-    }
-    table(
-      [
-        "model",
-        "threads",
-        "numerics",
-        "tenon",
-        "of GEMM",
-        "peak memory",
-        "jax-js (jit)",
-        "ratio",
-        "tfjs-wasm",
-        "ratio",
-      ],
-      rows,
-    );
-    say(
-      "Peers run with the threads their Node builds use (one). PyTorch: absent (no Python packages on this machine).",
-    );
-    say();
-  },
+  train: () =>
+    training({ layers: 4, heads: 4, width: 128, context: 64, batch: 12, vocabulary: 65 }, { own: 30, jax: 8, tfjs: 5 }),
+  "train-wide": () =>
+    training({ layers: 6, heads: 6, width: 384, context: 256, batch: 8, vocabulary: 65 }, { own: 6, jax: 4, tfjs: 3 }),
   decode() {
     const model = { layers: 12, heads: 12, width: 768, context: 1024, batch: 1, vocabulary: 50257 };
     const rows = [1, 2].flatMap((threads) =>
@@ -240,7 +254,8 @@ Object.assign(suites, {
 
 const titles = {
   gemm: "Matrix products, float32, GFLOP/s",
-  train: "Training step: forward, backward, AdamW; float32, tokens per second",
+  train: "Training step of the baby GPT: forward, backward, AdamW; float32, tokens per second",
+  "train-wide": "Training step of a 384-wide GPT: forward, backward, AdamW; float32, tokens per second",
   decode: "Decoding with a key-value cache, batch 1, GPT-2 124M shape, random weights",
   data: "Reading data",
   tokenizers: "Encoding, MB/s of processor time",

@@ -6,6 +6,7 @@
 
 import type { AttentionLayout, Operand } from "../backend.js";
 import { checkDim } from "./attention.js";
+import { ownFits, runOwn } from "./attention-own.js";
 import {
   attentionFunctions,
   bufferType,
@@ -46,6 +47,12 @@ export function attentionBackward(
   const rows = batch * heads * queries;
   const deltas = gpu.temporary(Math.max(4, rows * 4));
   const saved = [q, k, v, grad, lse, deltas];
+  if (ownFits(gpu, layout)) {
+    runOwn(gpu, "dq", [...saved, output, dQ], layout);
+    runOwn(gpu, "dkv", [...saved, dK, dV], layout);
+    gpu.pool.release(deltas);
+    return;
+  }
   const queryTiles = Math.ceil(queries / ROWS);
   const queryKernel = gpu.kernel(`attention dq ${dim} ${wide}`, () => querySource(dim, wide, most));
   gpu.run(queryKernel, [...saved, output, dQ], layoutNumbers(layout, queryTiles), batch * heads * queryTiles);

@@ -6,6 +6,7 @@
 import { DeviceError } from "../../core/errors.js";
 import type { AttentionLayout, Operand } from "../backend.js";
 import { decodeSource } from "./attention-decode.js";
+import { ownFits, runOwn } from "./attention-own.js";
 import {
   attentionFunctions,
   bufferType,
@@ -42,6 +43,10 @@ export function attention(
     // A single query sees all keys, causal or not.
     const kernel = gpu.kernel(`attention decode ${dim} ${wide}`, () => decodeSource(dim, wide));
     gpu.run(kernel, [q, k, v, output, lse], layoutNumbers(layout, 1), batch * heads);
+    return;
+  }
+  if (ownFits(gpu, layout)) {
+    runOwn(gpu, "forward", [q, k, v, output, lse], layout);
     return;
   }
   const kernel = gpu.kernel(`attention ${dim} ${wide}`, () => source(dim, wide, mostRows(gpu.software)));

@@ -3,7 +3,7 @@
 import type { Operand } from "../backend.js";
 import type { Gpu } from "./gpu.js";
 import { checkIndices } from "./indexing.js";
-import { maxAcross, overRow, rowEntry, rowFunctions, sumAcross } from "./softmax.js";
+import { maxAcross, overRow, rowFunctions, runRows, sumAcross } from "./softmax.js";
 
 interface Rows {
   readonly rows: number;
@@ -21,7 +21,7 @@ export function crossEntropy(
   { rows, size, ignoreIndex }: Rows,
 ): void {
   checkIndices(gpu, "crossEntropy", labels, size, ignoreIndex);
-  const kernel = gpu.kernel("crossEntropy", () => ({
+  runRows(gpu, "crossEntropy", { rows, size }, [logits, labels, losses, lse], [ignoreIndex], () => ({
     name: "crossEntropy",
     buffers: [
       { name: "values", type: "f32" },
@@ -29,25 +29,23 @@ export function crossEntropy(
       { name: "losses", type: "f32", writes: true },
       { name: "lse", type: "f32", writes: true },
     ],
-    params: { rows: "u32", size: "u32", ignored: "i32" },
+    params: { ignored: "i32" },
     across: [maxAcross, sumAcross],
-    code: `${rowFunctions}
-${rowEntry}
+    functions: rowFunctions,
+    code: `
   var most = -infinity();
 ${overRow("most = largest(most, values[at]);")}
   most = max_all(lane, most);
   var total = 0.0;
 ${overRow("total += exp_non_positive(values[at] - most);")}
   total = sum_all(lane, total);
-  if (lane != 0u) { return; }
-  let label = labels[group];
-  lse[group] = most + log(total);
+  if (!is_first) { return; }
+  let label = labels[row];
+  lse[row] = most + log(total);
   var loss = 0.0;
   if (label != p.ignored && bitcast<u32>(label) < p.size) { loss = (most + log(total)) - values[start + u32(label)]; }
-  losses[group] = loss;
-}`,
+  losses[row] = loss;`,
   }));
-  gpu.run(kernel, [logits, labels, losses, lse], [rows, size, ignoreIndex], rows);
 }
 
 /** dx = (exp(x - lse) - [i = label]) * g; 0 in rows whose label is ignored. */
@@ -60,7 +58,7 @@ export function crossEntropyBackward(
   dLogits: Operand,
   { rows, size, ignoreIndex }: Rows,
 ): void {
-  const kernel = gpu.kernel("crossEntropyBackward", () => ({
+  runRows(gpu, "crossEntropyBackward", { rows, size }, [logits, labels, lse, grad, dLogits], [ignoreIndex], () => ({
     name: "crossEntropyBackward",
     buffers: [
       { name: "values", type: "f32" },
@@ -69,18 +67,16 @@ export function crossEntropyBackward(
       { name: "grads", type: "f32" },
       { name: "out", type: "f32", writes: true },
     ],
-    params: { rows: "u32", size: "u32", ignored: "i32" },
-    code: `${rowFunctions}
-${rowEntry}
-  let label = labels[group];
+    params: { ignored: "i32" },
+    functions: rowFunctions,
+    code: `
+  let label = labels[row];
   if (label == p.ignored) {
   ${overRow("out[at] = 0.0;")}
     return;
   }
-  let shift = lse[group];
-  let scale = grads[group];
-${overRow("out[at] = (exp_non_positive(values[at] - shift) - select(0.0, 1.0, i32(i) == label)) * scale;")}
-}`,
+  let shift = lse[row];
+  let scale = grads[row];
+${overRow("out[at] = (exp_non_positive(values[at] - shift) - select(0.0, 1.0, i32(i) == label)) * scale;")}`,
   }));
-  gpu.run(kernel, [logits, labels, lse, grad, dLogits], [rows, size, ignoreIndex], rows);
 }

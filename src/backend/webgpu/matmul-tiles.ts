@@ -198,9 +198,12 @@ function naturalBlock(
   return { loads: `      ${loads.join("\n      ")}`, element };
 }
 
-/** Every thread of 8 x 8 loads the blocks it needs, four steps of k at a time. */
+/** Threads of a workgroup of `ownSource` in each dim: few, so that small products have work for all processors. */
+export const OWN_ACROSS = 4;
+
+/** Every thread of 4 x 4 loads the blocks it needs, four steps of k at a time. */
 export function ownSource(product: Product, tile: Tile): KernelSource {
-  const [rows, columns] = [8 * tile.rows, 8 * tile.columns];
+  const [rows, columns] = [OWN_ACROSS * tile.rows, OWN_ACROSS * tile.columns];
   const { transposeA, transposeB, wideA, wideB, sums: summed } = product;
   const lefts = upTo(tile.rows / 4).map((i) => {
     const outer = `(row + ${4 * i}u)`;
@@ -241,10 +244,10 @@ export function ownSource(product: Product, tile: Tile): KernelSource {
     params: tileParams(product),
     enables: enablesOf(product),
     code: `${bases}${loaders(product)}${storer(product)}${sumsStorer(product)}
-${entry(64)}
+${entry(OWN_ACROSS ** 2)}
 ${stepsOf(product)}
-  let row = ((group / p.tiles_n) % p.tiles_m) * ${rows}u + (lane / 8u) * ${tile.rows}u;
-  let column = (group % p.tiles_n) * ${columns}u + (lane % 8u) * ${tile.columns}u;
+  let row = ((group / p.tiles_n) % p.tiles_m) * ${rows}u + (lane / ${OWN_ACROSS}u) * ${tile.rows}u;
+  let column = (group % p.tiles_n) * ${columns}u + (lane % ${OWN_ACROSS}u) * ${tile.columns}u;
   if (row >= p.m || column >= p.n) { return; }
   let a = base_a(z);
   let b = base_b(z);

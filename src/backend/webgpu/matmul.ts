@@ -5,7 +5,7 @@ import { fill } from "./copy.js";
 import type { Gpu } from "./gpu.js";
 import { type Product, productKey } from "./matmul-product.js";
 import { columnsOf, MOST_ROWS, rowsSource } from "./matmul-rows.js";
-import { ownSource, sharedSource, type Tile } from "./matmul-tiles.js";
+import { OWN_ACROSS, ownSource, sharedSource, type Tile } from "./matmul-tiles.js";
 import type { Piece } from "./pool.js";
 import { fold } from "./reduce.js";
 import { entry } from "./shader.js";
@@ -14,7 +14,12 @@ import { entry } from "./shader.js";
 const small: Tile = { rows: 4, columns: 4, depth: 32 };
 const large: Tile = { rows: 8, columns: 8, depth: 16 };
 const ENOUGH_LARGE_TILES = 128;
-/** A software adapter has few processors to fill: large tiles from this many results on. */
+/**
+ * A software adapter loads number by number: a thread makes as many results of a load as compiles in reasonable time
+ * (16 x 16 would be a little faster, and take a second to compile; guarded stores of single numbers also take long).
+ * Large tiles from this many results on.
+ */
+const largeOwn: Tile = { rows: 8, columns: 16, depth: 4 };
 const LARGE_ON_SOFTWARE = 128 * 128;
 /** Products of few tiles and many steps are cut along k into parts that are added up, so that there is work for all. */
 const PARTS = { software: { tiles: 1, steps: 2048, most: 4 }, card: { tiles: 32, steps: 512, most: 16 } };
@@ -129,14 +134,14 @@ function batches(
 }
 
 function tilesOf(gpu: Gpu, tile: Tile, m: number, n: number): [number, number] {
-  const across = gpu.software ? 8 : 16;
+  const across = gpu.software ? OWN_ACROSS : 16;
   return [Math.ceil(m / (across * tile.rows)), Math.ceil(n / (across * tile.columns))];
 }
 
 function tileOf(gpu: Gpu, m: number, n: number, count: number): Tile {
+  if (gpu.software) return m * n < LARGE_ON_SOFTWARE ? small : n % 4 === 0 ? largeOwn : large;
   const [tilesM, tilesN] = tilesOf(gpu, large, m, n);
-  const enough = gpu.software ? m * n >= LARGE_ON_SOFTWARE : tilesM * tilesN * count >= ENOUGH_LARGE_TILES;
-  return enough ? large : small;
+  return tilesM * tilesN * count >= ENOUGH_LARGE_TILES ? large : small;
 }
 
 /** Into how many parts the steps of a product are cut: at least four, or it is not worth another launch. */

@@ -3,8 +3,8 @@
 import type { Operand } from "../backend.js";
 import type { Gpu } from "./gpu.js";
 import type { Piece } from "./pool.js";
-import { acrossColumns, CHUNK, COLUMNS, columnsEntry, fold } from "./reduce.js";
-import { overRow, rowEntry, sumAcross } from "./softmax.js";
+import { acrossColumns, CHUNK, COLUMNS, columnsEntry, fold, ownColumnEntry } from "./reduce.js";
+import { overRow, runRows, sumAcross } from "./softmax.js";
 
 interface Rows {
   readonly rows: number;
@@ -28,7 +28,8 @@ export function layerNorm(
   { rows, size, eps }: Rows & { eps: number },
 ): void {
   const value = `((values[at] - mean) * rstd)${weight ? " * weight[i]" : ""}${bias ? " + bias[i]" : ""}`;
-  const kernel = gpu.kernel(`layerNorm ${!!weight} ${!!bias}`, () => ({
+  const operands = present([input, weight, bias, output, mean, rstd]);
+  runRows(gpu, `layerNorm ${!!weight} ${!!bias}`, { rows, size }, operands, [eps], () => ({
     name: "layerNorm",
     buffers: [
       read("values"),
@@ -38,10 +39,9 @@ export function layerNorm(
       written("means"),
       written("rstds"),
     ],
-    params: { rows: "u32", size: "u32", eps: "f32" },
+    params: { eps: "f32" },
     across: [sumAcross],
     code: `
-${rowEntry}
   var total = 0.0;
 ${overRow("total += values[at];")}
   let mean = sum_all(lane, total) / f32(p.size);
@@ -49,10 +49,8 @@ ${overRow("total += values[at];")}
 ${overRow("let d = values[at] - mean; squares += d * d;")}
   let rstd = 1.0 / sqrt(sum_all(lane, squares) / f32(p.size) + p.eps);
 ${overRow(`out[at] = ${value};`)}
-  if (lane == 0u) { means[group] = mean; rstds[group] = rstd; }
-}`,
+  if (is_first) { means[row] = mean; rstds[row] = rstd; }`,
   }));
-  gpu.run(kernel, present([input, weight, bias, output, mean, rstd]), [rows, size, eps], rows);
 }
 
 /** rstd = 1 / sqrt(sum(x * x) / size + eps); y = (x * rstd) * w. */
@@ -64,21 +62,19 @@ export function rmsNorm(
   rstd: Operand,
   { rows, size, eps }: Rows & { eps: number },
 ): void {
-  const kernel = gpu.kernel(`rmsNorm ${!!weight}`, () => ({
+  const operands = present([input, weight, output, rstd]);
+  runRows(gpu, `rmsNorm ${!!weight}`, { rows, size }, operands, [eps], () => ({
     name: "rmsNorm",
     buffers: [read("values"), ...(weight ? [read("weight")] : []), written("out"), written("rstds")],
-    params: { rows: "u32", size: "u32", eps: "f32" },
+    params: { eps: "f32" },
     across: [sumAcross],
     code: `
-${rowEntry}
   var squares = 0.0;
 ${overRow("squares += values[at] * values[at];")}
   let rstd = 1.0 / sqrt(sum_all(lane, squares) / f32(p.size) + p.eps);
 ${overRow(`out[at] = (values[at] * rstd)${weight ? " * weight[i]" : ""};`)}
-  if (lane == 0u) { rstds[group] = rstd; }
-}`,
+  if (is_first) { rstds[row] = rstd; }`,
   }));
-  gpu.run(kernel, present([input, weight, output, rstd]), [rows, size, eps], rows);
 }
 
 export function layerNormBackward(
@@ -127,8 +123,9 @@ function inputGradient(
   { rows, size }: Rows,
 ): void {
   const centred = mean !== undefined;
-  const step = `let xhat = ${normalized(centred, "group")}; let gw = grads[at]${weight ? " * weight[i]" : ""};`;
-  const kernel = gpu.kernel(`norm input gradient ${!!weight} ${centred}`, () => ({
+  const step = `let xhat = ${normalized(centred, "row")}; let gw = grads[at]${weight ? " * weight[i]" : ""};`;
+  const operands = present([grad, input, weight, mean, rstd, dInput]);
+  runRows(gpu, `norm input gradient ${!!weight} ${centred}`, { rows, size }, operands, [], () => ({
     name: centred ? "layerNormBackward" : "rmsNormBackward",
     buffers: [
       read("grads"),
@@ -138,19 +135,15 @@ function inputGradient(
       read("rstds"),
       written("out"),
     ],
-    params: { rows: "u32", size: "u32" },
     across: [sumAcross],
     code: `
-${rowEntry}
   var first = 0.0;
   var second = 0.0;
 ${overRow(`${step} first += gw; second += gw * xhat;`)}
   let c1 = ${centred ? "sum_all(lane, first) / f32(p.size)" : "0.0"};
   let c2 = sum_all(lane, second) / f32(p.size);
-${overRow(`${step} out[at] = ((gw - c1) - xhat * c2) * rstds[group];`)}
-}`,
+${overRow(`${step} out[at] = ((gw - c1) - xhat * c2) * rstds[row];`)}`,
   }));
-  gpu.run(kernel, present([grad, input, weight, mean, rstd, dInput]), [rows, size], rows);
 }
 
 /** dw = sum over rows of g * xhat and db = sum over rows of g, together; long columns by chunks, whose sums are added. */
@@ -166,7 +159,9 @@ function weightGradients(
 ): void {
   const wanted = present([dWeight, dBias]);
   if (wanted.length === 0) return;
-  const store = (name: string) => `  let ${name}_all = sum_column(lane, ${name});
+  // On a software adapter a thread has a whole column.
+  const alone = gpu.software;
+  const store = (name: string) => `  let ${name}_all = ${alone ? name : `sum_column(lane, ${name})`};
   if (slice == 0u && i < p.inner) { ${name}_sums[(group / bands) * p.inner + i] = ${name}_all; }`;
   const kernel = gpu.kernel(`norm weight gradients ${!!mean} ${!!dWeight} ${!!dBias}`, () => ({
     name: mean ? "layerNormBackward" : "rmsNormBackward",
@@ -177,12 +172,12 @@ function weightGradients(
       ...(dBias ? [written("bias_sums")] : []),
     ],
     params: { rows: "u32", inner: "u32", chunk: "u32" },
-    code: `${acrossColumns("sum_column", "f32", (a, b) => `${a} + ${b}`)}${columnsEntry}
+    code: `${alone ? ownColumnEntry : acrossColumns("sum_column", "f32", (a, b) => `${a} + ${b}`) + columnsEntry}
   var weight = 0.0;
   var bias = 0.0;
   let first = (group / bands) * p.chunk;
   let end = select(0u, min(first + p.chunk, p.rows), i < p.inner);
-  for (var row = first + slice; row < end; row += 16u) {
+  for (var row = first + slice; row < end; row += ${alone ? 1 : 16}u) {
     let at = row * p.inner + i;
     ${dWeight ? `weight += grads[at] * (${normalized(mean !== undefined, "row")});` : ""}
     bias += grads[at];

@@ -135,6 +135,12 @@ export const columnsEntry = `${entry(256)}
   let i = (group % bands) * ${COLUMNS}u + lane % ${COLUMNS}u;
   let slice = lane / ${COLUMNS}u;`;
 
+/** The same with one thread to a column. */
+export const ownColumnEntry = `${entry(COLUMNS)}
+  let bands = (p.inner + ${COLUMNS - 1}u) / ${COLUMNS}u;
+  let i = (group % bands) * ${COLUMNS}u + lane;
+  let slice = 0u;`;
+
 /** A function that combines the values of a column's sixteen threads, in order; the first of them gets the result. */
 export const acrossColumns = (name: string, type: string, combine: (a: string, b: string) => string): string => `
 var<workgroup> ${name}_all: array<${type}, 256>;

@@ -3,7 +3,7 @@
 import type { Operand } from "../backend.js";
 import type { Gpu } from "./gpu.js";
 import { THREADS } from "./reduce.js";
-import { type Across, entry, floatBits } from "./shader.js";
+import { type Across, entry, floatBits, type KernelSource } from "./shader.js";
 
 interface Rows {
   readonly rows: number;
@@ -26,27 +26,68 @@ export const maxAcross: Across = {
   combine: (a, b) => `largest(${a}, ${b})`,
 };
 
-/** A loop over the elements of the workgroup's row: `i` is the element, `start + i` its place. */
+/** A loop over the elements of the row: `i` is the element, `at` its place. */
 export const overRow = (body: string): string =>
-  `  for (var i = lane; i < p.size; i += ${THREADS}u) { let at = start + i; ${body} }`;
+  `  for (var i = first_element; i < p.size; i += row_threads) { let at = start + i; ${body} }`;
 
-/** The head of a kernel that gives each row a workgroup. */
-export const rowEntry = `${entry(THREADS)}
-  if (group >= p.rows) { return; }
-  let start = group * p.size;`;
+/** Rows up to this length are one thread's work on a software adapter, where threads are cheap and barriers are not. */
+const SHORT_ROW = 2048;
+
+/**
+ * Runs a kernel over rows. Its code uses `row`, `overRow` and functions that combine the values of a row's threads;
+ * where `is_first` holds it writes what there is once for each row. A row has a workgroup, or a thread of its own.
+ */
+export function runRows(
+  gpu: Gpu,
+  key: string,
+  { rows, size }: { readonly rows: number; readonly size: number },
+  operands: readonly Operand[],
+  numbers: readonly number[],
+  describe: () => RowSource,
+): void {
+  const alone = gpu.software && size <= SHORT_ROW;
+  const kernel = gpu.kernel(`${key} ${alone}`, () => {
+    const { functions = "", across = [], code, ...source } = describe();
+    const single = across.map(({ name, type }) => `fn ${name}(lane: u32, own: ${type}) -> ${type} { return own; }\n`);
+    return {
+      ...source,
+      params: { rows: "u32", size: "u32", ...source.params },
+      across: alone ? [] : across,
+      code: `${functions}${alone ? single.join("") : ""}
+${entry(alone ? ROWS_TOGETHER : THREADS)}
+  let row = ${alone ? "thread" : "group"};
+  let first_element = ${alone ? "0u" : "lane"};
+  let row_threads = ${alone ? "1u" : `${THREADS}u`};
+  let is_first = ${alone ? "true" : "lane == 0u"};
+  if (row >= p.rows) { return; }
+  let start = row * p.size;
+${code}
+}`,
+    };
+  });
+  gpu.run(kernel, operands, [rows, size, ...numbers], alone ? Math.ceil(rows / ROWS_TOGETHER) : rows);
+}
+
+/** Rows of a workgroup whose threads have a row each. */
+const ROWS_TOGETHER = 16;
+
+/** A kernel over rows, without its head. */
+type RowSource = Omit<KernelSource, "params"> & {
+  readonly params?: KernelSource["params"];
+  readonly functions?: string;
+};
 
 export function softmax(gpu: Gpu, input: Operand, output: Operand, { rows, size, log }: Rows): void {
   if (rows * size === 0) return;
-  const kernel = gpu.kernel(`softmax ${log}`, () => ({
+  runRows(gpu, `softmax ${log}`, { rows, size }, [input, output], [], () => ({
     name: log ? "logSoftmax" : "softmax",
     buffers: [
       { name: "values", type: "f32" },
       { name: "out", type: "f32", writes: true },
     ],
-    params: { rows: "u32", size: "u32" },
     across: [maxAcross, sumAcross],
-    code: `${rowFunctions}
-${rowEntry}
+    functions: rowFunctions,
+    code: `
   var most = -infinity();
 ${overRow("most = largest(most, values[at]);")}
   most = max_all(lane, most);
@@ -55,10 +96,8 @@ ${overRow("total += exp_non_positive(values[at] - most);")}
   total = sum_all(lane, total);
 ${overRow(
   log ? "out[at] = (values[at] - most) - log(total);" : "out[at] = exp_non_positive(values[at] - most) / total;",
-)}
-}`,
+)}`,
   }));
-  gpu.run(kernel, [input, output], [rows, size], rows);
 }
 
 /** dx = y * (g - sum(g * y)), or with `log`: dx = g - exp(y) * sum(g). */
@@ -70,24 +109,21 @@ export function softmaxBackward(
   { rows, size, log }: Rows,
 ): void {
   if (rows * size === 0) return;
-  const kernel = gpu.kernel(`softmaxBackward ${log}`, () => ({
+  runRows(gpu, `softmaxBackward ${log}`, { rows, size }, [output, grad, dInput], [], () => ({
     name: log ? "logSoftmaxBackward" : "softmaxBackward",
     buffers: [
       { name: "values", type: "f32" },
       { name: "grads", type: "f32" },
       { name: "out", type: "f32", writes: true },
     ],
-    params: { rows: "u32", size: "u32" },
     across: [sumAcross],
-    code: `${rowFunctions}
-${rowEntry}
+    functions: rowFunctions,
+    code: `
   var total = 0.0;
 ${overRow(`total += grads[at]${log ? "" : " * values[at]"};`)}
   total = sum_all(lane, total);
 ${overRow(
   log ? "out[at] = grads[at] - exp_non_positive(values[at]) * total;" : "out[at] = values[at] * (grads[at] - total);",
-)}
-}`,
+)}`,
   }));
-  gpu.run(kernel, [output, grad, dInput], [rows, size], rows);
 }

@@ -8,6 +8,7 @@ import type { Component } from "./definition.js";
 import { byteLength } from "./models/model.js";
 import { sourcesOf, starts } from "./normal-forms.js";
 import type { Normalizer } from "./normalizer.js";
+import type { Edits } from "./piece.js";
 
 const WHERE = "tokenizer.json normalizer (Precompiled)";
 
@@ -38,6 +39,33 @@ export class CharacterMap {
     this.units = new Uint32Array(size / 4);
     for (let i = 0; i < this.units.length; i++) this.units[i] = view.getUint32(4 + 4 * i, true);
     this.texts = bytes.subarray(4 + size);
+  }
+
+  /** The longest entry that the text from `start` on begins with: its units, and what they become. */
+  longest(text: string, start: number): [units: number, mapped: string] | undefined {
+    let found: [units: number, at: number] | undefined;
+    this.walk(text, start, (end, at) => {
+      found = [end - start, at];
+    });
+    return found && [found[0], this.textAt(this.unit(found[1]) & 0x7fffffff)];
+  }
+
+  /** Follows the text from `start` on as far as entries lead, telling the ends of those found; returns how far. */
+  walk(text: string, start: number, tell: (end: number, at: number) => void = () => {}): number {
+    let at = offsetOf(this.unit(0));
+    for (let i = start; i < text.length; ) {
+      const character = String.fromCodePoint(text.codePointAt(i) as number);
+      let unit = 0;
+      for (const byte of utf8.encode(character)) {
+        at = (at ^ byte) >>> 0;
+        unit = this.units[at] ?? 0;
+        if (byte === 0 || (unit & 0x800000ff) >>> 0 !== byte) return i;
+        at = (at ^ offsetOf(unit)) >>> 0;
+      }
+      i += character.length;
+      if ((unit >>> 8) & 1) tell(i, at);
+    }
+    return text.length;
   }
 
   /** What a text becomes, or undefined. As in Hugging Face's library the shortest beginning found decides. */
@@ -109,8 +137,10 @@ function joined(before: string, after: string): boolean {
 /** Graphemes of at least this many bytes are mapped character by character. */
 const SHORT = 6;
 
+type Mappings = Generator<[old: string, mapped: string | undefined]>;
+
 /** The text in units of mapping: short graphemes that have an entry, or single characters, with what they become. */
-function* mappings(map: CharacterMap, text: string): Generator<[old: string, mapped: string | undefined]> {
+function* mappings(map: CharacterMap, text: string): Mappings {
   const characters = [...text];
   const graphemes = JOINS.test(text);
   for (let i = 0; i < characters.length; ) {
@@ -129,12 +159,16 @@ function* mappings(map: CharacterMap, text: string): Generator<[old: string, map
   }
 }
 
-/** Makes the normalizer from its part of `tokenizer.json`. */
+/**
+ * Makes the normalizer from its part of `tokenizer.json`. Hugging Face's library maps graphemes and characters;
+ * `longest_match`, which only `.model` files bring along, maps as SentencePiece does.
+ */
 export function precompiled(settings: Component): Normalizer {
   if (typeof settings.precompiled_charsmap !== "string") {
     throw new FormatError(`${WHERE}: needs a text precompiled_charsmap, got none.`, { where: WHERE });
   }
   const map = new CharacterMap(settings.precompiled_charsmap);
+  if (settings.longest_match === true) return longestMatch(map, textsOf(settings.user_defined));
   // Units that stay as they are and join nothing: 1; others: 2; not looked at yet: 0.
   const plain = new Uint8Array(65536);
   const isPlainUnit = (unit: number): boolean => {
@@ -179,20 +213,77 @@ export function precompiled(settings: Component): Normalizer {
     },
     edit(text) {
       if (isPlain(text)) return undefined;
-      const characters: string[] = [];
-      const changes: number[] = [];
-      let modified = false;
-      for (const [old, mapped] of mappings(map, text)) {
-        const fresh = [...(mapped ?? old)];
-        modified ||= mapped !== undefined;
-        const more = fresh.length - [...old].length;
-        fresh.forEach((character, i) => {
-          characters.push(character);
-          changes.push(i >= fresh.length - more ? 1 : 0);
-        });
-        if (more < 0 && changes.length > 0) changes[changes.length - 1] += more;
-      }
-      return modified ? { characters, sources: sourcesOf(changes, starts(text)) } : undefined;
+      return edits(mappings(map, text), text);
     },
   };
+}
+
+const textsOf = (list: unknown): string[] =>
+  Array.isArray(list) ? list.filter((text) => typeof text === "string" && text !== "") : [];
+
+/** A character map as SentencePiece applies it: at each place the longest entry, but symbols of the user stay. */
+function longestMatch(map: CharacterMap, symbols: string[]): Normalizer {
+  const longestFirst = [...symbols].sort((a, b) => b.length - a.length);
+  const entryAt = (text: string, i: number): [units: number, mapped: string] | undefined => {
+    const symbol = longestFirst.find((symbol) => text.startsWith(symbol, i));
+    if (symbol !== undefined) return [symbol.length, symbol];
+    return isStart(text, i) ? map.longest(text, i) : undefined;
+  };
+  /** Whether an entry may begin with these two units. */
+  const pairs = new Map<number, boolean>();
+  const isStart = (text: string, i: number): boolean => {
+    const unit = text.charCodeAt(i);
+    if (unit >= 0xdc00 && unit < 0xe000) return false;
+    const key = unit * 65536 + (i + 1 < text.length ? text.charCodeAt(i + 1) : 0);
+    let known = pairs.get(key);
+    if (known === undefined) {
+      const two = text.slice(i, i + 2);
+      known =
+        map.longest(two, 0) !== undefined || map.walk(two, 0) === two.length || (two.codePointAt(1) ?? 0) > 0xd7ff;
+      if (pairs.size < 100000) pairs.set(key, known);
+    }
+    return known;
+  };
+  const mappings = function* (text: string): Mappings {
+    for (let i = 0; i < text.length; ) {
+      const found = entryAt(text, i);
+      const end = i + (found?.[0] ?? ((text.codePointAt(i) as number) > 0xffff ? 2 : 1));
+      yield [text.slice(i, end), found?.[1]];
+      i = end;
+    }
+  };
+  return {
+    text(text) {
+      let out = "";
+      let copied = 0;
+      for (let i = 0; i < text.length; ) {
+        const found = entryAt(text, i);
+        if (found === undefined) i++;
+        else {
+          out += text.slice(copied, i) + found[1];
+          copied = i += found[0];
+        }
+      }
+      return copied === 0 ? text : out + text.slice(copied);
+    },
+    edit: (text) => edits(mappings(text), text),
+  };
+}
+
+/** What mappings of parts change, each new character with where it comes from. */
+function edits(mappings: Mappings, text: string): Edits | undefined {
+  const characters: string[] = [];
+  const changes: number[] = [];
+  let modified = false;
+  for (const [old, mapped] of mappings) {
+    const fresh = [...(mapped ?? old)];
+    modified ||= mapped !== undefined;
+    const more = fresh.length - [...old].length;
+    fresh.forEach((character, i) => {
+      characters.push(character);
+      changes.push(i >= fresh.length - more ? 1 : 0);
+    });
+    if (more < 0 && changes.length > 0) changes[changes.length - 1] += more;
+  }
+  return modified ? { characters, sources: sourcesOf(changes, starts(text)) } : undefined;
 }

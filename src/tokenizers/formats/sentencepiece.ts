@@ -56,6 +56,7 @@ function* fields(bytes: Uint8Array, name: string): Generator<Field> {
 }
 
 /** Kinds of pieces. */
+const NORMAL = 1;
 const UNKNOWN = 2;
 const CONTROL = 3;
 const USER_DEFINED = 4;
@@ -71,6 +72,11 @@ interface ModelFile {
   charsmap: Uint8Array;
   addDummyPrefix: boolean;
   removeExtraWhitespaces: boolean;
+  escapeWhitespaces: boolean;
+  /** The mark of a word stands behind it instead of before it. */
+  whitespaceAsSuffix: boolean;
+  /** What decoding shows for the unknown token. */
+  unknownSurface: string;
 }
 
 function readModel(bytes: Uint8Array, name: string): ModelFile {
@@ -81,6 +87,9 @@ function readModel(bytes: Uint8Array, name: string): ModelFile {
     charsmap: new Uint8Array(0),
     addDummyPrefix: true,
     removeExtraWhitespaces: true,
+    escapeWhitespaces: true,
+    whitespaceAsSuffix: false,
+    unknownSurface: " ⁇ ",
   };
   for (const { number, value } of fields(bytes, name)) {
     if (!(value instanceof Uint8Array)) continue;
@@ -95,13 +104,16 @@ function readModel(bytes: Uint8Array, name: string): ModelFile {
     } else if (number === 2) {
       for (const field of fields(value, name)) {
         if (field.number === 3) model.modelType = field.value as number;
+        if (field.number === 24) model.whitespaceAsSuffix = field.value === 1;
         if (field.number === 35) model.byteFallback = field.value === 1;
+        if (field.number === 44 && field.value instanceof Uint8Array) model.unknownSurface = utf8.decode(field.value);
       }
     } else if (number === 3) {
       for (const field of fields(value, name)) {
         if (field.number === 2 && field.value instanceof Uint8Array) model.charsmap = field.value;
         if (field.number === 3) model.addDummyPrefix = field.value === 1;
         if (field.number === 4) model.removeExtraWhitespaces = field.value === 1;
+        if (field.number === 5) model.escapeWhitespaces = field.value === 1;
       }
     }
   }
@@ -111,7 +123,11 @@ function readModel(bytes: Uint8Array, name: string): ModelFile {
   return model;
 }
 
-/** Turns a SentencePiece model into a `tokenizer.json`. Throws FormatError for kinds other than Unigram and BPE. */
+/**
+ * Turns a SentencePiece model into a `tokenizer.json` that encodes as SentencePiece does. Its control symbols become
+ * special tokens, which are found in texts, as chat templates need it; SentencePiece itself never finds them. Throws
+ * FormatError for what the format cannot express: other kinds than Unigram and BPE, white space that is not escaped.
+ */
 export function readSentencePiece(bytes: Uint8Array, name: string): TokenizerDefinition {
   const file = readModel(bytes, name);
   if (file.modelType !== 1 && file.modelType !== 2) {
@@ -119,9 +135,12 @@ export function readSentencePiece(bytes: Uint8Array, name: string): TokenizerDef
       where: name,
     });
   }
+  if (!file.escapeWhitespaces) {
+    throw new FormatError(`${name}: needs escape_whitespaces, got a model without.`, { where: name });
+  }
   const added_tokens: AddedTokenDefinition[] = [];
   file.pieces.forEach(({ text, kind }, id) => {
-    if (kind !== UNKNOWN && kind !== CONTROL && kind !== USER_DEFINED) return;
+    if (kind !== CONTROL) return;
     added_tokens.push({
       id,
       content: text,
@@ -129,39 +148,75 @@ export function readSentencePiece(bytes: Uint8Array, name: string): TokenizerDef
       lstrip: false,
       rstrip: false,
       normalized: false,
-      special: kind !== USER_DEFINED,
+      special: true,
     });
   });
-  const normalizers: Component[] = [];
-  if (file.charsmap.length > 0) {
-    let binary = "";
-    for (const byte of file.charsmap) binary += String.fromCharCode(byte);
-    normalizers.push({ type: "Precompiled", precompiled_charsmap: btoa(binary) });
-  }
-  if (file.removeExtraWhitespaces) {
-    normalizers.push({ type: "Strip", strip_left: true, strip_right: true });
-    normalizers.push({ type: "Replace", pattern: { Regex: " {2,}" }, content: " " });
-  }
-  if (file.addDummyPrefix) normalizers.push({ type: "Prepend", prepend: MARK });
-  normalizers.push({ type: "Replace", pattern: { String: " " }, content: MARK });
-  const decoders: Component[] = [
-    { type: "Replace", pattern: { String: MARK }, content: " " },
-    { type: "ByteFallback" },
-    { type: "Fuse" },
-  ];
-  if (file.addDummyPrefix) decoders.push({ type: "Strip", content: " ", start: 1, stop: 0 });
   const unknown = file.pieces.findIndex((piece) => piece.kind === UNKNOWN);
   return {
     version: "1.0",
     truncation: null,
     padding: null,
     added_tokens,
-    normalizer: { type: "Sequence", normalizers },
-    pre_tokenizer: null,
+    normalizer: { type: "Sequence", normalizers: normalizersOf(file) },
+    pre_tokenizer: file.modelType === 2 ? apart(file) : null,
     post_processor: null,
-    decoder: { type: "Sequence", decoders },
+    decoder: { type: "Sequence", decoders: decodersOf(file, unknown) },
     model: file.modelType === 1 ? unigram(file, unknown) : bpe(file, unknown),
   };
+}
+
+const replace = (expression: string, content: string): Component => ({
+  type: "Replace",
+  pattern: { Regex: expression },
+  content,
+});
+
+function normalizersOf(file: ModelFile): Component[] {
+  const { removeExtraWhitespaces: removes, addDummyPrefix: marks, whitespaceAsSuffix: atEnd } = file;
+  const normalizers: Component[] = [];
+  // Before the map: a text that the map empties is marked all the same.
+  if (marks && !atEnd && !removes) normalizers.push({ type: "Prepend", prepend: " " });
+  if (file.charsmap.length > 0) {
+    let binary = "";
+    for (const byte of file.charsmap) binary += String.fromCharCode(byte);
+    // Hugging Face's library passes over the last two settings and maps by graphemes.
+    const map: Component = { type: "Precompiled", precompiled_charsmap: btoa(binary), longest_match: true };
+    const symbols = userDefined(file);
+    normalizers.push(symbols.length > 0 ? { ...map, user_defined: symbols } : map);
+  }
+  if (removes) {
+    normalizers.push(replace(" {2,}", " "), replace("\\A ", ""), replace(`[ ${MARK}]+\\z`, ""));
+    if (marks && !atEnd) normalizers.push({ type: "Prepend", prepend: MARK });
+  }
+  if (marks && atEnd) normalizers.push(replace("(?<=(?m:.))\\z", MARK));
+  normalizers.push({ type: "Replace", pattern: { String: " " }, content: MARK });
+  return normalizers;
+}
+
+function decodersOf(file: ModelFile, unknown: number): Component[] {
+  const decoders: Component[] = [];
+  if (unknown >= 0) decoders.push(replace(`\\A${escaped(file.pieces[unknown].text)}\\z`, file.unknownSurface));
+  decoders.push({ type: "ByteFallback" }, { type: "Fuse" });
+  if (file.removeExtraWhitespaces) decoders.push(replace(`\\A${MARK}+`, ""));
+  else if (file.addDummyPrefix) decoders.push(replace(`\\A${MARK}`, ""));
+  decoders.push({ type: "Replace", pattern: { String: MARK }, content: " " });
+  return decoders;
+}
+
+const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+
+const userDefined = (file: ModelFile): string[] =>
+  file.pieces.filter(({ kind }) => kind === USER_DEFINED).map(({ text }) => text);
+
+/** BPE merges nothing into the symbols that the user defined: the text is cut at them, the longest first. */
+function apart(file: ModelFile): Component | null {
+  const symbols = userDefined(file);
+  if (symbols.length === 0) return null;
+  const Regex = symbols
+    .sort((a, b) => b.length - a.length)
+    .map(escaped)
+    .join("|");
+  return { type: "Split", pattern: { Regex }, behavior: "Isolated", invert: false };
 }
 
 function unigram(file: ModelFile, unknown: number): Component {
@@ -170,6 +225,8 @@ function unigram(file: ModelFile, unknown: number): Component {
     unk_id: unknown < 0 ? null : unknown,
     vocab: file.pieces.map(({ text, score }) => [text, score]),
     byte_fallback: file.byteFallback,
+    // For our own reader; Hugging Face's library does without.
+    sentencepiece: true,
   };
 }
 
@@ -180,9 +237,10 @@ function bpe(file: ModelFile, unknown: number): Component {
     vocab[text] ??= id;
   });
   const merges: [string, string][] = [];
+  const isPart = (text: string) => Object.hasOwn(vocab, text) && file.pieces[vocab[text]].kind === NORMAL;
   const byScore = file.pieces
     .map((piece, id) => ({ ...piece, id }))
-    .filter(({ kind }) => kind === 1)
+    .filter(({ kind }) => kind === NORMAL)
     .sort((a, b) => b.score - a.score || a.id - b.id);
   for (const { text } of byScore) {
     const characters = [...text];
@@ -190,7 +248,7 @@ function bpe(file: ModelFile, unknown: number): Component {
     for (let cut = 1; cut < characters.length; cut++) {
       const first = characters.slice(0, cut).join("");
       const second = characters.slice(cut).join("");
-      if (Object.hasOwn(vocab, first) && Object.hasOwn(vocab, second)) ways.push([first, second]);
+      if (isPart(first) && isPart(second)) ways.push([first, second]);
     }
     ways.sort((a, b) => vocab[a[0]] - vocab[b[0]] || vocab[a[1]] - vocab[b[1]]);
     merges.push(...ways);
@@ -203,7 +261,8 @@ function bpe(file: ModelFile, unknown: number): Component {
     end_of_word_suffix: null,
     fuse_unk: true,
     byte_fallback: file.byteFallback,
-    ignore_merges: false,
+    // Symbols that the user defined are no merges; they come as pieces of their own.
+    ignore_merges: file.pieces.some(({ kind }) => kind === USER_DEFINED),
     vocab,
     merges,
   };

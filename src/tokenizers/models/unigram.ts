@@ -9,6 +9,7 @@ import { Trie } from "./trie.js";
 const WHERE = "tokenizer.json model (Unigram)";
 /** How much less probable than the least probable token an unknown character is. */
 const UNKNOWN_PENALTY = 10;
+const BYTE_TOKEN = /^<0x[0-9A-F]{2}>$/;
 const CACHED_LENGTH = 256;
 const CACHED_PIECES = 1 << 17;
 
@@ -19,6 +20,8 @@ export class Unigram implements Model {
   private readonly scores: Float64Array;
   private readonly ids = new Map<string, number>();
   private readonly trie: Trie;
+  /** Of a `.model` file: sums are rounded to 32 bits, which decides between ways of equal scores. */
+  private readonly single: boolean;
   private readonly unknown: number;
   private readonly unknownScore: number;
   private readonly byteIds: (number | undefined)[] | undefined;
@@ -29,6 +32,10 @@ export class Unigram implements Model {
 
   constructor(settings: Component) {
     const { vocab, unk_id, byte_fallback } = settings;
+    this.single = settings.sentencepiece === true;
+    /** SentencePiece never finds these in a text. */
+    const isReserved = (token: string, id: number) =>
+      this.single && (id === unk_id || (byte_fallback === true && BYTE_TOKEN.test(token)));
     if (!Array.isArray(vocab)) {
       throw new FormatError(`${WHERE}: needs a list of [token, score], got ${describe(vocab)}.`, { where: WHERE });
     }
@@ -46,14 +53,14 @@ export class Unigram implements Model {
       this.tokens.push(token);
       this.scores[id] = score;
       this.ids.set(token, id);
-      this.trie.addText(token, id);
+      if (!isReserved(token, id)) this.trie.addText(token, id);
       lowest = Math.min(lowest, score);
     });
     if (unk_id !== undefined && unk_id !== null && !(Number.isInteger(unk_id) && (unk_id as number) in this.tokens)) {
       throw new FormatError(`${WHERE}: unk_id is a token's id or null, got ${describe(unk_id)}.`, { where: WHERE });
     }
     this.unknown = (unk_id as number | null | undefined) ?? -1;
-    this.unknownScore = lowest - UNKNOWN_PENALTY;
+    this.unknownScore = this.rounded(lowest - UNKNOWN_PENALTY);
     if (byte_fallback === true) {
       this.byteIds = Array.from({ length: 256 }, (_, byte) => this.ids.get(byteToken(byte)));
     }
@@ -117,6 +124,10 @@ export class Unigram implements Model {
     }
   }
 
+  private rounded(score: number): number {
+    return this.single ? Math.fround(score) : score;
+  }
+
   /** The byte tokens of a text, where the model has all of them. */
   private fallback(text: string): number[] | undefined {
     if (this.byteIds === undefined) return undefined;
@@ -153,16 +164,17 @@ export class Unigram implements Model {
         const id = trie.value(slot);
         end++;
         if (id < 0) continue;
+        // SentencePiece compares before it rounds: equal scores may differ by that.
         const score = scores[id] + here;
         if (from[end] < 0 || score > best[end]) {
-          best[end] = score;
+          best[end] = this.rounded(score);
           from[end] = start;
           last[end] = id;
         }
         if (end === next) single = true;
       }
       if (!single) {
-        const score = this.unknownScore + here;
+        const score = this.rounded(this.unknownScore + here);
         if (from[next] < 0 || score > best[next]) {
           best[next] = score;
           from[next] = start;

@@ -5,6 +5,7 @@ import { canonicalJson } from "../core/json.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { BatchSource, Json } from "./batch-source.js";
 import { type BatchColumn, BufferPool, type CollateOptions, collate } from "./collate.js";
+import { checkOptions } from "./options.js";
 import { provenanceOf } from "./provenance.js";
 import type { Stage } from "./stage.js";
 
@@ -37,6 +38,22 @@ export interface BatchesState {
   batch: number;
 }
 
+const SIDES = ["left", "right"] as const;
+const OPTIONS: readonly (keyof BatchOptions)[] = [
+  "batchSize",
+  "dropLast",
+  "epochs",
+  "reuseBuffers",
+  "columns",
+  "ragged",
+  "maxLength",
+  "padValue",
+  "padSide",
+  "truncateSide",
+  "multipleOf",
+  "allowEmpty",
+];
+
 /** A pass (or `epochs` passes) in batches. Also an async iterable: one loop runs until the source is exhausted. */
 export class Batches implements BatchSource<Batch>, AsyncIterable<Batch> {
   private readonly stage: Stage;
@@ -49,6 +66,11 @@ export class Batches implements BatchSource<Batch>, AsyncIterable<Batch> {
   private at = 0;
 
   constructor(stage: Stage, options: BatchOptions) {
+    checkOptions("batch", options, OPTIONS, {
+      ragged: ["pad", "truncate", "error"],
+      padSide: SIDES,
+      truncateSide: SIDES,
+    });
     const { batchSize } = options;
     if (!(Number.isSafeInteger(batchSize) && batchSize > 0)) {
       throw new ConfigError(`batch: batchSize needs a positive integer, got ${batchSize}.`, { where: "batch" });

@@ -2,6 +2,7 @@
 
 import { ConfigError } from "../core/errors.js";
 import { Generator, randomPermutation } from "../core/random.js";
+import { checkOptions } from "./options.js";
 import type { Row } from "./row.js";
 import { type Stage, skipping } from "./stage.js";
 
@@ -20,6 +21,7 @@ const lengthOf = (row: unknown, column: string): number => (row as Record<string
 
 /** Sorts windows of rows by length (ties keep their order), then shuffles the runs of each window by the seed. */
 export function bucketStage<T = Row>(parent: Stage<T>, options: BucketOptions): Stage<T> {
+  checkOptions("bucket", options, ["column", "batchSize", "window", "seed"]);
   const { column, batchSize, window = 100, seed = 0 } = options;
   for (const [name, value] of Object.entries({ batchSize, window })) {
     if (!(Number.isSafeInteger(value) && value > 0)) {

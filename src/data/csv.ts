@@ -8,6 +8,7 @@ import { type CsvFormat, readRecord } from "./csv-record.js";
 import { OpeningDataset } from "./dataset.js";
 import { decodeText, type TextOptions } from "./decode.js";
 import { inferText, SAMPLE_ROWS } from "./infer.js";
+import { checkSourceOptions } from "./options.js";
 import type { Row } from "./row.js";
 import type { Field, Schema } from "./schema.js";
 import { hashOnce, type SourceOptions, sourceStage } from "./source.js";
@@ -34,13 +35,10 @@ export interface CsvOptions extends SourceOptions, TextOptions {
   maxRowLength?: number;
 }
 
-const OPTION_KEYS: readonly (keyof CsvOptions)[] = [
-  "schema",
-  "onViolation",
-  "extraColumns",
-  "name",
-  "maxDecompressedBytes",
-  "signal",
+/** Characters that are read at most for a sample. */
+const MOST_SAMPLED = 1 << 24;
+
+const OWN_OPTIONS: readonly (keyof CsvOptions)[] = [
   "encoding",
   "delimiter",
   "quote",
@@ -64,14 +62,7 @@ const OPTION_KEYS: readonly (keyof CsvOptions)[] = [
  * for await (const row of iris) console.log(row.species);
  */
 export function fromCsv(source: DataSource, options: CsvOptions = {}): OpeningDataset {
-  for (const key of Object.keys(options)) {
-    if (!(OPTION_KEYS as readonly string[]).includes(key)) {
-      throw new ConfigError(`fromCsv: unknown option "${key}".`, {
-        where: "fromCsv",
-        hint: `Did you mean "${nearest(key, OPTION_KEYS) ?? OPTION_KEYS.join('", "')}"?`,
-      });
-    }
-  }
+  checkSourceOptions("fromCsv", options, OWN_OPTIONS);
   const bytes = openBytes(source, options);
   const { name } = bytes;
   const { onViolation = "error", extraColumns = "error" } = options;
@@ -96,15 +87,19 @@ export function fromCsv(source: DataSource, options: CsvOptions = {}): OpeningDa
     let head: Head | undefined;
     let rows: string[][] = [];
     const { infer: guess = true, sampleRows: wanted = SAMPLE_ROWS } = options;
+    /** Looked at again when it has doubled, so that long lines are not read from their beginning for every piece. */
+    let looked = 0;
     while (!head || (guess && rows.length < wanted)) {
       const { done, value } = await rest.next();
       if (!done) {
         held.push(value);
         text += value;
+        if (text.length < Math.min(2 * looked, MOST_SAMPLED)) continue;
       }
+      looked = text.length;
       head = readHead(text, name, options, done === true);
       if (head && guess) rows = sampleRows(text, head, done === true, wanted);
-      if (done || text.length > 1 << 24) break;
+      if (done || text.length > MOST_SAMPLED) break;
     }
     if (bytes.repeatable) await rest.return?.(undefined);
     else resumed = { held, rest };
@@ -116,6 +111,7 @@ export function fromCsv(source: DataSource, options: CsvOptions = {}): OpeningDa
   async function* read(schema: Schema, report: ReadReport): AsyncGenerator<Row[]> {
     let parser: CsvParser | undefined;
     let text = "";
+    let looked = 0;
     const begin = (final: boolean) => {
       const head = readHead(text, name, options, final);
       if (!head) return undefined;
@@ -128,6 +124,8 @@ export function fromCsv(source: DataSource, options: CsvOptions = {}): OpeningDa
       if (parser) yield parser.push(piece);
       else {
         text += piece;
+        if (text.length < 2 * looked) continue;
+        looked = text.length;
         const rows = begin(false);
         if (rows) yield rows;
       }
@@ -193,6 +191,12 @@ function readHead(text: string, name: string, options: CsvOptions, final: boolea
     });
   }
   const names = given.map((cell, i) => cell.trim() || `column_${i + 1}`);
+  if (names.includes("__proto__")) {
+    throw new DataError(`${name}: a column cannot be named "__proto__": no object can hold it.`, {
+      where: name,
+      hint: "Pass the option columns with a name for each.",
+    });
+  }
   const twice = names.find((cell, i) => names.indexOf(cell) < i);
   if (twice !== undefined) {
     throw new DataError(`${name}: the column "${twice}" is named twice in the header.`, {

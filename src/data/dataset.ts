@@ -20,7 +20,7 @@ import type { Row } from "./row.js";
 import { fieldNamed, type Schema } from "./schema.js";
 import { type ShuffleOptions, shuffleStage } from "./shuffle.js";
 import { type SplitOptions, splitByColumn, splitStages } from "./split.js";
-import type { Stage } from "./stage.js";
+import { natural, type Stage } from "./stage.js";
 import { cacheStage, concatStage, interleaveStage, prefetchStage, rangeStage, repeatStage } from "./steps.js";
 import { type EncodedRow, encodeStage, type TableEncoding } from "./table.js";
 import type { ReadReport } from "./violation.js";
@@ -128,12 +128,12 @@ export class Dataset<T = Row> implements AsyncIterable<T> {
 
   /** The first `count` rows. */
   take(count: number): Dataset<T> {
-    return new Dataset(rangeStage(this.stage, 0, count));
+    return new Dataset(rangeStage(this.stage, 0, natural(count, "take: count")));
   }
 
   /** All but the first `count` rows. */
   skip(count: number): Dataset<T> {
-    return new Dataset(rangeStage(this.stage, count, Number.POSITIVE_INFINITY));
+    return new Dataset(rangeStage(this.stage, natural(count, "skip: count"), Number.POSITIVE_INFINITY));
   }
 
   /** These rows, then those of the others. */

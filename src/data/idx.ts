@@ -4,6 +4,7 @@ import { DataError } from "../core/errors.js";
 import { sha256Hex } from "../core/sha256.js";
 import { type Bytes, type DataSource, openBytes, readAll } from "./bytes.js";
 import { OpeningDataset } from "./dataset.js";
+import { checkOptions } from "./options.js";
 import type { Row } from "./row.js";
 import type { Field, Schema } from "./schema.js";
 import { hashOnce, type SourceOptions } from "./source.js";
@@ -61,6 +62,7 @@ export interface IdxOptions extends Pick<SourceOptions, "maxDecompressedBytes" |
  * Items are reachable by number: shuffles are exact. The file is kept in memory, as bytes.
  */
 export function fromIdx(source: DataSource, options: IdxOptions = {}): OpeningDataset {
+  checkOptions("fromIdx", options, ["labels", "name", "maxDecompressedBytes", "signal"]);
   const bytes = openBytes(source, options);
   const labelBytes =
     options.labels === undefined ? undefined : openBytes(options.labels, { ...options, name: undefined });

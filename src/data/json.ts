@@ -5,6 +5,7 @@ import { parseJson } from "../core/json.js";
 import { type DataSource, openBytes } from "./bytes.js";
 import { OpeningDataset } from "./dataset.js";
 import { decodeText, type TextOptions } from "./decode.js";
+import { checkSourceOptions } from "./options.js";
 import type { Row } from "./row.js";
 import { hashOnce, type SourceOptions, UnreadableRow, valueStage } from "./source.js";
 import { showValue } from "./violation.js";
@@ -16,6 +17,7 @@ export interface JsonlOptions extends SourceOptions, TextOptions {
 
 /** One JSON object per line, streaming. Empty lines are skipped; a line that is no JSON is a violation. */
 export function fromJsonl(source: DataSource, options: JsonlOptions = {}): OpeningDataset {
+  checkSourceOptions("fromJsonl", options, ["encoding", "maxRowLength"]);
   const bytes = openBytes(source, options);
   const { name } = bytes;
   const { maxRowLength = 1 << 24 } = options;
@@ -85,6 +87,7 @@ export interface JsonOptions extends SourceOptions, TextOptions {
  * (`{ "x": [1, 2], "y": [3, 4] }`). The document is read whole: for large data use JSON lines.
  */
 export function fromJson(source: DataSource, options: JsonOptions = {}): OpeningDataset {
+  checkSourceOptions("fromJson", options, ["encoding", "path"]);
   const given = typeof source === "string" && /^\s*[[{]/.test(source) ? { text: source } : source;
   const bytes = openBytes(given, options);
   const { name } = bytes;

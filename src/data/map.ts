@@ -1,7 +1,8 @@
 /** Functions over rows: map, filter, flatMap. Results keep the order of the input, also when functions take their time. */
 
-import { ConfigError } from "../core/errors.js";
+import { ConfigError, DataError, show } from "../core/errors.js";
 import { Generator, randomUniform } from "../core/random.js";
+import { checkOptions } from "./options.js";
 import type { Schema } from "./schema.js";
 import { type Pass, positive, type Stage, skipping, step } from "./stage.js";
 import { mapInWorkers } from "./worker-map.js";
@@ -45,6 +46,7 @@ const identity = ({ name, version }: StepIdentity) =>
   name === undefined ? "unverified step" : { name, version: version ?? null };
 
 export function mapStage<T, U>(parent: Stage<T>, fn: Mapper<T, U>, options: MapOptions = {}): Stage<U> {
+  checkOptions("map", options, ["name", "version", "concurrency", "workers", "schema", "seed"]);
   const concurrency = positive(options.concurrency ?? 1, "map: concurrency");
   const { workers = 0 } = options;
   if (!(Number.isSafeInteger(workers) && workers >= 0)) {
@@ -123,6 +125,7 @@ export function filterStage<T>(
   test: (row: T, context: { index: number }) => boolean | Promise<boolean>,
   options: StepIdentity = {},
 ): Stage<T> {
+  checkOptions("filter", options, ["name", "version"]);
   async function* open({ epoch, skip }: Pass): AsyncGenerator<T[]> {
     let index = 0;
     async function* kept() {
@@ -140,6 +143,12 @@ export function filterStage<T>(
   return step(parent, { step: { filter: identity(options) }, open });
 }
 
+/** What a function of flatMap gave, as an array. */
+function allOf<U>(items: Iterable<U>): U[] {
+  if (typeof items === "object" && items !== null && Symbol.iterator in items) return [...items];
+  throw new DataError(`flatMap: the function needs to give a list of rows, got ${show(items)}.`, { where: "flatMap" });
+}
+
 export function flatMapStage<T, U>(
   parent: Stage<T>,
   fn: (row: T, context: MapContext) => Iterable<U> | Promise<Iterable<U>>,
@@ -153,7 +162,7 @@ export function flatMapStage<T, U>(
     step: { flatMap: identity(options) },
     async *open({ epoch, skip }) {
       async function* flat() {
-        for await (const chunk of inner.open({ epoch, skip: 0 })) yield chunk.flatMap((items) => [...items]);
+        for await (const chunk of inner.open({ epoch, skip: 0 })) yield chunk.flatMap(allOf);
       }
       yield* skipping(flat(), skip);
     },

@@ -1,6 +1,7 @@
 /** Packing: token rows of any length, end to end, cut into blocks of one length. Nothing is padded but the last. */
 
 import { ConfigError, DataError } from "../core/errors.js";
+import { checkOptions } from "./options.js";
 import type { Schema } from "./schema.js";
 import { type Stage, skipping } from "./stage.js";
 
@@ -33,6 +34,7 @@ const SCHEMA: Schema = {
 
 /** Rows are cut where a block ends and go on in the next. Throws DataError on labels that do not match their ids. */
 export function packStage(parent: Stage, options: PackOptions): Stage<TokenBlock> {
+  checkOptions("pack", options, ["blockSize", "column", "endOfText", "padLast"]);
   const { blockSize, column = "ids", endOfText, padLast } = options;
   if (!(Number.isSafeInteger(blockSize) && blockSize > 0)) {
     throw new ConfigError(`pack: blockSize needs a positive integer, got ${blockSize}.`, { where: "pack" });

@@ -7,6 +7,7 @@ import { type Codecs, ExpansionBudget } from "./parquet-codecs.js";
 import { chunkStart } from "./parquet-footer.js";
 import { expandChunk } from "./parquet-pages.js";
 import type { TopColumn } from "./parquet-schema.js";
+import { checkVariants } from "./parquet-variant.js";
 import type { Row } from "./row.js";
 
 /** hyparquet is loaded by the first Parquet file, so that other formats do not pay for it. */
@@ -61,7 +62,10 @@ export class GroupReader {
     this.decideTexts(parts);
     const rows = toRows(this.columns, parts, Number(num_rows));
     for (const { name, undeclaredBytes, int64 } of this.columns) {
-      if (undeclaredBytes && this.texts!.has(name)) for (const row of rows) row[name] = withText(row[name]);
+      if (undeclaredBytes && this.texts!.has(name)) {
+        const texts = new Map<Uint8Array, string>();
+        for (const row of rows) row[name] = withText(row[name], texts);
+      }
       if (int64) for (const row of rows) row[name] = withoutBigInt(row[name]);
     }
     return rows;
@@ -115,6 +119,10 @@ export class GroupReader {
         { groupStart: 0, groupRows: rows, selectStart: 0, selectEnd: rows },
         decoder,
       );
+      const leafName = meta.path_in_schema.at(-1)!;
+      if (schemaPath.some((node) => node.element.logical_type?.type === "VARIANT")) {
+        checkVariants(data, leafName, budget);
+      } else if (leafName === "key" && schemaPath.some(library.isMapLike)) refuseProto(data);
       decoded.push({ pathInSchema: meta.path_in_schema, data: Promise.resolve({ data, skipped: 0 }) });
     }
     const group = { groupStart: 0, groupRows: rows, asyncColumns: decoded };
@@ -125,7 +133,7 @@ export class GroupReader {
   private decideTexts(parts: readonly Parts[]): void {
     if (this.texts) return;
     const isText = (column: number) =>
-      this.binary === "text" || (this.binary === "auto" && parts[column].every((part) => isUtf8(part)));
+      this.binary === "text" || (this.binary === "auto" && isUtf8(parts[column], new Set()));
     const undeclared = this.columns.map(({ undeclaredBytes, name }, i) => (undeclaredBytes && isText(i) ? [name] : []));
     this.texts = new Set(undeclared.flat());
   }
@@ -187,7 +195,16 @@ function toRows(columns: readonly TopColumn[], parts: readonly Parts[], count: n
   return rows;
 }
 
+/** A map becomes an object, whose keys can be any text but one. */
+function refuseProto(keys: unknown): void {
+  if (keys === "__proto__") throw new RangeError('a map has the key "__proto__", which no object can hold');
+  if (Array.isArray(keys)) for (const key of keys) refuseProto(key);
+}
+
 const lossy = new TextDecoder();
+
+/** Byte values that are remembered while a column becomes text. */
+const MOST_SEEN = 1 << 20;
 
 /** Text that is no UTF-8 is an error, never replaced. */
 function decode(bytes: Uint8Array): string {
@@ -198,19 +215,31 @@ function decode(bytes: Uint8Array): string {
 
 const parsers = { stringFromBytes: (bytes: Uint8Array) => bytes && decode(bytes) };
 
-/** Do all bytes in a value, lists and structs included, form text? */
-function isUtf8(value: unknown): boolean {
-  if (value instanceof Uint8Array) return invalidUtf8(value) === value.length;
+/** Do all bytes in a value, lists and structs included, form text? Those in `seen` do. */
+function isUtf8(value: unknown, seen: Set<Uint8Array>): boolean {
+  if (value instanceof Uint8Array) {
+    const known = seen.has(value) || invalidUtf8(value) === value.length;
+    if (known && seen.size < MOST_SEEN) seen.add(value);
+    return known;
+  }
   if (value === null || typeof value !== "object") return true;
-  return Object.values(value).every(isUtf8);
+  return Object.values(value).every((item) => isUtf8(item, seen));
 }
 
-/** The same value with text in place of bytes. */
-function withText(value: unknown): unknown {
-  if (value instanceof Uint8Array) return decode(value);
-  if (Array.isArray(value)) return value.map(withText);
+/** The same value with text in place of bytes; bytes that a dictionary repeats are decoded once, into `texts`. */
+function withText(value: unknown, texts: Map<Uint8Array, string>): unknown {
+  if (value instanceof Uint8Array) {
+    let text = texts.get(value);
+    if (text === undefined) {
+      text = decode(value);
+      if (texts.size > MOST_SEEN) texts.clear();
+      texts.set(value, text);
+    }
+    return text;
+  }
+  if (Array.isArray(value)) return value.map((item) => withText(item, texts));
   if (value === null || typeof value !== "object" || Object.getPrototypeOf(value) !== Object.prototype) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withText(item)]));
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withText(item, texts)]));
 }
 
 /** BigInts as numbers where that is exact; within lists, too. */

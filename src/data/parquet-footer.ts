@@ -103,6 +103,7 @@ function checkSchema(schema: readonly SchemaElement[], lie: Lie): Map<string, Sc
   const walk = (path: string[]): void => {
     const element = schema[next++];
     if (!element) throw lie("its schema has fewer elements than it announces");
+    if (element.name === "__proto__") throw new RangeError('a column is named "__proto__", which no object can hold');
     const children = element.num_children ?? 0;
     if (children < 0 || children >= schema.length) throw lie(`"${element.name}" has ${children} columns`);
     if (path.length > MOST_DEPTH) throw lie(`its schema is more than ${MOST_DEPTH} deep`);

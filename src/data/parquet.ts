@@ -6,6 +6,7 @@ import type { Json } from "./batch-source.js";
 import { type DataSource, openBytes } from "./bytes.js";
 import { OpeningDataset } from "./dataset.js";
 import { SAMPLE_ROWS } from "./infer.js";
+import { checkSourceOptions } from "./options.js";
 import { GroupReader, parquetLibrary } from "./parquet-columns.js";
 import { checkFooter, readFooter } from "./parquet-footer.js";
 import { inferField, topLevelColumns } from "./parquet-schema.js";
@@ -33,6 +34,7 @@ export interface ParquetOptions extends SourceOptions {
  * schema is enforced.
  */
 export function fromParquet(source: DataSource, options: ParquetOptions = {}): OpeningDataset {
+  checkSourceOptions("fromParquet", options, ["columns", "binary"]);
   const bytes = openBytes(source, options);
   const { name } = bytes;
   if (!["auto", "text", "bytes", undefined].includes(options.binary)) {

@@ -4,6 +4,7 @@ import { canonicalJson } from "../core/json.js";
 import { createHasher } from "../core/sha256.js";
 import { Dataset } from "./dataset.js";
 import { inferRows, SAMPLE_ROWS } from "./infer.js";
+import { checkSourceOptions } from "./options.js";
 import type { Row } from "./row.js";
 import { parseSchema } from "./schema.js";
 import { type SourceOptions, valueStage } from "./source.js";
@@ -14,6 +15,7 @@ import { chunksOf } from "./stage.js";
  * the checked rows are kept.
  */
 export function fromRows(rows: readonly Row[], options: SourceOptions = {}): Dataset {
+  checkSourceOptions("fromRows", options);
   const name = options.name ?? "rows";
   const schema = options.schema ? parseSchema(options.schema) : inferRows(rows.slice(0, SAMPLE_ROWS));
   const checking = valueStage(

@@ -91,6 +91,8 @@ export function parseSchema(input: SchemaInput | Schema): Schema {
 function parseField(field: Field): Field {
   const { name, type } = field;
   if (typeof name !== "string") refuse(`a field needs a name, got ${JSON.stringify(field)}.`);
+  if (name === "__proto__")
+    refuse('a column cannot be named "__proto__": no object can hold it.', "Rename the column.");
   if (!FIELD_TYPES.includes(type)) {
     refuse(`field "${name}" needs a known type, got ${JSON.stringify(type)}.`, didYouMean(String(type), FIELD_TYPES));
   }

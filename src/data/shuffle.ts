@@ -2,6 +2,7 @@
 
 import { ConfigError } from "../core/errors.js";
 import { Generator, philox4x32, randomInteger } from "../core/random.js";
+import { checkOptions } from "./options.js";
 import { chunksOf, type Pass, type RandomAccess, type Stage } from "./stage.js";
 
 export interface ShuffleOptions {
@@ -45,6 +46,7 @@ export function permutation(generator: Generator, stream: string, epoch: number,
 
 /** The order of an epoch is a function of (seed, epoch) and of the parent's order. */
 export function shuffleStage<T>(parent: Stage<T>, options: ShuffleOptions = {}): Stage<T> {
+  checkOptions("shuffle", options, ["seed", "bufferSize"]);
   const { seed = 0, bufferSize = DEFAULT_BUFFER } = options;
   if (!(Number.isSafeInteger(bufferSize) && bufferSize > 0)) {
     throw new ConfigError(`shuffle: bufferSize needs a positive integer, got ${bufferSize}.`, { where: "shuffle" });

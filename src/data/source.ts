@@ -39,7 +39,7 @@ export function sourceStage(source: RowSource, given: SchemaInput | Schema | und
   const prepare = async () => {
     if (schema) return;
     preparing ??= source.infer().then((inferred) => {
-      schema = inferred;
+      schema = parseSchema(inferred);
     });
     await preparing;
   };

@@ -4,6 +4,7 @@ import { ConfigError } from "../core/errors.js";
 import { Generator, randomPermutation, randomUniform } from "../core/random.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { Json } from "./batch-source.js";
+import { checkOptions } from "./options.js";
 import { type Ratios, ratioBounds } from "./ratio.js";
 import { chunksOf, type Pass, type RandomAccess, type Stage, skipping } from "./stage.js";
 
@@ -94,6 +95,7 @@ const columnOf = (row: unknown, column: string): unknown => (row as Record<strin
 
 /** Stages of the parts, by name. */
 export function splitStages<T>(parent: Stage<T>, ratios: Ratios, options: SplitOptions = {}): Record<string, Stage<T>> {
+  checkOptions("split", options, ["seed", "stratify", "group"]);
   const { seed = 0, stratify, group } = options;
   const names = Object.keys(ratios);
   refuseShuffled(parent);

@@ -77,6 +77,12 @@ export const positive = (value: number, what: string): number => {
   throw new ConfigError(`${what} needs a positive integer, got ${value}.`, { where: what.split(":")[0] });
 };
 
+/** A number of rows that a step was given. Throws ConfigError on anything but an integer from 0, or Infinity. */
+export const natural = (value: number, what: string): number => {
+  if (value === Number.POSITIVE_INFINITY || (Number.isSafeInteger(value) && value >= 0)) return value;
+  throw new ConfigError(`${what} needs an integer from 0, got ${value}.`, { where: what.split(":")[0] });
+};
+
 /** What most steps share: one parent, its schema, its preparation. */
 export function step<T, U>(parent: Stage<T>, own: Omit<Stage<U>, "parents" | "prepare" | "schema">): Stage<U> {
   return {

@@ -5,6 +5,7 @@ import { canonicalJson } from "../core/json.js";
 import { sha256Hex } from "../core/sha256.js";
 import { warnOnce } from "../core/warnings.js";
 import type { Json } from "./batch-source.js";
+import { checkOptions } from "./options.js";
 import type { Row } from "./row.js";
 import { type Field, fieldNamed, type Schema, schemaOf } from "./schema.js";
 import type { Stage } from "./stage.js";
@@ -56,6 +57,8 @@ export interface EncodedRow {
   target?: number;
 }
 
+const NORMALIZERS = ["standard", "minmax", "none"] as const;
+
 /**
  * Learns an encoding in one pass over the training part. Missing numbers later become the mean, missing and unknown
  * categories the zero code (unknown ones with a warning); a missing target is an error.
@@ -64,6 +67,11 @@ export async function fitTable(
   train: { readonly stage: Stage<Row> },
   options: TableOptions = {},
 ): Promise<TableEncoding> {
+  checkOptions("fitTable", options, ["features", "target", "task", "normalize", "normalizeTarget"], {
+    task: ["classification", "regression"],
+    normalize: NORMALIZERS,
+    normalizeTarget: NORMALIZERS,
+  });
   await train.stage.prepare();
   const schema = schemaOf(train.stage, "fitTable");
   const targetName = options.target ?? schema.fields.find((field) => field.role === "target")?.name;

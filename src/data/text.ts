@@ -5,6 +5,7 @@ import { type DataSource, openBytes } from "./bytes.js";
 import { OpeningDataset } from "./dataset.js";
 import { decodeText, type TextOptions } from "./decode.js";
 import { lines } from "./json.js";
+import { checkSourceOptions } from "./options.js";
 import type { Row } from "./row.js";
 import { hashOnce, type SourceOptions, valueStage } from "./source.js";
 
@@ -21,6 +22,7 @@ export interface TextSourceOptions extends SourceOptions, TextOptions {
 
 /** Rows `{ text }` of a text file, streaming. Documents are cut at a separator, also one that two pieces share. */
 export function fromText(source: DataSource, options: TextSourceOptions = {}): OpeningDataset {
+  checkSourceOptions("fromText", options, ["encoding", "by", "separator", "keepEmpty", "maxRowLength"]);
   const bytes = openBytes(source, options);
   const { name } = bytes;
   const { by = "line", separator = "<|endoftext|>", keepEmpty = false, maxRowLength = 1 << 26 } = options;

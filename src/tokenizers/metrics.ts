@@ -31,8 +31,6 @@ export interface CorpusMetrics extends TokenizerMetrics {
   perText: TokenizerMetrics[];
 }
 
-const UNKNOWN_NAMES = ["<unk>", "[UNK]", "<|unk|>", "unk"];
-
 /** Measures a tokenizer on texts, all together and each alone. */
 export function tokenizerMetrics(tokenizer: Tokenizer, texts: string | Iterable<string>): CorpusMetrics {
   const perText: TokenizerMetrics[] = [];
@@ -74,10 +72,17 @@ interface Sums {
 
 const emptySums = (): Sums => ({ texts: 0, bytes: 0, characters: 0, words: 0, tokens: 0, unknown: 0, covered: 0 });
 
+/** The id of the model's unknown token, by the default of its kind where the file leaves it out. */
+function unknownId(tokenizer: Tokenizer): unknown {
+  const { type, unk_id, unk_token } = tokenizer.toJSON().model;
+  const name = unk_token ?? (type === "WordPiece" ? "[UNK]" : type === "WordLevel" ? "<unk>" : undefined);
+  return typeof name === "string" ? tokenizer.idOf(name) : (unk_id ?? undefined);
+}
+
 function measure(tokenizer: Tokenizer, text: string, counts: Map<number, number>): Sums {
   const sums = emptySums();
   const { ids } = tokenizer.encode(text, { addSpecialTokens: false });
-  const unknown = UNKNOWN_NAMES.map((name) => tokenizer.idOf(name)).find((id) => id !== undefined);
+  const unknown = unknownId(tokenizer);
   sums.texts = 1;
   sums.bytes = byteLength(text);
   sums.words = text.split(/\s+/u).filter((word) => word !== "").length;

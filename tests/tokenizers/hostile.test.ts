@@ -1,5 +1,11 @@
 /** Files that are broken or mean harm, and texts that are not well-formed. */
-import { byteTokenizer, charTokenizer, loadTokenizer, type TokenizerDefinition } from "tenon/tokenizers";
+import {
+  byteTokenizer,
+  charTokenizer,
+  loadTokenizer,
+  type TokenizerDefinition,
+  tokenizerMetrics,
+} from "tenon/tokenizers";
 import { describe, expect, test } from "vitest";
 import { regex } from "../../src/tokenizers/regex/regex.js";
 
@@ -119,4 +125,11 @@ test("a charsmap whose entry points outside its texts is refused where it is use
   units[100] = 0x7fffffff;
   const tokenizer = await loadTokenizer(precompiled(charsmap(4 * units.length, ...units)));
   expect(() => tokenizer.encode("a")).toThrow(/points to byte/);
+});
+
+test("the unknown token of metrics is the model's, not a word that looks like one", async () => {
+  const words = (unk_token: string) => ({ model: { type: "WordLevel", unk_token, vocab: { unk: 0, "?": 1 } } });
+  expect(tokenizerMetrics(await loadTokenizer(words("?")), ["unk"]).unknownRate).toBe(0);
+  expect(tokenizerMetrics(await loadTokenizer(words("?")), ["x"]).unknownRate).toBe(1);
+  expect(tokenizerMetrics(await loadTokenizer(words("unk")), ["x"]).unknownRate).toBe(1);
 });

@@ -105,6 +105,9 @@ export const showShape = (shape: readonly number[]): string => `[${shape.join(",
 export const listOf = (items: readonly string[], word = "and"): string =>
   items.length < 2 ? (items[0] ?? "none") : `${items.slice(0, -1).join(", ")} ${word} ${items[items.length - 1]}`;
 
+/** The ShapeError of an operation that broke a rule. */
+export const misfit = (op: string, rule: string): ShapeError => new ShapeError(`${op}: ${rule}`, { where: op });
+
 /** A value in a message, short: `"a"`, `NaN`, `[2, 1.5]`, `an array`, `a Tensor`. */
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);

@@ -104,7 +104,7 @@ export function inferReshape(op: string, from: Shape, target: Shape): Shape {
   const size = sizeOf(from);
   const hole = target.indexOf(-1);
   const known = target.reduce((product, n, i) => (i === hole ? product : product * n), 1);
-  const out = hole < 0 ? target : target.map((n, i) => (i === hole ? (known === 0 ? 0 : size / known) : n));
+  const out = hole < 0 ? target : target.map((n, i) => (i === hole ? size / known : n));
   if (out.every((n) => Number.isSafeInteger(n) && n >= 0) && sizeOf(out) === size) return out;
   throw new ShapeError(`${op}: needs a shape of ${size} elements, got ${showShape(from)} and ${showShape(target)}.`, {
     where: op,

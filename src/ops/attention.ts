@@ -4,7 +4,7 @@
  */
 
 import type { AttentionLayout, HeadLayout } from "../backend/backend.js";
-import { ShapeError, showShape } from "../core/errors.js";
+import { misfit, ShapeError, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import type { Shape } from "../core/shape.js";
 import { gradEnabled } from "../tensor/autograd.js";
@@ -189,9 +189,9 @@ export function causalAttention(
     keys >= q.shape[1] &&
     keys <= k.shape[1];
   if (!fits) {
-    throw new ShapeError(
-      `causalAttention: needs q [B, T, ${packed ? "(H + 2 * Hkv)" : "H"} * D] and k, v [B, S, Hkv * D] for H = ${heads}, Hkv = ${kvHeads} and T <= ${keys} keys <= S, got ${showShape(q.shape)}, ${showShape(k.shape)} and ${showShape(v.shape)}.`,
-      { where: "causalAttention" },
+    throw misfit(
+      "causalAttention",
+      `needs q [B, T, ${packed ? "(H + 2 * Hkv)" : "H"} * D] and k, v [B, S, Hkv * D] for H = ${heads}, Hkv = ${kvHeads} and T <= ${keys} keys <= S, got ${showShape(q.shape)}, ${showShape(k.shape)} and ${showShape(v.shape)}.`,
     );
   }
   const attrs = { layout: "rows", heads, kvHeads, keys, causal: true, scale: scale ?? 1 / Math.sqrt(dim) };
@@ -255,9 +255,7 @@ const packedOp = registerOp<PackedAttrs>({
   autocast: "low",
   infer: ([{ shape }], { heads }): TensorSpec[] => {
     if (shape.length !== 3 || !(shape[2] % (3 * heads) === 0)) {
-      throw new ShapeError(`packedAttention: needs qkv [B, T, 3 * H * D] for H = ${heads}, got ${showShape(shape)}.`, {
-        where: "packedAttention",
-      });
+      throw misfit("packedAttention", `needs qkv [B, T, 3 * H * D] for H = ${heads}, got ${showShape(shape)}.`);
     }
     return [
       { shape: [shape[0], shape[1], shape[2] / 3], dtype: "float32" },

@@ -1,6 +1,6 @@
 /** The key-value cache of a decoder: rows are written in place, then attention reads the filled part. */
 
-import { ShapeError, showShape } from "../core/errors.js";
+import { misfit, showShape } from "../core/errors.js";
 import { contiguousStrides } from "../core/shape.js";
 import { dispatch } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
@@ -31,9 +31,9 @@ const cacheWriteOp = registerOp<CacheAttrs>({
       position + rows[1] <= cache[1] &&
       column + cache[2] <= rows[2];
     if (!fits) {
-      throw new ShapeError(
-        `cacheWrite: needs a cache [B, S, C] with room for rows [B, T, >= C] at position ${position}, got ${showShape(cache)} and ${showShape(rows)}.`,
-        { where: "cacheWrite" },
+      throw misfit(
+        "cacheWrite",
+        `needs a cache [B, S, C] with room for rows [B, T, >= C] at position ${position}, got ${showShape(cache)} and ${showShape(rows)}.`,
       );
     }
     return [];

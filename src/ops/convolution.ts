@@ -1,6 +1,6 @@
 /** Convolution and pooling as compositions: windows are gathered, then multiplied or reduced. */
 
-import { listOf, ShapeError, showShape } from "../core/errors.js";
+import { listOf, misfit, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { sameShape } from "../core/shape.js";
 import { fromData } from "../tensor/create.js";
@@ -29,9 +29,7 @@ function checkWindow(op: string, sizes: Record<string, Pair>): void {
   for (const [name, value] of Object.entries(sizes)) {
     const least = name === "padding" ? 0 : 1;
     if (both(value).every((n) => Number.isInteger(n) && n >= least)) continue;
-    throw new ShapeError(`${op}: needs whole numbers from ${least} up for ${name}, got ${JSON.stringify(value)}.`, {
-      where: op,
-    });
+    throw misfit(op, `needs whole numbers from ${least} up for ${name}, got ${JSON.stringify(value)}.`);
   }
 }
 
@@ -59,9 +57,9 @@ function windows(
   const height = Math.floor((tall - dh * (kernel[0] - 1) - 1) / sh) + 1;
   const width = Math.floor((wide - dw * (kernel[1] - 1) - 1) / sw) + 1;
   if (height < 1 || width < 1) {
-    throw new ShapeError(
-      `${op}: needs a window no larger than the padded input, got ${showShape(kernel)} and ${showShape([tall, wide])}.`,
-      { where: op },
+    throw misfit(
+      op,
+      `needs a window no larger than the padded input, got ${showShape(kernel)} and ${showShape([tall, wide])}.`,
     );
   }
   const positions = new Int32Array(kernel[0] * kernel[1] * height * width);
@@ -86,9 +84,9 @@ export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor, options: ConvOp
   const fits = x.ndim === 4 && weight.ndim === 4 && c === perGroup * groups && o % groups === 0;
   if (!fits || (bias && !sameShape(bias.shape, [o]))) {
     const got = [x, weight, bias].filter((each) => each !== undefined).map(({ shape }) => showShape(shape));
-    throw new ShapeError(
-      `conv2d: needs x [N, C, H, W], weight [O, C / ${groups}, kh, kw]${bias ? " and bias [O]" : ""}, got ${listOf(got)}.`,
-      { where: "conv2d" },
+    throw misfit(
+      "conv2d",
+      `needs x [N, C, H, W], weight [O, C / ${groups}, kh, kw]${bias ? " and bias [O]" : ""}, got ${listOf(got)}.`,
     );
   }
   return named("conv2d", () => {
@@ -111,9 +109,9 @@ export function conv1d(
   checkTensors("conv1d", bias ? { x, weight, bias } : { x, weight });
   const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
   if (x.ndim !== 3 || weight.ndim !== 3) {
-    throw new ShapeError(
-      `conv1d: needs x [N, C, L] and weight [O, C / groups, k], got ${showShape(x.shape)} and ${showShape(weight.shape)}.`,
-      { where: "conv1d" },
+    throw misfit(
+      "conv1d",
+      `needs x [N, C, L] and weight [O, C / groups, k], got ${showShape(x.shape)} and ${showShape(weight.shape)}.`,
     );
   }
   const wide = { stride: [1, stride], padding: [0, padding], dilation: [1, dilation], groups } as const;
@@ -130,7 +128,7 @@ export interface PoolOptions {
 function pool(op: string, x: Tensor, kernelSize: Pair, options: PoolOptions, fill: number): Windows {
   checkOptions(op, options, ["stride", "padding"]);
   const { stride = kernelSize, padding = 0 } = options;
-  if (x.ndim !== 4) throw new ShapeError(`${op}: needs x [N, C, H, W], got ${showShape(x.shape)}.`, { where: op });
+  if (x.ndim !== 4) throw misfit(op, `needs x [N, C, H, W], got ${showShape(x.shape)}.`);
   return windows(op, x, both(kernelSize), { stride, padding }, fill);
 }
 

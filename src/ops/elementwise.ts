@@ -9,7 +9,7 @@ import * as e from "../core/expr.js";
 import * as f from "../core/functions.js";
 import { registerOp } from "../tensor/op.js";
 import { Tensor } from "../tensor/tensor.js";
-import { binary, call, type TensorLike, unary } from "./define.js";
+import { binary, call, checkTensors, named, type TensorLike, unary } from "./define.js";
 
 // ── arithmetic ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -298,3 +298,9 @@ const whereOp = registerOp({
 
 /** a where the condition holds, else b; all three broadcast. As a method: `condition.where(a, b)`. */
 export const where = (condition: Tensor, a: TensorLike, b: TensorLike): Tensor => call(whereOp, [condition, a, b])[0];
+
+/** x with `value` where the mask holds. */
+export function maskedFill(x: Tensor, mask: Tensor, value: TensorLike): Tensor {
+  checkTensors("maskedFill", { x, mask });
+  return named("maskedFill", () => where(mask, value, x));
+}

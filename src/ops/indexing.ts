@@ -1,7 +1,7 @@
 /** Reading and adding at positions given by int32 tensors, and ordering. An index out of range is an IndexError. */
 
 import { isFloat } from "../core/dtype.js";
-import { DTypeError, ShapeError, showShape } from "../core/errors.js";
+import { DTypeError, misfit, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { contiguousStrides, normalizeDim, type Shape, splitAt } from "../core/shape.js";
 import { ones, zeros } from "../tensor/create.js";
@@ -57,9 +57,7 @@ const embeddingOp = registerOp({
   inputs: [index, { name: "weight", kind: "number", stored: true }],
   infer: ([ids, weight]) => {
     if (weight.shape.length !== 2) {
-      throw new ShapeError(`embedding: needs a table [rows, features], got ${showShape(weight.shape)}.`, {
-        where: "embedding",
-      });
+      throw misfit("embedding", `needs a table [rows, features], got ${showShape(weight.shape)}.`);
     }
     const dtype = isFloat(weight.dtype) ? "float32" : weight.dtype;
     return [{ shape: [...ids.shape, weight.shape[1]], dtype }];
@@ -78,9 +76,9 @@ export const embedding = (ids: Tensor, weight: Tensor): Tensor => dispatchOne(em
 
 function checkGather(op: string, x: Shape, ids: Shape, dim: number): void {
   if (ids.length !== x.length || ids.some((n, i) => i !== dim && n > x[i])) {
-    throw new ShapeError(
-      `${op}: needs an index of as many dims, no larger but in dim ${dim}, got ${showShape(x)} and ${showShape(ids)}.`,
-      { where: op },
+    throw misfit(
+      op,
+      `needs an index of as many dims, no larger but in dim ${dim}, got ${showShape(x)} and ${showShape(ids)}.`,
     );
   }
 }
@@ -163,7 +161,7 @@ export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor
 /** int32 [..., numClasses] with 1 at each id. */
 export function oneHot(ids: Tensor, numClasses: number): Tensor {
   if (!Number.isInteger(numClasses) || numClasses < 1) {
-    throw new ShapeError(`oneHot: needs a whole number of classes from 1 up, got ${numClasses}.`, { where: "oneHot" });
+    throw misfit("oneHot", `needs a whole number of classes from 1 up, got ${numClasses}.`);
   }
   const { device } = ids;
   const rows = reshape(ids, [-1, 1]);
@@ -206,9 +204,7 @@ function ordered(name: string, x: Tensor, dim: number, descending: boolean, coun
   const input = x.ndim === 0 ? reshape(x, [1]) : x;
   const size = input.shape[at];
   if (count !== undefined && (!Number.isInteger(count) || count < 0 || count > size)) {
-    throw new ShapeError(`${name}: needs k from 0 to ${size}, got ${count} for ${showShape(x.shape)}.`, {
-      where: name,
-    });
+    throw misfit(name, `needs k from 0 to ${size}, got ${count} for ${showShape(x.shape)}.`);
   }
   const lanes = input.dtype === "bool" || input.dtype === "uint8" ? input.to({ dtype: "int32" }) : input;
   const [values, indices] = named(name, () => dispatch(sortOp, [lanes], { dim: at, descending, count: count ?? size }));

@@ -1,14 +1,14 @@
 /** Joining tensors along a dim, and splitting them. */
 
-import { ShapeError, showShape } from "../core/errors.js";
+import { misfit, ShapeError, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { contiguousStrides, normalizeDim, sameShape } from "../core/shape.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { named } from "./define.js";
+import { checkTensors, named } from "./define.js";
 import { unsqueeze } from "./movement.js";
-import { narrow } from "./region.js";
+import { narrow, select } from "./region.js";
 
 const catOp = registerOp({
   name: "cat",
@@ -23,9 +23,9 @@ const catOp = registerOp({
     const at = normalizeDim("cat", dim, first.shape.length);
     for (const { shape } of inputs) {
       if (shape.length !== first.shape.length || shape.some((n, i) => i !== at && n !== first.shape[i])) {
-        throw new ShapeError(
-          `cat: needs shapes equal but in dim ${at}, got ${showShape(first.shape)} and ${showShape(shape)}.`,
-          { where: "cat" },
+        throw misfit(
+          "cat",
+          `needs shapes equal but in dim ${at}, got ${showShape(first.shape)} and ${showShape(shape)}.`,
         );
       }
     }
@@ -61,7 +61,7 @@ const catOp = registerOp({
 function checkList(op: string, tensors: readonly Tensor[]): void {
   if (Array.isArray(tensors) && tensors.length > 0) return;
   const got = Array.isArray(tensors) ? "an empty list" : typeof tensors;
-  throw new ShapeError(`${op}: needs a list of at least one tensor, got ${got}.`, { where: op });
+  throw misfit(op, `needs a list of at least one tensor, got ${got}.`);
 }
 
 /** Joins tensors along a dim. */
@@ -78,10 +78,7 @@ export function stack(tensors: readonly Tensor[], options: { dim?: number } = {}
   const [first] = tensors;
   for (const other of tensors) {
     if (!sameShape(other.shape, first.shape)) {
-      throw new ShapeError(
-        `stack: needs tensors of one shape, got ${showShape(first.shape)} and ${showShape(other.shape)}.`,
-        { where: "stack" },
-      );
+      throw misfit("stack", `needs tensors of one shape, got ${showShape(first.shape)} and ${showShape(other.shape)}.`);
     }
   }
   const at = normalizeDim("stack", options.dim ?? 0, first.ndim + 1);
@@ -96,21 +93,20 @@ export function stack(tensors: readonly Tensor[], options: { dim?: number } = {}
 /** Pieces along a dim: of one size (the last may be smaller), or of the given sizes. */
 export function split(x: Tensor, sizes: number | readonly number[], options: { dim?: number } = {}): Tensor[] {
   checkOptions("split", options, ["dim"]);
+  checkTensors("split", { x });
   const at = normalizeDim("split", options.dim ?? 0, x.ndim);
   const total = x.shape[at] ?? 0;
   const even = typeof sizes === "number";
   if (!(even ? [sizes] : sizes).every((size) => Number.isInteger(size) && size >= (even ? 1 : 0))) {
-    throw new ShapeError(`split: needs sizes that are whole numbers${even ? " from 1 up" : ""}, got ${sizes}.`, {
-      where: "split",
-    });
+    throw misfit("split", `needs sizes that are whole numbers${even ? " from 1 up" : ""}, got ${sizes}.`);
   }
   const list = even
     ? Array.from({ length: Math.max(1, Math.ceil(total / sizes)) }, (_, i) => Math.min(sizes, total - i * sizes))
     : sizes;
   if (list.reduce((a, b) => a + b, 0) !== total) {
-    throw new ShapeError(
-      `split: needs sizes that sum to ${total}, got ${showShape(list)} for dim ${at} of ${showShape(x.shape)}.`,
-      { where: "split" },
+    throw misfit(
+      "split",
+      `needs sizes that sum to ${total}, got ${showShape(list)} for dim ${at} of ${showShape(x.shape)}.`,
     );
   }
   let offset = 0;
@@ -119,4 +115,12 @@ export function split(x: Tensor, sizes: number | readonly number[], options: { d
     offset += size;
     return piece;
   });
+}
+
+/** Each position of a dim, which is dropped. */
+export function unbind(x: Tensor, options: { dim?: number } = {}): Tensor[] {
+  checkOptions("unbind", options, ["dim"]);
+  checkTensors("unbind", { x });
+  const at = normalizeDim("unbind", options.dim ?? 0, x.ndim);
+  return named("unbind", () => Array.from({ length: x.shape[at] ?? 1 }, (_, i) => select(x, at, i)));
 }

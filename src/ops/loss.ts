@@ -1,6 +1,6 @@
 /** Losses of numbers and distributions, with PyTorch's reductions; those of classes and logits are in cross-entropy.ts. */
 
-import { ShapeError, showShape } from "../core/errors.js";
+import { misfit, showShape } from "../core/errors.js";
 import { sameShape, sizeOf } from "../core/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { checkTensors, named } from "./define.js";
@@ -13,9 +13,9 @@ import { checkLoss, type LossOptions, type Reduction, reduced, reducedOver } fro
 function checkSame(op: string, input: Tensor, target: Tensor): void {
   checkTensors(op, { input, target });
   if (!sameShape(input.shape, target.shape)) {
-    throw new ShapeError(
-      `${op}: needs input and target of one shape, got ${showShape(input.shape)} and ${showShape(target.shape)}.`,
-      { where: op },
+    throw misfit(
+      op,
+      `needs input and target of one shape, got ${showShape(input.shape)} and ${showShape(target.shape)}.`,
     );
   }
 }
@@ -79,9 +79,9 @@ export function nllLoss(
   checkTensors("nllLoss", { logProbabilities, labels });
   const { reduction, ignoreIndex = -100 } = options;
   if (logProbabilities.ndim !== 2 || labels.ndim !== 1 || sizeOf(labels.shape) !== logProbabilities.shape[0]) {
-    throw new ShapeError(
-      `nllLoss: needs log-probabilities [N, C] and labels [N], got ${showShape(logProbabilities.shape)} and ${showShape(labels.shape)}.`,
-      { where: "nllLoss" },
+    throw misfit(
+      "nllLoss",
+      `needs log-probabilities [N, C] and labels [N], got ${showShape(logProbabilities.shape)} and ${showShape(labels.shape)}.`,
     );
   }
   return named("nllLoss", () => {

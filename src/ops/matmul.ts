@@ -1,7 +1,7 @@
 /** Matrix products. Every output element is one chain over k, whatever the shapes, batch or path (see backend.ts). */
 
 import type { MatmulLayout } from "../backend/backend.js";
-import { ShapeError, showShape } from "../core/errors.js";
+import { misfit, ShapeError, showShape } from "../core/errors.js";
 import { broadcastShapes, broadcastStrides, contiguousStrides, type Shape, sizeOf } from "../core/shape.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
@@ -93,7 +93,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   // One matrix on the right: the stack on the left is one tall matrix.
   const tall = right.ndim === 2 && left.ndim > 2 && left.shape[left.ndim - 1] === right.shape[0];
   const result = tall
-    ? reshape(product(reshape(left, [-1, left.shape[left.ndim - 1]]), right, false, false), [
+    ? reshape(product(reshape(left, [sizeOf(left.shape.slice(0, -1)), right.shape[0]]), right, false, false), [
         ...left.shape.slice(0, -1),
         right.shape[1],
       ])
@@ -107,10 +107,9 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
 
 /** a_i b_j of two vectors. */
 export function outer(a: Tensor, b: Tensor): Tensor {
+  checkTensors("outer", { a, b });
   if (a.ndim !== 1 || b.ndim !== 1) {
-    throw new ShapeError(`outer: needs two vectors, got ${showShape(a.shape)} and ${showShape(b.shape)}.`, {
-      where: "outer",
-    });
+    throw misfit("outer", `needs two vectors, got ${showShape(a.shape)} and ${showShape(b.shape)}.`);
   }
   return named("outer", () => mul(reshape(a, [-1, 1]), reshape(b, [1, -1])));
 }
@@ -177,8 +176,9 @@ const linearOp = registerOp<LinearAttrs>({
   },
   saves: { inputs: [0, 1] },
   backward: ({ grad, inputs: [x, weight], attrs: { inOut }, shapes, needs }) => {
-    const g = reshape(grad, [-1, grad.shape[grad.ndim - 1]]);
-    const flat = reshape(x, [-1, x.shape[x.ndim - 1]]);
+    const rows = sizeOf(x.shape.slice(0, -1));
+    const g = reshape(grad, [rows, grad.shape[grad.ndim - 1]]);
+    const flat = reshape(x, [rows, x.shape[x.ndim - 1]]);
     const dX = needs(0) ? reshape(product(g, weight, false, inOut), shapes[0]) : undefined;
     if (needs(1) && needs(2)) return [dX, ...dispatch(linearGradientsOp, [flat, g], { inOut })];
     return [

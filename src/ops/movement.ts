@@ -1,18 +1,23 @@
 /** The same elements in another shape, order or number: reshape is free, the others copy through one strided kernel. */
 
-import { ShapeError, showShape } from "../core/errors.js";
+import { GradientError, misfit, showShape } from "../core/errors.js";
 import {
+  broadcastShapes,
   broadcastStrides,
   contiguousStrides,
   inferReshape,
   listed,
   normalizeDim,
   type Shape,
+  sameShape,
   sizeOf,
 } from "../core/shape.js";
-import { dispatchOne } from "../tensor/dispatch.js";
+import { gradEnabled } from "../tensor/autograd.js";
+import { castProgram } from "../tensor/cast.js";
+import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { checkTensors, named } from "./define.js";
 
 const any = (name: string) => ({ name, kind: "any" }) as const;
 
@@ -33,6 +38,7 @@ export const reshape = (x: Tensor, shape: Shape): Tensor =>
 
 /** Drops a dim of size 1, or all of them. */
 export function squeeze(x: Tensor, dim?: number): Tensor {
+  checkTensors("squeeze", { x });
   if (dim === undefined)
     return reshape(
       x,
@@ -57,7 +63,7 @@ export function flatten(x: Tensor, startDim = 0, endDim = -1): Tensor {
   const from = normalizeDim("flatten", startDim, x.ndim);
   const to = normalizeDim("flatten", endDim, x.ndim);
   if (to < from) {
-    throw new ShapeError(`flatten: needs startDim up to endDim, got ${startDim} and ${endDim}.`, { where: "flatten" });
+    throw misfit("flatten", `needs startDim up to endDim, got ${startDim} and ${endDim}.`);
   }
   return reshape(x, [...x.shape.slice(0, from), sizeOf(x.shape.slice(from, to + 1)), ...x.shape.slice(to + 1)]);
 }
@@ -72,9 +78,9 @@ const permuteOp = registerOp({
   infer: ([x], { dims }: { dims: readonly number[] }) => {
     const order = dims.map((dim) => normalizeDim("permute", dim, x.shape.length));
     if (order.length !== x.shape.length || new Set(order).size !== order.length) {
-      throw new ShapeError(
-        `permute: needs each of ${x.shape.length} dims once, got ${showShape(x.shape)} and ${showShape(dims)}.`,
-        { where: "permute" },
+      throw misfit(
+        "permute",
+        `needs each of ${x.shape.length} dims once, got ${showShape(x.shape)} and ${showShape(dims)}.`,
       );
     }
     return [{ shape: order.map((dim) => x.shape[dim]), dtype: x.dtype }];
@@ -121,9 +127,9 @@ const expandOp = registerOp({
     const fits =
       lead >= 0 && target.every((n, i) => n >= 0 && (i < lead || x.shape[i - lead] === n || x.shape[i - lead] === 1));
     if (!fits) {
-      throw new ShapeError(
-        `expand: needs a target that equals the shape but where it is 1, got ${showShape(x.shape)} and ${showShape(shape)}.`,
-        { where: "expand" },
+      throw misfit(
+        "expand",
+        `needs a target that equals the shape but where it is 1, got ${showShape(x.shape)} and ${showShape(shape)}.`,
       );
     }
     return [{ shape: target, dtype: x.dtype }];
@@ -143,13 +149,46 @@ const expandOp = registerOp({
 export const expand = (x: Tensor, shape: Shape): Tensor =>
   dispatchOne(expandOp, [x], { shape: listed("expand", shape) });
 
+/** A copy with storage of its own; gradients flow through it. */
+export function clone(x: Tensor): Tensor {
+  checkTensors("clone", { x });
+  return named("clone", () => expand(x, x.shape));
+}
+
+const copyOp = registerOp({
+  name: "copy_",
+  doc: "writes the values of a source into x, in place",
+  inputs: [any("x"), any("source")],
+  mutates: [0],
+  infer: ([{ shape: x }, { shape: source }]) => {
+    if (sameShape(broadcastShapes("copy_", x, source), x)) return [];
+    throw misfit("copy_", `needs a source that broadcasts to x, got ${showShape(source)} and ${showShape(x)}.`);
+  },
+  run: (kernels, [x, source]) => kernels.elementwise(castProgram(source.dtype, x.dtype), [source], [x], []),
+});
+
+/**
+ * Writes the values of `source` into x, in place: they broadcast to its shape and are converted to its dtype. A leaf that
+ * needs gradients may be written under `noGrad` only, and so may values that need some: they do not flow through storage.
+ */
+export function copy_(x: Tensor, source: Tensor): Tensor {
+  if (source?.requiresGrad && gradEnabled()) {
+    throw new GradientError("copy_: a tensor that requires a gradient may be copied only under noGrad().", {
+      where: "copy_",
+      hint: "Wrap the call: noGrad(() => …).",
+    });
+  }
+  dispatch(copyOp, [x, source]);
+  return x;
+}
+
 /** The tensor repeated `times[i]` times along each dim. */
 export function repeat(x: Tensor, times: readonly number[]): Tensor {
   const repeats = listed("repeat", times);
   if (repeats.length < x.ndim || repeats.some((n) => !Number.isInteger(n) || n < 0)) {
-    throw new ShapeError(
-      `repeat: needs at least one whole number per dim, got ${showShape(x.shape)} and ${showShape(repeats)}.`,
-      { where: "repeat" },
+    throw misfit(
+      "repeat",
+      `needs at least one whole number per dim, got ${showShape(x.shape)} and ${showShape(repeats)}.`,
     );
   }
   const own = [...new Array(repeats.length - x.ndim).fill(1), ...x.shape];

@@ -1,6 +1,6 @@
 /** Normalisations over the last dims. Layer norm: Ba, Kiros, Hinton 2016. RMS norm: Zhang and Sennrich 2019. */
 
-import { listOf, ShapeError, showShape } from "../core/errors.js";
+import { listOf, misfit, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { type Shape, sameShape, sizeOf } from "../core/shape.js";
 import { onesLike } from "../tensor/create.js";
@@ -19,9 +19,9 @@ function rowsOf(op: string, x: Shape, weight?: Shape, bias?: Shape): { rows: num
   const fits = x.length >= dims && dims > 0 && (!weight || sameShape(x.slice(-dims), weight));
   if (!fits || (bias && !(weight && sameShape(bias, weight)))) {
     const got = [x, weight, bias].filter((shape) => shape !== undefined).map(showShape);
-    throw new ShapeError(
-      `${op}: needs x of at least 1 dim, and weight and bias of the shape of its last dims, got ${listOf(got)}.`,
-      { where: op },
+    throw misfit(
+      op,
+      `needs x of at least 1 dim, and weight and bias of the shape of its last dims, got ${listOf(got)}.`,
     );
   }
   const lead = x.slice(0, x.length - dims);
@@ -111,16 +111,11 @@ export function groupNorm(
   checkOptions("groupNorm", options, ["eps"]);
   const [batch, channels] = x.shape;
   if (x.ndim < 2 || channels % numGroups !== 0) {
-    throw new ShapeError(
-      `groupNorm: needs x [N, C, ...] with C divisible by ${numGroups}, got ${showShape(x.shape)}.`,
-      { where: "groupNorm" },
-    );
+    throw misfit("groupNorm", `needs x [N, C, ...] with C divisible by ${numGroups}, got ${showShape(x.shape)}.`);
   }
   for (const each of [weight, bias]) {
     if (!each || sameShape(each.shape, [channels])) continue;
-    throw new ShapeError(`groupNorm: needs weight and bias [${channels}], got ${showShape(each.shape)}.`, {
-      where: "groupNorm",
-    });
+    throw misfit("groupNorm", `needs weight and bias [${channels}], got ${showShape(each.shape)}.`);
   }
   const perGroup = sizeOf(x.shape.slice(1)) / numGroups;
   return named("groupNorm", () => {

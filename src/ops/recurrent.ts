@@ -1,9 +1,9 @@
 /** One step of recurrent cells, as compositions; gates in PyTorch's order. */
 
-import { listOf, ShapeError, showShape } from "../core/errors.js";
+import { listOf, misfit, showShape } from "../core/errors.js";
 import { sameShape } from "../core/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { named } from "./define.js";
+import { checkTensors, named } from "./define.js";
 import { add, mul, sigmoid, sub, tanh } from "./elementwise.js";
 import { split } from "./join.js";
 import { linear } from "./matmul.js";
@@ -19,6 +19,7 @@ export interface CellWeights {
 /** x [B, I], h [B, H], and weights for `gates` gates. */
 function checkCell(op: string, gates: number, x: Tensor, h: Tensor, weights: CellWeights): void {
   const { weightIh, weightHh, biasIh, biasHh } = weights;
+  checkTensors(op, { x, h, weightIh, weightHh });
   const [batch, size] = h.shape;
   const rows = gates * size;
   const fits =
@@ -30,9 +31,9 @@ function checkCell(op: string, gates: number, x: Tensor, h: Tensor, weights: Cel
     [biasIh, biasHh].every((bias) => !bias || sameShape(bias.shape, [rows]));
   if (fits) return;
   const got = [x, h, weightIh, weightHh, biasIh, biasHh].filter((each) => each !== undefined);
-  throw new ShapeError(
-    `${op}: needs x [B, I], h [B, H], weightIh [${gates} H, I], weightHh [${gates} H, H] and biases [${gates} H], got ${listOf(got.map(({ shape }) => showShape(shape)))}.`,
-    { where: op },
+  throw misfit(
+    op,
+    `needs x [B, I], h [B, H], weightIh [${gates} H, I], weightHh [${gates} H, H] and biases [${gates} H], got ${listOf(got.map(({ shape }) => showShape(shape)))}.`,
   );
 }
 
@@ -44,10 +45,9 @@ export function lstmCell(
   { weightIh, weightHh, biasIh, biasHh }: CellWeights,
 ): [Tensor, Tensor] {
   checkCell("lstmCell", 4, x, h, { weightIh, weightHh, biasIh, biasHh });
+  checkTensors("lstmCell", { c });
   if (!sameShape(c.shape, h.shape)) {
-    throw new ShapeError(`lstmCell: needs c of the shape of h, got ${showShape(c.shape)} and ${showShape(h.shape)}.`, {
-      where: "lstmCell",
-    });
+    throw misfit("lstmCell", `needs c of the shape of h, got ${showShape(c.shape)} and ${showShape(h.shape)}.`);
   }
   return named("lstmCell", () => {
     const gates = add(linear(x, weightIh, biasIh), linear(h, weightHh, biasHh));

@@ -1,14 +1,14 @@
 /** Reductions. All go through one op on adjacent dims; other dims are brought together first. */
 
 import type { ReduceKind } from "../backend/backend.js";
-import { ShapeError } from "../core/errors.js";
+import { misfit } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { normalizeDim, normalizeDims, type Shape, sameShape, sizeOf, splitAt } from "../core/shape.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { checkTensors, named } from "./define.js";
-import { add, div, eq, exp, log, mul, sqrt, square, sub, where } from "./elementwise.js";
+import { add, div, eq, exp, log, mul, ne, sqrt, square, sub, where } from "./elementwise.js";
 import { expand, permute, reshape } from "./movement.js";
 import { flip } from "./region.js";
 
@@ -100,9 +100,7 @@ function reduceOver(name: string, kind: ReduceKind, x: Tensor, options: ReduceOp
   const target = keepdim ? kept : x.shape.filter((_, i) => !dims.includes(i));
   if (dims.length === 0) return reshape(input, x.shape);
   if ((kind === "max" || kind === "min") && sizeOf(dims.map((d) => x.shape[d])) === 0) {
-    throw new ShapeError(`${name}: needs at least one element to reduce, got shape [${x.shape.join(", ")}].`, {
-      where: name,
-    });
+    throw misfit(name, `needs at least one element to reduce, got shape [${x.shape.join(", ")}].`);
   }
   const adjacent = dims[dims.length - 1] - dims[0] === dims.length - 1;
   const rest = x.shape.map((_, i) => i).filter((i) => !dims.includes(i));
@@ -127,6 +125,16 @@ export const amax = (x: Tensor, options: ReduceOptions = {}): Tensor =>
 /** The smallest element over dims, in the dtype of x; equal ones share the gradient. NaN wins. */
 export const amin = (x: Tensor, options: ReduceOptions = {}): Tensor =>
   reduceOver("amin", "min", x, options).to({ dtype: x.dtype });
+
+/** Elements that compare so with 0 are counted; integers make no mistake. */
+const truth = (name: string, compare: typeof ne, x: Tensor, options: ReduceOptions): Tensor =>
+  named(name, () => compare(reduceOver(name, "sum", compare(x, 0), options), 0));
+
+/** Is any element over dims (all unless given) other than 0? As bool; of nothing, no. */
+export const any = (x: Tensor, options: ReduceOptions = {}): Tensor => truth("any", ne, x, options);
+
+/** Are all elements over dims (all unless given) other than 0? As bool; of nothing, yes. */
+export const all = (x: Tensor, options: ReduceOptions = {}): Tensor => truth("all", eq, x, options);
 
 const countOver = (x: Tensor, dim: ReduceOptions["dim"], name: string): number =>
   sizeOf(normalizeDims(name, dim, x.ndim).map((d) => x.shape[d]));
@@ -182,9 +190,7 @@ const argOp = (name: "argmax" | "argmin", doc: string) =>
     attrs: { dim: { type: "integer" } },
     infer: ([x], { dim }: { dim: number }) => {
       if (x.shape[dim] === 0)
-        throw new ShapeError(`${name}: needs at least one element in dim ${dim}, got shape [${x.shape.join(", ")}].`, {
-          where: name,
-        });
+        throw misfit(name, `needs at least one element in dim ${dim}, got shape [${x.shape.join(", ")}].`);
       return [{ shape: x.shape.filter((_, i) => i !== dim), dtype: "int32" as const }];
     },
     run: (kernels, [x], [out], { dim }) => kernels.argReduce(name, x, out, splitAt(x.shape, dim)),

@@ -1,12 +1,12 @@
 /** Strided regions of tensors: reading one, writing one into a filled tensor, and what is made of these two. */
 
-import { IndexError, ShapeError, showShape } from "../core/errors.js";
+import { IndexError, misfit, ShapeError, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
-import { contiguousStrides, normalizeDim, normalizeDims, type Shape } from "../core/shape.js";
+import { contiguousStrides, listed, normalizeDim, normalizeDims, type Shape } from "../core/shape.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { type Op, registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { named } from "./define.js";
+import { checkTensors, named } from "./define.js";
 import { squeeze } from "./movement.js";
 
 type RegionAttrs = { start: readonly number[]; step: readonly number[]; count: readonly number[] };
@@ -85,9 +85,9 @@ function sliceDim(
   const [from = null, to = null, by = null] = range ?? [];
   const step = by ?? 1;
   if (step === 0 || ![from ?? 0, to ?? 0, step].every(Number.isInteger)) {
-    throw new ShapeError(
-      `slice: needs whole numbers and a step other than 0 in dim ${dim}, got ${JSON.stringify(range)} for ${showShape(shape)}.`,
-      { where: "slice" },
+    throw misfit(
+      "slice",
+      `needs whole numbers and a step other than 0 in dim ${dim}, got ${JSON.stringify(range)} for ${showShape(shape)}.`,
     );
   }
   const clip = (value: number | null, fallback: number) => {
@@ -102,10 +102,9 @@ function sliceDim(
 
 /** A region by ranges, one per leading dim; missing ones take all. */
 export function slice(x: Tensor, ...ranges: readonly SliceRange[]): Tensor {
+  checkTensors("slice", { x });
   if (ranges.length > x.ndim) {
-    throw new ShapeError(`slice: needs at most ${x.ndim} ranges for ${showShape(x.shape)}, got ${ranges.length}.`, {
-      where: "slice",
-    });
+    throw misfit("slice", `needs at most ${x.ndim} ranges for ${showShape(x.shape)}, got ${ranges.length}.`);
   }
   const dims = x.shape.map((size, dim) => sliceDim(size, ranges[dim] ?? null, dim, x.shape));
   return dispatchOne(sliceOp, [x], {
@@ -120,9 +119,7 @@ export function narrow(x: Tensor, dim: number, start: number, length: number): T
   const at = normalizeDim("narrow", dim, x.ndim);
   const size = x.shape[at] ?? 0;
   if (![start, length].every(Number.isInteger) || start < 0 || length < 0 || start + length > size) {
-    throw new ShapeError(`narrow: needs 0 <= start and start + length <= ${size}, got ${start} and ${length}.`, {
-      where: "narrow",
-    });
+    throw misfit("narrow", `needs 0 <= start and start + length <= ${size}, got ${start} and ${length}.`);
   }
   return slice(x, ...x.shape.slice(0, at).map(() => null), [start, start + length]);
 }
@@ -143,11 +140,11 @@ export function flip(x: Tensor, dims: readonly number[]): Tensor {
 /** Adds `value` around the last dims: `pad` is [before, after] of the last dim, then of the one before it, … (as in PyTorch). */
 export function pad(x: Tensor, pad: readonly number[], options: { value?: number } = {}): Tensor {
   checkOptions("pad", options, ["value"]);
+  checkTensors("pad", { x });
+  listed("pad", pad);
   const { value = 0 } = options;
   if (pad.length % 2 !== 0 || pad.length > 2 * x.ndim || pad.some((n) => !Number.isInteger(n) || n < 0)) {
-    throw new ShapeError(`pad: needs pairs of whole numbers for at most ${x.ndim} dims, got ${showShape(pad)}.`, {
-      where: "pad",
-    });
+    throw misfit("pad", `needs pairs of whole numbers for at most ${x.ndim} dims, got ${showShape(pad)}.`);
   }
   const of = (dim: number) => pad.slice(2 * (x.ndim - 1 - dim), 2 * (x.ndim - dim));
   const start = x.shape.map((_, dim) => of(dim)[0] ?? 0);

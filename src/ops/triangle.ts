@@ -1,6 +1,6 @@
 /** Triangles of matrices. */
 
-import { ShapeError, showShape } from "../core/errors.js";
+import { misfit, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { named } from "./define.js";
@@ -10,9 +10,9 @@ import { lowerMask } from "./mask.js";
 function readDiagonal(op: string, x: Tensor, options: { diagonal?: number }): number {
   checkOptions(op, options, ["diagonal"]);
   const { diagonal = 0 } = options;
-  if (x.ndim < 2) throw new ShapeError(`${op}: needs at least 2 dims, got ${showShape(x.shape)}.`, { where: op });
+  if (x.ndim < 2) throw misfit(op, `needs at least 2 dims, got ${showShape(x.shape)}.`);
   if (Number.isInteger(diagonal)) return diagonal;
-  throw new ShapeError(`${op}: needs a whole number for diagonal, got ${diagonal}.`, { where: op });
+  throw misfit(op, `needs a whole number for diagonal, got ${diagonal}.`);
 }
 
 /** 0, or false beside truth values. */

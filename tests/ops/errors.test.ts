@@ -24,7 +24,7 @@ const names = Object.keys(samples);
 const inputsOf = (name: string) => hostInputs(name, 2).map((input) => upload(input, "cpu"));
 /** Operations that move elements of every dtype, without arithmetic; the rows of an embedding among them. */
 const moving = new Set(
-  "reshape squeeze unsqueeze flatten permute transpose expand repeat slice narrow select flip pad cat stack split indexSelect gather embedding".split(
+  "reshape squeeze unsqueeze flatten permute transpose expand repeat slice narrow select flip pad cat stack split unbind clone copy_ indexSelect gather embedding".split(
     " ",
   ),
 );

@@ -35,7 +35,7 @@ const unary =
   "neg abs square sign floor ceil round trunc exp sin cos tanh erf sigmoid relu silu softplus logicalNot isnan isfinite";
 const ofPositive = "reciprocal sqrt rsqrt log log1p";
 const binary = "add sub mul div maximum minimum eq ne lt le gt ge logicalAnd logicalOr";
-const perDim = "prod amax amin var std logsumexp sum mean";
+const perDim = "prod amax amin var std logsumexp sum mean any all";
 const library = t as unknown as Record<string, (...args: any[]) => Tensor>;
 const each = (names: string, make: (name: string) => Sample): Record<string, Sample> =>
   Object.fromEntries(names.split(" ").map((name) => [name, make(name)]));
@@ -58,6 +58,7 @@ export const samples: Record<string, Sample> = {
   leakyRelu: takes([f32("B", 7)], ([x], o) => t.leakyRelu(x, o)),
   gelu: takes([f32("B", 7)], ([x], o) => t.gelu(x, o)),
   clamp: takes([f32("B", 7)], ([x], o) => t.clamp(x, { min: -0.5, max: 0.5, ...o })),
+  maskedFill: bare([f32("B", 7), bool("B", 7)], ([x, mask]) => t.maskedFill(x, mask, -1)),
   where: bare([bool("B", 7), f32("B", 7), f32("B", 7)], ([c, a, b]) => t.where(c, a, b)),
   ...each(perDim, (name) => takes([f32("B", 37)], ([x], o) => library[name](x, { dim: 1, ...o }))),
   argmax: takes([f32("B", 9)], ([x], o) => t.argmax(x, { dim: 1, ...o })),
@@ -69,6 +70,8 @@ export const samples: Record<string, Sample> = {
   linear: takes([f32("B", 9), f32(18, 9), f32(18)], ([x, w, b], o) => t.linear(x, w, b, o)),
   outer: bare([f32(4), f32(3)], ([a, b]) => t.outer(a, b)),
   reshape: bare([f32("B", 2, 6)], ([x]) => t.reshape(x, [x.shape[0], 12])),
+  clone: bare([f32("B", 7)], ([x]) => t.clone(x)),
+  copy_: bare([f32("B", 7), f32("B", 1)], ([x, source]) => t.copy_(t.clone(x.detach()), source.detach())),
   squeeze: bare([f32("B", 1, 6)], ([x]) => t.squeeze(x, 1)),
   unsqueeze: bare([f32("B", 6)], ([x]) => t.unsqueeze(x, 1)),
   flatten: bare([f32("B", 2, 6)], ([x]) => t.flatten(x, 1)),
@@ -86,6 +89,7 @@ export const samples: Record<string, Sample> = {
   cat: takes([f32("B", 3), f32("B", 4)], (x, o) => t.cat(x, { dim: 1, ...o })),
   stack: takes([f32("B", 3), f32("B", 3)], (x, o) => t.stack(x, { dim: 1, ...o })),
   split: takes([f32("B", 7)], ([x], o) => t.split(x, [3, 4], { dim: 1, ...o })),
+  unbind: takes([f32("B", 3)], ([x], o) => t.unbind(x, { dim: 1, ...o })),
   indexSelect: bare([f32("B", 7), ids(7, 4)], ([x, i]) => t.indexSelect(x, 1, i)),
   embedding: bare([ids(7, "B", 3), f32(7, 5)], ([i, w]) => t.embedding(i, w)),
   gather: bare([f32("B", 7), ids(7, "B", 4)], ([x, i]) => t.gather(x, 1, i)),

@@ -244,7 +244,7 @@ export function ownSource(product: Product, tile: Tile): KernelSource {
     params: tileParams(product),
     enables: enablesOf(product),
     code: `${bases}${loaders(product)}${storer(product)}${sumsStorer(product)}
-${entry(OWN_ACROSS ** 2)}
+${entry(OWN_ACROSS * OWN_ACROSS)}
 ${stepsOf(product)}
   let row = ((group / p.tiles_n) % p.tiles_m) * ${rows}u + (lane / ${OWN_ACROSS}u) * ${tile.rows}u;
   let column = (group % p.tiles_n) * ${columns}u + (lane % ${OWN_ACROSS}u) * ${tile.columns}u;

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { open, stat } from "node:fs/promises";
 import * as os from "node:os";
+import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
 import { DataError } from "../core/errors.js";
@@ -48,7 +49,7 @@ const nodePlatform: Platform = {
       return false;
     }
   },
-  openStore: (root) => new FileStore(root),
+  openStore: (root) => new FileStore(root.startsWith("file:") ? fileURLToPath(root) : root),
   setEngineFlags() {
     const flags: string[] = [];
     const major = Number(process.versions.node.split(".")[0]);

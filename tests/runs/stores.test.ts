@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { RunError } from "../../src/core/errors.js";
 import { type RunStore, readText, storeSource, writeText } from "../../src/core/store.js";
@@ -35,6 +36,12 @@ describe.each(stores)("%s store", (_, make) => {
 });
 
 describe("file system store", () => {
+  it("opens by file: URL, blanks and umlauts included", async () => {
+    const path = join(folder(), "ein Ordner, schön");
+    await writeText(openStore(pathToFileURL(path).href), "a.txt", "here");
+    expect(readFileSync(join(path, "a.txt"), "utf8")).toBe("here");
+  });
+
   it("opens by path through the platform, and makes nothing before the first write", async () => {
     const path = folder();
     const store = openStore(path);

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
 import { browserLaunch, useSoftwareVulkan } from "./scripts/browser.mjs";
@@ -61,4 +62,7 @@ const everyday = [
 /** `npm run test:long`: kill loops, fuzzing, huge files, thousands of steps. */
 const long = [nodeProject("long", ["tests/long/**/*.test.ts"], 3_600_000)];
 
-export default defineConfig(({ mode }) => ({ test: { projects: mode === "long" ? long : everyday } }));
+/** Two files at a time on two cores as well: much of a test is waiting for processes, pages and compilers. */
+const maxWorkers = Math.max(2, availableParallelism() - 1);
+
+export default defineConfig(({ mode }) => ({ test: { maxWorkers, projects: mode === "long" ? long : everyday } }));

@@ -312,7 +312,7 @@ export function capabilities(): Capabilities {
 /** One line: device, threads, SIMD, numerics, and what is missing. */
 export function describeCapabilities(caps: Capabilities): string {
   const { adapter } = caps.environment;
-  const fma = caps.fusedMultiplyAdd ? " with fused multiply-add" : "";
+  const fma = caps.numerics === "fast" && caps.fusedMultiplyAdd ? " with fused multiply-add" : "";
   const parts = adapter
     ? [`${caps.device} on ${adapter}`, `up to ${showBytes(caps.maxMemory)} in one piece`]
     : [

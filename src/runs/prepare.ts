@@ -3,11 +3,9 @@
 import { type Capabilities, init } from "../backend/devices.js";
 import { ConfigError } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
-import { platform } from "../core/platform.js";
 import { Generator } from "../core/random.js";
 import type { RunStore } from "../core/store.js";
 import { readText } from "../core/store.js";
-import { warn } from "../core/warnings.js";
 import { Dropout, type Module } from "../nn/index.js";
 import type { Optimizer } from "../optim/index.js";
 import { codeOf } from "./code.js";
@@ -138,12 +136,5 @@ function lendGenerator(model: Module, generator: Generator): () => void {
 async function openDevice(settings: RunSettings): Promise<Capabilities> {
   const { device, threads, numerics, memoryBudget } = settings;
   const deterministic = strictest(settings.deterministic);
-  const { cores } = platform();
-  if (threads !== undefined && threads > cores) {
-    warn(
-      "threads-above-cores",
-      `${threads} threads on ${cores} cores are slower than ${cores}; the results are the same.`,
-    );
-  }
   return init({ device, numerics, deterministic, memoryBudget, ...(threads === undefined ? {} : { threads }) });
 }

@@ -1,10 +1,10 @@
 /**
- * Generation with a key-value cache. Prompts of equal length run as one batch; every row gets the tokens it would get
- * alone. The model sees at most its context: of a longer prompt the last tokens, and when the window is full during
+ * Generation with a key-value cache. Prompts of equal length run as one batch; every row gets the logits it would get
+ * alone, and draws random numbers of its own. The model sees at most its context: of a longer prompt the last tokens, and when the window is full during
  * generation it slides, keeping the last half.
  */
 
-import { ConfigError, DataError, kindOf, listOf, show } from "../core/errors.js";
+import { ConfigError, show } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { Generator, randomBits } from "../core/random.js";
 import { warnOnce } from "../core/warnings.js";
@@ -12,14 +12,10 @@ import { rehearse } from "../nn/rehearse.js";
 import { noGrad } from "../tensor/autograd.js";
 import { fromData } from "../tensor/create.js";
 import { tidy } from "../tensor/scope.js";
-import { Tensor } from "../tensor/tensor.js";
-import type { Tokenizer } from "../tokenizers/index.js";
 import { KeyValueCache } from "./cache.js";
 import type { LanguageModel } from "./language-model.js";
+import { type Prompt, promptIds } from "./prompt.js";
 import { type Choice, checkSampling, chooseToken, type SamplingOptions, samplingDefaults } from "./sampling.js";
-
-/** A text (with a tokenizer) or token ids. */
-export type Prompt = string | ArrayLike<number>;
 
 export interface GenerateOptions extends SamplingOptions {
   /** Most new tokens; 100 unless given. `maxNewTokens` is the same. */
@@ -117,55 +113,6 @@ function settings(model: LanguageModel, options: GenerateOptions): Settings {
     signal: options.signal,
     logprobs: options.logprobs ?? false,
   };
-}
-
-function promptIds(model: LanguageModel, prompt: Prompt): number[] {
-  let ids: number[];
-  if (typeof prompt === "string") {
-    if (!model.tokenizer) {
-      throw new ConfigError("generate: needs a tokenizer for a text prompt.", {
-        where: "generate",
-        hint: "Pass token ids, or set model.tokenizer.",
-      });
-    }
-    ids = [...model.tokenizer.encode(prompt).ids];
-    if (ids.length > 0) warnOfLeftOut(model.tokenizer, prompt);
-  } else if (Array.isArray(prompt) || (ArrayBuffer.isView(prompt) && !(prompt instanceof DataView))) {
-    ids = Array.from(prompt);
-  } else {
-    throw new ConfigError(`generate: needs a text or token ids for a prompt, got ${kindOf(prompt)}.`, {
-      where: "generate",
-      hint: prompt instanceof Tensor ? "Read it first: Array.from(await ids.data())." : undefined,
-    });
-  }
-  if (ids.length === 0) {
-    throw new DataError("generate: needs a prompt of at least one token.", {
-      where: "generate",
-      hint: prompt.length
-        ? "No part of the text is in the tokenizer's vocabulary."
-        : "Begin with the token of a line end or the start of a text.",
-    });
-  }
-  const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= model.vocabSize);
-  if (wrong !== undefined) {
-    throw new DataError(`generate: needs token ids from 0 to ${model.vocabSize - 1}, got ${show(wrong)}.`, {
-      where: "generate",
-    });
-  }
-  return ids;
-}
-
-/** A tokenizer of characters leaves out those that it does not know. */
-function warnOfLeftOut(tokenizer: Tokenizer, prompt: string): void {
-  const known = (text: string) => tokenizer.encode(text, { addSpecialTokens: false }).ids.length > 0;
-  // Tokenizers of words leave out white space, which separates them.
-  const unknown = [...new Set(known(" ") ? prompt : prompt.replace(/\s/g, ""))].filter((each) => !known(each));
-  if (unknown.length === 0) return;
-  warnOnce(
-    "prompt-characters-left-out",
-    `generate: the tokenizer does not know ${listOf(unknown.map(show))}; the prompt is read without.`,
-    { characters: unknown },
-  );
 }
 
 /** One row on its way. */

@@ -1,13 +1,14 @@
 /** `tenon/models`: language models, small models of tables, and the functions that make, load and run them. */
 
 export type { ConvNet, ConvNetConfig } from "./convnet.js";
-export type { GenerateOptions, Generation, GenerationRecord, Prompt, StreamedToken } from "./generation.js";
+export type { GenerateOptions, Generation, GenerationRecord, StreamedToken } from "./generation.js";
 export { Gpt2, type Gpt2Config } from "./gpt2.js";
 export type { TokenIds } from "./ids.js";
 export { type Batch, LanguageModel, type StepResult, type TrainStepOptions } from "./language-model.js";
 export { type CreateOptions, createModel, type LoadOptions, loadModel, type Weights } from "./load.js";
 export type { Mlp, MlpConfig } from "./mlp.js";
 export { Model } from "./model.js";
+export type { Prompt } from "./prompt.js";
 export { type GenerationReplay, replayGeneration } from "./replay-generation.js";
 export type { SamplingOptions } from "./sampling.js";
 export { hashWeights } from "./save.js";

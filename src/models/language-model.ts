@@ -15,13 +15,13 @@ import {
   type GenerateOptions,
   type Generation,
   generate,
-  type Prompt,
   prepareGeneration,
   type StreamedToken,
   stream,
 } from "./generation.js";
 import { readIds, type TokenIds } from "./ids.js";
 import { type JsonReader, jsonFile, Model } from "./model.js";
+import type { Prompt } from "./prompt.js";
 
 /** Rows of ids, and labels of the same shape (-100: ignored) where they differ from the ids. */
 export interface Batch {

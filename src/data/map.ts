@@ -4,7 +4,7 @@ import { ConfigError, DataError, show } from "../core/errors.js";
 import { Generator, randomUniform } from "../core/random.js";
 import { checkOptions } from "./options.js";
 import type { Schema } from "./schema.js";
-import { type Pass, positive, type Stage, skipping, step } from "./stage.js";
+import { mappedAccess, type Pass, positive, type Stage, skipping, step } from "./stage.js";
 import { mapInWorkers } from "./worker-map.js";
 
 /** Identity of a function for the fingerprint: code cannot be hashed, so its author vouches for it. */
@@ -59,17 +59,7 @@ export function mapStage<T, U>(parent: Stage<T>, fn: Mapper<T, U>, options: MapO
     prepare: () => parent.prepare(),
     schema: options.schema,
     step: { map: identity(options), ...(options.seed !== undefined && { seed: options.seed }) },
-    async access(epoch) {
-      const inner = await parent.access?.(epoch);
-      if (!inner) return undefined;
-      return {
-        length: inner.length,
-        at: (index) => {
-          const row = inner.at(index);
-          return row instanceof Promise ? row.then((value) => call(value, index, epoch)) : call(row, index, epoch);
-        },
-      };
-    },
+    access: (epoch) => mappedAccess(parent, epoch, (row, index) => call(row, index, epoch)),
     async *open({ epoch, skip }: Pass) {
       if (workers > 0) {
         yield* mapInWorkers(parent.open({ epoch, skip }), fn as WorkerFunction<T, U>, {

@@ -40,6 +40,23 @@ export interface Stage<T = unknown> {
   readonly changesOrder?: boolean;
 }
 
+/** The items of `parent` by number, each through `change`, where the parent has them by number. */
+export async function mappedAccess<T, U>(
+  parent: Stage<T>,
+  epoch: number,
+  change: (item: T, index: number) => U | Promise<U>,
+): Promise<RandomAccess<U> | undefined> {
+  const inner = await parent.access?.(epoch);
+  if (!inner) return undefined;
+  return {
+    length: inner.length,
+    at: (index) => {
+      const item = inner.at(index);
+      return item instanceof Promise ? item.then((value) => change(value, index)) : change(item, index);
+    },
+  };
+}
+
 /** Leaves out the first `skip` items. */
 export async function* skipping<T>(chunks: AsyncIterable<T[]>, skip: number): AsyncGenerator<T[]> {
   for await (const chunk of chunks) {

@@ -8,7 +8,7 @@ import type { Json } from "./batch-source.js";
 import { checkOptions } from "./options.js";
 import type { Row } from "./row.js";
 import { type Field, fieldNamed, type Schema, schemaOf } from "./schema.js";
-import type { Stage } from "./stage.js";
+import { mappedAccess, type Stage } from "./stage.js";
 
 export interface TableOptions {
   /** Feature columns in order; unless told, the fields of role `feature`, or else all but the targets. */
@@ -292,17 +292,7 @@ export function encodeStage(parent: Stage<Row>, encoding: TableEncoding): Stage<
     prepare: () => parent.prepare(),
     schema,
     step: { encode: sha256Hex(canonicalJson(encoding)) as Json },
-    async access(epoch) {
-      const inner = await parent.access?.(epoch);
-      if (!inner) return undefined;
-      return {
-        length: inner.length,
-        at: (index) => {
-          const row = inner.at(index);
-          return row instanceof Promise ? row.then(encode) : encode(row);
-        },
-      };
-    },
+    access: (epoch) => mappedAccess(parent, epoch, (row) => encode(row)),
     async *open(pass) {
       for await (const chunk of parent.open(pass)) yield chunk.map(encode);
     },

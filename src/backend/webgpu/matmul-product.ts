@@ -13,6 +13,8 @@ export interface Product {
   readonly wideA: boolean;
   readonly wideB: boolean;
   readonly wideOut: boolean;
+  /** k is a multiple of 4. */
+  readonly wholeK: boolean;
   /** Also gives the sums over k of the columns of b, or of the rows of a: a bias's gradient beside its weight's. */
   readonly sums: "" | "a" | "b";
   /** A workgroup takes `part` steps of k; matrix i of the output is made of part i. */
@@ -21,6 +23,9 @@ export interface Product {
   readonly right: DType;
   readonly f16: boolean;
 }
+
+/** Numbers 0 … count - 1. */
+export const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 export const productKey = (product: Product): string => Object.values(product).join();
 
@@ -115,3 +120,34 @@ ${lines.join("\n")}
 }
 `;
 }
+
+/** The parameters of kernels that work by tiles. */
+export const tileParams = ({ split }: Product): Record<string, ParamType> => ({
+  ...batchParams,
+  tiles_m: "u32",
+  tiles_n: "u32",
+  ...(split ? { part: "u32" } : {}),
+});
+
+/** The matrix `z` that a workgroup works on, that which it writes, `target_z`, and its steps of k. */
+export const stepsOf = ({ split }: Product): string =>
+  split
+    ? `  let target_z = group / (p.tiles_m * p.tiles_n);
+  let z = 0u;
+  let first = target_z * p.part;
+  let last = min(first + p.part, p.k);`
+    : `  let z = p.z + group / (p.tiles_m * p.tiles_n);
+  let target_z = z;
+  let first = 0u;
+  let last = p.k;`;
+
+/** A function that writes four sums, where they exist. */
+export const sumsStorer = ({ sums }: Product): string =>
+  sums
+    ? `
+fn store_sums(z: u32, at: u32, value: vec4f) {
+  let size = p.${sums === "a" ? "m" : "n"};
+  for (var i = 0u; i < min(4u, size - min(at, size)); i++) { sums[z * size + at + i] = value[i]; }
+}
+`
+    : "";

@@ -3,24 +3,25 @@
 import type { MatmulLayout, Operand } from "../backend.js";
 import { fill } from "./copy.js";
 import type { Gpu } from "./gpu.js";
+import { LANES, type OwnTile, ownSource } from "./matmul-own.js";
 import { type Product, productKey } from "./matmul-product.js";
 import { columnsOf, MOST_ROWS, rowsSource } from "./matmul-rows.js";
-import { OWN_ACROSS, ownSource, sharedSource, type Tile } from "./matmul-tiles.js";
+import { sharedSource, type Tile } from "./matmul-tiles.js";
 import type { Piece } from "./pool.js";
 import { fold } from "./reduce.js";
-import { entry } from "./shader.js";
+import { entry, type Kernel } from "./shader.js";
 
 /** Results of a workgroup: 64 x 64, or 128 x 128 where there are enough of those to fill a graphics card. */
 const small: Tile = { rows: 4, columns: 4, depth: 32 };
 const large: Tile = { rows: 8, columns: 8, depth: 16 };
 const ENOUGH_LARGE_TILES = 128;
 /**
- * A software adapter loads number by number: a thread makes as many results of a load as compiles in reasonable time
- * (16 x 16 would be a little faster, and take a second to compile; guarded stores of single numbers also take long).
- * Large tiles from this many results on.
+ * On a software adapter the larger a tile, the fewer loads for a result, and the longer it takes to compile: minutes,
+ * where numbers are read or written one by one.
  */
-const largeOwn: Tile = { rows: 8, columns: 16, depth: 4 };
-const LARGE_ON_SOFTWARE = 128 * 128;
+const smallOwn: OwnTile = { rows: 8, columns: 16 };
+const largeOwn: OwnTile = { rows: 16, columns: 32 };
+const LARGE_ON_SOFTWARE = 64 * 128;
 /** Products of few tiles and many steps are cut along k into parts that are added up, so that there is work for all. */
 const PARTS = { software: { tiles: 1, steps: 2048, most: 4 }, card: { tiles: 32, steps: 512, most: 16 } };
 
@@ -74,6 +75,7 @@ function multiply(gpu: Gpu, a: Operand, b: Operand, output: Operand, layout: Mat
     wideA: (transposeA ? m : k) % 4 === 0,
     wideB: (transposeB ? k : n) % 4 === 0,
     wideOut: n % 4 === 0,
+    wholeK: k % 4 === 0,
     sums: sums?.of ?? "",
     split: false,
     right: b.dtype,
@@ -91,13 +93,8 @@ function multiply(gpu: Gpu, a: Operand, b: Operand, output: Operand, layout: Mat
     );
     return;
   }
-  const tile = tileOf(gpu, m, n, count);
-  const tiles = tilesOf(gpu, tile, m, n);
+  const { tiles, kernelOf } = gpu.software ? own(gpu, product, m, n) : shared(gpu, m, n, count);
   const groups = tiles[0] * tiles[1];
-  const kernelOf = (own: Product) =>
-    gpu.kernel(`matmul ${gpu.software} ${tile.rows} ${productKey(own)}`, () =>
-      (gpu.software ? ownSource : sharedSource)(own, tile),
-    );
   const parts = count === 1 ? partsOf(gpu, groups, k) : 1;
   if (parts > 1) {
     // Whole steps of 32, so that no workgroup loads beyond its part.
@@ -133,15 +130,29 @@ function batches(
   for (let z = 0; z < count; z++) launch(z, [batchA[z], 1, 1, batchB[z], 1, 1], 1);
 }
 
-function tilesOf(gpu: Gpu, tile: Tile, m: number, n: number): [number, number] {
-  const across = gpu.software ? OWN_ACROSS : 16;
-  return [Math.ceil(m / (across * tile.rows)), Math.ceil(n / (across * tile.columns))];
+/** How many tiles there are along each dim, and the kernel that computes them. */
+interface Tiling {
+  readonly tiles: readonly [number, number];
+  kernelOf(product: Product): Kernel;
 }
 
-function tileOf(gpu: Gpu, m: number, n: number, count: number): Tile {
-  if (gpu.software) return m * n < LARGE_ON_SOFTWARE ? small : n % 4 === 0 ? largeOwn : large;
-  const [tilesM, tilesN] = tilesOf(gpu, large, m, n);
-  return tilesM * tilesN * count >= ENOUGH_LARGE_TILES ? large : small;
+function shared(gpu: Gpu, m: number, n: number, count: number): Tiling {
+  const along = (tile: Tile) => [Math.ceil(m / (16 * tile.rows)), Math.ceil(n / (16 * tile.columns))] as const;
+  const [largeM, largeN] = along(large);
+  const tile = largeM * largeN * count >= ENOUGH_LARGE_TILES ? large : small;
+  const kernelOf = (product: Product) =>
+    gpu.kernel(`matmul ${tile.rows} ${productKey(product)}`, () => sharedSource(product, tile));
+  return { tiles: along(tile), kernelOf };
+}
+
+function own(gpu: Gpu, { wideA, wideB, wideOut }: Product, m: number, n: number): Tiling {
+  const tile = m * n < LARGE_ON_SOFTWARE || !wideA || !wideB || !wideOut ? smallOwn : largeOwn;
+  const { features, adapterInfo } = gpu.device;
+  const share =
+    features.has("subgroups") && adapterInfo.subgroupMinSize === LANES && adapterInfo.subgroupMaxSize === LANES;
+  const kernelOf = (product: Product) =>
+    gpu.kernel(`matmul own ${tile.rows} ${share} ${productKey(product)}`, () => ownSource(product, tile, share));
+  return { tiles: [Math.ceil(m / tile.rows), Math.ceil(n / tile.columns)], kernelOf };
 }
 
 /** Into how many parts the steps of a product are cut: at least four, or it is not worth another launch. */

@@ -100,14 +100,18 @@ function launch(
   roles: Roles,
   shared: readonly Operand[],
 ): void {
-  const kernel = gpu.kernel(`update ${numberOf(program)} ${segments.length} ${shared.length}`, () =>
-    source(program, segments.length, roles, shared.length),
+  // Most numbers are those of all tensors alike (rates, decays); the others are picked with the segment.
+  const scalars = Array.from({ length: program.scalarCount }, (_, i) => i);
+  const common = segments[0].call.scalars;
+  const varying = scalars.filter((i) => segments.some(({ call }) => call.scalars[i] !== common[i]));
+  const kernel = gpu.kernel(`update ${numberOf(program)} ${segments.length} ${varying} ${shared.length}`, () =>
+    source(program, segments.length, varying, roles, shared.length),
   );
-  const numbers = [0];
+  const numbers = [0, ...scalars.map((i) => common[i])];
   let groups = 0;
   for (const { call, base } of segments) {
     const quads = Math.ceil(call.inputs[0].size / 4);
-    numbers.push(groups * THREADS, quads, base / 4, ...call.scalars.slice(0, program.scalarCount));
+    numbers.push(groups * THREADS, quads, base / 4, ...varying.map((i) => call.scalars[i]));
     groups += Math.ceil(quads / THREADS);
   }
   const own = segments.flatMap(({ call }) => roles.own.map((i) => call.inputs[i]));
@@ -115,20 +119,26 @@ function launch(
   for (const { call } of segments) for (const i of roles.changed) gpu.touch(pieceOf(call.inputs[i]));
 }
 
-function source(program: Program, count: number, { changed, own }: Roles, sharedCount: number): KernelSource {
+function source(
+  program: Program,
+  count: number,
+  varying: readonly number[],
+  { changed, own }: Roles,
+  sharedCount: number,
+): KernelSource {
   const params: Record<string, ParamType> = { zero: "u32" };
-  const scalars = Array.from({ length: program.scalarCount }, (_, i) => i);
+  for (let i = 0; i < program.scalarCount; i++) params[`number${i}`] = "f32";
   const all = Array.from({ length: count }, (_, i) => i);
   for (const s of all) {
     Object.assign(params, { [`first${s}`]: "u32", [`quads${s}`]: "u32", [`base${s}`]: "u32" });
-    for (const i of scalars) params[`number${s}_${i}`] = "f32";
+    for (const i of varying) params[`number${s}_${i}`] = "f32";
   }
   // A workgroup has one segment: its numbers and its own tensors are picked, then all do the same.
   const pick = (s: number) => `    e = thread - p.first${s};
     if (e >= p.quads${s}) { return; }
     at = p.base${s} + e;
 ${own.map((i) => `    own${i} = in${i}_${s}[e];`).join("\n")}
-${scalars.map((i) => `    number${i} = p.number${s}_${i};`).join("\n")}`;
+${varying.map((i) => `    number${i} = p.number${s}_${i};`).join("\n")}`;
   const picks = all.map((s) =>
     s < count - 1 ? `if (thread < p.first${s + 1}) {\n${pick(s)}\n  }` : `{\n${pick(s)}\n  }`,
   );
@@ -151,7 +161,7 @@ ${entry(THREADS)}
   var e: u32;
   var at: u32;
 ${own.map((i) => `  var own${i}: vec4f;`).join("\n")}
-${scalars.map((i) => `  var number${i}: f32;`).join("\n")}
+${Array.from({ length: program.scalarCount }, (_, i) => `  var number${i} = p.number${i};`).join("\n")}
   ${picks.join(" else ")}
 ${statements(program, load, "number")}
 ${program.outputs.map((step, c) => `  shelf${c}[at] = s${step};`).join("\n")}

@@ -5,6 +5,7 @@ import type { AttentionLayout, Operand } from "../../../src/backend/backend.js";
 import { findAdapter, openDevice } from "../../../src/backend/webgpu/adapter.js";
 import { backendOn, type WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
 import { Gpu } from "../../../src/backend/webgpu/gpu.js";
+import { wgsl } from "../../../src/backend/webgpu/shader.js";
 import { type DType, dtypes } from "../../../src/core/dtype.js";
 import * as expr from "../../../src/core/expr.js";
 import * as functions from "../../../src/core/functions.js";
@@ -235,4 +236,20 @@ test.each([1, 6, 8, 20, 32, 64, 80, 96, 128, 160, 256, 448])("attention of heads
       device.kernels.attentionBackward(t(), t(), t(), t(), lse, t(), packed, packed, packed, layout);
     }
   });
+});
+
+test("every kernel of these tests also reaches its buffers by ranges", async () => {
+  for (const { gpu } of devices) {
+    const refused: string[] = [];
+    for (const source of gpu.sources()) {
+      const own = source.buffers.map((_, i) => i);
+      const counts = source.buffers.map(({ inStep, type }) => (inStep || type.startsWith("atomic") ? 1 : 2));
+      const code = wgsl(source, own, gpu.device.features.has("subgroups"), { counts, bytes: 4096 });
+      const { messages } = await gpu.device.createShaderModule({ code }).getCompilationInfo();
+      const errors = messages.filter(({ type }) => type === "error");
+      refused.push(...errors.map(({ message }) => `${source.name}: ${message}`));
+    }
+    expect(refused).toEqual([]);
+    expect(gpu.sources().length).toBeGreaterThan(200);
+  }
 });

@@ -7,7 +7,7 @@ import { backendOf } from "../../../src/backend/devices.js";
 import type { WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
 import { platform, setPlatform } from "../../../src/core/platform.js";
 import { softwareGpu } from "../../setup/webgpu.js";
-import { altered } from "./device.js";
+import { altered } from "./proxies.js";
 
 const gpu = await softwareGpu();
 const host = platform();

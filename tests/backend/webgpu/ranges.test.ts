@@ -21,7 +21,7 @@ import * as expr from "../../../src/core/expr.js";
 import { platform, setPlatform } from "../../../src/core/platform.js";
 import { softwareGpu } from "../../setup/webgpu.js";
 import { noise, operand } from "../operands.js";
-import { altered, withBindingLimit } from "./device.js";
+import { altered, withBindingLimit } from "./proxies.js";
 
 /** Bytes of one binding: 1,024 numbers. */
 const LIMIT = 4096;

@@ -1,0 +1,45 @@
+/** Every kernel, read by the shader compiler of this browser: Tint in Chromium, naga in Firefox. Nothing is computed. */
+
+import { expect, test } from "vitest";
+import { findAdapter, openDevice } from "../../src/backend/webgpu/adapter.js";
+import { backendOn } from "../../src/backend/webgpu/backend.js";
+import { Gpu } from "../../src/backend/webgpu/gpu.js";
+import { empty } from "../backend/operands.js";
+import { everyKernel, refusedByRanges } from "../backend/webgpu/every-kernel.js";
+import { altered } from "../backend/webgpu/proxies.js";
+
+declare const __ISOLATED__: boolean;
+
+// One compiler serves both pages.
+test.runIf(__ISOLATED__).each([
+  { of: "software adapters", software: true },
+  { of: "graphics cards", software: false },
+])("the kernels of $of are taken, also with their buffers in ranges", async ({ software }) => {
+  const found = await findAdapter();
+  if ("reason" in found) throw new Error(found.reason);
+  // Modules are made, and pipelines are not: a software adapter takes minutes to translate all of them.
+  const device = await openDevice(found);
+  const createComputePipelineAsync = async () => ({});
+  const backend = backendOn(new Gpu(altered(device, { createComputePipelineAsync }), software), found);
+  const { gpu } = backend;
+  const failed: unknown[] = [];
+  await gpu.rehearse(() => {
+    for (const [name, calls] of everyKernel) {
+      const made: ReturnType<typeof empty>[] = [];
+      try {
+        calls(backend, (...shape) => {
+          made.push(empty(backend, shape));
+          return made.at(-1)!;
+        });
+      } catch (error) {
+        failed.push(name, error);
+      }
+      for (const { storage } of made) storage.release();
+    }
+  });
+  expect(failed).toEqual([]);
+  await gpu.failures.settle();
+  expect(gpu.sources().length).toBeGreaterThan(200);
+  expect(await refusedByRanges(gpu)).toEqual([]);
+  backend.destroy();
+});

@@ -36,6 +36,8 @@ const browserProject = (
   test: {
     name: `pages of ${name}`,
     include: ["tests/browser/**/*.test.ts"],
+    // Chromium's shader compiler is the one that Node's tests ask.
+    exclude: browser === "chromium" ? ["tests/browser/shaders.test.ts"] : [],
     testTimeout: 60_000,
     setupFiles: [memoryCheck],
     browser: {

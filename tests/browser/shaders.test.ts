@@ -1,4 +1,4 @@
-/** Every kernel, read by the shader compiler of this browser: Tint in Chromium, naga in Firefox. Nothing is computed. */
+/** Every kernel, read by the shader compiler of Firefox, which is not that of the tests in Node. Nothing is computed. */
 
 import { expect, test } from "vitest";
 import { findAdapter, openDevice } from "../../src/backend/webgpu/adapter.js";
@@ -8,10 +8,7 @@ import { empty } from "../backend/operands.js";
 import { everyKernel, refusedByRanges } from "../backend/webgpu/every-kernel.js";
 import { altered } from "../backend/webgpu/proxies.js";
 
-declare const __ISOLATED__: boolean;
-
-// One compiler serves both pages.
-test.runIf(__ISOLATED__).each([
+test.each([
   { of: "software adapters", software: true },
   { of: "graphics cards", software: false },
 ])("the kernels of $of are taken, also with their buffers in ranges", async ({ software }) => {

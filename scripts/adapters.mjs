@@ -7,7 +7,7 @@
  *
  * Firefox has another shader compiler (naga), JavaScript engine and implementation of WebGPU (wgpu): it runs all tests of
  * pages. lavapipe is Mesa's software driver, with shader-f16 and subgroups of eight: Node runs the tests of the device on
- * it, which takes a quarter of an hour. It is found where systems put it, or by VK_DRIVER_FILES. Exits with 1 when a test
+ * it, which takes minutes of compiling. It is found where systems put it, or by VK_DRIVER_FILES. Exits with 1 when a test
  * fails, or when nothing could be run.
  */
 import { spawnSync } from "node:child_process";

@@ -195,6 +195,19 @@ describe.skipIf(!backend)("the command stream", () => {
     w.dispose();
   });
 
+  test("buffers that nobody asks for any more go back to the device", async () => {
+    const { pool } = backend!.gpu;
+    const large = t.ones([100_000]);
+    await large.data();
+    large.dispose();
+    expect(pool.memory().pooled).toBeGreaterThanOrEqual(400_000);
+    const one = t.ones([1]);
+    const before = pool.memory().pooled;
+    for (let batch = 0; batch < 100; batch++) await t.tidy(() => t.add(one, batch)).data();
+    expect(before - pool.memory().pooled).toBeGreaterThanOrEqual(400_000);
+    one.dispose();
+  });
+
   test("a lost device says so everywhere, and init opens another", async () => {
     const lost = backend!;
     const x = t.ones([4]);

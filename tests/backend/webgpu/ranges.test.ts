@@ -11,7 +11,6 @@ import { loadModel } from "tenon/models";
 import { train } from "tenon/runs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Kernels, Operand } from "../../../src/backend/backend.js";
-import { backendOf } from "../../../src/backend/devices.js";
 import { findAdapter, openDevice } from "../../../src/backend/webgpu/adapter.js";
 import { backendOn, type WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
 import { Gpu } from "../../../src/backend/webgpu/gpu.js";
@@ -21,7 +20,8 @@ import * as expr from "../../../src/core/expr.js";
 import { platform, setPlatform } from "../../../src/core/platform.js";
 import { softwareGpu } from "../../setup/webgpu.js";
 import { noise, operand } from "../operands.js";
-import { altered, withBindingLimit } from "./proxies.js";
+import { openWithLimit } from "./device.js";
+import { withBindingLimit } from "./proxies.js";
 
 /** Bytes of one binding: 1,024 numbers. */
 const LIMIT = 4096;
@@ -231,23 +231,7 @@ test("the text of a kernel reaches its buffers by ranges, also in an index and i
 describe.skipIf(!gpu)("a GPT whose embedding is above the limit", () => {
   const host = platform();
   const out = mkdtempSync(join(tmpdir(), "tenon-ranges-"));
-  /** Opens the default device with a limit of one binding, or with the adapter's. */
-  async function use(limit?: number): Promise<WebGpuBackend> {
-    const requestAdapter = async (options?: GPURequestAdapterOptions) => {
-      const adapter = (await gpu!.requestAdapter(options))!;
-      const requestDevice = async (descriptor: GPUDeviceDescriptor) => {
-        const device = await adapter.requestDevice(descriptor);
-        return limit ? withBindingLimit(device, limit) : device;
-      };
-      return altered(adapter, { requestDevice });
-    };
-    setPlatform(altered(host, { gpu: async () => ({ gpu: altered(gpu!, { requestAdapter }) }) }));
-    const open = backendOf("webgpu") as WebGpuBackend | undefined;
-    open?.gpu.device.destroy();
-    await open?.gpu.device.lost;
-    await t.init({ device: "webgpu" });
-    return backendOf("webgpu") as WebGpuBackend;
-  }
+  const use = (limit?: number) => openWithLimit(host, gpu!, limit);
   beforeAll(() => t.init({ device: "webgpu" }));
   afterAll(async () => {
     rmSync(out, { recursive: true });

@@ -43,6 +43,8 @@ export class Gpu {
   /** The operation whose kernels are recorded. */
   operation = "";
   private log: string[] = [];
+  /** What the kernel that runs has asked for. */
+  private readonly temporaries: Piece[] = [];
   private flushing: Promise<void> | undefined;
   /** While something is rehearsed: the pipelines it asked for. */
   private rehearsed: Promise<void>[] | undefined;
@@ -68,7 +70,20 @@ export class Gpu {
   /** Memory that no tensor owns; give it back with `pool.release`. */
   temporary(bytes: number): Piece {
     this.failures.requireDevice();
-    return this.pool.alloc(bytes);
+    const piece = this.pool.alloc(bytes);
+    this.temporaries.push(piece);
+    return piece;
+  }
+
+  /** Runs a kernel; what it took for itself is given back also where it throws in the middle. */
+  within(kernel: () => void): void {
+    this.temporaries.length = 0;
+    try {
+      kernel();
+    } catch (error) {
+      for (const piece of this.temporaries) if (!piece.released) this.pool.release(piece);
+      throw error;
+    }
   }
 
   /** The kernel of a key, described on first use. */

@@ -26,6 +26,7 @@ export class Piece {
   known: Uint8Array | undefined;
   /** Its int32 elements were checked to lie in 0 … below - 1, or to be `except`. */
   checked: { readonly below: number; readonly except?: number } | undefined;
+  released = false;
 
   constructor(readonly bytes: number) {}
 }
@@ -103,6 +104,7 @@ export class Pool {
   }
 
   release(piece: Piece): void {
+    piece.released = true;
     this.live -= piece.bytes;
     piece.known = undefined;
     if (piece.slot) this.giveBack(piece.slot);

@@ -52,22 +52,17 @@ async function bytesOn(backend: WebGpuBackend, body: Body): Promise<Uint8Array[]
     return o;
   };
   const size = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
-  const outputs = body(
-    backend.kernels,
-    (shape, seed = 0, dtype = "float32") => note(operand(backend, noise(size(shape), seed), shape, dtype)),
-    (count, below) =>
-      note(
-        operand(
-          backend,
-          Array.from({ length: count }, (_, i) => (i * 37) % below),
-          [count],
-          "int32",
-        ),
-      ),
-  );
-  const read = await Promise.all(outputs.map((o) => backend.read(o.storage.handle, byteSize(o.dtype, o.size))));
-  for (const { storage } of made) storage.release();
-  return read;
+  const indices = (count: number, below: number) => Array.from({ length: count }, (_, i) => (i * 37) % below);
+  try {
+    const outputs = body(
+      backend.kernels,
+      (shape, seed = 0, dtype = "float32") => note(operand(backend, noise(size(shape), seed), shape, dtype)),
+      (count, below) => note(operand(backend, indices(count, below), [count], "int32")),
+    );
+    return await Promise.all(outputs.map((o) => backend.read(o.storage.handle, byteSize(o.dtype, o.size))));
+  } finally {
+    for (const { storage } of made) storage.release();
+  }
 }
 
 const rows = { rows: 9, size: 260, eps: 1e-5, ignoreIndex: -100 };
@@ -226,6 +221,21 @@ test("the text of a kernel reaches its buffers by ranges, also in an index and i
     "x_range_put(u32(x_range_get(u32(i)).y + a[2]), x_range_get(u32(x_range_get(u32(i)).y + a[2])) + (x_range_get(u32(3)))); let v = x_range_get(u32(n)) == y[1];",
   );
   expect(text).toContain("if (i < 8u) { return x_range0[i]; }\n  return x_range1[i - 8u];");
+});
+
+test.skipIf(!gpu)("a kernel that is refused in the middle keeps nothing of what it took", async () => {
+  const { pool, device } = cut!.gpu;
+  const { live } = pool.memory();
+  const shape = [100, 92];
+  const refused = bytesOn(cut!, (k, make, indices) => {
+    k.indexAdd(indices(100, 100), make(shape, 1), make(shape, 2), { outer: 1, size: 100, inner: 92, count: 100 });
+    return [];
+  });
+  await expect(refused).rejects.toThrow(
+    `webgpu: indexAdd needs 20 bindings to reach a float32 tensor [100, 92] of 35.9 KiB in parts of 4.0 KiB, the limit of ` +
+      `one binding, got ${device.limits.maxStorageBuffersPerShaderStage} of this adapter.`,
+  );
+  expect(pool.memory().live).toBe(live);
 });
 
 describe.skipIf(!gpu)("a GPT whose embedding is above the limit", () => {

@@ -63,6 +63,9 @@ const nodePlatform: Platform = {
     return wideVectors;
   },
   async gpu() {
+    // Deno has one of its own.
+    const { navigator } = globalThis as { navigator?: { gpu?: GPU } };
+    if (navigator?.gpu) return { gpu: navigator.gpu };
     const specifier = "webgpu"; // an optional peer: bundlers and type checkers must not insist on it
     try {
       const { create, globals } = await import(/* @vite-ignore */ specifier);

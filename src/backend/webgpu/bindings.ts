@@ -81,7 +81,7 @@ export class BindGroups {
   ) {}
 
   /** The group of a launch; buffers in step are bound from element `first` on. */
-  group(variant: Variant, slots: readonly Slot[], { source: { buffers }, paramTypes }: Kernel, first: number) {
+  group(variant: Variant, slots: readonly Slot[], { source: { buffers }, paramBytes }: Kernel, first: number) {
     let key = first > 0 ? `${variant.id}@${first}` : `${variant.id}`;
     for (const { operand } of variant.bound) key += `,${slots[operand].id}`;
     let group = this.groups.get(key);
@@ -92,8 +92,7 @@ export class BindGroups {
       const start = inStep ? first * elementBytes(type) : range * this.range;
       return { binding, resource: { buffer, offset: offset + start, size: Math.min(size - start, this.range) } };
     });
-    const size = Math.ceil(paramTypes.length / 4) * 16;
-    entries.push({ binding: entries.length, resource: { buffer: this.params, size } });
+    entries.push({ binding: entries.length, resource: { buffer: this.params, size: paramBytes } });
     group = this.device.createBindGroup({ layout: variant.layout, entries });
     if (this.groups.size >= MOST_GROUPS) this.groups.clear();
     this.groups.set(key, group);

@@ -17,8 +17,8 @@ export class Parameters {
     this.buffer = device.createBuffer({ size: BYTES, usage, label: "parameters" });
   }
 
-  private bytesOf({ paramTypes }: Kernel): number {
-    return Math.ceil((4 * paramTypes.length) / this.step) * this.step;
+  private bytesOf({ paramBytes }: Kernel): number {
+    return Math.ceil(paramBytes / this.step) * this.step;
   }
 
   hasRoom(kernel: Kernel): boolean {

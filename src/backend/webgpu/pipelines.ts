@@ -62,13 +62,14 @@ export class Pipelines {
     }
   }
 
-  private describe({ source }: Kernel, { shared, ranges }: Layout) {
+  private describe({ source, paramBytes }: Kernel, { shared, ranges }: Layout) {
     const bound = source.buffers.flatMap((_, operand) =>
       shared[operand] === operand ? Array.from({ length: ranges[operand] }, (_, range) => ({ operand, range })) : [],
     );
     const written = (i: number) => source.buffers.some(({ writes }, j) => shared[j] === i && writes);
     const { bind, pipeline: layout } = this.layoutFor(
       bound.map(({ operand }) => (written(operand) ? "w" : "r")).join(""),
+      paramBytes,
     );
     const module = this.device.createShaderModule({
       code: wgsl(source, shared, this.device.features.has("subgroups"), { counts: ranges, bytes: this.range }),
@@ -77,19 +78,21 @@ export class Pipelines {
     return { descriptor: { layout, compute: { module, entryPoint: "main" }, label: source.name }, layout: bind, bound };
   }
 
-  private layoutFor(access: string) {
-    let known = this.layouts.get(access);
+  private layoutFor(access: string, paramBytes: number) {
+    const key = `${access}${paramBytes}`;
+    let known = this.layouts.get(key);
     if (known) return known;
     const entries: GPUBindGroupLayoutEntry[] = [...access].map((kind, binding) => ({
       binding,
       visibility: GPUShaderStage.COMPUTE,
       buffer: { type: kind === "w" ? "storage" : "read-only-storage" },
     }));
-    const buffer = { type: "uniform", hasDynamicOffset: true } as const;
+    // With its size told, nothing is left to compare at each launch (which Deno 2.9 does with the launch before).
+    const buffer = { type: "uniform", hasDynamicOffset: true, minBindingSize: paramBytes } as const;
     entries.push({ binding: access.length, visibility: GPUShaderStage.COMPUTE, buffer });
     const bind = this.device.createBindGroupLayout({ entries });
     known = { bind, pipeline: this.device.createPipelineLayout({ bindGroupLayouts: [bind] }) };
-    this.layouts.set(access, known);
+    this.layouts.set(key, known);
     return known;
   }
 }

@@ -32,12 +32,15 @@ export interface KernelSource {
 export class Kernel {
   /** Those of the source, and the number of workgroups. */
   readonly paramTypes: readonly ParamType[];
+  /** What a binding of them takes. */
+  readonly paramBytes: number;
   readonly variants = new Map<string, Variant>();
   /** Variants that are made ahead of use and not ready yet. */
   readonly coming = new Map<string, Promise<void>>();
 
   constructor(readonly source: KernelSource) {
     this.paramTypes = [...Object.values(source.params), "u32"];
+    this.paramBytes = Math.ceil(this.paramTypes.length / 4) * 16;
   }
 }
 

@@ -84,15 +84,15 @@ const table: [string, Body, limit?: number][] = [
       return [out, half, sums, each, own];
     },
   ],
-  ...([1, 9, 70] as const).map((m): [string, Body] => [
+  ...([1, 9] as const).map((m): [string, Body] => [
     `products of ${m} rows, by and into tensors above the limit`,
     (k, make) => {
       const made: Operand[] = [];
-      const n = m === 70 ? 67 : 131;
+      const n = 131;
       for (const transposeB of [false, true])
         for (const dtype of ["float32", transposeB ? "bfloat16" : "float16"] as const) {
           // 16 and 17 steps, so that a and b are read by vectors and by numbers.
-          for (const steps of [16, 17]) {
+          for (const steps of dtype === "float32" ? [16, 17] : [16]) {
             const out = make([m, n], 1);
             const [a, b] = [make([m, steps], 2), make([n, steps], 3, dtype)];
             const layout = { ...product, m, n, k: steps, transposeB, accumulate: steps === 17 };
@@ -236,6 +236,15 @@ test.skipIf(!gpu)("a kernel that is refused in the middle keeps nothing of what 
       `one binding, got ${device.limits.maxStorageBuffersPerShaderStage} of this adapter.`,
   );
   expect(pool.memory().live).toBe(live);
+  // Elements of 16 bits at odd places share a word with others.
+  const odd = bytesOn(cut!, (k, make) => {
+    const place = { inputOffset: 0, inputStrides: [1], outputOffset: 1, outputStrides: [1] };
+    k.stridedCopy(make([9], 1, "float16"), make([3000], 2, "float16"), { shape: [9], ...place });
+    return [];
+  });
+  await expect(odd).rejects.toThrow(
+    "webgpu: stridedCopy cannot write single elements of a float16 tensor [3000] of 5.9 KiB in parts of 4.0 KiB",
+  );
 });
 
 describe.skipIf(!gpu)("a GPT whose embedding is above the limit", () => {

@@ -2,6 +2,7 @@ import { availableParallelism } from "node:os";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
 import { browserLaunch, useSoftwareVulkan } from "./scripts/browser.mjs";
+import { firefox } from "./scripts/firefox-provider.mjs";
 import { aliases } from "./tests/setup/aliases.js";
 
 /** Set here, in the main process: what test workers set in `process.env` never reaches a driver. */
@@ -19,8 +20,15 @@ const memoryCheck = "tests/setup/memory.ts";
 
 const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
+/** The browser of `npm test`. */
+const chromium = () => playwright({ launchOptions: { ...launchOptions, args: [...args, "--js-flags=--expose-gc"] } });
+
 /** Tests in a real browser; `isolated` pages have SharedArrayBuffer and threads, the others do not. */
-const browserProject = (name: string, isolated: boolean): TestProjectInlineConfiguration => ({
+const browserProject = (
+  name: string,
+  isolated: boolean,
+  browser: "chromium" | "firefox" = "chromium",
+): TestProjectInlineConfiguration => ({
   cacheDir: `node_modules/.vite/${name}`,
   resolve: { alias: aliases("web") },
   server: { headers: isolated ? isolation : {} },
@@ -28,14 +36,16 @@ const browserProject = (name: string, isolated: boolean): TestProjectInlineConfi
   test: {
     name: `pages of ${name}`,
     include: ["tests/browser/**/*.test.ts"],
+    // Chromium's shader compiler is the one that Node's tests ask.
+    exclude: browser === "chromium" ? ["tests/browser/shaders.test.ts"] : [],
     testTimeout: 60_000,
     setupFiles: [memoryCheck],
     browser: {
       enabled: true,
       headless: true,
       screenshotFailures: false,
-      provider: playwright({ launchOptions: { ...launchOptions, args: [...args, "--js-flags=--expose-gc"] } }),
-      instances: [{ browser: "chromium", name }],
+      provider: browser === "firefox" ? firefox() : chromium(),
+      instances: [{ browser, name }],
     },
   },
 });
@@ -62,7 +72,20 @@ const everyday = [
 /** `npm run test:long`: kill loops, fuzzing, huge files, thousands of steps. */
 const long = [nodeProject("long", ["tests/long/**/*.test.ts"], 3_600_000)];
 
+/** `npm run test:adapters`: other implementations of WebGPU than those of `npm test`. Compiling takes them long. */
+const onDevice = ["backend/webgpu/*", "cli/webgpu", "runs/device-loss", "long/webgpu"];
+const lavapipe = [
+  nodeProject(
+    "lavapipe",
+    onDevice.map((path) => `tests/${path}.test.ts`),
+    600_000,
+  ),
+];
+const otherBrowser = [browserProject("firefox", true, "firefox")];
+
 /** Two files at a time on two cores as well: much of a test is waiting for processes, pages and compilers. */
 const maxWorkers = Math.max(2, availableParallelism() - 1);
 
-export default defineConfig(({ mode }) => ({ test: { maxWorkers, projects: mode === "long" ? long : everyday } }));
+export default defineConfig(({ mode }) => ({
+  test: { maxWorkers, projects: { long, lavapipe, firefox: otherBrowser }[mode] ?? everyday },
+}));

@@ -72,13 +72,15 @@ export function browserLaunch() {
   return executablePath ? { executablePath, args } : null;
 }
 
-/** Points the Vulkan loader at the software GPU. Must run in the main process: workers' `process.env` is a copy. */
+/**
+ * Points the Vulkan loader at the software GPU, unless `VK_DRIVER_FILES` names another driver. Must run in the main
+ * process: workers' `process.env` is a copy.
+ */
 export function useSoftwareVulkan() {
   const folder = unpackedBrowser();
   if (!folder) return;
-  const driver = join(folder, "vk_swiftshader_icd.json");
-  process.env.VK_DRIVER_FILES = driver;
-  process.env.VK_ICD_FILENAMES = driver;
+  process.env.VK_DRIVER_FILES ||= join(folder, "vk_swiftshader_icd.json");
+  process.env.VK_ICD_FILENAMES = process.env.VK_DRIVER_FILES;
   process.env.TENON_VULKAN_LOADER = join(folder, "libvulkan.so.1");
 }
 

@@ -9,18 +9,18 @@
  * Node and Chromium come with the development dependencies; Bun, Deno and the driver of Firefox are packages of
  * `engines/`, installed there. Exits with 1 when two engines differ, or when one fails.
  */
-import { execFile, execFileSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { createRequire } from "node:module";
-import { delimiter, join, normalize } from "node:path";
+import { join, normalize } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { chromium } from "playwright";
 import { browserLaunch } from "./browser.mjs";
 import { buildIfStale } from "./build.mjs";
+import { Absent, engines, fetchPackages, findFirefox, launchFirefox } from "./firefox.mjs";
 import { root } from "./install.mjs";
 
 const flag = { type: "boolean", default: false };
@@ -33,11 +33,7 @@ if (!Number.isSafeInteger(steps) || steps < 1) {
   process.exit(2);
 }
 
-const engines = join(root, "engines");
 const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
-
-/** Why an engine is not here: no failure. */
-class Absent extends Error {}
 
 // A copy of the build, so that building anew meanwhile changes nothing.
 await buildIfStale();
@@ -56,19 +52,7 @@ const rows = [
   ["Firefox, plain page", 1, () => inFirefox({})],
 ];
 
-/** Installs what `engines/package.json` names. Returns the reason when that was not possible. */
-function fetchPackages() {
-  if (existsSync(join(engines, "node_modules", ".package-lock.json"))) return undefined;
-  if (values.offline) return "not installed, and --offline forbids it";
-  console.error("Installing Bun, Deno and a driver for Firefox into engines/ …");
-  try {
-    const shell = process.platform === "win32";
-    execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: engines, stdio: ["ignore", 2, 2], shell });
-  } catch {
-    return "npm ci in engines/ failed, see above";
-  }
-}
-const missingPackages = fetchPackages();
+const missingPackages = fetchPackages(values.offline);
 
 /** The program of a package of `engines/`. */
 function packaged(name) {
@@ -128,18 +112,9 @@ async function inChromium(headers) {
   }
 }
 
-/** Firefox is driven over WebDriver BiDi, which the system's own Firefox speaks. */
 async function inFirefox(headers) {
   if (missingPackages) throw new Absent(missingPackages);
-  const executablePath = findFirefox();
-  const require = createRequire(join(engines, "package.json"));
-  const { default: puppeteer } = await import(pathToFileURL(require.resolve("puppeteer-core")).href);
-  const browser = await puppeteer.launch({
-    browser: "firefox",
-    executablePath,
-    headless: true,
-    protocolTimeout: 600_000,
-  });
+  const browser = await launchFirefox({ executablePath: findFirefox(values.apt && !values.offline) });
   try {
     return await served(headers, async (url) => {
       const page = await browser.newPage();
@@ -149,22 +124,6 @@ async function inFirefox(headers) {
   } finally {
     await browser.close();
   }
-}
-
-function findFirefox() {
-  const places = [
-    process.env.FIREFOX_PATH,
-    ...["firefox-esr", "firefox"].flatMap((name) => process.env.PATH.split(delimiter).map((dir) => join(dir, name))),
-    "/Applications/Firefox.app/Contents/MacOS/firefox",
-    "C:\\Program Files\\Mozilla Firefox\\firefox.exe",
-  ];
-  const found = () => places.find((path) => path && existsSync(path));
-  if (!found() && values.apt && !values.offline) {
-    execFileSync("apt-get", ["install", "-y", "--no-install-recommends", "firefox-esr"], { stdio: ["ignore", 2, 2] });
-  }
-  const path = found();
-  if (!path) throw new Absent("no Firefox (set FIREFOX_PATH, or pass --apt to install firefox-esr)");
-  return path;
 }
 
 const hashOf = ({ weightsHash, metricsHash, tokens }) =>

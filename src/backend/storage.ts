@@ -139,7 +139,8 @@ export const memoryBudget = (): number => budget;
 export function showBytes(bytes: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let unit = 0;
-  while (bytes >= 1024 && unit < units.length - 1) {
+  // What would be shown as 1024.0 of a unit is 1.0 of the next.
+  while (bytes >= 1023.95 && unit < units.length - 1) {
     bytes /= 1024;
     unit++;
   }

@@ -63,13 +63,15 @@ const nodePlatform: Platform = {
     return wideVectors;
   },
   async gpu() {
-    // Dawn complains on standard error when there is no Vulkan loader: look before it does.
-    if (os.platform() === "linux" && !hasLibrary("libvulkan.so.1")) {
-      return { reason: "this system has no Vulkan loader (libvulkan.so.1)" };
-    }
+    // Deno has one of its own.
+    const { navigator } = globalThis as { navigator?: { gpu?: GPU } };
+    if (navigator?.gpu) return { gpu: navigator.gpu };
+    const specifier = "webgpu"; // an optional peer: bundlers and type checkers must not insist on it
     try {
-      const specifier = "webgpu"; // an optional peer: bundlers and type checkers must not insist on it
       const { create, globals } = await import(/* @vite-ignore */ specifier);
+      // Dawn complains on standard error when there is no Vulkan loader: look before it does.
+      if (os.platform() === "linux" && !hasLibrary("libvulkan.so.1"))
+        return { reason: "this system has no Vulkan loader (libvulkan.so.1, which comes with graphics drivers)" };
       Object.assign(globalThis, globals);
       // The object must stay referenced for the life of the process: a collected instance crashes the driver.
       dawn ??= create([]) as GPU;

@@ -24,7 +24,8 @@ beforeAll(async () => {
 
 /** The loader that the tests unpacked, found by its folder; and a loader that finds no driver. */
 const loader = process.env["TENON_VULKAN_LOADER"];
-const withAdapter = { ...process.env, ...(loader ? { LD_LIBRARY_PATH: dirname(loader) } : {}) };
+const libraries = [loader && dirname(loader), process.env["LD_LIBRARY_PATH"]].filter(Boolean).join(":");
+const withAdapter = { ...process.env, LD_LIBRARY_PATH: libraries };
 const withoutDriver = { ...withAdapter, VK_DRIVER_FILES: "/none", VK_ICD_FILENAMES: "/none" };
 
 interface Outcome {

@@ -1,10 +1,13 @@
 /** 200 steps of the same GPT on the graphics card and on the CPU: how far the losses drift apart, and what grows. */
 
+import { createHash } from "node:crypto";
 import * as t from "tenon";
 import { createModel } from "tenon/models";
 import { MemoryStore, train } from "tenon/runs";
 import { expect, test } from "vitest";
-import { openWebGpu } from "../backend/webgpu/device.js";
+import { platform, setPlatform } from "../../src/core/platform.js";
+import { openWebGpu, openWithLimit } from "../backend/webgpu/device.js";
+import { softwareGpu } from "../setup/webgpu.js";
 
 const backend = await openWebGpu();
 const steps = 200;
@@ -79,3 +82,33 @@ test.skipIf(!backend)("a run of 1,000 steps, with validation, samples and checkp
   expect(seen[8].live).toBeLessThanOrEqual(seen[1].live);
   expect(seen[8].pooled).toBeLessThanOrEqual(seen[1].pooled);
 });
+
+test.skipIf(!backend)(
+  "the embedding of GPT-2 124M, where one binding reaches 128 MiB: the bits of one binding",
+  async () => {
+    const host = platform();
+    const config = {
+      ...{ model_type: "gpt2", vocab_size: 50257, n_positions: 16, n_layer: 1, n_head: 12, n_embd: 768 },
+      ...{ embd_pdrop: 0, attn_pdrop: 0, resid_pdrop: 0 },
+    };
+    const seen: unknown[] = [];
+    try {
+      for (const limit of [undefined, 2 ** 27]) {
+        await openWithLimit(host, (await softwareGpu())!, limit);
+        const model = await createModel(config, undefined, { seed: 3, device: "webgpu" });
+        const ids = [[50256, 11, 43690, 43691, 7, 50000, 3, 11]];
+        const losses: number[] = [];
+        for (let step = 0; step < 2; step++)
+          losses.push((await model.trainStep({ ids }, { learningRate: 1e-3, clipNorm: 1 })).loss);
+        const { tokens } = await model.generate([50256, 43691], { maxTokens: 4, temperature: 0 });
+        const weights = createHash("sha256").update((await [...model.parameters()][0].data()) as Float32Array);
+        seen.push({ losses, tokens, weights: weights.digest("hex") });
+        model.dispose();
+      }
+    } finally {
+      setPlatform(host);
+    }
+    console.log(seen[1]);
+    expect(seen[1]).toEqual(seen[0]);
+  },
+);

@@ -1,7 +1,8 @@
 import * as t from "tenon";
 import { readSafetensors } from "tenon/artifacts";
 import { AdamW } from "tenon/optim";
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
+import { openWebGpu } from "../backend/webgpu/device.js";
 import { largestError } from "../ops/fixture-cases.js";
 import { readFixture, readJson } from "../setup/fixture.js";
 
@@ -27,7 +28,10 @@ const rows = (name: string) => {
   );
 };
 
-describe.each(["reference", "cpu"] as const)("GPT-2 on %s equals transformers", (device) => {
+const devices = ["reference", "cpu", ...((await openWebGpu()) ? (["webgpu"] as const) : [])] as const;
+afterAll(() => t.init({ device: "cpu" }));
+
+describe.each(devices)("GPT-2 on %s equals transformers", (device) => {
   test("logits, loss, every gradient, a step, and 20 more losses", async () => {
     const model = await t.loadModel(await files(), { device });
     const ids = rows("input_ids");

@@ -80,6 +80,12 @@ test("the package holds the build, the readme and the licence, and nothing else"
   expect(files).toContain(join("dist", "index.js"));
 });
 
+test("what only some need is an optional peer: nobody gets it unasked, and a version too old is told by npm", () => {
+  const optional = Object.keys(manifest.peerDependencies).map((name) => [name, { optional: true }]);
+  expect(manifest.peerDependenciesMeta).toEqual(Object.fromEntries(optional));
+  expect(Object.keys(manifest.peerDependencies)).toEqual(["@huggingface/jinja", "webgpu"]);
+});
+
 test("it is imported in Node, trains a step, and never reaches for the network", async () => {
   writeFileSync(join(project, "main.mjs"), `${program}\nconsole.log(JSON.stringify(await main()));`);
   const offline = `import { Socket } from "node:net";

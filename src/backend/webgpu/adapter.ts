@@ -48,7 +48,9 @@ export async function findAdapter(gpu?: GPU): Promise<FoundAdapter | { readonly 
   }
   if (!adapter) return { reason: "there is WebGPU, but no graphics adapter that it may use (drivers, or a blocklist)" };
   const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
-  const name = [vendor, architecture].filter(Boolean).join(" ") || description || "unknown adapter";
+  // Some hosts know a vendor by number alone.
+  const words = [vendor, architecture].filter((word) => word && !/^\d+$/.test(word));
+  const name = words.join(" ") || description || "unknown adapter";
   const software = isFallbackAdapter === true || softwareNames.test(`${name} ${device} ${description}`);
   return { adapter, software, name };
 }

@@ -59,7 +59,7 @@ const all = {
 function kernelsOn(gpu: Gpu): Kernels {
   const bound = Object.entries(all).map(([name, kernel]) => [
     name,
-    (...args: unknown[]) => (kernel as (gpu: Gpu, ...rest: unknown[]) => void)(gpu, ...args),
+    (...args: unknown[]) => gpu.within(() => (kernel as (gpu: Gpu, ...rest: unknown[]) => void)(gpu, ...args)),
   ]);
   return Object.fromEntries(bound) as Kernels;
 }
@@ -127,7 +127,10 @@ export function backendOn(gpu: Gpu, found: FoundAdapter): WebGpuBackend {
       },
     },
     largestTensor: gpu.pool.largest,
-    alloc: (bytes) => gpu.temporary(bytes),
+    alloc(bytes) {
+      gpu.failures.requireDevice();
+      return gpu.pool.alloc(bytes);
+    },
     free: (handle) => gpu.pool.release(handle as Piece),
     write: (handle, bytes) => gpu.write(handle as Piece, bytes),
     read: (handle, bytes) => gpu.read(handle as Piece, bytes),

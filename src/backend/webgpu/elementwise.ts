@@ -10,6 +10,8 @@ import { laneFunctions, statements } from "./program.js";
 import { entry, type KernelSource, type ParamType } from "./shader.js";
 
 const THREADS = 64;
+/** Bytes of four elements of float32 or int32. */
+const LARGEST_QUAD = 16;
 
 /** How an input reaches the four lanes of a thread. */
 type Access =
@@ -41,12 +43,17 @@ export function elementwise(
   const key = `elementwise ${numberOf(program)}|${plan.map((access, i) => `${inputs[i].dtype}${tag(access)}`)}|${outputs.map(({ dtype }) => dtype)}`;
   const kernel = gpu.kernel(key, () => source(program, plan, inputs, outputs));
   const bound = inputs.filter((_, i) => plan[i].kind !== "known");
-  const values = [Math.ceil(size / 4), 0, ...scalars.slice(0, program.scalarCount)];
+  const values = scalars.slice(0, program.scalarCount);
   for (const access of plan) {
     if (access.kind === "known") values.push(access.value);
     if (access.kind === "spread") for (const { pitch, size, stride } of access.dims) values.push(pitch, size, stride);
   }
-  gpu.run(kernel, [...bound, ...outputs], values, Math.ceil(size / (4 * THREADS)));
+  // What is above the limit of one binding takes a launch for each range.
+  const most = gpu.pool.range / LARGEST_QUAD;
+  for (let first = 0, quads = Math.ceil(size / 4); first < quads; first += most) {
+    const count = Math.min(most, quads - first);
+    gpu.run(kernel, [...bound, ...outputs], [count, first, 0, ...values], Math.ceil(count / THREADS), first);
+  }
 }
 
 const numbers = new WeakMap<Program, number>();
@@ -107,7 +114,7 @@ function source(
   inputs: readonly Operand[],
   outputs: readonly Operand[],
 ): KernelSource {
-  const params: Record<string, ParamType> = { quads: "u32", zero: "u32" };
+  const params: Record<string, ParamType> = { quads: "u32", first: "u32", zero: "u32" };
   for (let i = 0; i < program.scalarCount; i++) params[`scalar${i}`] = "f32";
   const places: string[] = [];
   const loads = plan.map((access, i) => {
@@ -141,9 +148,10 @@ function source(
     ...inputs.flatMap(({ dtype }, i) => {
       const { kind } = plan[i];
       if (kind === "known") return [];
-      return [{ name: `in${i}`, type: kind === "same" ? cells[dtype].quad : cells[dtype].word }];
+      const inStep = kind === "same";
+      return [{ name: `in${i}`, type: inStep ? cells[dtype].quad : cells[dtype].word, inStep }];
     }),
-    ...outputs.map(({ dtype }, i) => ({ name: `out${i}`, type: cells[dtype].quad, writes: true })),
+    ...outputs.map(({ dtype }, i) => ({ name: `out${i}`, type: cells[dtype].quad, writes: true, inStep: true })),
   ];
   const body = statements(program, (input) => loads[input]);
   return {
@@ -153,7 +161,7 @@ function source(
     code: `${laneFunctions}${cellFunctions([...inputs, ...outputs].map(({ dtype }) => dtype))}
 ${entry(THREADS)}
   if (thread >= p.quads) { return; }
-  let e = thread * 4u + vec4u(0u, 1u, 2u, 3u);
+  let e = (p.first + thread) * 4u + vec4u(0u, 1u, 2u, 3u);
 ${places.join("\n")}
 ${body}
 ${stores.join("\n")}

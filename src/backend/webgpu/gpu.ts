@@ -5,22 +5,18 @@
  */
 
 import { DeviceError } from "../../core/errors.js";
+import { BindGroups, layoutOf, type OnGpu, pieceOf, requireBindings } from "./bindings.js";
 import { Failures } from "./failures.js";
+import { Parameters } from "./parameters.js";
 import { Pipelines } from "./pipelines.js";
 import { type Piece, Pool, type Slot } from "./pool.js";
-import { Kernel, type KernelSource, type Variant } from "./shader.js";
+import { Kernel, type KernelSource } from "./shader.js";
 
-/** Anything with a storage of this backend. */
-export interface OnGpu {
-  readonly storage: { readonly handle: unknown };
-}
+export { type OnGpu, pieceOf } from "./bindings.js";
 
 /** How many workgroups: a number is spread over two dims where one has not room enough. */
 export type Groups = number;
 
-/** Bytes of parameters of one batch; each dispatch takes a multiple of the device's offset alignment. */
-const PARAM_BYTES = 2 ** 18;
-const MOST_BIND_GROUPS = 4096;
 const REPORT_BYTES = 16;
 
 /** Running totals, for tests and for reports of what a step costs. */
@@ -39,17 +35,16 @@ export class Gpu {
   /** Where the first bad index is noted: check, position, index. */
   readonly report: Piece;
   private readonly kernels = new Map<string, Kernel>();
-  private readonly bindGroups = new Map<string, GPUBindGroup>();
-  private readonly paramBuffer: GPUBuffer;
-  private readonly params = new DataView(new ArrayBuffer(PARAM_BYTES));
-  private readonly paramStep: number;
-  private paramsUsed = 0;
+  private readonly parameters: Parameters;
+  private readonly bindGroups: BindGroups;
   private encoder: GPUCommandEncoder | undefined;
   private pass: GPUComputePassEncoder | undefined;
   private batch = 0;
   /** The operation whose kernels are recorded. */
   operation = "";
   private log: string[] = [];
+  /** What the kernel that runs has asked for. */
+  private readonly temporaries: Piece[] = [];
   private flushing: Promise<void> | undefined;
   /** While something is rehearsed: the pipelines it asked for. */
   private rehearsed: Promise<void>[] | undefined;
@@ -63,15 +58,11 @@ export class Gpu {
     this.pool = new Pool(
       device,
       (scope, bytes) => this.failures.watchAllocation(scope, bytes),
-      (slot) => this.forgetBindGroups(slot),
+      (slot) => this.bindGroups.forget(slot),
     );
-    this.pipelines = new Pipelines(device, this.failures);
-    this.paramStep = device.limits.minUniformBufferOffsetAlignment;
-    this.paramBuffer = device.createBuffer({
-      size: PARAM_BYTES,
-      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
-      label: "parameters",
-    });
+    this.pipelines = new Pipelines(device, this.failures, this.pool.range);
+    this.parameters = new Parameters(device);
+    this.bindGroups = new BindGroups(device, this.pool.range, this.parameters.buffer);
     this.report = this.pool.own(REPORT_BYTES);
     this.clearReport();
   }
@@ -79,7 +70,20 @@ export class Gpu {
   /** Memory that no tensor owns; give it back with `pool.release`. */
   temporary(bytes: number): Piece {
     this.failures.requireDevice();
-    return this.pool.alloc(bytes);
+    const piece = this.pool.alloc(bytes);
+    this.temporaries.push(piece);
+    return piece;
+  }
+
+  /** Runs a kernel; what it took for itself is given back also where it throws in the middle. */
+  within(kernel: () => void): void {
+    this.temporaries.length = 0;
+    try {
+      kernel();
+    } catch (error) {
+      for (const piece of this.temporaries) if (!piece.released) this.pool.release(piece);
+      throw error;
+    }
   }
 
   /** The kernel of a key, described on first use. */
@@ -99,28 +103,43 @@ export class Gpu {
     this.kernels.clear();
   }
 
-  /** Records one dispatch. Operands and numbers are in the order of the kernel's source. */
-  run(kernel: Kernel, operands: readonly (OnGpu | Piece)[], numbers: readonly number[], groups: Groups): void {
+  /**
+   * Records one dispatch. Operands and numbers are in the order of the kernel's source; of buffers in step the first
+   * thread has element `first`.
+   */
+  run(
+    kernel: Kernel,
+    operands: readonly (OnGpu | Piece)[],
+    numbers: readonly number[],
+    groups: Groups,
+    first = 0,
+  ): void {
     if (groups === 0) return;
     this.failures.requireDevice();
     const pieces = operands.map(pieceOf);
-    const shared = bindings(kernel, pieces);
+    const { range } = this.pool;
+    const layout = layoutOf(kernel, pieces, range);
+    const { limits } = this.device;
+    if (layout.cut) {
+      const most = limits.maxStorageBuffersPerShaderStage;
+      requireBindings(this.operation || kernel.source.name, kernel, operands, layout, range, most);
+    }
     if (this.rehearsed) {
-      this.rehearsed.push(this.pipelines.ahead(kernel, shared));
+      this.rehearsed.push(this.pipelines.ahead(kernel, layout));
       return;
     }
     const slots = this.slotsOf(pieces, kernel);
     kernel.source.buffers.forEach(({ writes }, i) => {
       if (writes) pieces[i].checked = undefined;
     });
-    const variant = this.pipelines.variant(kernel, shared);
-    if (this.paramsUsed + this.paramBytes(kernel) > PARAM_BYTES) this.flush();
+    const variant = this.pipelines.variant(kernel, layout);
+    if (!this.parameters.hasRoom(kernel)) this.flush();
     for (const slot of slots) slot.batch = this.batch;
     const pass = this.openPass();
     pass.setPipeline(variant.pipeline);
-    const group = this.bindGroup(variant, slots, kernel);
-    pass.setBindGroup(0, group, [this.writeParams(kernel, numbers, groups)]);
-    const most = this.device.limits.maxComputeWorkgroupsPerDimension;
+    const group = this.bindGroups.group(variant, slots, kernel, first);
+    pass.setBindGroup(0, group, [this.parameters.write(kernel, numbers, groups)]);
+    const most = limits.maxComputeWorkgroupsPerDimension;
     const rows = Math.ceil(groups / most);
     pass.dispatchWorkgroups(rows === 1 ? groups : most, rows);
     this.log.push(this.operation || kernel.source.name);
@@ -262,33 +281,14 @@ export class Gpu {
     if (!this.encoder) return;
     this.pass?.end();
     const { queue } = this.device;
-    if (this.paramsUsed > 0) queue.writeBuffer(this.paramBuffer, 0, this.params.buffer, 0, this.paramsUsed);
+    this.parameters.upload(queue);
     queue.submit([this.encoder.finish()]);
     this.failures.watchBatch(this.device.popErrorScope(), this.log);
     this.counters.submits++;
     this.pass = undefined;
     this.encoder = undefined;
-    this.paramsUsed = 0;
     this.log = [];
     if (++this.batch % 16 === 0) this.pool.trim(this.batch);
-  }
-
-  private paramBytes({ paramTypes }: Kernel): number {
-    return Math.ceil((4 * paramTypes.length) / this.paramStep) * this.paramStep;
-  }
-
-  private writeParams(kernel: Kernel, numbers: readonly number[], groups: number): number {
-    const { paramTypes } = kernel;
-    const offset = this.paramsUsed;
-    this.paramsUsed += this.paramBytes(kernel);
-    const last = paramTypes.length - 1;
-    for (let i = 0; i < last; i++) {
-      const at = offset + 4 * i;
-      if (paramTypes[i] === "f32") this.params.setFloat32(at, numbers[i], true);
-      else this.params.setUint32(at, numbers[i], true);
-    }
-    this.params.setUint32(offset + 4 * last, groups, true);
-    return offset;
   }
 
   /**
@@ -311,45 +311,9 @@ export class Gpu {
     await Promise.all(coming);
   }
 
-  private bindGroup(variant: Variant, slots: readonly Slot[], kernel: Kernel): GPUBindGroup {
-    let key = `${variant.id}`;
-    for (const i of variant.slots) key += `,${slots[i].id}`;
-    let group = this.bindGroups.get(key);
-    if (group) return group;
-    const entries: GPUBindGroupEntry[] = variant.slots.map((i, binding) => ({
-      binding,
-      resource: { buffer: slots[i].buffer, offset: slots[i].offset, size: slots[i].size },
-    }));
-    const size = Math.ceil(kernel.paramTypes.length / 4) * 16;
-    entries.push({ binding: entries.length, resource: { buffer: this.paramBuffer, size } });
-    group = this.device.createBindGroup({ layout: variant.layout, entries });
-    if (this.bindGroups.size >= MOST_BIND_GROUPS) this.bindGroups.clear();
-    this.bindGroups.set(key, group);
-    return group;
-  }
-
-  private forgetBindGroups(slot: Slot): void {
-    for (const key of this.bindGroups.keys()) {
-      if (key.split(",").slice(1).includes(`${slot.id}`)) this.bindGroups.delete(key);
-    }
-  }
-
   /** Gives everything back. */
   destroy(): void {
     this.failures.close();
     this.device.destroy();
   }
 }
-
-/** For each buffer, the one whose binding it uses: its own, or that of an earlier one that is the same memory. */
-function bindings({ source: { buffers } }: Kernel, pieces: readonly Piece[]): number[] {
-  return pieces.map((piece, i) => {
-    const first = pieces.indexOf(piece);
-    // Two readers may bind one buffer twice; with a writer among them there must be one binding.
-    return first < i && pieces.some((other, j) => other === piece && buffers[j].writes) ? first : i;
-  });
-}
-
-/** The piece behind an operand. */
-export const pieceOf = (operand: OnGpu | Piece): Piece =>
-  "storage" in operand ? (operand.storage.handle as Piece) : operand;

@@ -14,7 +14,7 @@ type Indexed = Split & { readonly count: number };
 const THREADS = 64;
 const groupsOf = (threads: number) => Math.ceil(threads / THREADS);
 
-/** Checks int32 indices to lie in 0 … size - 1, or to be `except`; once for the same contents. */
+/** Checks int32 indices of `op` to lie in 0 … size - 1, or to be `except`; once for the same contents. */
 export function checkIndices(gpu: Gpu, op: string, index: Operand, size: number, except?: number): void {
   const piece = pieceOf(index);
   const { checked } = piece;
@@ -48,14 +48,14 @@ ${entry(256)}
   }
 }`,
   }));
-  const check = gpu.failures.check(gpu.operation || op, size);
+  const check = gpu.failures.check(op, size);
   gpu.run(kernel, [index, gpu.report], [check, index.size, size, except === undefined ? 0 : 1, except ?? 0], 1);
   piece.checked = { below: size, except };
 }
 
 /** out[o, j, i] = input[o, index, i], in words of 4 bytes; smaller elements are gathered into whole words. */
 function pick(gpu: Gpu, op: string, input: Operand, index: Operand, output: Operand, split: Indexed, own: boolean) {
-  checkIndices(gpu, op, index, split.size);
+  checkIndices(gpu, gpu.operation || op, index, split.size);
   if (output.size === 0) return;
   if (input.dtype !== output.dtype) {
     widenRows(gpu, input, index, output, split);
@@ -131,7 +131,7 @@ const typeOf = ({ dtype }: Operand) => (dtype === "float32" ? "f32" : "i32");
 
 /** A thread takes a line (o, i) and adds its elements one after the other. */
 export function scatterAdd(gpu: Gpu, index: Operand, source: Operand, output: Operand, split: Indexed): void {
-  checkIndices(gpu, "scatterAdd", index, split.size);
+  checkIndices(gpu, gpu.operation || "scatterAdd", index, split.size);
   const type = typeOf(source);
   const kernel = gpu.kernel(`scatterAdd ${type}`, () => ({
     name: "scatterAdd",
@@ -162,7 +162,7 @@ export function scatterAdd(gpu: Gpu, index: Operand, source: Operand, output: Op
  */
 export function indexAdd(gpu: Gpu, index: Operand, source: Operand, output: Operand, split: Indexed): void {
   const { outer, size, inner, count } = split;
-  checkIndices(gpu, "indexAdd", index, size);
+  checkIndices(gpu, gpu.operation || "indexAdd", index, size);
   if (source.size === 0) return;
   const links = gpu.kernel("indexAdd links", () => ({
     name: "indexAdd links",

@@ -1,5 +1,6 @@
-/** Pipelines: one for each kernel and way in which its buffers coincide, made at first use or ahead of it. */
+/** Pipelines: one for each kernel and way in which its buffers are bound, made at first use or ahead of it. */
 
+import type { Layout } from "./bindings.js";
 import type { Failures } from "./failures.js";
 import { type Kernel, type Variant, wgsl } from "./shader.js";
 
@@ -12,19 +13,21 @@ export class Pipelines {
   constructor(
     private readonly device: GPUDevice,
     private readonly failures: Failures,
+    /** Bytes of a range, of buffers that are bound by several. */
+    private readonly range: number,
   ) {}
 
   get count(): number {
     return this.nextId;
   }
 
-  /** The pipeline of a kernel whose buffers coincide as `shared` says; made now where nobody did ahead. */
-  variant(kernel: Kernel, shared: readonly number[]): Variant {
-    const key = shared.join();
+  /** The pipeline of a kernel whose buffers are bound as `layout` says; made now where nobody did ahead. */
+  variant(kernel: Kernel, layout: Layout): Variant {
+    const { key } = layout;
     let variant = kernel.variants.get(key);
     if (variant) return variant;
     this.atOnce++;
-    const { descriptor, ...rest } = this.watched(kernel, () => this.describe(kernel, shared));
+    const { descriptor, ...rest } = this.watched(kernel, () => this.describe(kernel, layout));
     const pipeline = this.watched(kernel, () => this.device.createComputePipeline(descriptor));
     variant = { id: this.nextId++, pipeline, ...rest };
     kernel.variants.set(key, variant);
@@ -32,12 +35,12 @@ export class Pipelines {
   }
 
   /** Makes the pipeline beside others, without holding up the caller; resolves when it is there. */
-  ahead(kernel: Kernel, shared: readonly number[]): Promise<void> {
-    const key = shared.join();
+  ahead(kernel: Kernel, layout: Layout): Promise<void> {
+    const { key } = layout;
     if (kernel.variants.has(key)) return Promise.resolve();
     const known = kernel.coming.get(key);
     if (known) return known;
-    const { descriptor, ...rest } = this.watched(kernel, () => this.describe(kernel, shared));
+    const { descriptor, ...rest } = this.watched(kernel, () => this.describe(kernel, layout));
     const coming = this.device
       .createComputePipelineAsync(descriptor)
       .then((pipeline) => {
@@ -59,30 +62,37 @@ export class Pipelines {
     }
   }
 
-  private describe({ source }: Kernel, shared: readonly number[]) {
-    const slots = source.buffers.map((_, i) => i).filter((i) => shared[i] === i);
-    const access = slots.map((i) => (source.buffers.some((spec, j) => shared[j] === i && spec.writes) ? "w" : "r"));
-    const { bind, pipeline: layout } = this.layoutFor(access.join(""));
+  private describe({ source, paramBytes }: Kernel, { shared, ranges }: Layout) {
+    const bound = source.buffers.flatMap((_, operand) =>
+      shared[operand] === operand ? Array.from({ length: ranges[operand] }, (_, range) => ({ operand, range })) : [],
+    );
+    const written = (i: number) => source.buffers.some(({ writes }, j) => shared[j] === i && writes);
+    const { bind, pipeline: layout } = this.layoutFor(
+      bound.map(({ operand }) => (written(operand) ? "w" : "r")).join(""),
+      paramBytes,
+    );
     const module = this.device.createShaderModule({
-      code: wgsl(source, shared, this.device.features.has("subgroups")),
+      code: wgsl(source, shared, this.device.features.has("subgroups"), { counts: ranges, bytes: this.range }),
       label: source.name,
     });
-    return { descriptor: { layout, compute: { module, entryPoint: "main" }, label: source.name }, layout: bind, slots };
+    return { descriptor: { layout, compute: { module, entryPoint: "main" }, label: source.name }, layout: bind, bound };
   }
 
-  private layoutFor(access: string) {
-    let known = this.layouts.get(access);
+  private layoutFor(access: string, paramBytes: number) {
+    const key = `${access}${paramBytes}`;
+    let known = this.layouts.get(key);
     if (known) return known;
     const entries: GPUBindGroupLayoutEntry[] = [...access].map((kind, binding) => ({
       binding,
       visibility: GPUShaderStage.COMPUTE,
       buffer: { type: kind === "w" ? "storage" : "read-only-storage" },
     }));
-    const buffer = { type: "uniform", hasDynamicOffset: true } as const;
+    // With its size told, nothing is left to compare at each launch (which Deno 2.9 does with the launch before).
+    const buffer = { type: "uniform", hasDynamicOffset: true, minBindingSize: paramBytes } as const;
     entries.push({ binding: access.length, visibility: GPUShaderStage.COMPUTE, buffer });
     const bind = this.device.createBindGroupLayout({ entries });
     known = { bind, pipeline: this.device.createPipelineLayout({ bindGroupLayouts: [bind] }) };
-    this.layouts.set(access, known);
+    this.layouts.set(key, known);
     return known;
   }
 }

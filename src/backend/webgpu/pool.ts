@@ -26,6 +26,7 @@ export class Piece {
   known: Uint8Array | undefined;
   /** Its int32 elements were checked to lie in 0 … below - 1, or to be `except`. */
   checked: { readonly below: number; readonly except?: number } | undefined;
+  released = false;
 
   constructor(readonly bytes: number) {}
 }
@@ -39,7 +40,7 @@ export interface Shelf {
 
 /** Places on shelves start at multiples of what every device can bind. */
 const SHELF_STEP = 256;
-const onShelf = (piece: Piece): number => Math.ceil(piece.bytes / SHELF_STEP) * SHELF_STEP;
+export const onShelf = (piece: Piece): number => Math.ceil(piece.bytes / SHELF_STEP) * SHELF_STEP;
 
 const SMALLEST = 256;
 
@@ -50,6 +51,11 @@ export function sizeClass(bytes: number): number {
   while (step * 8 <= bytes) step *= 2;
   return Math.ceil(bytes / step) * step;
 }
+
+/** Ranges start where every device can bind, and at whole quads of every dtype. */
+const RANGE_STEP = 4096;
+/** Kernels count elements in 32 bits. */
+const MOST_BYTES = 2 ** 32;
 
 /** Free buffers that this many batches did not ask for are destroyed. */
 const PATIENCE = 64;
@@ -63,6 +69,8 @@ export class Pool {
   private peak = 0;
   /** Buffers made so far, for tests of growth. */
   created = 0;
+  /** Bytes that one binding reaches; larger buffers are bound by ranges of so many. */
+  readonly range: number;
   /** Bytes of the largest buffer that kernels can reach. */
   readonly largest: number;
 
@@ -71,7 +79,11 @@ export class Pool {
     private readonly refused: (error: Promise<GPUError | null>, bytes: number) => void,
     private readonly forget: (slot: Slot) => void,
   ) {
-    this.largest = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
+    const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } = device.limits;
+    this.range = maxStorageBufferBindingSize - (maxStorageBufferBindingSize % RANGE_STEP);
+    // A product has three buffers beside the one that may need many bindings; a read takes a report along.
+    const reach = this.range * (maxStorageBuffersPerShaderStage - 3);
+    this.largest = Math.min(maxBufferSize - (maxBufferSize % RANGE_STEP) - SMALLEST, reach, MOST_BYTES);
   }
 
   alloc(bytes: number): Piece {
@@ -92,6 +104,7 @@ export class Pool {
   }
 
   release(piece: Piece): void {
+    piece.released = true;
     this.live -= piece.bytes;
     piece.known = undefined;
     if (piece.slot) this.giveBack(piece.slot);
@@ -189,7 +202,7 @@ export class Pool {
 
   /** A buffer to read back through; give it back with `unstage`. */
   stage(bytes: number): GPUBuffer {
-    const size = sizeClass(bytes);
+    const size = Math.min(sizeClass(bytes), this.largest + SMALLEST);
     const ready = this.staging.get(size)?.pop();
     if (ready) return ready;
     this.created++;

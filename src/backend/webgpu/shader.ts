@@ -1,11 +1,15 @@
 /** Kernels as text: their buffers, parameters and WGSL, and the pipelines made of them. */
 
+import { byRanges, rangeNames } from "./ranges.js";
+
 /** A storage buffer: the type of its elements, and whether the kernel writes it. */
 export interface BufferSpec {
   readonly name: string;
   /** `f32`, `vec4f`, `u32`, `atomic<u32>`, … */
   readonly type: string;
   readonly writes?: boolean;
+  /** Thread i has element i and no other, so that a launch may be given a range of the buffer. */
+  readonly inStep?: boolean;
 }
 
 export type ParamType = "u32" | "i32" | "f32";
@@ -24,48 +28,61 @@ export interface KernelSource {
   readonly code: string;
 }
 
-/** A source with its pipelines: one for each way in which its buffers coincide. */
+/** A source with its pipelines: one for each way in which its buffers are bound. */
 export class Kernel {
   /** Those of the source, and the number of workgroups. */
   readonly paramTypes: readonly ParamType[];
+  /** What a binding of them takes. */
+  readonly paramBytes: number;
   readonly variants = new Map<string, Variant>();
   /** Variants that are made ahead of use and not ready yet. */
   readonly coming = new Map<string, Promise<void>>();
 
   constructor(readonly source: KernelSource) {
     this.paramTypes = [...Object.values(source.params), "u32"];
+    this.paramBytes = Math.ceil(this.paramTypes.length / 4) * 16;
   }
 }
 
-/** A pipeline. `slots` are the buffers that get a binding: later ones that coincide with a written one share its. */
+/** A pipeline. `bound` is what its bindings hold: ranges of operands. One that coincides with a written one shares its. */
 export interface Variant {
   readonly id: number;
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
-  readonly slots: readonly number[];
+  readonly bound: readonly { readonly operand: number; readonly range: number }[];
 }
 
-/** The text of a kernel in which buffer i is buffer `shared[i]`; with subgroups where the device has them. */
+/**
+ * The text of a kernel in which buffer i is buffer `shared[i]`; with subgroups where the device has them, and with
+ * buffers bound by as many ranges, of so many bytes, as `ranges` says.
+ */
 export function wgsl(
   { buffers, params, code, enables = [], across = [] }: KernelSource,
   shared: readonly number[],
   subgroups: boolean,
+  ranges: { readonly counts: readonly number[]; readonly bytes: number },
 ): string {
   const own = buffers.map((_, i) => i).filter((i) => shared[i] === i);
   const writes = (i: number) => buffers.some((spec, j) => shared[j] === i && spec.writes);
-  const lines = own.map((i, binding) => {
-    const access = writes(i) ? "read_write" : "read";
-    return `@group(0) @binding(${binding}) var<storage, ${access}> ${buffers[i].name}: array<${buffers[i].type}>;`;
-  });
+  const lines = own
+    .flatMap((i) => rangeNames(buffers[i].name, ranges.counts[i]).map((name) => ({ i, name })))
+    .map(({ i, name }, binding) => {
+      const access = writes(i) ? "read_write" : "read";
+      return `@group(0) @binding(${binding}) var<storage, ${access}> ${name}: array<${buffers[i].type}>;`;
+    });
   const fields = Object.entries(params).map(([name, type]) => `  ${name}: ${type},`);
   lines.push(`struct Params {\n${fields.join("\n")}\n  all_groups: u32,\n}`);
-  lines.push(`@group(0) @binding(${own.length}) var<uniform> p: Params;`);
+  lines.push(`@group(0) @binding(${lines.length - 1}) var<uniform> p: Params;`);
   const bySubgroups = subgroups && across.length > 0;
   const functions = across.map(bySubgroups ? acrossSubgroups : acrossMemory).join("");
   let body = `${bySubgroups ? `${subgroupState}${functions}${code.replace(entryInputs, subgroupInputs)}` : `${functions}${code}`}`;
   buffers.forEach((spec, i) => {
     if (shared[i] !== i) body = body.replaceAll(new RegExp(`\\b${spec.name}\\b`, "g"), buffers[shared[i]].name);
   });
+  for (const i of own) {
+    if (ranges.counts[i] > 1)
+      body = byRanges(body, { ...buffers[i], writes: writes(i) }, ranges.counts[i], ranges.bytes);
+  }
   const enabled = bySubgroups ? [...enables, "subgroups"] : enables;
   return `${enabled.map((name) => `enable ${name};\n`).join("")}${bySubgroups ? "diagnostic(off, subgroup_uniformity);\n" : ""}${lines.join("\n")}\n${body}`;
 }

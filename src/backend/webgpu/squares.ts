@@ -1,8 +1,9 @@
 /** The sum of the squares of many tensors (all gradients of a model), in one launch per handful of them. */
 
 import type { Operand } from "../backend.js";
+import { rangesOf } from "./bindings.js";
 import { fill } from "./copy.js";
-import type { Gpu } from "./gpu.js";
+import { type Gpu, pieceOf } from "./gpu.js";
 import { CHUNK, fold, THREADS } from "./reduce.js";
 import { entry, type KernelSource, type ParamType } from "./shader.js";
 import { sumAcross } from "./softmax.js";
@@ -18,9 +19,13 @@ export function sumOfSquares(gpu: Gpu, inputs: readonly Operand[], output: Opera
   }
   const sums = gpu.temporary(total * 4);
   const each = gpu.device.limits.maxStorageBuffersPerShaderStage - 1;
+  const bindingsOf = (input: Operand) => rangesOf(pieceOf(input), gpu.pool.range);
   let done = 0;
-  for (let at = 0; at < all.length; at += each) {
-    const batch = all.slice(at, at + each);
+  for (let at = 0, end = 0; at < all.length; at = end) {
+    let bound = 0;
+    do bound += bindingsOf(all[end++]);
+    while (end < all.length && bound + bindingsOf(all[end]) <= each);
+    const batch = all.slice(at, end);
     const kernel = gpu.kernel(`sumOfSquares ${batch.length}`, () => source(batch.length));
     let groups = 0;
     const ends = batch.map((input) => (groups += groupsOf(input)));

@@ -8,14 +8,16 @@ import type { Program } from "../../core/expr.js";
 import type { ElementwiseCall, Operand } from "../backend.js";
 import { elementwise, numberOf } from "./elementwise.js";
 import { type Gpu, pieceOf } from "./gpu.js";
-import { Piece } from "./pool.js";
+import { onShelf, Piece } from "./pool.js";
 import { laneFunctions, statements } from "./program.js";
 import { entry, type KernelSource, type ParamType } from "./shader.js";
 
 const THREADS = 64;
 /** Larger tensors keep a launch and a buffer of their own: moving them would cost more memory than a launch costs time. */
 const MOST_BYTES = 2 ** 22;
+/** A shelf is bound whole. */
 const SHELF_BYTES = 2 ** 26;
+const shelfBytes = ({ pool }: Gpu) => Math.min(SHELF_BYTES, pool.range);
 
 /** Which inputs of the program are outputs too, the same in all calls, and which are for each call alone. */
 interface Roles {
@@ -36,7 +38,7 @@ export function elementwiseMany(
   calls: readonly ElementwiseCall[],
   shared: readonly Operand[],
 ): void {
-  const together = calls.length > 1 ? calls.filter(canLieTogether) : [];
+  const together = calls.length > 1 ? calls.filter((call) => canLieTogether(gpu, call)) : [];
   for (const { inputs, outputs, scalars } of calls.filter((call) => !together.includes(call)))
     elementwise(gpu, program, [...inputs, ...shared], outputs, scalars);
   if (together.length === 0) return;
@@ -55,10 +57,10 @@ export function elementwiseMany(
   }
 }
 
-const canLieTogether = ({ inputs }: ElementwiseCall): boolean =>
+const canLieTogether = (gpu: Gpu, { inputs }: ElementwiseCall): boolean =>
   inputs.every(({ size, dtype }) => dtype === "float32" && size === inputs[0].size) &&
   inputs[0].size > 0 &&
-  inputs[0].size * 4 <= MOST_BYTES;
+  inputs[0].size * 4 <= Math.min(MOST_BYTES, shelfBytes(gpu));
 
 /** Finds the places of all calls; those that have none yet are moved. */
 function placed(gpu: Gpu, calls: readonly ElementwiseCall[], changed: readonly number[]): Segment[] {
@@ -72,9 +74,10 @@ function placed(gpu: Gpu, calls: readonly ElementwiseCall[], changed: readonly n
   };
   for (const call of calls) {
     if (placeOf(columnsOf(call))) continue;
+    const own = onShelf(pieceOf(call.inputs[changed[0]]));
+    if (part.length > 0 && bytes + own > shelfBytes(gpu)) move();
     part.push(call);
-    bytes += pieceOf(call.inputs[changed[0]]).bytes;
-    if (bytes >= SHELF_BYTES) move();
+    bytes += own;
   }
   if (part.length > 0) move();
   // While something is rehearsed nothing has a place, and one for all gives the kernels that will be used.

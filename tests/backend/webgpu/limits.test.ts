@@ -7,6 +7,7 @@ import { backendOf } from "../../../src/backend/devices.js";
 import type { WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
 import { platform, setPlatform } from "../../../src/core/platform.js";
 import { softwareGpu } from "../../setup/webgpu.js";
+import { altered } from "./proxies.js";
 
 const gpu = await softwareGpu();
 const host = platform();
@@ -20,16 +21,6 @@ const guaranteed: Record<string, number> = {
   maxComputeInvocationsPerWorkgroup: 256,
   maxComputeWorkgroupSizeX: 256,
 };
-
-/** An object some of whose properties are others. */
-const altered = <T extends object>(target: T, properties: Record<string, unknown>): T =>
-  new Proxy(target, {
-    get(_, key) {
-      if (typeof key === "string" && key in properties) return properties[key];
-      const value = Reflect.get(target, key, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
 
 const smallAdapter = async (options?: GPURequestAdapterOptions): Promise<GPUAdapter> => {
   const adapter = (await gpu!.requestAdapter(options))!;
@@ -46,29 +37,41 @@ describe.skipIf(!gpu)("a device with the limits that every adapter has", () => {
     await t.init({ device: "cpu" });
   });
   const device = () => (backendOf("webgpu") as WebGpuBackend).gpu;
-  const gpt2 = { model_type: "gpt2", vocab_size: 50257, n_positions: 16, n_layer: 1, n_head: 2, n_embd: 768 };
-  const refusal = /needs 147\.2 MiB, got a limit of 128\.0 MiB per tensor of this adapter\. Use a smaller/;
+  /** The embedding of GPT-2 XL: more than one buffer may have. */
+  const gpt2 = { model_type: "gpt2", vocab_size: 50257, n_positions: 16, n_layer: 1, n_head: 2, n_embd: 1600 };
+  const refusal = /needs 306\.7 MiB, got a limit of 256\.0 MiB per tensor of this adapter\. Use a smaller/;
 
   test("it has those limits, and says so", () => {
     expect(device().device.limits.maxStorageBufferBindingSize).toBe(2 ** 27);
-    expect(t.capabilities().maxMemory).toBe(2 ** 27);
+    // One buffer, but for the bytes that a read takes along.
+    expect(t.capabilities().maxMemory).toBe(2 ** 28 - 256);
+  });
+
+  test("the embedding of GPT-2 124M is above the limit of one binding, and is used to its last row", async () => {
+    const table = t.full([50257, 768], 0.25);
+    const ids = t.tensor([0, 43690, 43691, 50256], { dtype: "int32" });
+    const [rows, logits] = [t.embedding(ids, table), t.linear(t.full([1, 768], 2), table)];
+    const [picked, made] = await Promise.all([rows.data(), logits.data()]);
+    expect([picked.length, ...new Set(picked)]).toEqual([4 * 768, 0.25]);
+    expect([made.length, ...new Set(made)]).toEqual([50257, 2 * 768 * 0.25]);
+    for (const tensor of [table, ids, rows, logits]) tensor.dispose();
   });
 
   test("a tensor above the limit is refused by dtype and shape", () => {
     const created = device().pool.created;
-    expect(() => t.zeros([50257, 768])).toThrow(/^webgpu: a float32 tensor \[50257, 768\] needs 147\.2 MiB/);
-    expect(() => t.zeros([50257, 768])).toThrow(refusal);
-    expect(() => t.add(t.zeros([50257, 1]), t.zeros([1, 768]))).toThrow(refusal);
+    expect(() => t.zeros([50257, 1600])).toThrow(/^webgpu: a float32 tensor \[50257, 1600\] needs 306\.7 MiB/);
+    expect(() => t.zeros([50257, 1600])).toThrow(refusal);
+    expect(() => t.add(t.zeros([50257, 1]), t.zeros([1, 1600]))).toThrow(refusal);
     expect(device().pool.created).toBeLessThanOrEqual(created + 2);
     expect(t.zeros([2 ** 25]).size).toBe(2 ** 25);
   });
 
   test("so is a weight, by its name, and a new model's parameter, before anything is uploaded", async () => {
     const { uploads } = device().counters;
-    const weight = { dtype: "F32", shape: [50257, 768], data: new Float32Array(0) };
+    const weight = { dtype: "F32", shape: [50257, 1600], data: new Float32Array(0) };
     const given = createModel(gpt2, { "transformer.wte.weight": weight }, { device: "webgpu" });
     await expect(given).rejects.toThrow(
-      /^webgpu: transformer\.wte\.weight \[50257, 768\] needs 147\.2 MiB, got a limit/,
+      /^webgpu: transformer\.wte\.weight \[50257, 1600\] needs 306\.7 MiB, got a limit/,
     );
     await expect(createModel(gpt2, undefined, { device: "webgpu" })).rejects.toThrow(refusal);
     expect(device().counters.uploads).toBe(uploads);

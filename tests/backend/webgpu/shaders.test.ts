@@ -1,15 +1,13 @@
 /** Every kernel in every dtype and variant, compiled and validated by Dawn without a graphics card. Nothing is computed. */
 
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { AttentionLayout, Operand } from "../../../src/backend/backend.js";
+import type { Operand } from "../../../src/backend/backend.js";
 import { findAdapter, openDevice } from "../../../src/backend/webgpu/adapter.js";
 import { backendOn, type WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
 import { Gpu } from "../../../src/backend/webgpu/gpu.js";
-import { type DType, dtypes } from "../../../src/core/dtype.js";
-import * as expr from "../../../src/core/expr.js";
-import * as functions from "../../../src/core/functions.js";
 import { nullGpu } from "../../setup/webgpu.js";
 import { empty } from "../operands.js";
+import { everyKernel, refusedByRanges } from "./every-kernel.js";
 
 const devices: WebGpuBackend[] = [];
 async function open(matrixKernels: "software" | "card", everywhere: boolean): Promise<WebGpuBackend> {
@@ -32,10 +30,6 @@ afterAll(() => {
   for (const device of devices) device.destroy();
 });
 
-const all = Object.keys(dtypes) as DType[];
-const lane = (dtype: DType): expr.LaneType =>
-  dtypes[dtype].kind === "float" ? "f32" : dtype === "bool" ? "bool" : "i32";
-
 /** Runs a body on each device and asks whether any kernel was refused. */
 async function compiles(body: (device: WebGpuBackend, out: (...shape: number[]) => Operand) => void): Promise<number> {
   let kernels = 0;
@@ -54,185 +48,13 @@ async function compiles(body: (device: WebGpuBackend, out: (...shape: number[]) 
   return kernels;
 }
 
-test("elementwise programs of every operation, dtype and kind of broadcast", async () => {
-  const f = expr.input(0);
-  const i = expr.input(0, "i32");
-  const b = expr.input(0, "bool");
-  const floats = [
-    ...[expr.neg, expr.abs, expr.sqrt, expr.floor, expr.ceil, expr.trunc, expr.nearest].map((op) => op(f)),
-    ...Object.values(functions).flatMap((op) => (op.length === 1 ? [(op as (x: expr.Expr) => expr.Expr)(f)] : [])),
-    functions.pow(f, expr.constant(Number.NaN)),
-    expr.madd(f, Number.NEGATIVE_INFINITY, -0),
-    expr.mul(f, expr.scalar(0)),
-    expr.toF32(expr.xor(expr.ge(f, 1), expr.le(f, 2))),
-    expr.bitsToF32(expr.or(expr.bitsToI32(f), expr.constant(-2147483648, "i32"))),
-  ];
-  const ints = [
-    expr.neg(i),
-    expr.shl(i, 3),
-    expr.shr(i, 3),
-    expr.shrU(i, 3),
-    expr.min(i, 3),
-    expr.toI32(expr.toF32(i)),
-  ];
-  const bools = [expr.not(b), expr.and(b, b), expr.select(b, b, expr.not(b))];
-  const kernels = await compiles((device, out) => {
-    const run = (value: expr.Expr, from: DType, into: DType, shape: number[]) => {
-      const [x, y] = [
-        { ...out(...shape), dtype: from },
-        { ...out(4, 6, 5), dtype: into },
-      ];
-      device.kernels.elementwise(expr.program(value), [x], [y], [1]);
-    };
-    for (const shape of [[4, 6, 5], [1], [5], [6, 1], [4, 1, 5]]) {
-      for (const from of all) {
-        const same = expr.input(0, lane(from));
-        run(expr.toF32(same), from, "float32", shape);
-        if (lane(from) === "f32") run(same, from, from, shape);
-      }
-    }
-    for (const value of floats) run(value, "float32", "float32", [4, 6, 5]);
-    for (const value of ints) run(value, "int32", "uint8", [4, 6, 5]);
-    for (const value of bools) run(value, "bool", "bool", [4, 6, 5]);
-  });
-  expect(kernels).toBeGreaterThan(60);
+test.each(everyKernel)("%s", async (_, calls) => {
+  expect(await compiles(calls)).toBeGreaterThan(60);
 });
 
-test("copies, reductions, indexing, rows, random numbers", async () => {
-  const kernels = await compiles((device, out) => {
-    const { kernels: k } = device;
-    const i32 = (...shape: number[]): Operand => ({ ...out(...shape), dtype: "int32" });
-    for (const dtype of all) {
-      const typed = (...shape: number[]): Operand => ({ ...out(...shape), dtype });
-      k.fill(typed(9), 1);
-      for (let rank = 1; rank <= 6; rank++) {
-        const shape = new Array(rank).fill(2);
-        const strides = shape.map((_, d) => 3 ** (rank - d));
-        const copy = { shape, inputOffset: 0, inputStrides: strides, outputOffset: 1, outputStrides: strides };
-        k.stridedCopy(typed(3000), typed(3000), copy);
-      }
-      if (device.storedWeights!.includes(dtype))
-        k.indexSelect(typed(5, 3), i32(7), out(7, 3), { outer: 1, size: 5, inner: 3, count: 7 });
-      k.gather(typed(2, 5, 3), i32(2, 7, 3), typed(2, 7, 3), { outer: 2, size: 5, inner: 3, count: 7 });
-      k.indexSelect(typed(2, 5, 4), i32(7), typed(2, 7, 4), { outer: 2, size: 5, inner: 4, count: 7 });
-    }
-    for (const dtype of ["float32", "int32"] as const) {
-      const typed = (...shape: number[]): Operand => ({ ...out(...shape), dtype });
-      for (const split of [
-        { outer: 2, size: 500, inner: 1 },
-        { outer: 2, size: 1500, inner: 3 },
-      ]) {
-        const x = typed(2, 1500, 3);
-        for (const kind of ["sum", "prod", "max", "min"] as const) k.reduce(kind, x, typed(6), split);
-        for (const kind of ["argmax", "argmin"] as const) k.argReduce(kind, x, i32(6), split);
-        k.cumsum(x, typed(2, 1500, 3), split);
-        for (const descending of [true, false]) k.sort(x, typed(6), i32(6), split, { descending, count: 1 });
-      }
-      for (const inner of [3, 4]) {
-        const split = { outer: 2, size: 5, inner, count: 7 };
-        k.indexAdd(i32(7), typed(2, 7, inner), typed(2, 5, inner), split);
-        k.scatterAdd(i32(2, 7, inner), typed(2, 7, inner), typed(2, 5, inner), split);
-      }
-    }
-    const rows = { rows: 9, size: 70, eps: 1e-5, ignoreIndex: -100 };
-    const wide = () => out(9, 70);
-    for (const log of [true, false]) {
-      k.softmax(wide(), wide(), { ...rows, log });
-      k.softmaxBackward(wide(), wide(), wide(), { ...rows, log });
-    }
-    for (const w of [undefined, out(70)]) {
-      for (const b of [undefined, out(70)]) {
-        k.layerNorm(wide(), w, b, wide(), out(9), out(9), rows);
-        k.layerNormBackward(wide(), wide(), w, out(9), out(9), wide(), w, b, rows);
-      }
-      k.rmsNorm(wide(), w, wide(), out(9), rows);
-      k.rmsNormBackward(wide(), wide(), w, out(9), wide(), w, rows);
-    }
-    k.crossEntropy(wide(), i32(9), out(9), out(9), rows);
-    k.crossEntropyBackward(wide(), i32(9), out(9), out(9), wide(), rows);
-    const call = { key0: 1, key1: 2, call: 3 };
-    k.randomBits(i32(9), call);
-    k.randomUniform(out(9), call);
-    k.dropout(out(9), out(9), call, 5, 2);
-  });
-  expect(kernels).toBeGreaterThan(60);
-});
-
-test("updates of many tensors, with as many bindings as each device allows", async () => {
-  const [p, g, m, scale] = [0, 1, 2, 3].map((i) => expr.input(i));
-  const moment = expr.madd(expr.mul(g, scale), expr.scalar(0), m);
-  const momentum = expr.program(expr.madd(moment, expr.scalar(1), p), moment);
-  const double = expr.program(expr.mul(expr.input(0), 2));
-  await compiles((device, out) => {
-    for (const size of [5, 5000]) {
-      const calls = Array.from({ length: 15 }, () => {
-        const [parameter, grad, buffer] = [out(size), out(size), out(size)];
-        return { inputs: [parameter, grad, buffer], outputs: [parameter, buffer], scalars: [1, 2] };
-      });
-      device.kernels.elementwiseMany!(momentum, calls, [out()]);
-      const alone = calls.map(({ inputs: [, grad] }) => ({ inputs: [grad], outputs: [grad], scalars: [] }));
-      device.kernels.elementwiseMany!(double, alone, []);
-    }
-  });
-});
-
-test("matrix products in every layout, few rows, small and large tiles", async () => {
-  const flags = [false, true];
-  await compiles((device, out) => {
-    for (const [m, n, k] of [
-      [1, 16, 8],
-      [3, 15, 7],
-      [4, 20, 2048],
-      [64, 64, 64],
-      [65, 66, 67],
-      [129, 130, 131],
-      [2048, 1024, 4],
-    ]) {
-      const [a, b, y, bias] = [out(m, k), out(k, n), out(m, n), out(n)];
-      for (const transposeA of flags)
-        for (const transposeB of flags)
-          for (const accumulate of flags)
-            for (const biased of flags) {
-              const layout = { m, n, k, transposeA, transposeB, accumulate, batchA: [0], batchB: [0] };
-              device.kernels.matmul(a, b, y, biased ? { ...layout, bias } : layout);
-              for (const dtype of device.storedWeights!)
-                if (biased) device.kernels.matmul(a, { ...b, dtype }, y, { ...layout, bias });
-            }
-    }
-    for (const [m, n, k] of [
-      [8, 12, 20],
-      [9, 13, 20],
-      [200, 300, 20],
-      [64, 64, 9000],
-      [65, 65, 9000],
-    ])
-      for (const of of ["a", "b"] as const) {
-        const layout = { m, n, k, transposeA: true, transposeB: false, batchA: [0], batchB: [0] };
-        const sums = out(of === "a" ? m : n);
-        device.kernels.matmulAndSums!(out(k, m), out(k, n), out(m, n), sums, layout, of);
-        device.kernels.matmul(out(k, m), out(k, n), out(m, n), { ...layout, bias: out(n), accumulate: true });
-      }
-    device.kernels.matmul(out(3, 0), out(0, 4), out(3, 4), {
-      ...{ m: 3, n: 4, k: 0, transposeA: false, transposeB: false, batchA: [0], batchB: [0] },
-      bias: out(4),
-    });
-  });
-});
-
-test.each([1, 6, 8, 20, 32, 64, 80, 96, 128, 160, 256, 448])("attention of heads %i wide", async (dim) => {
-  await compiles((device, out) => {
-    for (const gap of [0, 1]) {
-      const place = { offset: 0, batch: 40 * dim, head: 10 * dim + gap, row: dim + gap };
-      const shape = { batch: 1, heads: 2, kvHeads: 1, queries: 5, keys: 7, dim, scale: 1, causal: true };
-      const layout: AttentionLayout = { ...shape, q: place, k: place, v: place, out: place };
-      const t = () => out(100 * dim);
-      const lse = out(10);
-      device.kernels.attention(t(), t(), t(), t(), lse, layout);
-      device.kernels.attention(t(), t(), t(), t(), lse, { ...layout, queries: 1 });
-      device.kernels.attentionBackward(t(), t(), t(), t(), lse, t(), t(), t(), t(), layout);
-      // Gradients side by side in one tensor, as those of packed q, k and v.
-      const packed = t();
-      device.kernels.attentionBackward(t(), t(), t(), t(), lse, t(), packed, packed, packed, layout);
-    }
-  });
+test("every kernel of these tests also reaches its buffers by ranges", async () => {
+  for (const { gpu } of devices) {
+    expect(await refusedByRanges(gpu)).toEqual([]);
+    expect(gpu.sources().length).toBeGreaterThan(200);
+  }
 });

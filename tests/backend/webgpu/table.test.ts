@@ -8,16 +8,10 @@ import { platform, setPlatform } from "../../../src/core/platform.js";
 import { testFixtures } from "../../ops/fixture-table.js";
 import { softwareGpu } from "../../setup/webgpu.js";
 import { openWebGpu } from "./device.js";
+import { altered } from "./proxies.js";
 
 /** An adapter that tells of none of the optional features. */
-const bare = (adapter: GPUAdapter): GPUAdapter =>
-  new Proxy(adapter, {
-    get(target, name) {
-      if (name === "features") return new Set();
-      const value = Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
+const bare = (adapter: GPUAdapter): GPUAdapter => altered(adapter, { features: new Set() });
 
 const gpu = await softwareGpu();
 if (gpu) {

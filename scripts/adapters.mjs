@@ -1,0 +1,87 @@
+/**
+ * `npm run test:adapters [-- <filter>]`: the WebGPU tests on other implementations than those of `npm test`, which are
+ * Dawn and Chromium on SwiftShader. All other arguments are vitest's.
+ *
+ *   --offline     fetch nothing; what is not here is told as absent
+ *   --apt         may install Firefox with apt-get where it is missing
+ *
+ * Firefox has another shader compiler (naga), JavaScript engine and implementation of WebGPU (wgpu): it runs all tests of
+ * pages. lavapipe is Mesa's software driver, with shader-f16 and subgroups of eight: Node runs the tests of the device on
+ * it, which takes minutes of compiling. It is found where systems put it, or by VK_DRIVER_FILES. Exits with 1 when a test
+ * fails, or when nothing could be run.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { useSoftwareVulkan } from "./browser.mjs";
+import { buildIfStale } from "./build.mjs";
+import { Absent, engines, fetchPackages, findFirefox } from "./firefox.mjs";
+import { installIfNeeded, root } from "./install.mjs";
+
+const given = process.argv.slice(2);
+const [offline, apt] = ["--offline", "--apt"].map((flag) => given.includes(flag));
+const rest = given.filter((arg) => arg !== "--offline" && arg !== "--apt");
+
+/** The caller's, before the software GPU of `npm test` takes its place. */
+const chosenDriver = process.env.VK_DRIVER_FILES;
+
+/** Where systems list Vulkan drivers. */
+const driverFolders = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
+
+function lavapipe() {
+  const listed = driverFolders.flatMap((folder) =>
+    existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [],
+  );
+  const driver = chosenDriver ?? listed.find((path) => /lvp_icd.*\.json$/.test(path));
+  if (!driver) throw new Absent("no lavapipe (mesa-vulkan-drivers 24 or newer; VK_DRIVER_FILES names one elsewhere)");
+  return vitest("lavapipe", { VK_DRIVER_FILES: driver });
+}
+
+function firefox() {
+  const missing = fetchPackages(offline);
+  if (missing) throw new Absent(missing);
+  findFirefox(apt && !offline);
+  return vitest("firefox");
+}
+
+/** A run on Deno's own WebGPU. */
+async function deno() {
+  const missing = fetchPackages(offline);
+  const program = join(engines, "node_modules/.bin/deno");
+  if (missing || !existsSync(program)) throw new Absent(missing ?? "deno has no program for this system");
+  await buildIfStale();
+  useSoftwareVulkan();
+  const loader = process.env.TENON_VULKAN_LOADER;
+  const paths = [loader && dirname(loader), process.env.LD_LIBRARY_PATH].filter(Boolean).join(":");
+  const options = JSON.stringify({ dist: `${pathToFileURL(join(root, "dist"))}/`, steps: 20 });
+  return run(program, ["run", "--allow-all", "--no-lock", join(engines, "webgpu.js"), options], {
+    LD_LIBRARY_PATH: paths,
+  });
+}
+
+function vitest(mode, more = {}) {
+  const program = join(root, "node_modules/vitest/vitest.mjs");
+  const args = [program, "run", "--mode", mode, "--passWithNoTests", ...rest];
+  return run(process.execPath, args, { ...more, REQUIRE_WEBGPU: "1" });
+}
+
+function run(program, args, more) {
+  const env = { ...process.env, ...more };
+  return spawnSync(program, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"], env }).status === 0;
+}
+
+installIfNeeded();
+const outcomes = [];
+for (const [name, test] of Object.entries({ firefox, deno, lavapipe })) {
+  console.log(`── ${name}`);
+  try {
+    outcomes.push([name, (await test()) ? "passed" : "failed"]);
+  } catch (error) {
+    if (!(error instanceof Absent)) throw error;
+    outcomes.push([name, `absent: ${error.message}`]);
+  }
+}
+for (const [name, outcome] of outcomes) console.log(`${name}: ${outcome}`);
+const ran = outcomes.filter(([, outcome]) => !outcome.startsWith("absent"));
+process.exit(ran.length > 0 && ran.every(([, outcome]) => outcome === "passed") ? 0 : 1);

@@ -1,0 +1,92 @@
+/** What goes wrong on the device: typed errors at the next await, with names and the next step, after which all goes on. */
+
+import * as t from "tenon";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { pieceOf } from "../../../src/backend/webgpu/gpu.js";
+import { platform, setPlatform } from "../../../src/core/platform.js";
+import { softwareGpu } from "../../setup/webgpu.js";
+import { altered } from "./proxies.js";
+
+const gpu = await softwareGpu();
+const host = platform();
+const MEBIBYTE = 2 ** 20;
+
+/** A device without memory for buffers above a MiB: it answers like one, and gives a buffer that may not be used. */
+function poor(device: GPUDevice): GPUDevice {
+  const refusals: boolean[] = [];
+  return altered(device, {
+    createBuffer(descriptor: GPUBufferDescriptor) {
+      const refused = descriptor.size > MEBIBYTE;
+      if (refused && refusals.length > 0) refusals[refusals.length - 1] = true;
+      return device.createBuffer(descriptor);
+    },
+    pushErrorScope(filter: GPUErrorFilter) {
+      refusals.push(false);
+      device.pushErrorScope(filter);
+    },
+    async popErrorScope() {
+      const refused = refusals.pop();
+      const error = await device.popErrorScope();
+      return refused ? new GPUOutOfMemoryError("there is no more") : error;
+    },
+  });
+}
+
+describe.skipIf(!gpu)("on the device", () => {
+  beforeAll(async () => {
+    const requestAdapter = async (options?: GPURequestAdapterOptions) => {
+      const adapter = (await gpu!.requestAdapter(options))!;
+      return altered(adapter, {
+        requestDevice: async (d: GPUDeviceDescriptor) => poor(await adapter.requestDevice(d)),
+      });
+    };
+    setPlatform(altered(host, { gpu: async () => ({ gpu: { requestAdapter } as GPU }) }));
+    await t.init({ device: "webgpu" });
+  });
+  afterAll(async () => {
+    setPlatform(host);
+    await t.init({ device: "cpu" });
+  });
+  const goesOn = async () => expect([...(await t.add(t.ones([2]), 1).data())]).toEqual([2, 2]);
+
+  test("no memory: a MemoryBudgetError with the size and the next step", async () => {
+    const large = t.tidy(() => t.add(t.zeros([300_000]), 1));
+    const read = large.data();
+    await expect(read).rejects.toBeInstanceOf(t.MemoryBudgetError);
+    await expect(read).rejects.toThrow(
+      /^webgpu: an allocation needs 1\.\d MiB, got none from the graphics card\. Free tensors, use a smaller batch/,
+    );
+    large.dispose();
+    await goesOn();
+  });
+
+  test("a batch that is refused names its operations, each once", async () => {
+    const x = t.ones([100]);
+    const early = t.square(x);
+    await early.data();
+    pieceOf(x).slot!.buffer.destroy();
+    const late = t.tidy(() => t.add(t.square(x), t.exp(t.square(x))));
+    await expect(late.data()).rejects.toThrow(/^webgpu: a batch of square \(2 times\), exp and add failed: /);
+    // The buffer goes back to the pool as it is, and no other test asks for one of its size.
+    for (const tensor of [x, early, late]) tensor.dispose();
+    await goesOn();
+  });
+
+  test.each([
+    ["embedding", (bad: t.Tensor) => t.embedding(bad, t.ones([4, 2])), "embedding"],
+    ["gather", (bad: t.Tensor) => t.gather(t.ones([3]), 0, bad), "gather"],
+    ["scatterAdd", (bad: t.Tensor) => t.scatterAdd(t.zeros([3]), 0, bad, t.ones([2])), "scatterAdd"],
+    ["crossEntropy", (bad: t.Tensor) => t.crossEntropy(t.ones([2, 3]), bad), "crossEntropy"],
+  ])("an index out of range of %s is told at the next await, by name and place", async (_, run, name) => {
+    for (const wrong of [77, -3]) {
+      const bad = t.tensor([0, wrong], { dtype: "int32" });
+      const out = t.tidy(() => run(bad));
+      const elsewhere = t.ones([2]);
+      await expect(elsewhere.data()).rejects.toThrow(
+        new RegExp(`^${name}: needs index from 0 to \\d, got ${wrong} at position 1\\.`),
+      );
+      for (const tensor of [bad, out, elsewhere]) tensor.dispose();
+      await goesOn();
+    }
+  });
+});

@@ -44,7 +44,7 @@ function source(count: number): KernelSource {
     const start = `(group - ${i === 0 ? "0u" : `p.end${i - 1}`}) * ${CHUNK}u`;
     return `if (group < p.end${i}) {
     let start = ${start};
-    for (var at = start + lane; at < min(start + ${CHUNK}u, p.size${i}); at += ${THREADS}u) { total += x${i}[at] * x${i}[at]; }
+    for (var at = start + lane; at < min(start + ${CHUNK}u, p.size${i}); at += ${THREADS}u) { let x = x${i}[at]; total += x * x; }
   }`;
   });
   return {

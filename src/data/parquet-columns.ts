@@ -6,7 +6,7 @@ import { type Codecs, ExpansionBudget } from "./parquet-codecs.js";
 import { chunkStart } from "./parquet-footer.js";
 import { expandChunk, type Page } from "./parquet-pages.js";
 import type { TopColumn } from "./parquet-schema.js";
-import { isUtf8, textParsers, withoutBigInt, withText } from "./parquet-values.js";
+import { isUtf8, valueParsers, withoutBigInt, withText } from "./parquet-values.js";
 import { checkVariants } from "./parquet-variant.js";
 import type { Row } from "./row.js";
 
@@ -107,7 +107,7 @@ export class GroupReader {
         pathInSchema: meta.path_in_schema,
         element,
         schemaPath,
-        parsers: { ...library.DEFAULT_PARSERS, ...textParsers },
+        parsers: { ...library.DEFAULT_PARSERS, ...valueParsers },
         utf8: !column.undeclaredBytes,
       };
       const data = this.readPages(chunk, pages, decoder);
@@ -118,7 +118,7 @@ export class GroupReader {
       decoded.push({ pathInSchema: meta.path_in_schema, data: Promise.resolve({ data, skipped: 0 }) });
     }
     const group = { groupStart: 0, groupRows: rows, asyncColumns: decoded };
-    const [whole] = library.assembleAsync(group, tree, textParsers).asyncColumns;
+    const [whole] = library.assembleAsync(group, tree, valueParsers).asyncColumns;
     return (await whole.data).data;
   }
 

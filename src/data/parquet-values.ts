@@ -1,5 +1,6 @@
 /** Values of Parquet as JavaScript's: texts that are UTF-8, 64-bit integers as numbers where that is exact. */
 
+import { parseJson } from "../core/json.js";
 import { invalidUtf8 } from "./decode.js";
 import type { Row } from "./row.js";
 
@@ -15,8 +16,19 @@ function decode(bytes: Uint8Array): string {
   return text;
 }
 
-/** What the library turns bytes into texts with. */
-export const textParsers = { stringFromBytes: (bytes: Uint8Array) => bytes && decode(bytes) };
+/** What the library makes of bytes and of moments, in place of its own: it rounds those before 1970 up, and never refuses a text. */
+export const valueParsers = {
+  stringFromBytes: (bytes: Uint8Array) => bytes && decode(bytes),
+  jsonFromBytes: (bytes: Uint8Array) => bytes && parseJson(decode(bytes), { where: "a value" }),
+  timestampFromMicroseconds: (micros: bigint) => momentOf(micros, 1000n),
+  timestampFromNanoseconds: (nanos: bigint) => momentOf(nanos, 1_000_000n),
+};
+
+/** The millisecond that a moment lies in. */
+function momentOf(count: bigint, perMillisecond: bigint): Date {
+  const rest = ((count % perMillisecond) + perMillisecond) % perMillisecond;
+  return new Date(Number((count - rest) / perMillisecond));
+}
 
 /** Do all bytes in a value, lists and structs included, form text? Those in `seen` do. */
 export function isUtf8(value: unknown, seen: Set<Uint8Array>): boolean {

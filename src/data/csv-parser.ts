@@ -16,6 +16,8 @@ import { noteViolation, type ReadReport, showValue, type ViolationPolicy } from 
 
 const LF = 10;
 const CR = 13;
+/** Characters of a row beyond which reading it again costs more than waiting for its end. */
+const LONG_ROW = 1 << 16;
 const POWERS = Array.from({ length: 23 }, (_, n) => Number(`1e${n}`));
 
 export class CsvParser {
@@ -25,6 +27,11 @@ export class CsvParser {
   line = 1;
   private counted = 0;
   private text = "";
+  /** Pieces of text that no row has taken yet, and their length. */
+  private held: string[] = [];
+  private length = 0;
+  /** Length from which on it pays to look at them. */
+  private wanted = 0;
   private readonly delimiterCode: number;
   private readonly quoteCode: number;
   private readonly kinds: number[];
@@ -61,8 +68,11 @@ export class CsvParser {
 
   /** Adds a piece of text and returns the rows that are complete. `final` ends the file. */
   push(piece: string, final = false): Row[] {
+    this.held.push(piece);
+    this.length += piece.length;
+    if (this.length < this.wanted && !final) return [];
     // Joined, not added: V8 keeps a sum as a tree, and every look at a character would pay for that.
-    const text = (this.text = [this.text, piece].join(""));
+    const text = (this.text = this.held.join(""));
     const rows: Row[] = [];
     let at = 0;
     while (at < text.length) {
@@ -79,8 +89,13 @@ export class CsvParser {
     }
     this.lineAt(at);
     this.counted = 0;
-    this.text = at === 0 ? text : text.slice(at);
-    if (this.text.length > this.format.maxRowLength) throw this.tooLong();
+    this.text = "";
+    this.held = [at === 0 ? text : text.slice(at)];
+    this.length = text.length - at;
+    const { maxRowLength } = this.format;
+    if (this.length > maxRowLength) throw this.tooLong();
+    // A long row that has not ended is read again when it has doubled, not for every piece.
+    this.wanted = this.length > LONG_ROW ? Math.min(2 * this.length, maxRowLength + 1) : 0;
     return rows;
   }
 
@@ -145,7 +160,10 @@ export class CsvParser {
             if (long === INVALID) return -1;
             value = long as number;
           }
-          if (kind === INT && value !== (value | 0)) return -1;
+          if (kind === INT) {
+            if (value !== (value | 0)) return -1;
+            value |= 0; // whole numbers have one zero
+          }
           if (this.ranged[j] && !fitsNumber(value, columns[j]!)) return -1;
           row[names[j]] = value;
         }

@@ -11,6 +11,7 @@
  * - Values out of `min` and `max`, or outside `values`, are violations.
  */
 
+import { isUnheld, parseExactly } from "./json-numbers.js";
 import type { Field } from "./schema.js";
 
 /** Returned in place of a value that breaks the field's rule. */
@@ -60,7 +61,7 @@ export function coerceText(field: Field, text: string, decimalComma = false): un
 /** Lists, tokens, images and JSON in a text cell are written as JSON. */
 function coerceJsonText(field: Field, text: string): unknown {
   try {
-    return coerceValue(field, JSON.parse(text));
+    return coerceValue(field, parseExactly(text, field.name, true));
   } catch {
     return INVALID;
   }
@@ -79,7 +80,7 @@ export function coerceValue(field: Field, value: unknown): unknown {
     case "float32":
     case "int32": {
       if (typeof value === "string") return coerceText(field, value);
-      const number = typeof value === "bigint" ? safeNumber(value) : value;
+      const number = typeof value === "bigint" ? numberOf(value, field) : value;
       return typeof number === "number" && fitsNumber(number, field) ? withoutMinusZero(number, field) : INVALID;
     }
     case "bool":
@@ -94,19 +95,37 @@ export function coerceValue(field: Field, value: unknown): unknown {
     }
     case "tokens":
       return isTokens(value) && inRange(value.length, field) ? value : INVALID;
-    case "list":
-      return isList(value, field) && inRange(value.length, field) ? value : INVALID;
-    case "image":
-      return isBytes(value) && value.length === field.shape!.reduce((a, b) => a * b, 1) ? value : INVALID;
+    case "list": {
+      const flat = field.shape && Array.isArray(value) ? flatten(value, field.shape) : value;
+      return isList(flat, field) && inRange(flat.length, field) && hasShape(flat, field) ? flat : INVALID;
+    }
+    case "image": {
+      const flat = Array.isArray(value) ? flatten(value, field.shape!) : value;
+      return isBytes(flat) && hasShape(flat, field) ? flat : INVALID;
+    }
     case "bytes":
       return isBytes(value) ? value : INVALID;
     default:
-      return value;
+      return isUnheld(value) ? INVALID : value;
   }
 }
 
-const safeNumber = (value: bigint): number | undefined =>
-  value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER ? Number(value) : undefined;
+/** A float32 is rounded in any case; an int32 is exact. */
+const numberOf = (value: bigint, { type }: Field): number | undefined => {
+  const number = Number(value);
+  return type === "float32" || Number.isSafeInteger(number) ? number : undefined;
+};
+
+const hasShape = ({ length }: ArrayLike<unknown>, { shape }: Field): boolean =>
+  !shape || length === shape.reduce((a, b) => a * b, 1);
+
+/** Lists within lists of a shape as one list in row-major order; what has another form stays as it is. */
+function flatten(value: unknown[], [size, ...inner]: readonly number[]): unknown[] {
+  if (value.length !== size || inner.length === 0 || !value.every(Array.isArray)) return value;
+  const parts = (value as unknown[][]).map((item) => flatten(item, inner));
+  const each = inner.reduce((a, b) => a * b, 1);
+  return parts.every((part) => part.length === each) ? parts.flat() : value;
+}
 
 const isArray = (value: unknown): value is ArrayLike<unknown> =>
   Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));

@@ -130,11 +130,12 @@ function collateColumn(rows: Rows, field: Field, options: CollateOptions, pool: 
       if (!field.values) break;
       return scalars(rows, field, ints, pool, (value) => field.values!.indexOf(value as string));
     case "image":
-      return lists(rows, { ...field, shape: field.shape }, bytes, { ragged: "error" }, pool);
+      return shaped(rows, field, field.shape!, bytes, pool);
     case "tokens":
       return lists(rows, field, ints, options, pool);
     case "list": {
       if (field.items === "string") break;
+      if (field.shape) return shaped(rows, field, field.shape, listMaker(rows, field), pool);
       return lists(rows, field, listMaker(rows, field), options, pool);
     }
   }
@@ -171,8 +172,29 @@ function scalars(
   return mask ? { data, shape: [rows.length], mask } : { data, shape: [rows.length] };
 }
 
+/** Arrays that all have the shape of their field; a null is an array of zeros that the mask leaves out. */
+function shaped(rows: Rows, field: Field, shape: readonly number[], make: Maker, pool: BufferPool): BatchColumn {
+  const size = shape.reduce((a, b) => a * b, 1);
+  const data = make(pool, rows.length * size);
+  const mask = field.nullable ? new Uint8Array(pool.take(rows.length * size)) : undefined;
+  rows.forEach((row, i) => {
+    const value = row[field.name] as ArrayLike<number> | null | undefined;
+    if (value?.length === size) {
+      data.set(value, i * size);
+      mask?.fill(1, i * size, (i + 1) * size);
+    } else if (!mask || value) {
+      const got = value ? `${value.length} values` : "null";
+      throw new DataError(`batch: column "${field.name}", row ${i} of the batch: needs ${size} values, got ${got}.`, {
+        where: "batch",
+      });
+    }
+  });
+  const column: BatchColumn = { data, shape: [rows.length, ...shape] };
+  return mask ? { ...column, mask } : column;
+}
+
 function lists(rows: Rows, field: Field, make: Maker, options: CollateOptions, pool: BufferPool): BatchColumn {
-  const { name, shape } = field;
+  const { name } = field;
   const values = rows.map((row) => (row[name] ?? []) as ArrayLike<number>);
   const width = rowWidth(values, name, options);
   const { padSide = "right", truncateSide = "right", ragged = "error", padValue = 0 } = options;
@@ -187,7 +209,7 @@ function lists(rows: Rows, field: Field, make: Maker, options: CollateOptions, p
     for (let i = 0; i < length; i++) data[to + i] = Number(list[from + i]);
     mask?.fill(1, to, to + length);
   });
-  const column: BatchColumn = { data, shape: [rows.length, ...(shape ?? [width])] };
+  const column: BatchColumn = { data, shape: [rows.length, width] };
   if (mask) column.mask = mask;
   return column;
 }

@@ -9,7 +9,7 @@
 import { DataError } from "../core/errors.js";
 import { coerceText, fitsNumber, INVALID } from "./coerce.js";
 import { BOOL, CATEGORY, endsAt, FLOAT, INT, kindOf, own, SKIP, SLOW, STRING, Vocabulary } from "./csv-cell.js";
-import { type CsvColumn, type CsvFormat, type CsvRecord, fieldEnd, readRecord } from "./csv-record.js";
+import { type CsvColumn, type CsvFormat, type CsvRecord, fieldEnd, nextLine, readRecord } from "./csv-record.js";
 import type { Row } from "./row.js";
 import { expectation } from "./schema.js";
 import { noteViolation, type ReadReport, showValue, type ViolationPolicy } from "./violation.js";
@@ -34,6 +34,7 @@ export class CsvParser {
   private wanted = 0;
   private readonly delimiterCode: number;
   private readonly quoteCode: number;
+  private readonly commentCode: number;
   private readonly kinds: number[];
   private readonly names: string[];
   private readonly template: Row = {};
@@ -55,6 +56,7 @@ export class CsvParser {
   ) {
     this.delimiterCode = format.delimiter.charCodeAt(0);
     this.quoteCode = format.quote === null ? -1 : format.quote.charCodeAt(0);
+    this.commentCode = format.comment?.charCodeAt(0) ?? -1;
     this.kinds = columns.map((column) => kindOf(column, format));
     this.names = columns.map((column) => column?.name ?? "");
     this.ranged = columns.map((column) => column?.min !== undefined || column?.max !== undefined);
@@ -106,9 +108,13 @@ export class CsvParser {
     return this.line;
   }
 
-  /** Skips an empty line (an empty value, though, where there is one column). -1: more text is needed to tell. */
+  /** Skips a comment or an empty line (an empty value, though, where there is one column). -1: more text is needed to tell. */
   private skipBlank(text: string, at: number, final: boolean): number {
     const code = text.charCodeAt(at);
+    if (code === this.commentCode) {
+      const next = nextLine(text, at);
+      return next < 0 && final ? text.length : next;
+    }
     if ((code !== LF && code !== CR) || this.columns.length === 1) return at;
     if (code === CR && at + 1 === text.length && !final) return -1;
     return code === CR && text.charCodeAt(at + 1) === LF ? at + 2 : at + 1;
@@ -232,7 +238,7 @@ export class CsvParser {
     this.row++;
     const violate = (value: string, expected: string, column?: string): boolean => {
       const violation = { file: this.file, row: this.row, line, column, value, expected };
-      noteViolation(this.report, this.policy, violation, this.inferred);
+      noteViolation(this.report, this.policy, violation, { inferred: this.inferred, text: true });
       return this.policy === "null";
     };
     const row = this.typedRow(record, violate);
@@ -249,7 +255,7 @@ export class CsvParser {
     const { columns, report } = this;
     if (flaw && !violate(flaw, `quotes around whole fields, doubled inside`)) return undefined;
     if (cells.length !== columns.length) {
-      if (!violate(`${cells.length} fields`, `${columns.length} fields`)) return undefined;
+      if (!violate(fieldCount(cells.length), fieldCount(columns.length))) return undefined;
     }
     const row: Row = { ...this.template };
     for (let j = 0; j < columns.length; j++) {
@@ -286,6 +292,8 @@ export class CsvParser {
     });
   }
 }
+
+const fieldCount = (count: number): string => `${count} field${count === 1 ? "" : "s"}`;
 
 /** Line ends in `[from, to)`: LF, CR LF and lone CR. */
 function countLines(text: string, from: number, to: number): number {

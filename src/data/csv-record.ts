@@ -11,6 +11,8 @@ export interface CsvFormat {
   delimiter: string;
   /** The quote character, or null where quotes are ordinary text. */
   quote: string | null;
+  /** Lines that begin with it are left out. */
+  comment?: string;
   /** Texts that mean a missing value, e.g. `[""]`. */
   nullValues: ReadonlySet<string>;
   decimalComma: boolean;
@@ -97,4 +99,13 @@ export function fieldEnd(text: string, from: number, delimiterCode: number): num
     if (code === delimiterCode || code === LF || code === CR) break;
   }
   return pos;
+}
+
+/** Where the line after the one at `at` begins; -1 while its end is not there. */
+export function nextLine(text: string, at: number): number {
+  const end = /\r\n|\n|\r/g;
+  end.lastIndex = at;
+  const found = end.exec(text);
+  // An LF may still follow a CR.
+  return !found || (found[0] === "\r" && end.lastIndex === text.length) ? -1 : end.lastIndex;
 }

@@ -45,7 +45,10 @@ function isCategory(texts: readonly string[]): boolean {
   return seen.size * 2 <= texts.length;
 }
 
-/** The field of a column of JavaScript values (JSON, Parquet, rows). Columns of mixed kinds are `json`. */
+/**
+ * The field of a column of JavaScript values (JSON, Parquet, rows). Columns of mixed kinds are `json`. NaN and the
+ * infinities are numbers here, which the check of the rows then refuses by name.
+ */
 export function inferValues(name: string, values: readonly unknown[]): Field {
   const present = values.filter((value) => value !== null && value !== undefined);
   const nullable = present.length < values.length;
@@ -54,7 +57,9 @@ export function inferValues(name: string, values: readonly unknown[]): Field {
   const all = (test: (value: unknown) => boolean) => present.length > 0 && present.every(test);
   if (all((value) => typeof value === "boolean")) return field("bool");
   if (all((value) => isNumber(value) && Number(value) === (Number(value) | 0))) return field("int32");
-  if (all((value) => isNumber(value) && Math.abs(Number(value)) <= 3.4e38)) return field("float32");
+  if (all((value) => isNumber(value) && !(Math.abs(Number(value)) > 3.4e38 && Number.isFinite(value)))) {
+    return field("float32");
+  }
   if (all((value) => typeof value === "string")) {
     return isCategory(present as string[]) ? field("category") : field("string");
   }
@@ -68,8 +73,7 @@ export function inferValues(name: string, values: readonly unknown[]): Field {
 }
 
 const isNumber = (value: unknown): boolean =>
-  (typeof value === "number" && Number.isFinite(value)) ||
-  (typeof value === "bigint" && Number.isSafeInteger(Number(value)));
+  typeof value === "number" || (typeof value === "bigint" && Number.isSafeInteger(Number(value)));
 
 /** The schema of rows of JavaScript values; columns in order of first appearance. */
 export function inferRows(rows: readonly Readonly<Record<string, unknown>>[]): Schema {

@@ -35,7 +35,7 @@ export interface Field {
   values?: readonly string[];
   /** Type of the items of a list; `float32` unless told. */
   items?: "float32" | "int32" | "string" | "bool";
-  /** Shape of an image, e.g. `[28, 28]`. */
+  /** Shape of an image, e.g. `[28, 28]`, or of lists that all have as many items, in row-major order. */
   shape?: readonly number[];
   /** What the values are, for the reader: `text`, `image`, `label`, … Takes no part in checking. */
   modality?: string;
@@ -111,6 +111,7 @@ function parseField(field: Field): Field {
   need("role", ["feature", "target", "ignore"].includes(field.role!), "feature, target or ignore");
   need("items", ["float32", "int32", "string", "bool"].includes(field.items!), "float32, int32, string or bool");
   need("shape", Array.isArray(field.shape) && field.shape.every((n) => Number.isInteger(n) && n > 0), "sizes");
+  need("shape", type === "image" || type === "list", "an image or a list");
   if (type === "image" && !field.shape) refuse(`field "${name}": an image needs a "shape".`);
   if (field.min !== undefined && field.max !== undefined && field.min > field.max) {
     refuse(`field "${name}": needs min <= max, got ${field.min} and ${field.max}.`);
@@ -146,7 +147,7 @@ export function expectation(field: Field): string {
     case "tokens":
       return "a list of token ids (integers from 0)";
     case "list":
-      return `a list of ${field.items ?? "float32"}`;
+      return `a list of ${field.items ?? "float32"}${field.shape ? ` of shape [${field.shape.join(", ")}]` : ""}`;
     case "image":
       return `bytes of shape [${field.shape!.join(", ")}]`;
     case "string":

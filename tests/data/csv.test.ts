@@ -299,7 +299,7 @@ describe("broken files", () => {
     );
   });
   test("what is no source is refused", () => {
-    expect(() => fromCsv(42 as never)).toThrow("needs a path, URL, Blob, stream, bytes or text, got 42");
+    expect(() => fromCsv(42 as never)).toThrow("needs a path, URL, Blob, Response, stream, bytes or text, got 42");
   });
 });
 

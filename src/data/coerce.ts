@@ -25,6 +25,10 @@ const FLOAT32_LIMIT = 3.4028235677973366e38;
 const inRange = (value: number, { min, max }: Field): boolean =>
   (min === undefined || value >= min) && (max === undefined || value <= max);
 
+/** A text that is as long as a field of type string wants it. */
+export const fitsLength = ({ length }: string, field: Field): boolean =>
+  field.type !== "string" || inRange(length, field);
+
 /** Whole numbers have one zero. */
 const withoutMinusZero = (value: number, { type }: Field): number => (type === "int32" ? value | 0 : value);
 
@@ -40,7 +44,8 @@ export function coerceText(field: Field, text: string, decimalComma = false): un
     case "float32":
     case "int32": {
       let trimmed = trimBlanks(text);
-      if (decimalComma) trimmed = trimmed.replace(",", ".");
+      // Where commas are decimal marks, points are not: 1.234 would be a thousand times too small.
+      if (decimalComma) trimmed = trimmed.includes(".") ? "" : trimmed.replace(",", ".");
       if (!(field.type === "int32" ? INTEGER : DECIMAL).test(trimmed)) return INVALID;
       const value = Number(trimmed);
       return fitsNumber(value, field) ? withoutMinusZero(value, field) : INVALID;

@@ -109,3 +109,13 @@ export function nextLine(text: string, at: number): number {
   // An LF may still follow a CR.
   return !found || (found[0] === "\r" && end.lastIndex === text.length) ? -1 : end.lastIndex;
 }
+
+/** Line ends in `[from, to)`: LF, CR LF and lone CR. */
+export function countLines(text: string, from: number, to: number): number {
+  let lines = 0;
+  for (let at = text.indexOf("\n", from); at >= 0 && at < to; at = text.indexOf("\n", at + 1)) lines++;
+  for (let at = text.indexOf("\r", from); at >= 0 && at < to; at = text.indexOf("\r", at + 1)) {
+    if (text.charCodeAt(at + 1) !== LF) lines++;
+  }
+  return lines;
+}

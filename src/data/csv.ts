@@ -139,12 +139,12 @@ const emptyFile = (name: string): DataError =>
   new DataError(`${name}: needs a header or a row, got an empty file.`, { where: name });
 
 function inferFields(names: string[], rows: string[][], nulls: ReadonlySet<string>, decimalComma: boolean): Field[] {
-  const plain = (cell: string) => (decimalComma ? cell.replace(/^(\s*[+-]?\d*),(\d+\s*)$/, "$1.$2") : cell);
   return names.map((name, j) =>
     inferText(
       name,
-      rows.map((cells) => plain(cells[j])),
+      rows.map((cells) => cells[j]),
       nulls,
+      decimalComma,
     ),
   );
 }

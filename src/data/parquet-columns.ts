@@ -35,6 +35,7 @@ export class GroupReader {
   /** Undeclared columns that are text: decided by the first row group that is read. */
   private texts?: Set<string>;
   private readonly tree: ReturnType<Library["parquetSchema"]>;
+  private readonly parsers: Library["DEFAULT_PARSERS"];
 
   constructor(
     private readonly library: Library,
@@ -44,6 +45,8 @@ export class GroupReader {
     private readonly expansionLimit: number | undefined,
   ) {
     this.tree = library.parquetSchema(metadata);
+    const { DEFAULT_PARSERS } = library;
+    this.parsers = { ...DEFAULT_PARSERS, ...valueParsers(DEFAULT_PARSERS.timestampFromMilliseconds) };
   }
 
   /** All rows of a group. Throws RangeError on what breaks the format. */
@@ -107,7 +110,7 @@ export class GroupReader {
         pathInSchema: meta.path_in_schema,
         element,
         schemaPath,
-        parsers: { ...library.DEFAULT_PARSERS, ...valueParsers },
+        parsers: this.parsers,
         utf8: !column.undeclaredBytes,
       };
       const data = this.readPages(chunk, pages, decoder);
@@ -118,7 +121,7 @@ export class GroupReader {
       decoded.push({ pathInSchema: meta.path_in_schema, data: Promise.resolve({ data, skipped: 0 }) });
     }
     const group = { groupStart: 0, groupRows: rows, asyncColumns: decoded };
-    const [whole] = library.assembleAsync(group, tree, valueParsers).asyncColumns;
+    const [whole] = library.assembleAsync(group, tree, this.parsers).asyncColumns;
     return (await whole.data).data;
   }
 

@@ -16,19 +16,15 @@ function decode(bytes: Uint8Array): string {
   return text;
 }
 
-/** What the library makes of bytes and of moments, in place of its own: it rounds those before 1970 up, and never refuses a text. */
-export const valueParsers = {
+/** What the library makes of bytes and moments, in place of its own: it rounds moments before 1970 up, and refuses no text. */
+export const valueParsers = (moment: (milliseconds: bigint) => Date) => ({
   stringFromBytes: (bytes: Uint8Array) => bytes && decode(bytes),
   jsonFromBytes: (bytes: Uint8Array) => bytes && parseJson(decode(bytes), { where: "a value" }),
-  timestampFromMicroseconds: (micros: bigint) => momentOf(micros, 1000n),
-  timestampFromNanoseconds: (nanos: bigint) => momentOf(nanos, 1_000_000n),
-};
+  timestampFromMicroseconds: (micros: bigint) => moment(floor(micros, 1000n)),
+  timestampFromNanoseconds: (nanos: bigint) => moment(floor(nanos, 1_000_000n)),
+});
 
-/** The millisecond that a moment lies in. */
-function momentOf(count: bigint, perMillisecond: bigint): Date {
-  const rest = ((count % perMillisecond) + perMillisecond) % perMillisecond;
-  return new Date(Number((count - rest) / perMillisecond));
-}
+const floor = (count: bigint, unit: bigint): bigint => (count - (((count % unit) + unit) % unit)) / unit;
 
 /** Do all bytes in a value, lists and structs included, form text? Those in `seen` do. */
 export function isUtf8(value: unknown, seen: Set<Uint8Array>): boolean {

@@ -23,6 +23,8 @@ const USAGE = `usage: tenon data check <file> [options]
   --format NAME      csv, jsonl, json, parquet, text or idx; by the file's name unless given
   --labels FILE      labels of an idx file
   --delimiter C      character between fields of a CSV file
+  --encoding NAME    encoding of a text file, e.g. latin1; UTF-8 unless given
+  --decimal C        decimal mark of numbers in a CSV file, . or ,
   --null TEXT        a text that means a missing value; may be repeated
   --split PARTS      ratios to split by, e.g. train=0.8,val=0.2
   --seed N           seed of the split, 0 unless given
@@ -66,6 +68,8 @@ const parse = (args: string[]) =>
       format: { type: "string" },
       labels: { type: "string" },
       delimiter: { type: "string" },
+      encoding: { type: "string" },
+      decimal: { type: "string" },
       null: { type: "string", multiple: true },
       split: { type: "string" },
       seed: { type: "string" },
@@ -89,6 +93,8 @@ async function check(file: string, values: Values): Promise<CheckReport> {
   if (schema) parseSchema(schema);
   const options: Record<string, unknown> = {};
   if (values.delimiter !== undefined) options["delimiter"] = values.delimiter === "\\t" ? "\t" : values.delimiter;
+  if (values.encoding !== undefined) options["encoding"] = values.encoding;
+  if (values.decimal !== undefined) options["decimal"] = values.decimal;
   if (values.null !== undefined) options["nullValues"] = ["", ...values.null];
   // Problems are counted, not thrown, so that all of them are seen at once; idx files have no values to coerce.
   const config: DataConfig = { [format]: file, schema, labels: values.labels, options };

@@ -126,8 +126,9 @@ class Summary {
     this.count++;
     const size = (value as ArrayLike<unknown>).length;
     if (size === 0) this.empty++;
-    if (typeof value === "number") this.number(value);
-    else if (this.field.type === "category" || typeof value === "boolean") this.value(String(value));
+    if (typeof value === "number") {
+      if (this.field.type !== "json") this.number(value); // of json the lengths of lists are shown
+    } else if (this.field.type === "category" || typeof value === "boolean") this.value(String(value));
     else if (typeof size === "number") this.number(size);
   }
 

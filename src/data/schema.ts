@@ -166,3 +166,46 @@ export function schemaOf(rows: { readonly schema?: Schema }, where: string): Sch
   if (rows.schema) return rows.schema;
   throw new ConfigError(`${where}: needs rows with a schema.`, { where, hint: "Pass the option schema to map()." });
 }
+
+/**
+ * The schema of rows that come from several datasets: columns that some lack are nullable. Throws ConfigError naming a
+ * column that they disagree about.
+ */
+export function joinSchemas(schemas: readonly Schema[], where: string): Schema {
+  const names = new Set(schemas.flatMap(({ fields }) => fields.map(({ name }) => name)));
+  const fields = [...names].map((name) => {
+    const all = schemas.map((schema) => schema.fields.find((field) => field.name === name));
+    const present = all.filter((field) => field !== undefined);
+    const nullable = present.length < all.length || present.some((field) => field.nullable);
+    const joined = present.reduce((a, b) => joinFields(a, b, where));
+    return nullable ? { ...joined, nullable } : joined;
+  });
+  return { ...schemas[0], fields };
+}
+
+function joinFields(a: Field, b: Field, where: string): Field {
+  const type = joinedType(a.type, b.type);
+  const same = (["items", "shape", "values"] as const).every(
+    (key) => JSON.stringify(a[key]) === JSON.stringify(b[key]),
+  );
+  if (!type || !same) {
+    throw new ConfigError(
+      `${where}: the column "${a.name}" is ${expectation(a)} in one dataset, ${expectation(b)} in another.`,
+      { where, hint: "Give both the same schema, or bring the rows into one form with map()." },
+    );
+  }
+  const { min, max, ...rest } = a;
+  return {
+    ...rest,
+    type,
+    ...(min !== undefined && b.min !== undefined && { min: Math.min(min, b.min) }),
+    ...(max !== undefined && b.max !== undefined && { max: Math.max(max, b.max) }),
+  };
+}
+
+/** Whole numbers are numbers, and categories are texts. */
+function joinedType(a: FieldType, b: FieldType): FieldType | undefined {
+  if (a === b) return a;
+  const both = [a, b].sort().join(" ");
+  return both === "float32 int32" ? "float32" : both === "category string" ? "string" : undefined;
+}

@@ -92,7 +92,11 @@ function blockSize(uppers: readonly number[]): number {
   return 1000;
 }
 
-const columnOf = (row: unknown, column: string): unknown => (row as Record<string, unknown>)[column];
+function columnOf(row: unknown, column: string): unknown {
+  const value = (row as Record<string, unknown>)[column];
+  if (value !== undefined) return value;
+  throw new DataError(`split: a row has no column "${column}".`, { where: "split", hint: "Missing values are null." });
+}
 
 /** Stages of the parts, by name. */
 export function splitStages<T>(parent: Stage<T>, ratios: Ratios, options: SplitOptions = {}): Record<string, Stage<T>> {

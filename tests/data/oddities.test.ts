@@ -1,4 +1,15 @@
-import { type Dataset, fromCsv, fromIdx, fromJson, fromJsonl, fromRows, fromText, type Row } from "tenon/data";
+import {
+  type Dataset,
+  encodeRow,
+  fitTable,
+  fromCsv,
+  fromIdx,
+  fromJson,
+  fromJsonl,
+  fromRows,
+  fromText,
+  type Row,
+} from "tenon/data";
 import { describe, expect, test } from "vitest";
 import { inPieces } from "./shared.js";
 
@@ -156,6 +167,110 @@ describe("shapes", () => {
         "expected a list of float32 of shape [2, 2]",
       );
     }
+  });
+});
+
+describe("steps and batches tell what they cannot do, and make nothing of it", () => {
+  const numbers = fromRows([{ x: 1 }]);
+  const schema = (type: "int32" | "float32") => ({ schema: { fields: [{ name: "x", type }] } });
+  const first = (data: Dataset): Promise<unknown> => data.batch(20).next();
+  const cases: [string, () => Promise<unknown>, string][] = [
+    [
+      "types that differ",
+      () => first(numbers.concat(fromRows([{ x: "s" }]))),
+      'concat: the column "x" is an int32 in one dataset, a string in another',
+    ],
+    [
+      "vocabularies that differ",
+      () =>
+        first(
+          fromRows([{ c: "a" }], { schema: { fields: { c: { type: "category", values: ["a"] } } } }).concat(
+            fromRows([], { schema: { fields: { c: { type: "category", values: ["b"] } } } }),
+          ),
+        ),
+      'the column "c" is one of "a" in one dataset, one of "b" in another',
+    ],
+    [
+      "text in a column of numbers",
+      () => first(numbers.map(() => ({ x: "1" }) as Row, schema("float32"))),
+      'column "x", row 0 of the batch: expected a finite float32, got "1"',
+    ],
+    [
+      "a fraction in a column of integers",
+      () => first(numbers.map(() => ({ x: 1.5 }) as Row, schema("int32"))),
+      "expected an int32, got 1.5",
+    ],
+    [
+      "a value outside the vocabulary",
+      () =>
+        first(
+          numbers.map(() => ({ x: "c" }) as Row, {
+            schema: { fields: [{ name: "x", type: "category", values: ["a"] }] },
+          }),
+        ),
+      'expected one of "a", got "c"',
+    ],
+    [
+      "text in place of ids",
+      () =>
+        numbers
+          .map(() => ({ ids: "abc" }))
+          .pack({ blockSize: 2 })
+          .toArray(),
+      'pack: row 0 needs token ids in the column "ids", got "abc"',
+    ],
+    [
+      "no list to bucket by",
+      () =>
+        fromRows([{ a: [1] }, { a: null }])
+          .bucket({ column: "a", batchSize: 1 })
+          .toArray(),
+      'bucket: needs a list or a text in the column "a", got null',
+    ],
+    [
+      "no column to stratify by",
+      () =>
+        numbers
+          .map((row) => row)
+          .split({ a: 1 }, { stratify: "y" })
+          .a.toArray(),
+      'split: a row has no column "y"',
+    ],
+    [
+      "NaN for a prediction",
+      async () => encodeRow(await fitTable(fromRows([{ x: 1 }, { x: 2 }])), { x: Number.NaN }),
+      'column "x": expected a finite number, got NaN',
+    ],
+    ["no options", async () => numbers.batch("4" as never), 'batch: needs an object of options, got "4"'],
+    [
+      "a decimal mark of another kind",
+      async () => fromCsv({ text: "a" }, { decimal: ";" as never }),
+      "fromCsv: decimal needs . or ,",
+    ],
+  ];
+  test.each(cases)("%s", async (_, run, message) => {
+    await expect((async () => run())()).rejects.toThrow(message);
+  });
+  test("schemas that go together are joined", async () => {
+    const a = fromRows([{ x: 1, c: "a" }], {
+      schema: { fields: { x: { type: "int32", min: 0, max: 5 }, c: "category" } },
+    });
+    const b = fromRows([{ x: 1.5, c: null }], {
+      schema: { fields: { x: { type: "float32", min: 1 }, c: { type: "string", nullable: true } } },
+    });
+    expect(a.concat(b).schema.fields).toEqual([
+      { name: "x", type: "float32", min: 0 },
+      { name: "c", type: "string", nullable: true },
+    ]);
+    const one = await numbers
+      .interleave(fromRows([{ y: 2 }]))
+      .batch(2)
+      .next();
+    expect(one?.columns).toEqual({
+      x: { data: Int32Array.of(1, 0), shape: [2], mask: Uint8Array.of(1, 0) },
+      y: { data: Int32Array.of(0, 2), shape: [2], mask: Uint8Array.of(0, 1) },
+    });
+    expect((await a.concat(b).batch(2).next())?.columns["x"].data).toEqual(Float32Array.of(1, 1.5));
   });
 });
 

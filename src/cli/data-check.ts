@@ -8,7 +8,7 @@ import { type CheckReport, type ColumnSummary, checkDataset } from "../data/chec
 import { type DataConfig, type DataFormat, formatOfName, openDataset } from "../data/config.js";
 import type { Ratios } from "../data/ratio.js";
 import { expectation, parseSchema, type SchemaInput } from "../data/schema.js";
-import { violationText } from "../data/violation.js";
+import { showValue, violationText } from "../data/violation.js";
 import "../node/platform.js";
 
 export interface CommandOutput {
@@ -156,7 +156,15 @@ const count = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? "" :
 const BARS = "▁▂▃▄▅▆▇█";
 const short = (value: number): string => String(Number(value.toPrecision(6)));
 
-function summary({ type, values, distinct, histogram, min, max, mean }: ColumnSummary): string[] {
+function summary(column: ColumnSummary): string[] {
+  const { numbers, count } = column;
+  if (!numbers) return distribution(column);
+  const others = numbers.others.map(showValue).join(", ");
+  const hint = `${numbers.count} of ${count} are numbers, but not ${others}: a missing value (--null) or a mistake?`;
+  return [...distribution(column), hint];
+}
+
+function distribution({ type, values, distinct, histogram, min, max, mean }: ColumnSummary): string[] {
   if (values) {
     const shown = values.slice(0, 6).map(([value, n]) => `${value} ${n}`);
     return [`${shown.join(", ")}${distinct! > 6 ? `, … (${distinct} values)` : ""}`];

@@ -105,7 +105,8 @@ export function readHead(text: string, name: string, options: CsvDialect, final:
       hint: "Pass the option columns with a name for each.",
     });
   }
-  const twice = names.find((cell, i) => names.indexOf(cell) < i);
+  const seen = new Set<string>();
+  const twice = names.find((cell) => seen.size === seen.add(cell).size);
   if (twice !== undefined) {
     throw new DataError(`${name}: the column "${twice}" is named twice in the header.`, {
       where: name,

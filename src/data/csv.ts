@@ -153,7 +153,8 @@ function inferFields(names: string[], rows: string[][], nulls: ReadonlySet<strin
 /** The field of each column of the file. Throws DataError on columns that only one side knows. */
 function matchColumns(names: string[], schema: Schema, file: string, extra: "error" | "drop"): (Field | undefined)[] {
   const fields = new Map(schema.fields.map((field) => [field.name, field]));
-  const missing = schema.fields.filter((field) => !names.includes(field.name)).map((field) => `"${field.name}"`);
+  const known = new Set(names);
+  const missing = schema.fields.filter((field) => !known.has(field.name)).map((field) => `"${field.name}"`);
   if (missing.length > 0) {
     const near = nearest(missing[0].slice(1, -1), names);
     throw new DataError(`${file}: the header lacks ${listOf(missing)}, which the schema declares.`, {

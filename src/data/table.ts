@@ -227,7 +227,8 @@ function encodeFeature(feature: FeatureEncoding, value: unknown, out: Float32Arr
   }
   switch (kind) {
     case "number":
-      if (typeof value !== "number" || !Number.isFinite(value)) throw wrongKind(name, "a finite number", value);
+      if (typeof value !== "number") throw wrongKind(name, "a number", value);
+      if (!Number.isFinite(value)) throw wrongKind(name, "a finite number", value);
       out[at] = (value - offset) / scale;
       return;
     case "bool":

@@ -292,9 +292,7 @@ describe("tables", () => {
     const table = JSON.parse(JSON.stringify(await fitTable(fromRows(rows, { schema }))));
     expect(encodeRow(table, { a: 3, c: "blue", t: true }).features).toEqual(Float32Array.of(0, 1, 0, 1));
     expect(() => encodeRow(table, { a: 3, t: true })).toThrow('the row has no column "c"');
-    expect(() => encodeRow(table, { a: "3", c: "blue", t: true })).toThrow(
-      'column "a": expected a finite number, got "3"',
-    );
+    expect(() => encodeRow(table, { a: "3", c: "blue", t: true })).toThrow('column "a": expected a number, got "3"');
     const warnings: string[] = [];
     const before = setWarningListener(({ message }) => warnings.push(message));
     expect(encodeRow(table, { a: 3, c: "green", t: true }).features).toEqual(Float32Array.of(0, 0, 0, 1));

@@ -220,15 +220,25 @@ const suites = {
   data() {
     const results = measure(["--expose-gc", "bench/data.mjs", "--json"], "data") ?? [];
     table(
-      ["rows, best of five rounds in turn", "Tenon, checked", "fastest peer", "MB/s", "ratio"],
+      [
+        "rows, best of fifteen rounds in turn",
+        "Tenon, checked",
+        "one by one",
+        "fastest peer",
+        "MB/s",
+        "ratio",
+        "one by one",
+      ],
       results
         .filter(({ unit }) => unit === "MB/s")
         .map(({ title, rates, fastestPeer, ratio: times }) => [
           title,
           show(Math.max(rates.tenon, rates["tenon (count)"] ?? 0)),
+          rates["tenon (count)"] ? show(rates.tenon) : "",
           fastestPeer ?? "absent",
           show(rates[fastestPeer]),
           Number.isFinite(times) ? `${times.toFixed(2)}x` : "–",
+          rates["tenon (count)"] && fastestPeer ? `${(rates.tenon / rates[fastestPeer]).toFixed(2)}x` : "",
         ]),
     );
     const blocks = results.find(({ unit }) => unit === "tokens/s");

@@ -8,7 +8,7 @@ import { type CheckReport, type ColumnSummary, checkDataset } from "../data/chec
 import { type DataConfig, type DataFormat, formatOfName, openDataset } from "../data/config.js";
 import type { Ratios } from "../data/ratio.js";
 import { expectation, parseSchema, type SchemaInput } from "../data/schema.js";
-import { violationText } from "../data/violation.js";
+import { showValue, violationText } from "../data/violation.js";
 import "../node/platform.js";
 
 export interface CommandOutput {
@@ -23,6 +23,8 @@ const USAGE = `usage: tenon data check <file> [options]
   --format NAME      csv, jsonl, json, parquet, text or idx; by the file's name unless given
   --labels FILE      labels of an idx file
   --delimiter C      character between fields of a CSV file
+  --encoding NAME    encoding of a text file, e.g. latin1; UTF-8 unless given
+  --decimal C        decimal mark of numbers in a CSV file, . or ,
   --null TEXT        a text that means a missing value; may be repeated
   --split PARTS      ratios to split by, e.g. train=0.8,val=0.2
   --seed N           seed of the split, 0 unless given
@@ -66,6 +68,8 @@ const parse = (args: string[]) =>
       format: { type: "string" },
       labels: { type: "string" },
       delimiter: { type: "string" },
+      encoding: { type: "string" },
+      decimal: { type: "string" },
       null: { type: "string", multiple: true },
       split: { type: "string" },
       seed: { type: "string" },
@@ -89,6 +93,8 @@ async function check(file: string, values: Values): Promise<CheckReport> {
   if (schema) parseSchema(schema);
   const options: Record<string, unknown> = {};
   if (values.delimiter !== undefined) options["delimiter"] = values.delimiter === "\\t" ? "\t" : values.delimiter;
+  if (values.encoding !== undefined) options["encoding"] = values.encoding;
+  if (values.decimal !== undefined) options["decimal"] = values.decimal;
   if (values.null !== undefined) options["nullValues"] = ["", ...values.null];
   // Problems are counted, not thrown, so that all of them are seen at once; idx files have no values to coerce.
   const config: DataConfig = { [format]: file, schema, labels: values.labels, options };
@@ -150,7 +156,15 @@ const count = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? "" :
 const BARS = "▁▂▃▄▅▆▇█";
 const short = (value: number): string => String(Number(value.toPrecision(6)));
 
-function summary({ type, values, distinct, histogram, min, max, mean }: ColumnSummary): string[] {
+function summary(column: ColumnSummary): string[] {
+  const { numbers, count } = column;
+  if (!numbers) return distribution(column);
+  const others = numbers.others.map(showValue).join(", ");
+  const hint = `${numbers.count} of ${count} are numbers, but not ${others}: a missing value (--null) or a mistake?`;
+  return [...distribution(column), hint];
+}
+
+function distribution({ type, values, distinct, histogram, min, max, mean }: ColumnSummary): string[] {
   if (values) {
     const shown = values.slice(0, 6).map(([value, n]) => `${value} ${n}`);
     return [`${shown.join(", ")}${distinct! > 6 ? `, … (${distinct} values)` : ""}`];

@@ -1,10 +1,11 @@
 /** Length bucketing: rows of similar length side by side, so that batches need little padding. */
 
-import { ConfigError } from "../core/errors.js";
+import { ConfigError, DataError } from "../core/errors.js";
 import { Generator, randomPermutation } from "../core/random.js";
 import { checkOptions } from "./options.js";
 import type { Row } from "./row.js";
 import { type Stage, skipping } from "./stage.js";
+import { showValue } from "./violation.js";
 
 export interface BucketOptions {
   /** Column of lists or text whose length counts. */
@@ -17,7 +18,14 @@ export interface BucketOptions {
   seed?: number;
 }
 
-const lengthOf = (row: unknown, column: string): number => (row as Record<string, ArrayLike<unknown>>)[column].length;
+function lengthOf(row: unknown, column: string): number {
+  const value = (row as Record<string, ArrayLike<unknown> | null | undefined>)[column];
+  if (typeof value?.length === "number") return value.length;
+  throw new DataError(`bucket: needs a list or a text in the column "${column}", got ${showValue(value)}.`, {
+    where: "bucket",
+    hint: "Name the column of the lists, and filter out rows without one.",
+  });
+}
 
 /** Sorts windows of rows by length (ties keep their order), then shuffles the runs of each window by the seed. */
 export function bucketStage<T = Row>(parent: Stage<T>, options: BucketOptions): Stage<T> {
@@ -30,7 +38,8 @@ export function bucketStage<T = Row>(parent: Stage<T>, options: BucketOptions): 
   }
   const generator = new Generator(seed);
   const arrange = (rows: T[], epoch: number, number: number): T[] => {
-    const sorted = [...rows].sort((a, b) => lengthOf(a, column) - lengthOf(b, column));
+    const lengths = new Map(rows.map((row) => [row, lengthOf(row, column)]));
+    const sorted = [...rows].sort((a, b) => lengths.get(a)! - lengths.get(b)!);
     const runs = Math.floor(sorted.length / batchSize);
     // A last run that is not full stays last, so that every other batch is a whole run.
     const order = randomPermutation(generator.at(`bucket ${epoch}`, number), runs);

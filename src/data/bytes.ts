@@ -4,7 +4,7 @@ import { ConfigError, DataError } from "../core/errors.js";
 import { type ByteSource, platform } from "../core/platform.js";
 import { createHasher } from "../core/sha256.js";
 import { gunzip } from "./gzip.js";
-import { fetchStream, openUrl } from "./http.js";
+import { bodyOf, fetchStream, openUrl, requireOk } from "./http.js";
 
 /**
  * What every `from…` function takes. A string is a URL when it starts with a scheme such as `https:`, content when it
@@ -15,6 +15,7 @@ export type DataSource =
   | string
   | URL
   | Blob
+  | Response
   | ArrayBuffer
   | Uint8Array
   | ReadableStream<Uint8Array>
@@ -58,12 +59,21 @@ function rawBytes(source: DataSource, options: BytesOptions): Bytes {
     if (/^file:/i.test(source)) return rawBytes(new URL(source), options);
     if (/^(https?|blob|data):/i.test(source)) return urlBytes(source, named(source), options);
     if (/[\n\r]/.test(source)) return memoryBytes(new TextEncoder().encode(source), named("text"));
-    return pathBytes(source, options);
+    const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(source)?.[1];
+    if (scheme === undefined) return pathBytes(source, options);
+    throw new ConfigError(
+      `data source: needs an address that begins with https:, http:, file:, blob: or data:, got ${scheme}:.`,
+      {
+        where: "data source",
+        hint: "Pass the https: address of the file, or its bytes.",
+      },
+    );
   }
   if (source instanceof URL) {
     if (source.protocol === "file:") return pathBytes(decodeURIComponent(source.pathname), options);
     return urlBytes(source.href, named(source.href), options);
   }
+  if (source instanceof Response) return responseBytes(source, options);
   if (source instanceof Blob) {
     return blobBytes(source, named((source as Partial<File>).name ?? "blob"));
   }
@@ -77,16 +87,19 @@ function rawBytes(source: DataSource, options: BytesOptions): Bytes {
     if ("url" in source) return urlBytes(String(source.url), named(String(source.url)), options);
     if ("getReader" in source || Symbol.asyncIterator in source) return streamBytes(source, named("stream"));
   }
-  throw new ConfigError(`data source: needs a path, URL, Blob, stream, bytes or text, got ${describe(source)}.`, {
-    where: "data source",
-  });
+  throw new ConfigError(
+    `data source: needs a path, URL, Blob, Response, stream, bytes or text, got ${describe(source)}.`,
+    {
+      where: "data source",
+    },
+  );
 }
 
 /** Node's Buffer is a Uint8Array whose `slice` does not copy: the same bytes without that. */
 const plain = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 const describe = (value: unknown): string =>
-  value === null || typeof value !== "object" ? String(value) : `a ${value.constructor?.name ?? "object"}`;
+  value === null || typeof value !== "object" ? String(value) : value.constructor?.name || "an object";
 
 const READ = 1 << 18;
 
@@ -144,6 +157,16 @@ function urlBytes(url: string, name: string, options: BytesOptions): Bytes {
     open,
     stream: () => fetchStream(url, name, options.signal),
   };
+}
+
+/** What `fetch` gave: its body, read once. */
+function responseBytes(response: Response, options: BytesOptions): Bytes {
+  const name = options.name ?? (response.url || "response");
+  async function* body() {
+    requireOk(response, name);
+    yield* bodyOf(response, name);
+  }
+  return streamBytes(body(), name);
 }
 
 function streamBytes(source: ReadableStream<Uint8Array> | AsyncIterable<Uint8Array | string>, name: string): Bytes {

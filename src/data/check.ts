@@ -1,6 +1,7 @@
 /** A look at a dataset: counts, missing values, ranges, small histograms, problems by row. What `tenon data check` shows. */
 
 import { createHasher } from "../core/sha256.js";
+import { coerceText, INVALID } from "./coerce.js";
 import type { Dataset } from "./dataset.js";
 import { Histogram } from "./histogram.js";
 import type { Ratios } from "./ratio.js";
@@ -26,6 +27,8 @@ export interface ColumnSummary {
   values?: [value: string, count: number][];
   /** Different values of a category. */
   distinct?: number;
+  /** Texts of which at least half are numbers: how many are, and the first others. A mistake in the file, perhaps. */
+  numbers?: { count: number; others: string[] };
 }
 
 export interface CheckReport {
@@ -103,6 +106,8 @@ export async function summarizeSplit(
   return { ratios, seed, counts, hash: createHasher().update(parts).digest() };
 }
 
+const NUMBER: Field = { name: "", type: "float32" };
+const SHOWN_OTHERS = 3;
 const SHOWN_VALUES = 20;
 const COUNTED_VALUES = 10_000;
 
@@ -114,6 +119,8 @@ class Summary {
   private sum = 0;
   private readonly histogram = new Histogram();
   private readonly values = new Map<string, number>();
+  private numbers = 0;
+  private readonly others = new Set<string>();
 
   constructor(private readonly field: Field) {}
 
@@ -126,9 +133,16 @@ class Summary {
     this.count++;
     const size = (value as ArrayLike<unknown>).length;
     if (size === 0) this.empty++;
-    if (typeof value === "number") this.number(value);
-    else if (this.field.type === "category" || typeof value === "boolean") this.value(String(value));
+    if (typeof value === "string" && value !== "") this.text(value);
+    if (typeof value === "number") {
+      if (this.field.type !== "json") this.number(value); // of json the lengths of lists are shown
+    } else if (this.field.type === "category" || typeof value === "boolean") this.value(String(value));
     else if (typeof size === "number") this.number(size);
+  }
+
+  private text(value: string): void {
+    if (coerceText(NUMBER, value) !== INVALID) this.numbers++;
+    else if (this.others.size < SHOWN_OTHERS) this.others.add(value);
   }
 
   private number(value: number): void {
@@ -146,6 +160,9 @@ class Summary {
   column(): ColumnSummary {
     const { field, count, missing, empty, histogram, values } = this;
     const column: ColumnSummary = { name: field.name, type: field.type, count, missing, empty };
+    if (this.others.size > 0 && 2 * this.numbers >= count) {
+      column.numbers = { count: this.numbers, others: [...this.others] };
+    }
     if (values.size > 0) {
       const byCount = [...values].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
       return { ...column, values: byCount.slice(0, SHOWN_VALUES), distinct: values.size };

@@ -11,6 +11,7 @@
  * - Values out of `min` and `max`, or outside `values`, are violations.
  */
 
+import { isUnheld, parseExactly } from "./json-numbers.js";
 import type { Field } from "./schema.js";
 
 /** Returned in place of a value that breaks the field's rule. */
@@ -23,6 +24,10 @@ const FLOAT32_LIMIT = 3.4028235677973366e38;
 
 const inRange = (value: number, { min, max }: Field): boolean =>
   (min === undefined || value >= min) && (max === undefined || value <= max);
+
+/** A text that is as long as a field of type string wants it. */
+export const fitsLength = ({ length }: string, field: Field): boolean =>
+  field.type !== "string" || inRange(length, field);
 
 /** Whole numbers have one zero. */
 const withoutMinusZero = (value: number, { type }: Field): number => (type === "int32" ? value | 0 : value);
@@ -39,7 +44,8 @@ export function coerceText(field: Field, text: string, decimalComma = false): un
     case "float32":
     case "int32": {
       let trimmed = trimBlanks(text);
-      if (decimalComma) trimmed = trimmed.replace(",", ".");
+      // Where commas are decimal marks, points are not: 1.234 would be a thousand times too small.
+      if (decimalComma) trimmed = trimmed.includes(".") ? "" : trimmed.replace(",", ".");
       if (!(field.type === "int32" ? INTEGER : DECIMAL).test(trimmed)) return INVALID;
       const value = Number(trimmed);
       return fitsNumber(value, field) ? withoutMinusZero(value, field) : INVALID;
@@ -60,7 +66,7 @@ export function coerceText(field: Field, text: string, decimalComma = false): un
 /** Lists, tokens, images and JSON in a text cell are written as JSON. */
 function coerceJsonText(field: Field, text: string): unknown {
   try {
-    return coerceValue(field, JSON.parse(text));
+    return coerceValue(field, parseExactly(text, field.name, true));
   } catch {
     return INVALID;
   }
@@ -79,7 +85,7 @@ export function coerceValue(field: Field, value: unknown): unknown {
     case "float32":
     case "int32": {
       if (typeof value === "string") return coerceText(field, value);
-      const number = typeof value === "bigint" ? safeNumber(value) : value;
+      const number = typeof value === "bigint" ? numberOf(value, field) : value;
       return typeof number === "number" && fitsNumber(number, field) ? withoutMinusZero(number, field) : INVALID;
     }
     case "bool":
@@ -94,19 +100,37 @@ export function coerceValue(field: Field, value: unknown): unknown {
     }
     case "tokens":
       return isTokens(value) && inRange(value.length, field) ? value : INVALID;
-    case "list":
-      return isList(value, field) && inRange(value.length, field) ? value : INVALID;
-    case "image":
-      return isBytes(value) && value.length === field.shape!.reduce((a, b) => a * b, 1) ? value : INVALID;
+    case "list": {
+      const flat = field.shape && Array.isArray(value) ? flatten(value, field.shape) : value;
+      return isList(flat, field) && inRange(flat.length, field) && hasShape(flat, field) ? flat : INVALID;
+    }
+    case "image": {
+      const flat = Array.isArray(value) ? flatten(value, field.shape!) : value;
+      return isBytes(flat) && hasShape(flat, field) ? flat : INVALID;
+    }
     case "bytes":
       return isBytes(value) ? value : INVALID;
     default:
-      return value;
+      return isUnheld(value) ? INVALID : value;
   }
 }
 
-const safeNumber = (value: bigint): number | undefined =>
-  value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER ? Number(value) : undefined;
+/** A float32 is rounded in any case; an int32 is exact. */
+const numberOf = (value: bigint, { type }: Field): number | undefined => {
+  const number = Number(value);
+  return type === "float32" || Number.isSafeInteger(number) ? number : undefined;
+};
+
+const hasShape = ({ length }: ArrayLike<unknown>, { shape }: Field): boolean =>
+  !shape || length === shape.reduce((a, b) => a * b, 1);
+
+/** Lists within lists of a shape as one list in row-major order; what has another form stays as it is. */
+function flatten(value: unknown[], [size, ...inner]: readonly number[]): unknown[] {
+  if (value.length !== size || inner.length === 0 || !value.every(Array.isArray)) return value;
+  const parts = (value as unknown[][]).map((item) => flatten(item, inner));
+  const each = inner.reduce((a, b) => a * b, 1);
+  return parts.every((part) => part.length === each) ? parts.flat() : value;
+}
 
 const isArray = (value: unknown): value is ArrayLike<unknown> =>
   Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));

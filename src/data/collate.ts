@@ -1,7 +1,8 @@
 /** From rows to columns of typed arrays: padding, truncation, masks, and the ragged policies. */
 
 import { ConfigError, DataError } from "../core/errors.js";
-import type { Field, Schema } from "./schema.js";
+import { expectation, type Field, type Schema } from "./schema.js";
+import { showValue } from "./violation.js";
 
 type Typed = Float32Array | Int32Array | Uint8Array | Uint16Array | Float64Array | Int8Array | Int16Array | Uint32Array;
 
@@ -121,20 +122,24 @@ function collateColumn(rows: Rows, field: Field, options: CollateOptions, pool: 
   const { name, type } = field;
   switch (type) {
     case "float32":
-      return scalars(rows, field, floats, pool, Number);
+      return scalars(rows, field, floats, pool);
     case "int32":
-      return scalars(rows, field, ints, pool, Number);
+      return scalars(rows, field, ints, pool);
     case "bool":
-      return scalars(rows, field, bytes, pool, Number);
+      return scalars(rows, field, bytes, pool);
     case "category":
       if (!field.values) break;
-      return scalars(rows, field, ints, pool, (value) => field.values!.indexOf(value as string));
+      return scalars(rows, field, ints, pool, (value) => {
+        const code = field.values!.indexOf(value as string);
+        return code < 0 ? Number.NaN : code;
+      });
     case "image":
-      return lists(rows, { ...field, shape: field.shape }, bytes, { ragged: "error" }, pool);
+      return shaped(rows, field, field.shape!, bytes, pool);
     case "tokens":
       return lists(rows, field, ints, options, pool);
     case "list": {
       if (field.items === "string") break;
+      if (field.shape) return shaped(rows, field, field.shape, listMaker(rows, field), pool);
       return lists(rows, field, listMaker(rows, field), options, pool);
     }
   }
@@ -153,11 +158,12 @@ function listMaker(rows: Rows, field: Field): Maker {
 
 function scalars(
   rows: Rows,
-  { name, nullable }: Field,
+  field: Field,
   make: Maker,
   pool: BufferPool,
-  toNumber: (value: unknown) => number,
+  toNumber: (value: unknown) => number = numberOf,
 ): BatchColumn {
+  const { name, nullable, type } = field;
   const data = make(pool, rows.length);
   let mask: Uint8Array | undefined;
   if (nullable) mask = new Uint8Array(pool.take(rows.length)).fill(1);
@@ -166,13 +172,47 @@ function scalars(
     if (value === null || value === undefined) {
       if (!mask) throw new DataError(`batch: column "${name}" is not nullable, got null in row ${i} of a batch.`);
       mask[i] = 0;
-    } else data[i] = toNumber(value);
+      continue;
+    }
+    const number = toNumber(value);
+    // An array of integers would take anything, and hold something else.
+    if (type === "float32" ? Number.isNaN(number) && typeof value !== "number" : number !== (number | 0)) {
+      throw new DataError(
+        `batch: column "${name}", row ${i} of the batch: expected ${expectation(field)}, got ${showValue(value)}.`,
+        { where: "batch", hint: "The function that made the row gives other values than its schema says." },
+      );
+    }
+    data[i] = number;
   }
   return mask ? { data, shape: [rows.length], mask } : { data, shape: [rows.length] };
 }
 
+const numberOf = (value: unknown): number =>
+  typeof value === "number" || typeof value === "boolean" || typeof value === "bigint" ? Number(value) : Number.NaN;
+
+/** Arrays that all have the shape of their field; a null is an array of zeros that the mask leaves out. */
+function shaped(rows: Rows, field: Field, shape: readonly number[], make: Maker, pool: BufferPool): BatchColumn {
+  const size = shape.reduce((a, b) => a * b, 1);
+  const data = make(pool, rows.length * size);
+  const mask = field.nullable ? new Uint8Array(pool.take(rows.length * size)) : undefined;
+  rows.forEach((row, i) => {
+    const value = row[field.name] as ArrayLike<number> | null | undefined;
+    if (value?.length === size) {
+      data.set(value, i * size);
+      mask?.fill(1, i * size, (i + 1) * size);
+    } else if (!mask || value) {
+      const got = value ? `${value.length} values` : "null";
+      throw new DataError(`batch: column "${field.name}", row ${i} of the batch: needs ${size} values, got ${got}.`, {
+        where: "batch",
+      });
+    }
+  });
+  const column: BatchColumn = { data, shape: [rows.length, ...shape] };
+  return mask ? { ...column, mask } : column;
+}
+
 function lists(rows: Rows, field: Field, make: Maker, options: CollateOptions, pool: BufferPool): BatchColumn {
-  const { name, shape } = field;
+  const { name } = field;
   const values = rows.map((row) => (row[name] ?? []) as ArrayLike<number>);
   const width = rowWidth(values, name, options);
   const { padSide = "right", truncateSide = "right", ragged = "error", padValue = 0 } = options;
@@ -187,7 +227,7 @@ function lists(rows: Rows, field: Field, make: Maker, options: CollateOptions, p
     for (let i = 0; i < length; i++) data[to + i] = Number(list[from + i]);
     mask?.fill(1, to, to + length);
   });
-  const column: BatchColumn = { data, shape: [rows.length, ...(shape ?? [width])] };
+  const column: BatchColumn = { data, shape: [rows.length, width] };
   if (mask) column.mask = mask;
   return column;
 }

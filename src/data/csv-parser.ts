@@ -7,15 +7,33 @@
  */
 
 import { DataError } from "../core/errors.js";
-import { coerceText, fitsNumber, INVALID } from "./coerce.js";
-import { BOOL, CATEGORY, endsAt, FLOAT, INT, kindOf, own, SKIP, SLOW, STRING, Vocabulary } from "./csv-cell.js";
-import { type CsvColumn, type CsvFormat, type CsvRecord, fieldEnd, readRecord } from "./csv-record.js";
+import { coerceText, fitsLength, fitsNumber, INVALID } from "./coerce.js";
+import {
+  BOOL,
+  CATEGORY,
+  type Codes,
+  equalCodes,
+  FLOAT,
+  INT,
+  kindOf,
+  makeCodes,
+  own,
+  SKIP,
+  SLOW,
+  STRING,
+  Vocabulary,
+} from "./csv-cell.js";
+import { type CsvColumn, type CsvFormat, countLines, fieldEnd, nextLine, readRecord } from "./csv-record.js";
+import { typedRow } from "./csv-row.js";
 import type { Row } from "./row.js";
-import { expectation } from "./schema.js";
-import { noteViolation, type ReadReport, showValue, type ViolationPolicy } from "./violation.js";
+import { noteViolation, type ReadReport, type ViolationPolicy } from "./violation.js";
 
 const LF = 10;
 const CR = 13;
+/** Characters of a row beyond which reading it again costs more than waiting for its end. */
+const LONG_ROW = 1 << 16;
+/** Characters within which a closing quote is looked for one by one. */
+const NEAR = 24;
 const POWERS = Array.from({ length: 23 }, (_, n) => Number(`1e${n}`));
 
 export class CsvParser {
@@ -25,17 +43,29 @@ export class CsvParser {
   line = 1;
   private counted = 0;
   private text = "";
+  /** Pieces of text that no row has taken yet, and their length. */
+  private held: string[] = [];
+  private length = 0;
+  /** Length from which on it pays to look at them. */
+  private wanted = 0;
   private readonly delimiterCode: number;
   private readonly quoteCode: number;
+  private readonly commentCode: number;
   private readonly kinds: number[];
   private readonly names: string[];
   private readonly template: Row = {};
   private readonly ranged: boolean[];
   private readonly vocabularies: (Vocabulary | undefined)[];
-  /** The latest text of each column. */
+  /** The latest text of each column, and where it stands in the text at hand. */
   private readonly before: string[];
+  private readonly beforeAt: number[];
+  private readonly beforeLength: number[];
   private readonly emptyIsNull: boolean;
-  private readonly plainNulls: boolean;
+  /** There are null texts other than "". */
+  private readonly moreNulls: boolean;
+  /** Decimal mark of numbers. */
+  private readonly markCode: number;
+  private readonly codesOf = makeCodes();
 
   constructor(
     private readonly columns: readonly CsvColumn[],
@@ -48,21 +78,31 @@ export class CsvParser {
   ) {
     this.delimiterCode = format.delimiter.charCodeAt(0);
     this.quoteCode = format.quote === null ? -1 : format.quote.charCodeAt(0);
-    this.kinds = columns.map((column) => kindOf(column, format));
+    this.commentCode = format.comment?.charCodeAt(0) ?? -1;
+    this.markCode = format.decimalComma ? 44 : 46;
+    this.kinds = columns.map(kindOf);
     this.names = columns.map((column) => column?.name ?? "");
     this.ranged = columns.map((column) => column?.min !== undefined || column?.max !== undefined);
-    this.vocabularies = columns.map((column) => (column?.type === "category" ? new Vocabulary() : undefined));
+    this.vocabularies = columns.map((column) =>
+      column?.type === "category" ? new Vocabulary(column.values) : undefined,
+    );
     this.before = columns.map(() => "");
+    this.beforeAt = columns.map(() => 0);
+    this.beforeLength = columns.map(() => 0);
     for (const column of columns) if (column) this.template[column.name] = null;
     this.emptyIsNull = format.nullValues.has("");
-    // Null texts other than "" could be text of a category: those columns then take the plain path.
-    this.plainNulls = format.nullValues.size <= (this.emptyIsNull ? 1 : 0);
+    this.moreNulls = format.nullValues.size > (this.emptyIsNull ? 1 : 0);
   }
 
   /** Adds a piece of text and returns the rows that are complete. `final` ends the file. */
   push(piece: string, final = false): Row[] {
+    this.held.push(piece);
+    this.length += piece.length;
+    if (this.length < this.wanted && !final) return [];
     // Joined, not added: V8 keeps a sum as a tree, and every look at a character would pay for that.
-    const text = (this.text = [this.text, piece].join(""));
+    const text = (this.text = this.held.join(""));
+    const codes = this.codesOf(text);
+    this.beforeLength.fill(0);
     const rows: Row[] = [];
     let at = 0;
     while (at < text.length) {
@@ -72,15 +112,20 @@ export class CsvParser {
         at = skipped;
         continue;
       }
-      let next = this.fastRow(text, at, rows);
+      let next = this.fastRow(text, codes, at, rows);
       if (next < 0) next = this.plainRow(text, at, final, rows);
       if (next < 0) break;
       at = next;
     }
     this.lineAt(at);
     this.counted = 0;
-    this.text = at === 0 ? text : text.slice(at);
-    if (this.text.length > this.format.maxRowLength) throw this.tooLong();
+    this.text = "";
+    this.held = [at === 0 ? text : text.slice(at)];
+    this.length = text.length - at;
+    const { maxRowLength } = this.format;
+    if (this.length > maxRowLength) throw this.tooLong();
+    // A long row that has not ended is read again when it has doubled, not for every piece.
+    this.wanted = this.length > LONG_ROW ? Math.min(2 * this.length, maxRowLength + 1) : 0;
     return rows;
   }
 
@@ -91,44 +136,52 @@ export class CsvParser {
     return this.line;
   }
 
-  /** Skips an empty line (an empty value, though, where there is one column). -1: more text is needed to tell. */
+  /** Skips a comment or an empty line (an empty value, though, where there is one column). -1: more text is needed to tell. */
   private skipBlank(text: string, at: number, final: boolean): number {
     const code = text.charCodeAt(at);
+    if (code === this.commentCode) {
+      const next = nextLine(text, at);
+      return next < 0 && final ? text.length : next;
+    }
     if ((code !== LF && code !== CR) || this.columns.length === 1) return at;
     if (code === CR && at + 1 === text.length && !final) return -1;
     return code === CR && text.charCodeAt(at + 1) === LF ? at + 2 : at + 1;
   }
 
   /** Reads a row that is as expected. Returns where the next starts, or -1: take the plain path, nothing was done. */
-  private fastRow(text: string, at: number, rows: Row[]): number {
-    const { kinds, names, columns, delimiterCode, quoteCode } = this;
+  private fastRow(text: string, codes: Codes, at: number, rows: Row[]): number {
+    const { kinds, names, columns, delimiterCode, quoteCode, markCode } = this;
     const last = kinds.length - 1;
     const length = text.length;
     const row: Row = { ...this.template };
     let pos = at;
     for (let j = 0; j <= last; j++) {
       const kind = kinds[j];
-      let code = pos < length ? text.charCodeAt(pos) : -1;
-      const start = pos;
+      if (pos >= length) return -1;
+      let code = codes[pos];
+      const quoted = code === quoteCode;
+      if (quoted) code = codes[++pos];
       if (kind === FLOAT || kind === INT) {
+        const start = pos;
+        while (code === 32) code = codes[++pos];
         let negative = false;
         if (code === 45) {
           negative = true;
-          code = text.charCodeAt(++pos);
+          code = codes[++pos];
         }
         const first = pos;
         let value = 0;
         while (code >= 48 && code <= 57) {
           value = value * 10 + (code - 48);
-          code = text.charCodeAt(++pos);
+          code = codes[++pos];
         }
         let digits = pos - first;
-        if (code === 46 && kind === FLOAT) {
-          code = text.charCodeAt(++pos);
+        if (code === markCode && kind === FLOAT && (quoted || code !== delimiterCode)) {
+          code = codes[++pos];
           const fraction = pos;
           while (code >= 48 && code <= 57) {
             value = value * 10 + (code - 48);
-            code = text.charCodeAt(++pos);
+            code = codes[++pos];
           }
           const scale = pos - fraction;
           digits += scale;
@@ -136,50 +189,60 @@ export class CsvParser {
           if (scale > 0 && digits <= 15) value /= POWERS[scale];
         }
         if (digits === 0) {
-          if (pos !== start || !this.emptyIsNull || !columns[j]!.nullable) return -1;
+          if (pos !== start || quoted || !this.emptyIsNull || !columns[j]!.nullable) return -1;
         } else {
           if (negative) value = -value;
           if (digits > 15 || code === 101 || code === 69) {
-            pos = fieldEnd(text, pos, delimiterCode);
-            const long = coerceText(columns[j]!, text.slice(start, pos));
+            pos = quoted ? text.indexOf(this.format.quote!, pos) : fieldEnd(text, pos, delimiterCode);
+            if (pos < 0) return -1;
+            const long = coerceText(columns[j]!, text.slice(start, pos), this.format.decimalComma);
             if (long === INVALID) return -1;
             value = long as number;
           }
-          if (kind === INT && value !== (value | 0)) return -1;
+          if (kind === INT) {
+            if (value !== (value | 0)) return -1;
+            value |= 0; // whole numbers have one zero
+          }
           if (this.ranged[j] && !fitsNumber(value, columns[j]!)) return -1;
           row[names[j]] = value;
         }
       } else {
         if (kind === SLOW) return -1;
-        const quoted = code === quoteCode;
-        const from = quoted ? pos + 1 : pos;
-        const stop = quoted ? quoteCode : delimiterCode;
+        const from = pos;
         // Neighbours are often equal: then there is nothing to search and no new string to make.
-        const before = this.before[j];
-        pos = from + before.length;
-        const again = before !== "" && text.charCodeAt(pos) === stop && endsAt(text, pos, before);
-        if (!again && quoted) {
-          pos = text.indexOf(this.format.quote!, from);
-          if (pos < 0) return -1;
-        } else if (!again) {
+        const before = this.beforeLength[j];
+        pos = from + before;
+        const stop = quoted ? quoteCode : delimiterCode;
+        if (before > 0 && pos < length && codes[pos] === stop && equalCodes(codes, this.beforeAt[j], from, before)) {
+          row[names[j]] = this.before[j];
+        } else {
           pos = from;
-          code = text.charCodeAt(pos);
-          while (pos < length && code !== delimiterCode && code !== LF && code !== CR) code = text.charCodeAt(++pos);
+          code = codes[pos];
+          if (quoted) {
+            // Most texts are short, and a call of indexOf is dear; in long ones it is faster than looking.
+            const near = Math.min(length, from + NEAR);
+            while (pos < near && code !== quoteCode) code = codes[++pos];
+            if (pos === near) pos = text.indexOf(this.format.quote!, pos);
+            if (pos < 0) return -1;
+          } else while (pos < length && code !== delimiterCode && code !== LF && code !== CR) code = codes[++pos];
+          this.beforeLength[j] = 0;
+          if (kind !== SKIP && !this.readText(row, j, text.slice(from, pos))) return -1;
+          this.beforeAt[j] = from;
+          // What stands for null, and what is no text, is not remembered.
+          if (this.before[j].length === pos - from) this.beforeLength[j] = pos - from;
         }
-        const to = pos;
-        if (quoted && text.charCodeAt(++pos) === quoteCode) return -1; // a doubled quote
-        if (kind !== SKIP && !this.readText(row, j, again ? before : text.slice(from, to))) return -1;
       }
+      if (quoted && (codes[pos] !== quoteCode || codes[++pos] === quoteCode)) return -1; // a doubled quote
       if (pos >= length) return -1;
       if (j < last) {
-        if (text.charCodeAt(pos) !== delimiterCode) return -1;
+        if (codes[pos] !== delimiterCode) return -1;
         pos++;
       }
     }
-    let end = text.charCodeAt(pos);
+    let end = codes[pos];
     if (end === CR) {
       if (pos + 1 >= length) return -1;
-      if (text.charCodeAt(pos + 1) === LF) end = text.charCodeAt(++pos);
+      if (codes[pos + 1] === LF) end = codes[++pos];
     }
     if (end !== LF && end !== CR) return -1;
     rows.push(row);
@@ -191,16 +254,23 @@ export class CsvParser {
   /** Puts the value of a cell of text into the row; false where the plain path must judge. */
   private readText(row: Row, j: number, cell: string): boolean {
     const kind = this.kinds[j];
-    if (cell === "" && this.emptyIsNull && kind !== STRING) return this.columns[j]!.nullable === true; // the template says null
-    if (!this.plainNulls) return false;
+    if (cell === "" ? this.emptyIsNull : this.moreNulls && this.format.nullValues.has(cell)) {
+      this.before[j] = "";
+      if (this.columns[j]!.nullable) return true; // the template says null
+      if (kind !== STRING) return false;
+    }
     if (kind === BOOL) {
       if (cell === "true" || cell === "True" || cell === "TRUE" || cell === "1") row[this.names[j]] = true;
       else if (cell === "false" || cell === "False" || cell === "FALSE" || cell === "0") row[this.names[j]] = false;
       else return false;
       return true;
     }
-    const before = this.before[j];
-    if (cell !== before) this.before[j] = kind === CATEGORY ? this.vocabularies[j]!.keep(cell) : own(cell);
+    if (cell === "" || cell !== this.before[j]) {
+      if (this.ranged[j] && !fitsLength(cell, this.columns[j]!)) return false;
+      const kept = kind === CATEGORY ? this.vocabularies[j]!.keep(cell) : own(cell);
+      if (kept === undefined) return false;
+      this.before[j] = kept;
+    }
     row[this.names[j]] = this.before[j];
     return true;
   }
@@ -214,47 +284,14 @@ export class CsvParser {
     this.row++;
     const violate = (value: string, expected: string, column?: string): boolean => {
       const violation = { file: this.file, row: this.row, line, column, value, expected };
-      noteViolation(this.report, this.policy, violation, this.inferred);
+      noteViolation(this.report, this.policy, violation, { inferred: this.inferred, text: true });
       return this.policy === "null";
     };
-    const row = this.typedRow(record, violate);
+    const row = typedRow(record, this.columns, this.format, this.report, violate);
     this.report.rows++;
     if (row) rows.push(row);
     else this.report.skippedRows++;
     return next;
-  }
-
-  private typedRow(
-    { cells, flaw }: CsvRecord,
-    violate: (value: string, expected: string, column?: string) => boolean,
-  ): Row | undefined {
-    const { columns, report } = this;
-    if (flaw && !violate(flaw, `quotes around whole fields, doubled inside`)) return undefined;
-    if (cells.length !== columns.length) {
-      if (!violate(`${cells.length} fields`, `${columns.length} fields`)) return undefined;
-    }
-    const row: Row = { ...this.template };
-    for (let j = 0; j < columns.length; j++) {
-      const field = columns[j];
-      if (!field) continue;
-      if (j >= cells.length) {
-        report.nulledValues++;
-        continue;
-      }
-      const cell = cells[j];
-      if (this.format.nullValues.has(cell) && (field.nullable || field.type !== "string")) {
-        if (field.nullable) continue;
-        if (!violate(showValue(cell), `${expectation(field)}, not a missing value`, field.name)) return undefined;
-        report.nulledValues++;
-        continue;
-      }
-      const value = coerceText(field, cell, this.format.decimalComma);
-      if (value === INVALID) {
-        if (!violate(showValue(cell), expectation(field), field.name)) return undefined;
-        report.nulledValues++;
-      } else row[field.name] = typeof value === "string" ? own(value) : value;
-    }
-    return row;
   }
 
   private tooLong(): DataError {
@@ -267,14 +304,4 @@ export class CsvParser {
       hint: "A quote that is never closed is the usual cause; else pass a larger maxRowLength.",
     });
   }
-}
-
-/** Line ends in `[from, to)`: LF, CR LF and lone CR. */
-function countLines(text: string, from: number, to: number): number {
-  let lines = 0;
-  for (let at = text.indexOf("\n", from); at >= 0 && at < to; at = text.indexOf("\n", at + 1)) lines++;
-  for (let at = text.indexOf("\r", from); at >= 0 && at < to; at = text.indexOf("\r", at + 1)) {
-    if (text.charCodeAt(at + 1) !== LF) lines++;
-  }
-  return lines;
 }

@@ -11,6 +11,8 @@ export interface CsvFormat {
   delimiter: string;
   /** The quote character, or null where quotes are ordinary text. */
   quote: string | null;
+  /** Lines that begin with it are left out. */
+  comment?: string;
   /** Texts that mean a missing value, e.g. `[""]`. */
   nullValues: ReadonlySet<string>;
   decimalComma: boolean;
@@ -97,4 +99,23 @@ export function fieldEnd(text: string, from: number, delimiterCode: number): num
     if (code === delimiterCode || code === LF || code === CR) break;
   }
   return pos;
+}
+
+/** Where the line after the one at `at` begins; -1 while its end is not there. */
+export function nextLine(text: string, at: number): number {
+  const end = /\r\n|\n|\r/g;
+  end.lastIndex = at;
+  const found = end.exec(text);
+  // An LF may still follow a CR.
+  return !found || (found[0] === "\r" && end.lastIndex === text.length) ? -1 : end.lastIndex;
+}
+
+/** Line ends in `[from, to)`: LF, CR LF and lone CR. */
+export function countLines(text: string, from: number, to: number): number {
+  let lines = 0;
+  for (let at = text.indexOf("\n", from); at >= 0 && at < to; at = text.indexOf("\n", at + 1)) lines++;
+  for (let at = text.indexOf("\r", from); at >= 0 && at < to; at = text.indexOf("\r", at + 1)) {
+    if (text.charCodeAt(at + 1) !== LF) lines++;
+  }
+  return lines;
 }

@@ -19,7 +19,7 @@ import type { Ratios } from "./ratio.js";
 import type { Row } from "./row.js";
 import { fieldNamed, type Schema } from "./schema.js";
 import { type ShuffleOptions, shuffleStage } from "./shuffle.js";
-import { type SplitOptions, splitByColumn, splitStages } from "./split.js";
+import { type SplitByOptions, type SplitOptions, splitByColumn, splitStages } from "./split.js";
 import { natural, type Stage } from "./stage.js";
 import { cacheStage, concatStage, interleaveStage, prefetchStage, rangeStage, repeatStage } from "./steps.js";
 import { type EncodedRow, encodeStage, type TableEncoding } from "./table.js";
@@ -178,10 +178,17 @@ export class Dataset<T = Row> implements AsyncIterable<T> {
     return datasets(splitStages(this.stage, ratios, options)) as { [K in keyof R]: Dataset<T> };
   }
 
-  /** Parts by the values of a column: `splitBy("set", { train: "train", val: ["dev", "test"] })`. */
-  splitBy<P extends Readonly<Record<string, unknown>>>(column: string, parts: P): { [K in keyof P]: Dataset<T> } {
+  /**
+   * Parts by the values of a column: `splitBy("set", { train: "train", val: ["dev", "test"] })`. A row whose value no
+   * part names is an error when it is read, unless `{ others: "drop" }` leaves such rows out.
+   */
+  splitBy<P extends Readonly<Record<string, unknown>>>(
+    column: string,
+    parts: P,
+    options?: SplitByOptions,
+  ): { [K in keyof P]: Dataset<T> } {
     this.requireColumns([column], "splitBy");
-    return datasets(splitByColumn(this.stage, column, parts)) as { [K in keyof P]: Dataset<T> };
+    return datasets(splitByColumn(this.stage, column, parts, options)) as { [K in keyof P]: Dataset<T> };
   }
 
   /** Features and targets as numbers, by an encoding that `fitTable` learnt from the training part. */

@@ -1,6 +1,7 @@
 /** Bytes to text: strict about encodings, because a wrong guess would train on garbage. */
 
 import { ConfigError, DataError } from "../core/errors.js";
+import { refuseForeign, unmarkedUtf16 } from "./magic.js";
 
 export interface TextOptions {
   /**
@@ -14,6 +15,9 @@ export interface TextOptions {
 /** Characters that a piece of text has at least, so that streams of tiny pieces cost no more than large ones. */
 const PIECE = 1 << 16;
 
+/** Bytes by which encodings and foreign formats are known. */
+const HEAD = 64;
+
 /** Decodes a stream; pieces never cut a character. Throws DataError with the offset of the first broken byte. */
 export async function* decodeText(
   input: AsyncIterable<Uint8Array>,
@@ -23,8 +27,8 @@ export async function* decodeText(
   let decode: Decode | undefined;
   let held = "";
   try {
-    for await (const piece of joinHead(input, 3)) {
-      decode ??= decoderFor(encoding ?? sniff(piece), name);
+    for await (const piece of joinHead(input, HEAD)) {
+      decode ??= decoderFor(encoding ?? sniff(piece, name), name);
       held += decode(piece);
       if (held.length < PIECE) continue;
       yield held;
@@ -122,8 +126,19 @@ function broken(
   });
 }
 
-const sniff = (bytes: Uint8Array): string =>
-  bytes[0] === 0xff && bytes[1] === 0xfe ? "utf-16le" : bytes[0] === 0xfe && bytes[1] === 0xff ? "utf-16be" : "utf-8";
+/** The encoding by the byte order mark, else UTF-8. Throws DataError on bytes that are no text, or UTF-16 without a mark. */
+function sniff(head: Uint8Array, name: string): string {
+  refuseForeign(head, name);
+  const [first, second] = head;
+  if (first === 0xff && second === 0xfe) return "utf-16le";
+  if (first === 0xfe && second === 0xff) return "utf-16be";
+  const likely = unmarkedUtf16(head);
+  if (!likely) return "utf-8";
+  throw new DataError(`${name}: looks like ${likely} without a byte order mark: every other byte is 0.`, {
+    where: name,
+    hint: `Pass encoding: "${likely}", or "utf-8" if the file is meant to be so.`,
+  });
+}
 
 /** The same bytes, with a first piece of at least `count` bytes where there are so many. */
 async function* joinHead(input: AsyncIterable<Uint8Array>, count: number): AsyncGenerator<Uint8Array> {

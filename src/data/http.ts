@@ -19,14 +19,15 @@ async function request(url: string, name: string, init: RequestInit): Promise<Re
     const why = ((cause as Error).cause as Error)?.message ?? (cause as Error).message;
     throw new DataError(`${name}: cannot be fetched: ${why}.`, { where: name, cause });
   }
-  if (!response.ok) {
-    await response.body?.cancel().catch(() => {});
-    throw new DataError(`${name}: the server answered HTTP ${response.status} ${response.statusText}.`, {
-      where: name,
-      status: response.status,
-    });
-  }
+  if (!response.ok) await response.body?.cancel().catch(() => {});
+  requireOk(response, name);
   return response;
+}
+
+/** Throws DataError on an answer that is an error. */
+export function requireOk({ ok, status, statusText }: Response, name: string): void {
+  if (ok) return;
+  throw new DataError(`${name}: the server answered HTTP ${status} ${statusText}.`, { where: name, status });
 }
 
 function withinIdleTime<T>(promise: Promise<T>, name: string): Promise<T> {
@@ -40,7 +41,8 @@ function withinIdleTime<T>(promise: Promise<T>, name: string): Promise<T> {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-async function* bodyOf(response: Response, name: string): AsyncGenerator<Uint8Array> {
+/** The body of an answer. Throws DataError where the connection is cut or silent. */
+export async function* bodyOf(response: Response, name: string): AsyncGenerator<Uint8Array> {
   if (!response.body) return;
   const reader = response.body.getReader();
   // With a content encoding the length header counts other bytes than those we see.

@@ -72,6 +72,11 @@ export function fromIdx(source: DataSource, options: IdxOptions = {}): OpeningDa
     loaded ??= (async () => {
       const items = await readArray(bytes);
       const labels = labelBytes && (await readArray(labelBytes));
+      if (labels && labels.shape.length !== 1) {
+        throw new DataError(`${labelBytes!.name}: needs one label per item, got shape [${labels.shape.join(", ")}].`, {
+          where: labelBytes!.name,
+        });
+      }
       if (labels && labels.shape[0] !== items.shape[0]) {
         throw new DataError(
           `${labelBytes!.name}: needs ${items.shape[0]} labels, one per item, got ${labels.shape[0]}.`,
@@ -115,21 +120,22 @@ export function fromIdx(source: DataSource, options: IdxOptions = {}): OpeningDa
 const readArray = async (bytes: Bytes): Promise<IdxArray> =>
   readIdx(await readAll(bytes.stream(), bytes.name), bytes.name);
 
+const isFloat = ({ data }: IdxArray): boolean => data instanceof Float32Array || data instanceof Float64Array;
+const scalar = (array: IdxArray) => (isFloat(array) ? "float32" : "int32");
+
 function schemaOf(items: IdxArray, labels: IdxArray | undefined): Schema {
+  const shape = items.shape.slice(1);
   const field: Field =
-    items.shape.length === 1
-      ? {
-          name: "value",
-          type: items.data instanceof Float32Array || items.data instanceof Float64Array ? "float32" : "int32",
-        }
+    shape.length === 0
+      ? { name: "value", type: scalar(items) }
       : items.data instanceof Uint8Array
-        ? { name: "image", type: "image", shape: items.shape.slice(1), modality: "image" }
-        : { name: "image", type: "list", items: "float32" };
+        ? { name: "image", type: "image", shape, modality: "image" }
+        : { name: "image", type: "list", items: scalar(items), shape };
   if (!labels) return { fields: [field] };
   return {
     fields: [
       { ...field, role: "feature" },
-      { name: "label", type: "int32", modality: "label", role: "target" },
+      { name: "label", type: scalar(labels), modality: "label", role: "target" },
     ],
   };
 }

@@ -48,7 +48,7 @@ export { fromRows } from "./rows.js";
 export type { Field, FieldType, Schema, SchemaInput } from "./schema.js";
 export type { ShuffleOptions } from "./shuffle.js";
 export type { SourceOptions } from "./source.js";
-export type { SplitOptions } from "./split.js";
+export type { SplitByOptions, SplitOptions } from "./split.js";
 
 export {
   decodeTarget,

@@ -8,7 +8,7 @@ export const SAMPLE_ROWS = 1000;
 
 const isType = (type: FieldType) => {
   const field: Field = { name: "", type };
-  return (text: string) => coerceText(field, text) !== INVALID;
+  return (text: string, decimalComma: boolean) => coerceText(field, text, decimalComma) !== INVALID;
 };
 const isInt = isType("int32");
 const isFloat = isType("float32");
@@ -19,7 +19,12 @@ const isTruth = (text: string) => /^(true|false)$/i.test(text.trim());
  * back at least twice on average) or string; the first that fits every value that is not missing. Whole numbers beyond
  * 2^53 (ids) stay strings, because a number would lose digits. A leading zero (`007`) makes a column text, too.
  */
-export function inferText(name: string, values: readonly string[], nullValues: ReadonlySet<string>): Field {
+export function inferText(
+  name: string,
+  values: readonly string[],
+  nullValues: ReadonlySet<string>,
+  decimalComma = false,
+): Field {
   const present = values.filter((value) => !nullValues.has(value));
   const missing = present.length < values.length;
   const field = (type: FieldType, nullable = missing): Field => (nullable ? { name, type, nullable } : { name, type });
@@ -28,8 +33,8 @@ export function inferText(name: string, values: readonly string[], nullValues: R
     /^\s*[+-]?0\d/.test(text) || (/^\s*[+-]?\d{16,}\s*$/.test(text) && !Number.isSafeInteger(Number(text)));
   if (present.every(isTruth)) return field("bool");
   if (!present.some(code)) {
-    if (present.every(isInt)) return field("int32");
-    if (present.every(isFloat)) return field("float32");
+    if (present.every((text) => isInt(text, decimalComma))) return field("int32");
+    if (present.every((text) => isFloat(text, decimalComma))) return field("float32");
   }
   return isCategory(present) ? field("category") : field("string", false);
 }
@@ -45,7 +50,10 @@ function isCategory(texts: readonly string[]): boolean {
   return seen.size * 2 <= texts.length;
 }
 
-/** The field of a column of JavaScript values (JSON, Parquet, rows). Columns of mixed kinds are `json`. */
+/**
+ * The field of a column of JavaScript values (JSON, Parquet, rows). Columns of mixed kinds are `json`. NaN and the
+ * infinities are numbers here, which the check of the rows then refuses by name.
+ */
 export function inferValues(name: string, values: readonly unknown[]): Field {
   const present = values.filter((value) => value !== null && value !== undefined);
   const nullable = present.length < values.length;
@@ -54,7 +62,9 @@ export function inferValues(name: string, values: readonly unknown[]): Field {
   const all = (test: (value: unknown) => boolean) => present.length > 0 && present.every(test);
   if (all((value) => typeof value === "boolean")) return field("bool");
   if (all((value) => isNumber(value) && Number(value) === (Number(value) | 0))) return field("int32");
-  if (all((value) => isNumber(value) && Math.abs(Number(value)) <= 3.4e38)) return field("float32");
+  if (all((value) => isNumber(value) && !(Math.abs(Number(value)) > 3.4e38 && Number.isFinite(value)))) {
+    return field("float32");
+  }
   if (all((value) => typeof value === "string")) {
     return isCategory(present as string[]) ? field("category") : field("string");
   }
@@ -68,8 +78,7 @@ export function inferValues(name: string, values: readonly unknown[]): Field {
 }
 
 const isNumber = (value: unknown): boolean =>
-  (typeof value === "number" && Number.isFinite(value)) ||
-  (typeof value === "bigint" && Number.isSafeInteger(Number(value)));
+  typeof value === "number" || (typeof value === "bigint" && Number.isSafeInteger(Number(value)));
 
 /** The schema of rows of JavaScript values; columns in order of first appearance. */
 export function inferRows(rows: readonly Readonly<Record<string, unknown>>[]): Schema {

@@ -1,10 +1,10 @@
 /** JSON and JSON lines: rows of objects. */
 
-import { ConfigError, DataError } from "../core/errors.js";
-import { parseJson } from "../core/json.js";
+import { ConfigError, DataError, FormatError, listOf } from "../core/errors.js";
 import { type DataSource, openBytes } from "./bytes.js";
 import { OpeningDataset } from "./dataset.js";
 import { decodeText, type TextOptions } from "./decode.js";
+import { parseExactly } from "./json-numbers.js";
 import { checkSourceOptions } from "./options.js";
 import type { Row } from "./row.js";
 import { hashOnce, type SourceOptions, UnreadableRow, valueStage } from "./source.js";
@@ -43,7 +43,7 @@ export function fromJsonl(source: DataSource, options: JsonlOptions = {}): Openi
 /** The row of a line. Keys that would change an object's prototype are refused, as in all untrusted JSON. */
 function parseLine(text: string): Row | UnreadableRow {
   try {
-    return (text.includes("__proto__") ? parseJson(text, { where: "line" }) : JSON.parse(text)) as Row;
+    return parseExactly(text, "line", false) as Row;
   } catch {
     return new UnreadableRow(showValue(text), "one JSON object per line");
   }
@@ -55,26 +55,39 @@ export async function* lines(
   name: string,
   maxLength = Number.POSITIVE_INFINITY,
 ): AsyncGenerator<string[]> {
-  let held = "";
+  /** The beginning of a line in the pieces that it came in: joined once, so that long lines cost no more than short ones. */
+  let held: string[] = [];
+  let length = 0;
   let count = 0;
+  const check = (characters: number, line: number) => {
+    if (characters <= maxLength) return;
+    throw new DataError(`${name}: line ${line} is longer than ${maxLength} characters.`, {
+      where: name,
+      line,
+      hint: "Pass a larger maxRowLength, if the file is meant to be so.",
+    });
+  };
+  /** A CR at the end waits: an LF may follow in the next piece. */
+  let waiting = "";
   for await (const piece of pieces) {
-    // A CR at the end waits: an LF may follow in the next piece.
-    const text = held + piece;
-    const ready = text.endsWith("\r") ? text.slice(0, -1) : text;
-    const parts = ready.split(/\r\n|\n|\r/);
-    held = parts.pop()! + text.slice(ready.length);
-    count += parts.length;
-    if (held.length > maxLength) {
-      throw new DataError(`${name}: line ${count + 1} is longer than ${maxLength} characters.`, {
-        where: name,
-        line: count + 1,
-        hint: "Pass a larger maxRowLength, if the file is meant to be so.",
-      });
+    const text = waiting + piece;
+    waiting = text.endsWith("\r") ? "\r" : "";
+    const parts = (waiting ? text.slice(0, -1) : text).split(/\r\n|\n|\r/);
+    const last = parts.pop()!;
+    if (parts.length > 0) {
+      parts[0] = [...held, parts[0]].join("");
+      for (let i = 0; i < parts.length; i++) check(parts[i].length, count + i + 1);
+      held = [];
+      length = 0;
+      count += parts.length;
+      yield parts;
     }
-    if (parts.length > 0) yield parts;
+    held.push(last);
+    length += last.length;
+    check(length, count + 1);
   }
-  if (held.endsWith("\r")) held = held.slice(0, -1);
-  if (held !== "") yield [held];
+  const end = held.join("");
+  if (end !== "" || waiting) yield [end];
 }
 
 export interface JsonOptions extends SourceOptions, TextOptions {
@@ -94,11 +107,35 @@ export function fromJson(source: DataSource, options: JsonOptions = {}): Opening
   async function* rows() {
     let text = "";
     for await (const piece of decodeText(bytes.stream(), name, options)) text += piece;
-    yield { rows: rowsOf(parseJson(text, { where: name }), name, options.path) };
+    yield { rows: rowsOf(parseDocument(text, name), name, options.path) };
   }
   const step = { json: { path: options.path ?? null, encoding: options.encoding ?? null } };
   const source_ = { name, step, rows, contentHash: hashOnce(bytes), repeatable: bytes.repeatable };
   return new OpeningDataset(valueStage(source_, options));
+}
+
+/** Throws FormatError on what is no JSON, with the next step where the text is JSON of another form. */
+function parseDocument(text: string, name: string): unknown {
+  try {
+    return parseExactly(text, name, true);
+  } catch (cause) {
+    const [first, second] = text.split(/[\r\n]+/, 2);
+    if (!(second && isJson(first) && isJson(second))) throw cause;
+    throw new FormatError((cause as Error).message, {
+      where: name,
+      hint: "Each of its lines is JSON: read it with fromJsonl.",
+      cause,
+    });
+  }
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function rowsOf(document: unknown, name: string, path: string | undefined): Row[] {
@@ -110,20 +147,29 @@ function rowsOf(document: unknown, name: string, path: string | undefined): Row[
     value = (value as Record<string, unknown>)[key];
   }
   if (Array.isArray(value)) return value as Row[];
-  if (value !== null && typeof value === "object") {
-    const columns = Object.entries(value as Record<string, unknown>);
-    const length = columns.length > 0 && Array.isArray(columns[0][1]) ? columns[0][1].length : -1;
-    if (columns.every(([, column]) => Array.isArray(column) && column.length === length)) {
-      return Array.from({ length }, (_, i) =>
-        Object.fromEntries(columns.map(([key, column]) => [key, (column as unknown[])[i]])),
-      );
-    }
+  const columns = value !== null && typeof value === "object" ? Object.entries(value as Record<string, unknown>) : [];
+  const lists = columns.filter((entry): entry is [string, unknown[]] => Array.isArray(entry[1]));
+  // One list of objects is the rows with something around them, and so are tables of Python in the form "split".
+  const wrapped = lists.filter(([, list]) => list.length > 0 && list.every(isObject)).map(([key]) => key);
+  const isColumns =
+    lists.length > 0 && lists.length === columns.length && !(columns.length === 1 && wrapped.length === 1);
+  const split = lists.some(([key]) => key === "columns") && lists.some(([key]) => key === "data");
+  if (isColumns && !split && lists.every(([, list]) => list.length === lists[0][1].length)) {
+    return lists[0][1].map((_, i) => Object.fromEntries(lists.map(([key, list]) => [key, list[i]])));
   }
+  const places = wrapped.map((key) => `path: ${JSON.stringify(path === undefined ? key : `${path}.${key}`)}`);
+  const pandas = split || (columns.length > 0 && columns.every(([, column]) => isObject(column)));
   throw new DataError(`${name}: needs a list of objects, or an object of lists of equal length, got ${kind(value)}.`, {
     where: name,
-    hint: "If the list lies deeper, name its place with the option path.",
+    hint: places.length
+      ? `For the list of objects within, pass ${listOf(places, "or")}.`
+      : pandas
+        ? 'pandas writes such a list with df.to_json(orient="records").'
+        : "If the list lies deeper, name its place with the option path.",
   });
 }
+
+const isObject = (value: unknown): boolean => value !== null && typeof value === "object" && !Array.isArray(value);
 
 const kind = (value: unknown): string =>
   value === null ? "null" : typeof value === "object" ? "an object" : typeof value;

@@ -1,6 +1,6 @@
 /** Options that callers give: a misspelt one is an error, never a default. */
 
-import { ConfigError, listOf, nearest } from "../core/errors.js";
+import { ConfigError, listOf, nearest, show } from "../core/errors.js";
 
 /** Throws ConfigError on an option of `where` that is not among the `known` ones. */
 export function checkOptions<O extends object>(
@@ -9,6 +9,9 @@ export function checkOptions<O extends object>(
   known: readonly (keyof O & string)[],
   choices: { readonly [K in keyof O]?: readonly O[K][] } = {},
 ): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw new ConfigError(`${where}: needs an object of options, got ${show(options)}.`, { where });
+  }
   for (const [key, value] of Object.entries(options)) {
     if (!(known as readonly string[]).includes(key)) {
       const near = nearest(key, known);

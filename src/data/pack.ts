@@ -4,6 +4,7 @@ import { ConfigError, DataError } from "../core/errors.js";
 import { checkOptions } from "./options.js";
 import type { Schema } from "./schema.js";
 import { type Stage, skipping } from "./stage.js";
+import { showValue } from "./violation.js";
 
 export interface PackOptions {
   /** Ids of a block. */
@@ -48,6 +49,12 @@ export function packStage(parent: Stage, options: PackOptions): Stage<TokenBlock
       const out: TokenBlock[] = [];
       for (const row of chunk as Record<string, ArrayLike<number>>[]) {
         const ids = row[column];
+        if (!Array.isArray(ids) && !ArrayBuffer.isView(ids)) {
+          throw new DataError(`pack: row ${number} needs token ids in the column "${column}", got ${showValue(ids)}.`, {
+            where: "pack",
+            hint: "Encode texts first, e.g. with encodeTexts, or name the column of the ids.",
+          });
+        }
         const labels = row["labels"] ?? ids;
         if (labels.length !== ids.length) {
           throw new DataError(`pack: row ${number} has ${ids.length} ids and ${labels.length} labels.`, {

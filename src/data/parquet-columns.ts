@@ -1,12 +1,12 @@
 /** Row groups of a Parquet file: fetched, checked, decoded column by column, and put together as rows. */
 
-import type { ColumnMetaData, FileMetaData } from "hyparquet";
+import type { ColumnMetaData, DecodedArray, FileMetaData } from "hyparquet";
 import type { ByteSource } from "../core/platform.js";
-import { invalidUtf8 } from "./decode.js";
 import { type Codecs, ExpansionBudget } from "./parquet-codecs.js";
 import { chunkStart } from "./parquet-footer.js";
-import { expandChunk } from "./parquet-pages.js";
+import { expandChunk, type Page } from "./parquet-pages.js";
 import type { TopColumn } from "./parquet-schema.js";
+import { isUtf8, valueParsers, withoutBigInt, withText } from "./parquet-values.js";
 import { checkVariants } from "./parquet-variant.js";
 import type { Row } from "./row.js";
 
@@ -21,13 +21,13 @@ export async function parquetLibrary() {
     import("hyparquet/src/geoparquet.js"),
     import("hyparquet-compressors"),
   ]);
-  const { DEFAULT_PARSERS } = convert;
   const { markGeoColumns } = geo;
   const codecs = extra.compressors as Codecs;
-  return { ...core, ...column, ...groups, ...schema, DEFAULT_PARSERS, markGeoColumns, codecs };
+  return { ...core, ...column, ...groups, ...schema, ...convert, markGeoColumns, codecs };
 }
 
 type Library = Awaited<ReturnType<typeof parquetLibrary>>;
+type ColumnDecoder = Parameters<Library["readPage"]>[2];
 /** The values of a column in order, in arrays of any kind. */
 type Parts = readonly ArrayLike<unknown>[];
 
@@ -35,6 +35,7 @@ export class GroupReader {
   /** Undeclared columns that are text: decided by the first row group that is read. */
   private texts?: Set<string>;
   private readonly tree: ReturnType<Library["parquetSchema"]>;
+  private readonly parsers: Library["DEFAULT_PARSERS"];
 
   constructor(
     private readonly library: Library,
@@ -44,6 +45,8 @@ export class GroupReader {
     private readonly expansionLimit: number | undefined,
   ) {
     this.tree = library.parquetSchema(metadata);
+    const { DEFAULT_PARSERS } = library;
+    this.parsers = { ...DEFAULT_PARSERS, ...valueParsers(DEFAULT_PARSERS.timestampFromMilliseconds) };
   }
 
   /** All rows of a group. Throws RangeError on what breaks the format. */
@@ -102,23 +105,15 @@ export class GroupReader {
         library.codecs,
         budget,
       );
-      const expand = (input: Uint8Array): Uint8Array =>
-        pages.get(input.byteOffset - chunk.byteOffset) ?? new Uint8Array(0);
       const decoder = {
         ...meta,
         pathInSchema: meta.path_in_schema,
         element,
         schemaPath,
-        parsers: { ...library.DEFAULT_PARSERS, ...parsers },
-        compressors: { [meta.codec]: expand },
+        parsers: this.parsers,
         utf8: !column.undeclaredBytes,
       };
-      const reader = { view: new DataView(chunk.buffer, chunk.byteOffset, chunk.length), offset: 0 };
-      const { data } = library.readColumn(
-        reader,
-        { groupStart: 0, groupRows: rows, selectStart: 0, selectEnd: rows },
-        decoder,
-      );
+      const data = this.readPages(chunk, pages, decoder);
       const leafName = meta.path_in_schema.at(-1)!;
       if (schemaPath.some((node) => node.element.logical_type?.type === "VARIANT")) {
         checkVariants(data, leafName, budget);
@@ -126,8 +121,27 @@ export class GroupReader {
       decoded.push({ pathInSchema: meta.path_in_schema, data: Promise.resolve({ data, skipped: 0 }) });
     }
     const group = { groupStart: 0, groupRows: rows, asyncColumns: decoded };
-    const [whole] = library.assembleAsync(group, tree, parsers).asyncColumns;
+    const [whole] = library.assembleAsync(group, tree, this.parsers).asyncColumns;
     return (await whole.data).data;
+  }
+
+  /** The values of a chunk, page by page, with the headers that were checked. */
+  private readPages(chunk: Uint8Array<ArrayBuffer>, pages: readonly Page[], decoder: ColumnDecoder): DecodedArray[] {
+    const { library } = this;
+    const parts: DecodedArray[] = [];
+    let dictionary: DecodedArray | undefined;
+    const reader = { view: new DataView(chunk.buffer, chunk.byteOffset, chunk.length), offset: 0 };
+    for (const { content, nulls } of pages) {
+      const header = library.parquetHeader(reader);
+      // Writers count them in several ways where columns are nested.
+      if (header.data_page_header_v2) header.data_page_header_v2.num_nulls = nulls;
+      const compressors = { [decoder.codec]: () => content };
+      const { data } = library.readPage(reader, header, { ...decoder, compressors }, dictionary, parts.at(-1), 0);
+      if (header.type === "DICTIONARY_PAGE") dictionary = data && library.convert(data, decoder);
+      // A row may go on from one page to the next: then the last part has grown.
+      else if (data && data.length > 0 && data !== parts.at(-1)) parts.push(data);
+    }
+    return parts;
   }
 
   private decideTexts(parts: readonly Parts[]): void {
@@ -199,59 +213,4 @@ function toRows(columns: readonly TopColumn[], parts: readonly Parts[], count: n
 function refuseProto(keys: unknown): void {
   if (keys === "__proto__") throw new RangeError('a map has the key "__proto__", which no object can hold');
   if (Array.isArray(keys)) for (const key of keys) refuseProto(key);
-}
-
-const lossy = new TextDecoder();
-
-/** Byte values that are remembered while a column becomes text. */
-const MOST_SEEN = 1 << 20;
-
-/** Text that is no UTF-8 is an error, never replaced. */
-function decode(bytes: Uint8Array): string {
-  const text = lossy.decode(bytes);
-  if (text.includes("\ufffd") && invalidUtf8(bytes) < bytes.length) throw new RangeError("a text is not valid UTF-8");
-  return text;
-}
-
-const parsers = { stringFromBytes: (bytes: Uint8Array) => bytes && decode(bytes) };
-
-/** Do all bytes in a value, lists and structs included, form text? Those in `seen` do. */
-function isUtf8(value: unknown, seen: Set<Uint8Array>): boolean {
-  if (value instanceof Uint8Array) {
-    const known = seen.has(value) || invalidUtf8(value) === value.length;
-    if (known && seen.size < MOST_SEEN) seen.add(value);
-    return known;
-  }
-  if (value === null || typeof value !== "object") return true;
-  return Object.values(value).every((item) => isUtf8(item, seen));
-}
-
-/** The same value with text in place of bytes; bytes that a dictionary repeats are decoded once, into `texts`. */
-function withText(value: unknown, texts: Map<Uint8Array, string>): unknown {
-  if (value instanceof Uint8Array) {
-    let text = texts.get(value);
-    if (text === undefined) {
-      text = decode(value);
-      if (texts.size > MOST_SEEN) texts.clear();
-      texts.set(value, text);
-    }
-    return text;
-  }
-  if (Array.isArray(value)) return value.map((item) => withText(item, texts));
-  if (value === null || typeof value !== "object" || Object.getPrototypeOf(value) !== Object.prototype) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withText(item, texts)]));
-}
-
-/** BigInts as numbers where that is exact; within lists, too. */
-function withoutBigInt(value: unknown): unknown {
-  if (typeof value === "bigint") {
-    const number = Number(value);
-    return Number.isSafeInteger(number) ? number : value;
-  }
-  if (value instanceof BigInt64Array || value instanceof BigUint64Array) return Array.from(value, withoutBigInt);
-  if (Array.isArray(value)) return value.map(withoutBigInt);
-  if (value !== null && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype) {
-    for (const key of Object.keys(value)) (value as Row)[key] = withoutBigInt((value as Row)[key]);
-  }
-  return value;
 }

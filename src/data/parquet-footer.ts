@@ -54,6 +54,20 @@ function checkStatistics(footer: ThriftStruct): void {
   }
 }
 
+/** Meanings that newer writers may declare as logical types alone, by the older names that the decoder goes by. */
+const CONVERTED = ["DECIMAL", "DATE", "JSON", "BSON", "LIST", "MAP"] as const;
+
+/** Gives elements of the schema that have only a logical type the converted type of the same meaning. */
+export function declareTypes(schema: readonly SchemaElement[]): void {
+  for (const element of schema) {
+    const logical = element.logical_type;
+    const same = CONVERTED.find((name) => name === logical?.type);
+    if (!logical || !same || element.converted_type !== undefined) continue;
+    element.converted_type = same;
+    if (logical.type === "DECIMAL") Object.assign(element, { scale: logical.scale, precision: logical.precision });
+  }
+}
+
 /** Counts and offsets of the footer against each other and the file. Throws DataError saying what cannot be. */
 export function checkFooter(metadata: FileMetaData, byteLength: number, name: string, limit?: number): void {
   const lie = (what: string) => new DataError(`${name}: the Parquet footer lies: ${what}.`, { where: name });
@@ -107,7 +121,11 @@ function checkSchema(schema: readonly SchemaElement[], lie: Lie): Map<string, Sc
     const children = element.num_children ?? 0;
     if (children < 0 || children >= schema.length) throw lie(`"${element.name}" has ${children} columns`);
     if (path.length > MOST_DEPTH) throw lie(`its schema is more than ${MOST_DEPTH} deep`);
-    if (children === 0 && path.length > 0) leaves.set(path.join("."), element);
+    if (children === 0 && path.length > 0) {
+      const full = path.join(".");
+      if (leaves.has(full)) throw new RangeError(`two of its columns are named "${full}", and a row can hold only one`);
+      leaves.set(full, element);
+    }
     for (let child = 0; child < children; child++) walk([...path, schema[next]?.name]);
   };
   walk([]);

@@ -45,17 +45,22 @@ const WIDTHS: Record<string, number> = { INT32: 4, FLOAT: 4, INT64: 8, DOUBLE: 8
 const plainBytes = ({ type, typeLength }: LeafColumn, count: number): number =>
   type === "BOOLEAN" ? Math.ceil(count / 8) : count * (type === "FIXED_LEN_BYTE_ARRAY" ? typeLength : WIDTHS[type]);
 
-/**
- * Checks a chunk and expands its pages: by the offset in `chunk` where a page's compressed bytes begin. Throws
- * RangeError saying what is wrong.
- */
+/** A page that was checked. */
+export interface Page {
+  /** Its values (and, but in data v2, levels), expanded. */
+  readonly content: Uint8Array;
+  /** Places without a value, by the levels. */
+  readonly nulls: number;
+}
+
+/** Checks a chunk and expands its pages, in order. Throws RangeError saying what is wrong. */
 export async function expandChunk(
   chunk: Uint8Array,
   leaf: LeafColumn,
   codecs: Codecs,
   budget: ExpansionBudget,
-): Promise<Map<number, Uint8Array>> {
-  const expanded = new Map<number, Uint8Array>();
+): Promise<Page[]> {
+  const pages: Page[] = [];
   const reader = new CompactReader(chunk);
   let dictionary: number | undefined;
   let values = 0;
@@ -79,25 +84,31 @@ export async function expandChunk(
       body,
       size - page.levelBytes,
     );
-    if (leaf.codec !== "UNCOMPRESSED" && page.compressed) expanded.set(start + page.levelBytes, content);
     if (page.kind === "dictionary") {
       checkPlain(content, 0, page.values, leaf);
       dictionary = page.values;
+      pages.push({ content, nulls: 0 });
       continue;
     }
     values += page.values;
     if (values > leaf.values) throw new RangeError(`its pages have more values than the ${leaf.values} of the footer`);
-    rows += page.check(chunk.subarray(start, start + page.levelBytes), content, leaf, dictionary);
+    const levels = chunk.subarray(start, start + page.levelBytes);
+    const checked = page.check(levels, content, leaf, dictionary);
+    rows += checked.rows;
+    pages.push({ content, nulls: checked.nulls });
   }
   if (values !== leaf.values) throw new RangeError(`its pages have ${values} values, the footer says ${leaf.values}`);
   if (rows !== leaf.rows) throw new RangeError(`its pages have ${rows} rows, the footer says ${leaf.rows}`);
-  return expanded;
+  return pages;
 }
 
 /** Plainly encoded values, texts with their lengths included, lie within their page. */
 function checkPlain(bytes: Uint8Array, at: number, count: number, leaf: LeafColumn): void {
   const left = bytes.length - at;
   let fits = plainBytes(leaf, count) <= left;
+  if (leaf.decimal && leaf.typeLength > LONGEST_DECIMAL) {
+    throw new RangeError(`a decimal number has ${leaf.typeLength} bytes`);
+  }
   if (fits && leaf.type === "BYTE_ARRAY") {
     let end = at;
     for (let i = 0; i < count && fits; i++) {
@@ -143,8 +154,13 @@ class PageHeader {
     if (this.levelBytes > size) throw new RangeError(`a page of ${size} bytes has ${this.levelBytes} bytes of levels`);
   }
 
-  /** Rows that begin in a data page, after its levels and values were walked. */
-  check(levels: Uint8Array, content: Uint8Array, leaf: LeafColumn, dictionary: number | undefined): number {
+  /** Rows that begin in a data page, and its places without a value, after levels and values were walked. */
+  check(
+    levels: Uint8Array,
+    content: Uint8Array,
+    leaf: LeafColumn,
+    dictionary: number | undefined,
+  ): { rows: number; nulls: number } {
     const second = this.kind === "data v2";
     const { values } = this;
     let at = 0;
@@ -168,14 +184,14 @@ class PageHeader {
     const rows = leaf.maxRepetition > 0 ? levelsOf(leaf.maxRepetition, 0, 6, 4) : values;
     if (second) at = integer(this.fields, 6, "length of levels");
     const present = leaf.maxDefinition > 0 ? levelsOf(leaf.maxDefinition, leaf.maxDefinition, 5, 3) : values;
-    if (second) {
-      const nulls = integer(this.fields, 2, "number of nulls");
-      if (nulls !== values - present)
-        throw new RangeError(`a page has ${values - present} nulls, its header says ${nulls}`);
+    const nulls = values - present;
+    // In nested columns some writers count empty lists and missing parents as nulls, some do not.
+    if (second && leaf.flat && integer(this.fields, 2, "number of nulls") !== nulls) {
+      throw new RangeError(`a page has ${nulls} nulls, its header says ${String(this.fields[2])}`);
     }
     const encoding = ENCODINGS[Number(this.fields[second ? 4 : 2])];
     checkValues(content, second ? 0 : at, encoding, present, leaf, dictionary);
-    return rows;
+    return { rows, nulls };
   }
 }
 

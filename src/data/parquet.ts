@@ -1,6 +1,7 @@
 /** Parquet, through hyparquet: one row group at a time, by range requests where the source is a URL. */
 
-import { ConfigError, DataError } from "../core/errors.js";
+import type { FileMetaData } from "hyparquet";
+import { ConfigError, DataError, listOf } from "../core/errors.js";
 import type { ByteSource } from "../core/platform.js";
 import type { Json } from "./batch-source.js";
 import { type DataSource, openBytes } from "./bytes.js";
@@ -8,8 +9,8 @@ import { OpeningDataset } from "./dataset.js";
 import { SAMPLE_ROWS } from "./infer.js";
 import { checkSourceOptions } from "./options.js";
 import { GroupReader, parquetLibrary } from "./parquet-columns.js";
-import { checkFooter, readFooter } from "./parquet-footer.js";
-import { inferField, topLevelColumns } from "./parquet-schema.js";
+import { checkFooter, declareTypes, readFooter } from "./parquet-footer.js";
+import { inferField, type TopColumn, topLevelColumns } from "./parquet-schema.js";
 import type { Row } from "./row.js";
 import type { Schema } from "./schema.js";
 import { hashOnce, type SourceOptions, sourceStage, valueStage } from "./source.js";
@@ -74,6 +75,22 @@ export function fromParquet(source: DataSource, options: ParquetOptions = {}): O
   return new OpeningDataset(stage);
 }
 
+/** Footers in clear may speak of columns that are encrypted. */
+function refuseEncrypted({ row_groups }: FileMetaData, kept: readonly TopColumn[], name: string): void {
+  const encrypted = new Set<string>();
+  for (const { columns } of row_groups) {
+    for (const { crypto_metadata, meta_data } of columns) {
+      if (crypto_metadata && meta_data) encrypted.add(meta_data.path_in_schema[0]);
+    }
+  }
+  const wanted = kept.filter((column) => encrypted.has(column.name)).map((column) => `"${column.name}"`);
+  if (wanted.length === 0) return;
+  throw new DataError(`${name}: ${listOf(wanted)} is encrypted, which is not supported.`, {
+    where: name,
+    hint: "Name the columns that are not, with the option columns, or write the file without encryption.",
+  });
+}
+
 async function* storedBytes(open: () => Promise<ByteSource>): AsyncGenerator<Uint8Array> {
   const file = await open();
   for (let at = 0; at < file.byteLength; at += 1 << 20)
@@ -111,6 +128,7 @@ async function openParquet(
   const { metadata, topLevel } = await withFile(async (file) => {
     const metadata = library.parquetMetadata(await readFooter(file), { geoparquet: false });
     checkFooter(metadata, file.byteLength, name, maxDecompressedBytes);
+    declareTypes(metadata.schema);
     library.markGeoColumns(metadata.schema, metadata.key_value_metadata);
     return { metadata, topLevel: topLevelColumns(metadata) };
   });
@@ -122,6 +140,7 @@ async function openParquet(
     });
   }
   const kept = topLevel.filter((field) => !columns || columns.includes(field.name));
+  refuseEncrypted(metadata, kept, name);
   const reader = new GroupReader(library, metadata, kept, binary, maxDecompressedBytes);
   const readGroup = (group: number) => withFile((file) => reader.read(file, group));
   const groups = metadata.row_groups.length;

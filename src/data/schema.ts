@@ -35,7 +35,7 @@ export interface Field {
   values?: readonly string[];
   /** Type of the items of a list; `float32` unless told. */
   items?: "float32" | "int32" | "string" | "bool";
-  /** Shape of an image, e.g. `[28, 28]`. */
+  /** Shape of an image, e.g. `[28, 28]`, or of lists that all have as many items, in row-major order. */
   shape?: readonly number[];
   /** What the values are, for the reader: `text`, `image`, `label`, … Takes no part in checking. */
   modality?: string;
@@ -111,6 +111,7 @@ function parseField(field: Field): Field {
   need("role", ["feature", "target", "ignore"].includes(field.role!), "feature, target or ignore");
   need("items", ["float32", "int32", "string", "bool"].includes(field.items!), "float32, int32, string or bool");
   need("shape", Array.isArray(field.shape) && field.shape.every((n) => Number.isInteger(n) && n > 0), "sizes");
+  need("shape", type === "image" || type === "list", "an image or a list");
   if (type === "image" && !field.shape) refuse(`field "${name}": an image needs a "shape".`);
   if (field.min !== undefined && field.max !== undefined && field.min > field.max) {
     refuse(`field "${name}": needs min <= max, got ${field.min} and ${field.max}.`);
@@ -146,7 +147,7 @@ export function expectation(field: Field): string {
     case "tokens":
       return "a list of token ids (integers from 0)";
     case "list":
-      return `a list of ${field.items ?? "float32"}`;
+      return `a list of ${field.items ?? "float32"}${field.shape ? ` of shape [${field.shape.join(", ")}]` : ""}`;
     case "image":
       return `bytes of shape [${field.shape!.join(", ")}]`;
     case "string":
@@ -164,4 +165,47 @@ const quoted = (value: string): string => JSON.stringify(value);
 export function schemaOf(rows: { readonly schema?: Schema }, where: string): Schema {
   if (rows.schema) return rows.schema;
   throw new ConfigError(`${where}: needs rows with a schema.`, { where, hint: "Pass the option schema to map()." });
+}
+
+/**
+ * The schema of rows that come from several datasets: columns that some lack are nullable. Throws ConfigError naming a
+ * column that they disagree about.
+ */
+export function joinSchemas(schemas: readonly Schema[], where: string): Schema {
+  const names = new Set(schemas.flatMap(({ fields }) => fields.map(({ name }) => name)));
+  const fields = [...names].map((name) => {
+    const all = schemas.map((schema) => schema.fields.find((field) => field.name === name));
+    const present = all.filter((field) => field !== undefined);
+    const nullable = present.length < all.length || present.some((field) => field.nullable);
+    const joined = present.reduce((a, b) => joinFields(a, b, where));
+    return nullable ? { ...joined, nullable } : joined;
+  });
+  return { ...schemas[0], fields };
+}
+
+function joinFields(a: Field, b: Field, where: string): Field {
+  const type = joinedType(a.type, b.type);
+  const same = (["items", "shape", "values"] as const).every(
+    (key) => JSON.stringify(a[key]) === JSON.stringify(b[key]),
+  );
+  if (!type || !same) {
+    throw new ConfigError(
+      `${where}: the column "${a.name}" is ${expectation(a)} in one dataset, ${expectation(b)} in another.`,
+      { where, hint: "Give both the same schema, or bring the rows into one form with map()." },
+    );
+  }
+  const { min, max, ...rest } = a;
+  return {
+    ...rest,
+    type,
+    ...(min !== undefined && b.min !== undefined && { min: Math.min(min, b.min) }),
+    ...(max !== undefined && b.max !== undefined && { max: Math.max(max, b.max) }),
+  };
+}
+
+/** Whole numbers are numbers, and categories are texts. */
+function joinedType(a: FieldType, b: FieldType): FieldType | undefined {
+  if (a === b) return a;
+  const both = [a, b].sort().join(" ");
+  return both === "float32 int32" ? "float32" : both === "category string" ? "string" : undefined;
 }

@@ -148,7 +148,7 @@ function conform(
     report.rows++;
     const violate = (value: string, expected: string, column?: string): boolean => {
       const violation = { file, row: report.rows, line, column, value, expected };
-      noteViolation(report, policy, violation, inferred);
+      noteViolation(report, policy, violation, { inferred, text: false });
       if (policy === "skip") report.skippedRows++;
       else report.nulledValues++;
       return policy === "null";
@@ -170,7 +170,8 @@ function conform(
       const coerced = coerceValue(field, value);
       if (coerced === INVALID) {
         out[field.name] = null;
-        if (!violate(showValue(value), expectation(field), field.name)) return undefined;
+        const expected = field.type === "json" ? "numbers within the range of float64" : expectation(field);
+        if (!violate(showValue(value), expected, field.name)) return undefined;
       } else out[field.name] = coerced;
     }
     if (extraColumns === "error") {

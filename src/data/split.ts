@@ -1,12 +1,13 @@
 /** Parts of a dataset that never overlap and never change when rows are appended. */
 
-import { ConfigError } from "../core/errors.js";
+import { ConfigError, DataError } from "../core/errors.js";
 import { Generator, randomPermutation, randomUniform } from "../core/random.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { Json } from "./batch-source.js";
 import { checkOptions } from "./options.js";
 import { type Ratios, ratioBounds } from "./ratio.js";
 import { chunksOf, type Pass, type RandomAccess, type Stage, skipping } from "./stage.js";
+import { showValue } from "./violation.js";
 
 export interface SplitOptions {
   /** Seed, an integer from 0 to 2^53 - 1; 0 unless told. */
@@ -91,7 +92,11 @@ function blockSize(uppers: readonly number[]): number {
   return 1000;
 }
 
-const columnOf = (row: unknown, column: string): unknown => (row as Record<string, unknown>)[column];
+function columnOf(row: unknown, column: string): unknown {
+  const value = (row as Record<string, unknown>)[column];
+  if (value !== undefined) return value;
+  throw new DataError(`split: a row has no column "${column}".`, { where: "split", hint: "Missing values are null." });
+}
 
 /** Stages of the parts, by name. */
 export function splitStages<T>(parent: Stage<T>, ratios: Ratios, options: SplitOptions = {}): Record<string, Stage<T>> {
@@ -145,12 +150,20 @@ export function splitStages<T>(parent: Stage<T>, ratios: Ratios, options: SplitO
   );
 }
 
+export interface SplitByOptions {
+  /** What happens to rows whose value no part names: `error` (unless told) or `drop`. */
+  others?: "error" | "drop";
+}
+
 /** Parts by the values of a column: `{ train: "train", val: ["dev", "test"] }`. */
 export function splitByColumn<T>(
   parent: Stage<T>,
   column: string,
   parts: Readonly<Record<string, unknown>>,
+  options: SplitByOptions = {},
 ): Record<string, Stage<T>> {
+  checkOptions("splitBy", options, ["others"], { others: ["error", "drop"] });
+  const { others = "error" } = options;
   refuseShuffled(parent);
   const lists = Object.values(parts).map((value) => (Array.isArray(value) ? value : [value]));
   lists.forEach((list, i) => {
@@ -163,11 +176,24 @@ export function splitByColumn<T>(
       }
     }
   });
-  const assign = (): Assign => (row) => lists.findIndex((list) => list.includes(columnOf(row, column)));
+  const assign = (): Assign => (row, index) => {
+    const value = columnOf(row, column);
+    const part = lists.findIndex((list) => list.includes(value));
+    if (part >= 0 || others === "drop") return part;
+    throw new DataError(
+      `splitBy: row ${index + 1} has ${showValue(value)} in the column "${column}", which no part names.`,
+      {
+        where: "splitBy",
+        hint: `The parts name ${lists.flat().map(showValue).join(", ")}. Add the value to one, or pass { others: "drop" }.`,
+        row: index + 1,
+        column,
+      },
+    );
+  };
   return Object.fromEntries(
     Object.keys(parts).map((name, part) => [
       name,
-      partStage(parent, { splitBy: column, parts: parts as Json, part: name }, assign, part),
+      partStage(parent, { splitBy: column, parts: parts as Json, part: name, others }, assign, part),
     ]),
   );
 }

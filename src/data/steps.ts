@@ -1,5 +1,6 @@
 /** Steps that take, join and repeat rows as they are. Each has one fixed order. */
 
+import { joinSchemas } from "./schema.js";
 import { chunksOf, type Pass, positive, type RandomAccess, type Stage, skipping, step } from "./stage.js";
 
 /** Items `[start, end)` of the parent's order. */
@@ -25,14 +26,15 @@ export function rangeStage<T>(parent: Stage<T>, start: number, end: number): Sta
 }
 
 /** All items of the first, then all of the second, … */
-export function concatStage<T>(parents: readonly Stage<T>[]): Stage<T> {
+export function concatStage<T>(parents: readonly Stage<T>[], where = "concat"): Stage<T> {
   return {
     parents: parents,
     prepare: async () => void (await Promise.all(parents.map((parent) => parent.prepare()))),
     get schema() {
-      return parents[0].schema;
+      const schemas = parents.map((parent) => parent.schema);
+      return schemas.every((schema) => schema !== undefined) ? joinSchemas(schemas, where) : undefined;
     },
-    step: "concat",
+    step: where,
     async access(epoch) {
       const inner = await Promise.all(parents.map((parent) => parent.access?.(epoch)));
       if (inner.some((part) => part === undefined)) return undefined;
@@ -94,7 +96,16 @@ export function interleaveStage<T>(parents: readonly Stage<T>[]): Stage<T> {
     }
     yield* skipping(inTurn(), skip);
   };
-  return { ...concatStage(parents), access: undefined, step: "interleave", open };
+  const joined = concatStage(parents, "interleave");
+  return {
+    parents,
+    prepare: joined.prepare,
+    step: joined.step,
+    get schema() {
+      return joined.schema;
+    },
+    open,
+  };
 }
 
 /** Items one by one. */

@@ -9,6 +9,7 @@ import { checkOptions } from "./options.js";
 import type { Row } from "./row.js";
 import { type Field, fieldNamed, type Schema, schemaOf } from "./schema.js";
 import { mappedAccess, type Stage } from "./stage.js";
+import { showValue } from "./violation.js";
 
 export interface TableOptions {
   /** Feature columns in order; unless told, the fields of role `feature`, or else all but the targets. */
@@ -227,6 +228,7 @@ function encodeFeature(feature: FeatureEncoding, value: unknown, out: Float32Arr
   switch (kind) {
     case "number":
       if (typeof value !== "number") throw wrongKind(name, "a number", value);
+      if (!Number.isFinite(value)) throw wrongKind(name, "a finite number", value);
       out[at] = (value - offset) / scale;
       return;
     case "bool":
@@ -251,7 +253,7 @@ function encodeFeature(feature: FeatureEncoding, value: unknown, out: Float32Arr
 }
 
 const wrongKind = (name: string, expected: string, value: unknown): DataError =>
-  new DataError(`encode: column "${name}": expected ${expected}, got ${JSON.stringify(value)}.`, { where: "encode" });
+  new DataError(`encode: column "${name}": expected ${expected}, got ${showValue(value)}.`, { where: "encode" });
 
 function encodeTarget({ name, task, classes, offset, scale }: TargetEncoding, value: unknown): number {
   if (task === "classification") {

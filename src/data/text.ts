@@ -57,31 +57,33 @@ async function* documents(
   maxLength: number,
 ): AsyncGenerator<string[]> {
   const trim = (text: string) => (separator === null ? text : text.replace(/^[\r\n]+|[\r\n]+$/g, ""));
-  let held = "";
-  let searched = 0;
+  /** The beginning of a document in the pieces that it came in: joined once, so that long ones cost no more than short ones. */
+  let held: string[] = [];
+  let length = 0;
+  let tail = "";
   for await (const piece of pieces) {
-    held += piece;
-    const out: string[] = [];
-    if (separator !== null) {
-      let from = 0;
-      let at = held.indexOf(separator, searched);
-      while (at >= 0) {
-        out.push(trim(held.slice(from, at)));
-        from = at + separator.length;
-        at = held.indexOf(separator, from);
-      }
-      held = held.slice(from);
-      // Only the end of what was searched can belong to a separator that the next piece completes.
-      searched = Math.max(0, held.length - separator.length + 1);
+    // A separator may have begun in the piece before.
+    const text = tail + piece;
+    const parts = separator === null ? [text] : text.split(separator);
+    const last = parts.pop()!;
+    const kept = separator === null ? 0 : Math.min(last.length, separator.length - 1);
+    const rest = last.slice(0, last.length - kept);
+    tail = last.slice(rest.length);
+    if (parts.length > 0) {
+      parts[0] = [...held, parts[0]].join("");
+      held = [];
+      length = 0;
+      yield parts.map(trim);
     }
-    if (held.length > maxLength) {
+    held.push(rest);
+    length += rest.length;
+    if (length > maxLength) {
       throw new DataError(`${name}: a document is longer than ${maxLength} characters.`, {
         where: name,
         hint: "Pass a separator that occurs in the file, or a larger maxRowLength.",
       });
     }
-    if (out.length > 0) yield out;
   }
-  const last = trim(held);
-  if (last !== "") yield [last];
+  const end = trim([...held, tail].join(""));
+  if (end !== "") yield [end];
 }

@@ -1,6 +1,7 @@
 /** What happens to values that break the schema: never silent, always counted. */
 
 import { DataError } from "../core/errors.js";
+import { UnheldNumber } from "./json-numbers.js";
 
 /**
  * `error` stops at the first violation. `skip` leaves the row out. `null` puts null in the value's place (and in
@@ -43,35 +44,53 @@ export function violationText({ file, row, line, column, value, expected }: Viol
 
 /** A value as it is shown in messages: JSON, cut to 80 characters. */
 export function showValue(value: unknown): string {
-  if (value === undefined) return "nothing";
-  const text = typeof value === "bigint" ? `${value}` : typeof value === "number" ? `${value}` : JSON.stringify(value);
+  const text = shown(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+function shown(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (typeof value === "bigint" || typeof value === "number") return `${value}`;
+  if (value instanceof UnheldNumber) return value.literal;
+  try {
+    return JSON.stringify(value, (_, item) => (typeof item === "bigint" ? Number(item) : item));
+  } catch {
+    return "a value that nests too deep to be shown";
+  }
 }
 
 const INFERRED = "The schema was inferred from the first rows: pass a schema that fits all of them.";
 
-/** Applies the policy to one violation, of a schema that was given or `inferred`: throws DataError, or notes it. */
+/**
+ * Applies the policy to one violation, of a schema that was given or `inferred`: throws DataError, or notes it. Cells of
+ * `text` have options of their own for what they may mean.
+ */
 export function noteViolation(
   report: ReadReport,
   policy: ViolationPolicy,
   violation: Violation,
-  inferred: boolean,
+  { inferred, text }: { inferred: boolean; text: boolean },
 ): void {
   if (policy === "error") {
-    const hint = hintFor(violation) ?? (inferred && violation.column !== undefined ? INFERRED : undefined);
+    const hint = hintFor(violation, text) ?? (inferred && violation.column !== undefined ? INFERRED : undefined);
     throw new DataError(violationText(violation), { where: violation.file, hint, ...violation });
   }
   if (report.violations.length < KEPT) report.violations.push(violation);
 }
 
 /** The next step for the mistakes that real files make most. */
-function hintFor({ value, expected }: Violation): string | undefined {
+function hintFor({ value, expected }: Violation, inText: boolean): string | undefined {
   const text = value.replace(/^"|"$/g, "");
   const number = expected.includes("float32") || expected.includes("int32");
-  if (number && /^[+-]?\d+,\d+$/.test(text)) return 'Decimal commas are read with the option decimal: ",".';
+  if (number && inText && /^[+-]?\d+,\d+$/.test(text)) return 'Decimal commas are read with the option decimal: ",".';
   if (number && /^(na|n\/a|nan|null|none|-|\?)$/i.test(text)) {
-    return `If it means a missing value, pass nullValues: ["", ${value}] and make the column nullable.`;
+    return inText
+      ? `If it means a missing value, pass nullValues: ["", ${value}] and make the column nullable.`
+      : "If it means a missing value, write null and make the column nullable.";
   }
-  if (text === "") return "Make the column nullable, or choose a policy with onViolation.";
+  if (expected.startsWith("numbers within")) return "Write it as a text, or choose a policy with onViolation.";
+  if (text === "" || value === "null" || value === "nothing") {
+    return "Make the column nullable, or choose a policy with onViolation.";
+  }
   return undefined;
 }

@@ -131,7 +131,7 @@ async function openFile(path: string): Promise<ByteSource> {
     await handle.close();
     throw new DataError(`${path}: is a directory, a file was expected.`, { where: path });
   }
-  return {
+  const source: ByteSource = {
     name: path,
     byteLength: info.size,
     async read(start, end) {
@@ -145,8 +145,16 @@ async function openFile(path: string): Promise<ByteSource> {
       }
       return bytes;
     },
-    close: () => handle.close(),
+    close() {
+      dropped.unregister(source);
+      return handle.close();
+    },
   };
+  dropped.register(source, handle, source);
+  return source;
 }
+
+/** Files that nobody can close any more, such as those of a pass that was left in the middle. */
+const dropped = new FinalizationRegistry<{ close(): Promise<void> }>((handle) => void handle.close().catch(() => {}));
 
 setPlatform(nodePlatform);

@@ -344,7 +344,9 @@ describeWithData("public tables", "tabular", (folder) => {
     const { train } = diamonds.split({ train: 0.9, val: 0.1 }, { seed: 1 });
     const table = await fitTable(train, { target: "price", normalizeTarget: "standard" });
     expect(table.width).toBe(6 + 5 + 7 + 8);
-    const batch = (await train.encode(table).shuffle(1).batch(256).next())!;
+    const batches = train.encode(table).shuffle(1).batch(256);
+    const batch = (await batches.next())!;
+    await batches.close();
     expect(batch.columns["features"].shape).toEqual([256, 26]);
     expect(batch.columns["target"].data).toBeInstanceOf(Float32Array);
   });

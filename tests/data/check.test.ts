@@ -63,6 +63,20 @@ describe("tenon data check", () => {
     expect(text).toContain(`${file}: row 2 (line 3), column "kind": expected one of "a", got "b".`);
     expect(text).toContain("problems: 34 values, 0 unreadable rows");
   });
+  test("a column that is nearly one of numbers is pointed at; encodings and decimal marks are options", async () => {
+    const german = join(folder, "german.csv");
+    writeFileSync(german, Buffer.from("ort;grad\nKöln;1,5\nUlm;NA\nBonn;2,5\n", "latin1"));
+    expect((await command(german)).err[0]).toContain(
+      "is not valid utf-8: byte 0xf6 at offset 10. If the file has another",
+    );
+    const options = ["--encoding", "latin1", "--decimal", ",", "--null", "NA"];
+    expect((await command(german, ...options)).out.join("\n")).toContain("grad    a finite float32 or null, 1 missing");
+    const nearly = join(folder, "nearly.csv");
+    writeFileSync(nearly, "x,y\n1,a\n2,b\nNA,3\n");
+    const { out } = await command(nearly);
+    expect(out.join("\n")).toContain('2 of 3 are numbers, but not "NA": a missing value (--null) or a mistake?');
+    expect(out.join("\n")).not.toContain("1 of 3 are numbers");
+  });
   test("files that cannot be read, and wrong usage", async () => {
     expect(await command(join(folder, "no.csv"))).toMatchObject({
       code: 1,

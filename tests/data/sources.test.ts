@@ -1,7 +1,10 @@
-import { readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { fromCsv, fromIdx, fromJson, fromJsonl, fromRows, fromText, readIdx } from "tenon/data";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { describeWithData, inPieces } from "./shared.js";
@@ -37,6 +40,42 @@ describe("every kind of source gives the same rows", () => {
     expect(await fromCsv(source).toArray()).toEqual(rows);
   });
 });
+
+test.skipIf(!existsSync("/proc/self/fd"))(
+  "a pass that is dropped in the middle frees its file, without a word of Node",
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), "tenon-dropped-"));
+    const path = join(folder, "x.csv");
+    writeFileSync(path, `a,b\n${"1,2\n".repeat(200_000)}`);
+    const warnings: string[] = [];
+    const listen = (warning: Error) => warnings.push(warning.message);
+    process.on("warning", listen);
+    setFlagsFromString("--expose-gc");
+    const gc = runInNewContext("gc") as () => void;
+    const isOpen = () => readdirSync("/proc/self/fd").some((fd) => linkOf(fd) === path);
+    await (async () =>
+      void (await fromCsv(path, { schema: { fields: { a: "int32", b: "int32" } } })
+        .batch(4)
+        .next()))();
+    expect(isOpen()).toBe(true);
+    for (let i = 0; i < 50 && isOpen(); i++) {
+      gc();
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    expect(isOpen()).toBe(false);
+    process.off("warning", listen);
+    expect(warnings).toEqual([]);
+    rmSync(folder, { recursive: true });
+  },
+);
+
+const linkOf = (fd: string): string | undefined => {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return undefined; // closed since
+  }
+};
 
 describe("JSON lines", () => {
   const text = '{"a":1,"b":"x"}\n\n{"b":"y","a":2}\r\n';

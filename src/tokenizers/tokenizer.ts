@@ -13,7 +13,7 @@ import { Encoding, type OffsetUnit, type Row } from "./encoding.js";
 import type { Model } from "./models/model.js";
 import { wellFormed } from "./offsets.js";
 import { Pipeline } from "./pipeline.js";
-import { addedCount, type PostProcessor, plain, postProcessors, process, processIds } from "./post-processor.js";
+import { addedCount, type PostProcessor, postProcessors, process, processIds } from "./post-processor.js";
 import {
   type PaddingOptions,
   paddedLength,
@@ -61,7 +61,7 @@ const EOS_NAMES = ["</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>", "[EOS]"]
 export class Tokenizer {
   private readonly pipeline: Pipeline;
   private readonly added: AddedTokens;
-  private readonly postProcessor: PostProcessor;
+  private readonly postProcessor: PostProcessor[];
   private readonly decoder: Decoder | undefined;
   private hashCache: string | undefined;
   private sizeCache: number | undefined;
@@ -77,7 +77,7 @@ export class Tokenizer {
     const { post_processor, decoder } = definition;
     this.pipeline = new Pipeline(definition, model);
     this.added = this.pipeline.added;
-    this.postProcessor = post_processor ? postProcessors.create(post_processor) : plain;
+    this.postProcessor = post_processor ? postProcessors.create(post_processor) : [];
     this.decoder = decoder ? decoders.create(decoder) : undefined;
   }
 
@@ -124,7 +124,7 @@ export class Tokenizer {
       this.model.dropWith?.(undefined);
     }
     if (cut) {
-      const added = addSpecialTokens ? addedCount(this.postProcessor, texts.length > 1) : 0;
+      const added = addSpecialTokens ? addedCount(this.postProcessor, texts.length) : 0;
       rows = truncate(rows, { ...cut, maxLength: Math.max(0, cut.maxLength - added) });
     }
     return process(this.postProcessor, rows, addSpecialTokens);

@@ -49,7 +49,9 @@ export class Merges {
   private out = new Int32Array(256);
   private spans = new Int32Array(256);
   private spansKnown = false;
+  /** Of each neighbour in a short piece: rank and slot of their merge. */
   private readonly ranks = new Int32Array(LONGER + 1);
+  private readonly slots = new Int32Array(LONGER + 1);
   private longWork = 0;
   private dead = new Uint8Array(257);
 
@@ -275,13 +277,14 @@ export class Merges {
 
   /** For a few symbols: looks through all neighbours for the lowest rank, again and again. */
   private mergeShort(symbols: Int32Array, count: number): number {
-    const { out, spans, ranks, table } = this;
+    const { out, spans, ranks, slots, table } = this;
     for (let i = 0; i < count; i++) {
       out[i] = symbols[i];
       spans[i] = 1;
-      ranks[i] = i + 1 < count ? this.rankOf(symbols[i], symbols[i + 1]) : NONE;
     }
     this.spansKnown = true;
+    ranks[count - 1] = NONE;
+    for (let i = 0; i + 1 < count; i++) this.look(i);
     let n = count;
     for (;;) {
       let best = NONE;
@@ -293,17 +296,26 @@ export class Merges {
         }
       }
       if (at < 0) return n;
-      out[at] = table[this.find(out[at], out[at + 1]) + 3];
+      out[at] = table[slots[at] + 3];
       spans[at] += spans[at + 1];
       n--;
       for (let i = at + 1; i < n; i++) {
         out[i] = out[i + 1];
         spans[i] = spans[i + 1];
         ranks[i] = ranks[i + 1];
+        slots[i] = slots[i + 1];
       }
-      ranks[at] = at + 1 < n ? this.rankOf(out[at], out[at + 1]) : NONE;
-      if (at > 0) ranks[at - 1] = this.rankOf(out[at - 1], out[at]);
+      if (at + 1 < n) this.look(at);
+      else ranks[at] = NONE;
+      if (at > 0) this.look(at - 1);
     }
+  }
+
+  /** Notes the merge of the token at `i` with the one behind it. */
+  private look(i: number): void {
+    const slot = this.find(this.out[i], this.out[i + 1]);
+    this.slots[i] = slot;
+    this.ranks[i] = slot < 0 ? NONE : this.table[slot + 2];
   }
 
   /** The meaning of the merges, step by step. `skip`, when given, leaves out a merge at random (BPE dropout). */

@@ -29,7 +29,8 @@ export class IdBuffer {
 
 /** Longer pieces are rare and not kept. */
 const LONGEST_KEPT = 128;
-const MOST_SLOTS = 1 << 20;
+/** 5 MB: a larger table no longer fits into caches, which costs more than working pieces out again. */
+const MOST_SLOTS = 1 << 18;
 /** Room is made for so many units of new pieces at a time, and for so many ids of each unit. */
 const BLOCK = 1 << 12;
 const IDS_OF_UNIT = 3;

@@ -54,6 +54,11 @@ describe("refused by name", () => {
     ["dropout above 1", bpe({ dropout: 2 }), /dropout is a number from 0 to 1/],
     ["a score that is missing", { model: { type: "Unigram", vocab: [["a"]] } }, /vocab\[0\]: needs \[token, score\]/],
     ["an unk_id outside", { model: { type: "Unigram", unk_id: 4, vocab: [["a", 0]] } }, /unk_id is a token's id/],
+    [
+      "a delimiter of no character",
+      bpe({}, { pre_tokenizer: { type: "CharDelimiterSplit", delimiter: "" } }),
+      /one character/,
+    ],
     ["a charsmap that is no base64", precompiled("!!"), /is base64/],
     ["a charsmap that points outside itself", precompiled(charsmap(4000, 1, 2, 3)), /needs a trie/],
     ["a pattern that is no pattern", bpe({}, { pre_tokenizer: { type: "Split", pattern: 3 } }), /needs a pattern/],
@@ -65,6 +70,11 @@ describe("refused by name", () => {
       "a template with an unknown token",
       bpe({}, { post_processor: { type: "TemplateProcessing", single: [{ SpecialToken: { id: "x" } }] } }),
       /special_tokens/,
+    ],
+    [
+      "a template with a second text where there is one",
+      bpe({}, { post_processor: { type: "TemplateProcessing", single: [{ Sequence: { id: "B", type_id: 0 } }] } }),
+      /single needs its texts/,
     ],
   ];
   test.each(rows)("%s", async (_, source, message) => {
@@ -102,6 +112,16 @@ test("names of Object.prototype are tokens like any other", async () => {
   expect(tokenizer.encode("constructor").ids).toEqual([2]);
   expect(tokenizer.encode("toString").ids).toEqual([0]);
   expect(tokenizer.decode([1])).toBe("__proto__");
+});
+
+test("also in the other formats", async () => {
+  const names = ["constructor", "__proto__", "toString"];
+  const words = await loadTokenizer(new File([["[UNK]", "[CLS]", "[SEP]", ...names].join("\n")], "vocab.txt"));
+  expect(names.map((name) => words.idOf(name))).toEqual([3, 4, 5]);
+  const letters = [...new Set(names.join(""))].map((letter) => `${btoa(letter)} `);
+  const ranks = [...letters, ...names.map((name) => `${btoa(name)} `)].map((line, rank) => line + rank).join("\n");
+  const tokenizer = await loadTokenizer(bytes(ranks));
+  for (const name of names) expect(tokenizer.decode([tokenizer.idOf(name) as number])).toBe(name);
 });
 
 test("an id that does not exist is an IndexError with its place", () => {

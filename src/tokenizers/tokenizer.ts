@@ -5,6 +5,7 @@ import { canonicalJson } from "../core/json.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { SaveTarget } from "../core/store.js";
 import type { AddedTokens } from "./added-tokens.js";
+import { checkBatch, checkEncode, checkIds } from "./arguments.js";
 import type { ChatMessage, ChatOptions } from "./chat.js";
 import { DecodeStream } from "./decode-stream.js";
 import { type Decoder, decoders } from "./decoder.js";
@@ -86,6 +87,7 @@ export class Tokenizer {
    * length. Throws TokenizerErrors only for texts that the model cannot spell and that has no unknown token.
    */
   encode(text: string, options: EncodeOptions = {}): Encoding {
+    checkEncode(text, options);
     return this.encoding(text, options);
   }
 
@@ -138,6 +140,8 @@ export class Tokenizer {
     texts: readonly (string | readonly [string, string])[],
     options: EncodeOptions = {},
   ): Promise<Encoding[]> {
+    checkBatch(texts);
+    checkEncode("", options);
     const { padding, ...rest } = options;
     const fill = paddingOptions(padding, this.definition.padding);
     const encode = atText("encodeBatch", (i, known?: number[]) => {
@@ -166,6 +170,7 @@ export class Tokenizer {
 
   /** Text of the ids. Throws IndexError for an id that does not exist. */
   decode(ids: ArrayLike<number>, { skipSpecialTokens = true }: DecodeOptions = {}): string {
+    checkIds(ids);
     const tokens: string[] = [];
     for (let i = 0; i < ids.length; i++) {
       const token = this.tokenOf(ids[i]);
@@ -259,6 +264,11 @@ export class Tokenizer {
   /** The `tokenizer.json` as an object, not a copy; `JSON.stringify(tokenizer)` is its text. */
   toJSON(): TokenizerDefinition {
     return this.definition;
+  }
+
+  /** What `console.log` shows in Node, instead of all tables. */
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return `Tokenizer(${this.definition.model.type ?? "BPE"}, ${this.vocabSize} tokens)`;
   }
 
   /**

@@ -1,10 +1,12 @@
 /** Files that are broken or mean harm, and texts that are not well-formed. */
+import { inspect } from "node:util";
 import {
   byteTokenizer,
   charTokenizer,
   loadTokenizer,
   type TokenizerDefinition,
   tokenizerMetrics,
+  trainTokenizer,
 } from "tenon/tokenizers";
 import { describe, expect, test } from "vitest";
 import { regex } from "../../src/tokenizers/regex/regex.js";
@@ -128,6 +130,38 @@ test("an id that does not exist is an IndexError with its place", () => {
   const tokenizer = charTokenizer("ab");
   expect(() => tokenizer.decode([0, 9])).toThrow(/got 9 at position 1. The highest id is 1./);
   for (const id of [-1, 0.5, Number.NaN, 2 ** 40]) expect(() => tokenizer.decode([id])).toThrow(/decode: ids/);
+});
+
+describe("what is handed over", () => {
+  const tokenizer = byteTokenizer();
+  const rows: [string, () => unknown, RegExp][] = [
+    ["a number", () => tokenizer.encode(5 as never), /encode: needs a text, got 5/],
+    ["nothing", () => tokenizer.encode(undefined as never), /encode: needs a text, got undefined/],
+    ["a list of texts", () => tokenizer.encode(["a"] as never), /encode: needs a text, got a list.*encodeBatch/],
+    ["a pair of a number", () => tokenizer.encode("a", { textPair: 5 as never }), /a text as textPair, got 5/],
+    [
+      "an option of another library",
+      () => tokenizer.encode("a", { add_special_tokens: false } as never),
+      /encode: has no option "add_special_tokens".*Did you mean "addSpecialTokens"/,
+    ],
+    ["an unknown unit", () => tokenizer.encode("a", { offsetUnit: "char" as never }), /offsetUnit .*, got char/],
+    ["a length as padding", () => tokenizer.encode("a", { padding: 8 as never }), /padding needs true or/],
+    ["an id that is no list", () => tokenizer.decode(5 as never), /decode: needs a list of ids, got 5/],
+    ["a text as a batch", () => tokenizer.encodeBatch("ab" as never), /encodeBatch: needs a list of texts, got ab/],
+    ["a batch with a number", () => tokenizer.encodeBatch(["a", 5 as never]), /a text, or two in a list, at 1, got 5/],
+    ["a batch with a triple", () => tokenizer.encodeBatch([["a", "b", "c"] as never]), /at 0, got a list/],
+    ["a corpus that is none", () => trainTokenizer(undefined as never), /a corpus of texts and Blobs, got undefined/],
+    ["a corpus of numbers", () => trainTokenizer([1] as never), /a corpus of texts and Blobs, got 1/],
+  ];
+  test.each(rows)("%s", async (_, call, message) => {
+    const calling = (async () => call())();
+    await expect(calling).rejects.toThrow(message);
+    await expect(calling).rejects.toHaveProperty("name", "ConfigError");
+  });
+
+  test("Node's console shows what a tokenizer is, not its tables", () => {
+    expect(inspect(tokenizer)).toBe("Tokenizer(BPE, 256 tokens)");
+  });
 });
 
 test("lone surrogates count as U+FFFD, of the same length", () => {

@@ -1,6 +1,7 @@
 /** `trainTokenizer`: from texts to a tokenizer. */
 
 import { ConfigError, listOf, nearest } from "../../core/errors.js";
+import { checkCorpusText } from "../arguments.js";
 import { blank, blankBpe, emptyVocab, specialToken } from "../blank.js";
 import { byteCharacters } from "../byte-alphabet.js";
 import { createTokenizer } from "../create.js";
@@ -147,9 +148,13 @@ function addSpecial(definition: TokenizerDefinition, tokens: string[], idOf: (to
 }
 
 async function* texts(corpus: Corpus): AsyncGenerator<string> {
-  if (typeof corpus === "string") yield corpus;
-  else if (corpus instanceof Blob) yield await corpus.text();
-  else for await (const item of corpus) yield typeof item === "string" ? item : await item.text();
+  if (typeof corpus === "string") return yield corpus;
+  const isMany = typeof corpus === "object" && corpus !== null && !(corpus instanceof Blob);
+  const items = isMany && (Symbol.iterator in corpus || Symbol.asyncIterator in corpus) ? corpus : [corpus as Blob];
+  for await (const item of items) {
+    checkCorpusText(item);
+    yield typeof item === "string" ? item : await item.text();
+  }
 }
 
 /** Options with their defaults. */

@@ -89,6 +89,16 @@ const rows: Row[] = [
     { ids: [1, 4], wordIds: [0, 1] },
   ],
   [
+    "marks of Unicode 14 keep their place among others",
+    {
+      normalizer: { type: "NFD" },
+      model: { ...letters, vocab: { "\u0301": 0, "\u08d1": 1, "\u0327": 2 }, merges: [] },
+    },
+    "\u0301\u0327\u08d1",
+    undefined,
+    { ids: [2, 0, 1] },
+  ],
+  [
     "the Armenian full stop belongs to no script",
     { pre_tokenizer: { type: "UnicodeScripts" } },
     "ա։ա1",

@@ -1,10 +1,13 @@
 /** `tenon tokenizer train <files…>`: learns a tokenizer from text files and writes a `tokenizer.json`. */
 
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { rename, writeFile } from "node:fs/promises";
 import "../node/platform.js";
+import { read } from "../tokenizers/files.js";
 import { trainTokenizer } from "../tokenizers/index.js";
 import { helpOf, parse, UsageError, usage } from "./arguments.js";
 import type { CommandIo } from "./io.js";
+
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
 const table = usage({
   name: "tokenizer train",
@@ -30,7 +33,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   }
   if (values.out === undefined) throw new UsageError("needs --out, the file to write.");
   async function* files(): AsyncGenerator<string> {
-    for (const file of operands) yield await readFile(file, "utf8");
+    for (const file of operands) yield utf8.decode(await read(file));
   }
   let shown = -1;
   const tokenizer = await trainTokenizer(files(), {

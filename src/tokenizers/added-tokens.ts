@@ -3,6 +3,7 @@
 import type { AddedTokenDefinition } from "./definition.js";
 import type { Model } from "./models/model.js";
 import type { Piece } from "./piece.js";
+import { characterOf16 } from "./unicode-16.js";
 
 export interface AddedToken extends Required<AddedTokenDefinition> {}
 
@@ -103,8 +104,10 @@ function finder(tokens: AddedToken[], spelling: (content: string) => string): Fi
   };
 }
 
-const WORD_BEFORE = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
-const WORD_AFTER = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
+const WORD = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
+/** Whether the first or the last character of a text belongs to a word. */
+const startsWord = (text: string): boolean => text !== "" && WORD.test(characterOf16(text.codePointAt(0) as number));
+const endsWord = (text: string): boolean => startsWord([...text].pop() ?? "");
 const SPACE = /[\p{White_Space}]/u;
 
 function split(piece: Piece, finder: Finder | undefined): Piece[] {
@@ -122,12 +125,17 @@ function split(piece: Piece, finder: Finder | undefined): Piece[] {
       // Two units hold any one character.
       if (
         token.single_word &&
-        (WORD_BEFORE.test(text.slice(Math.max(0, start - 2), start)) || WORD_AFTER.test(text.slice(end, end + 2)))
+        (endsWord(text.slice(Math.max(0, start - 2), start)) || startsWord(text.slice(end, end + 2)))
       ) {
         continue;
       }
-      if (token.lstrip) while (start > from && SPACE.test(text[start - 1])) start--;
+      if (token.lstrip) {
+        while (start > from && SPACE.test(text[start - 1])) start--;
+        // The token before may have taken some of it.
+        start = Math.max(start, from);
+      }
       if (token.rstrip) while (end < text.length && SPACE.test(text[end])) end++;
+      if (start >= end) continue;
     }
     if (from < start) out.push(piece.slice(from, start));
     out.push(piece.slice(start, end, token.id));

@@ -1,5 +1,6 @@
 /** Tokenizers that need no file. */
 
+import { blank, blankBpe } from "./blank.js";
 import { byteCharacters } from "./byte-alphabet.js";
 import { Bpe } from "./models/bpe.js";
 import { Tokenizer } from "./tokenizer.js";
@@ -38,30 +39,6 @@ export function byteTokenizer(): Tokenizer {
 type Part = { type: string } & Record<string, unknown>;
 
 function plainBpe(vocab: Record<string, number>, pre_tokenizer: Part | null, decoder: Part): Tokenizer {
-  const model = {
-    type: "BPE",
-    dropout: null,
-    unk_token: null,
-    continuing_subword_prefix: null,
-    end_of_word_suffix: null,
-    fuse_unk: false,
-    byte_fallback: false,
-    ignore_merges: false,
-    vocab,
-    merges: [],
-  };
-  return new Tokenizer(
-    {
-      version: "1.0",
-      truncation: null,
-      padding: null,
-      added_tokens: [],
-      normalizer: null,
-      pre_tokenizer,
-      post_processor: null,
-      decoder,
-      model,
-    },
-    new Bpe(model),
-  );
+  const model = blankBpe(vocab, []);
+  return new Tokenizer(blank({ pre_tokenizer, decoder, model }), new Bpe(model));
 }

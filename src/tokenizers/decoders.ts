@@ -87,9 +87,9 @@ function bpe(settings: Component): Decoder {
   return (tokens) => tokens.map((token, i) => replaceText(token, suffix, i === tokens.length - 1 ? "" : " "));
 }
 
-/** Every occurrence; none when there is nothing to look for. */
+/** Every occurrence; nothing is found before each character and at the end. */
 const replaceText = (text: string, from: string, to: string): string =>
-  from === "" ? text : text.split(from).join(to);
+  from === "" ? Array.from(text, (character) => to + character).join("") + to : text.split(from).join(to);
 
 /** Connectionist temporal classification: repeated tokens count once, the padding token not at all. */
 function ctc(settings: Component): Decoder {

@@ -5,6 +5,7 @@
 
 import type { Scanner } from "./pre-tokenizer.js";
 import { isSpace } from "./unicode.js";
+import { characterOf16 } from "./unicode-16.js";
 
 export const GPT2_PATTERN = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
@@ -15,15 +16,17 @@ const OTHER = 4;
 const letter = /\p{L}/u;
 const number = /\p{N}/u;
 
-/** Class of each unit of the basic plane; 0 where nobody asked yet. */
-const classes = /* @__PURE__ */ new Uint8Array(65536);
+/** Planes 0 and 1 hold nearly all characters of texts. */
+const KEPT = 0x20000;
+/** Class of each of them; 0 where nobody asked yet. */
+const classes = /* @__PURE__ */ new Uint8Array(KEPT);
 
 function classOf(code: number): number {
-  const known = code < 65536 ? classes[code] : 0;
+  const known = code < KEPT ? classes[code] : 0;
   if (known > 0) return known;
-  const character = String.fromCodePoint(code);
+  const character = characterOf16(code);
   const found = isSpace(code) ? SPACE : letter.test(character) ? LETTER : number.test(character) ? NUMBER : OTHER;
-  if (code < 65536) classes[code] = found;
+  if (code < KEPT) classes[code] = found;
   return found;
 }
 

@@ -17,18 +17,17 @@ export interface Pattern {
 
 /** Reads `{ "String": "…" }`, `{ "Regex": "…" }` or a plain text. */
 export function patternOf(pattern: unknown, where: string): Pattern {
-  if (typeof pattern === "string") return literal(pattern);
-  if (pattern !== null && typeof pattern === "object") {
-    const { String: text, Regex: source } = pattern as { String?: unknown; Regex?: unknown };
-    if (typeof text === "string") return literal(text);
-    if (typeof source === "string") return regex(source);
-  }
+  const source = sourceOf(pattern);
+  if (source !== undefined) return regex(source);
+  const text = (pattern as { String?: unknown } | undefined)?.String ?? pattern;
+  if (typeof text === "string") return literal(text);
   throw new FormatError(
     `tokenizer.json ${where}: needs a pattern {"String": …} or {"Regex": …}, got ${describe(pattern)}.`,
     { where: `tokenizer.json ${where}` },
   );
 }
 
+/** A text that is not empty. */
 export function literal(needle: string): Pattern {
   return {
     literal: needle,
@@ -36,7 +35,6 @@ export function literal(needle: string): Pattern {
       const out: [number, number][] = [];
       for (let at = text.indexOf(needle); at >= 0; at = text.indexOf(needle, at + needle.length)) {
         out.push([at, at + needle.length]);
-        if (needle === "") break;
       }
       return out;
     },
@@ -52,8 +50,14 @@ export async function loadEngine(): Promise<void> {
 
 /** Loads the engine where the pattern in these settings is a regular expression. */
 export const loadEngineFor = async ({ pattern }: Component): Promise<void> => {
-  if (typeof (pattern as { Regex?: unknown } | undefined)?.Regex === "string") await loadEngine();
+  if (sourceOf(pattern) !== undefined) await loadEngine();
 };
+
+/** The regular expression of a pattern, if it is one. An empty text is found everywhere, as the empty one is. */
+function sourceOf(pattern: unknown): string | undefined {
+  const { Regex, String: text = pattern } = (pattern ?? {}) as { Regex?: unknown; String?: unknown };
+  return typeof Regex === "string" ? Regex : text === "" ? "" : undefined;
+}
 
 /** A regular expression with Oniguruma's meaning, once the engine is loaded. */
 export function regex(source: string): Regex {

@@ -1,94 +1,99 @@
 /** Post-processors: special tokens around texts, and offsets without white space. */
 
 import { trimming } from "./definition.js";
-import { joinRows, madeUpRow, type Row } from "./encoding.js";
+import { emptyRow, joinRows, madeUpRow, type Row } from "./encoding.js";
 import { Kinds } from "./kinds.js";
 import { isSpace } from "./unicode.js";
 
-/** A place in the result: a text, or special tokens. */
+/** A place in the result: one of the texts, or special tokens. */
 export type Slot =
-  | { sequence: 0 | 1; typeId: number | undefined }
+  | {
+      sequence: number;
+      typeId: number | undefined /** Special tokens in it count as text from now on. */;
+      asText?: true;
+    }
   | { ids: number[]; tokens: string[]; typeId: number };
 
+/** One step of post-processing; what it says nothing about stays as it is. */
 export interface PostProcessor {
-  /** The order of texts and special tokens for one text. */
-  single: Slot[];
-  /** The same for a pair. */
-  pair: Slot[];
+  /** What becomes of so many texts: texts, each made of some of these and of special tokens. */
+  layout?(texts: number): Slot[][];
   /** Takes white space out of the offsets of each text. */
   trim?: { addPrefixSpace: boolean };
   /** Every type id is this one, the overflow's included. */
   typeId?: number;
 }
 
-/** Texts one after the other. */
-export const plain: PostProcessor = {
-  single: [{ sequence: 0, typeId: undefined }],
-  pair: [
-    { sequence: 0, typeId: undefined },
-    { sequence: 1, typeId: undefined },
-  ],
-};
-
-/** Each part says what it knows; the last one to say it counts. */
-const sequence = (parts: PostProcessor[]): PostProcessor =>
-  parts.reduce(
-    (all, part) => ({
-      single: part.single === plain.single ? all.single : part.single,
-      pair: part.pair === plain.pair ? all.pair : part.pair,
-      trim: part.trim ?? all.trim,
-      typeId: part.typeId ?? all.typeId,
-    }),
-    plain,
-  );
-
-export const postProcessors = /* @__PURE__ */ new Kinds<PostProcessor>(
+export const postProcessors = /* @__PURE__ */ new Kinds<PostProcessor[]>(
   "post_processor",
   "processors",
-  sequence,
-  { ByteLevel: (settings) => ({ ...plain, trim: trimming(settings) }) },
+  (parts) => parts.flat(),
+  { ByteLevel: (settings) => [{ trim: trimming(settings) }] },
   [["TemplateProcessing BertProcessing RobertaProcessing", async () => (await import("./post-processors.js")).kinds]],
 );
 
-const isSequence = (slot: Slot): slot is Extract<Slot, { sequence: 0 | 1 }> => "sequence" in slot;
+const isSequence = (slot: Slot): slot is Extract<Slot, { sequence: number }> => "sequence" in slot;
 
-/** Number of tokens that are added to one text or to a pair. */
-export const addedCount = (processor: PostProcessor, pair: boolean): number =>
-  (pair ? processor.pair : processor.single).reduce((sum, slot) => sum + (isSequence(slot) ? 0 : slot.ids.length), 0);
+/** Number of tokens that are added to so many texts. */
+export const addedCount = (steps: PostProcessor[], texts: number): number =>
+  steps
+    .flatMap((step) => step.layout?.(texts).flat() ?? [])
+    .reduce((sum, slot) => sum + (isSequence(slot) ? 0 : slot.ids.length), 0);
 
 /** Ids alone: what `process` does to them. */
-export function processIds(processor: PostProcessor, texts: number[][], addSpecialTokens: boolean): number[] {
-  const slots = texts.length > 1 ? processor.pair : processor.single;
-  if (slots.length === 1 && isSequence(slots[0])) return texts[slots[0].sequence];
-  let out: number[] | undefined;
-  for (const slot of slots) {
-    if (!isSequence(slot) && !addSpecialTokens) continue;
-    const ids = isSequence(slot) ? texts[slot.sequence] : slot.ids;
-    if (out === undefined) out = isSequence(slot) ? ids : ids.slice();
-    else for (const id of ids) out.push(id);
+export function processIds(steps: PostProcessor[], texts: number[][], addSpecialTokens: boolean): number[] {
+  let lists = texts;
+  for (const { layout } of steps) {
+    if (layout === undefined) continue;
+    lists = wanted(layout(lists.length), addSpecialTokens).map((slots) =>
+      joined(slots.map((slot) => (isSequence(slot) ? lists[slot.sequence] : slot.ids))),
+    );
   }
-  return out ?? [];
+  return joined(lists);
+}
+
+/** A layout with or without its special tokens. */
+const wanted = (layout: Slot[][], addSpecialTokens: boolean): Slot[][] =>
+  addSpecialTokens ? layout : layout.map((slots) => slots.filter(isSequence)).filter((slots) => slots.length > 0);
+
+/** Lists may be long: they go into one array made once. */
+function joined(lists: number[][]): number[] {
+  if (lists.length === 1) return lists[0];
+  const out: number[] = new Array(lists.reduce((sum, list) => sum + list.length, 0));
+  let at = 0;
+  for (const list of lists) for (const id of list) out[at++] = id;
+  return out;
 }
 
 /** Puts texts (one or two rows) and special tokens together. */
-export function process(processor: PostProcessor, texts: Row[], addSpecialTokens: boolean): Row {
-  const { trim, typeId } = processor;
-  for (const row of texts) {
-    for (const part of [row, ...row.overflowing]) {
-      if (trim) trimOffsets(part, trim.addPrefixSpace);
-      if (typeId !== undefined) part.typeIds.fill(typeId);
+export function process(steps: PostProcessor[], texts: Row[], addSpecialTokens: boolean): Row {
+  let rows = texts;
+  for (const { trim, typeId, layout } of steps) {
+    for (const row of rows) {
+      for (const part of [row, ...row.overflowing]) {
+        if (trim) trimOffsets(part, trim.addPrefixSpace);
+        if (typeId !== undefined) part.typeIds.fill(typeId);
+      }
     }
+    if (layout === undefined) continue;
+    rows = wanted(layout(rows.length), addSpecialTokens).map((slots) =>
+      slots.map((slot) => place(slot, rows)).reduce(joinRows),
+    );
   }
-  const slots = texts.length > 1 ? processor.pair : processor.single;
-  const rows: Row[] = [];
-  for (const slot of slots) {
-    if (isSequence(slot)) {
-      const row = texts[slot.sequence];
-      if (slot.typeId !== undefined) row.typeIds.fill(slot.typeId);
-      rows.push(row);
-    } else if (addSpecialTokens) rows.push(madeUpRow(slot.ids.slice(), slot.tokens.slice(), slot.typeId, 1));
-  }
-  return rows.reduce(joinRows);
+  return rows.length === 0 ? emptyRow() : rows.reduce(joinRows);
+}
+
+/** A row for a slot; a text may take more than one place. */
+function place(slot: Slot, rows: Row[]): Row {
+  if (!isSequence(slot)) return madeUpRow(slot.ids.slice(), slot.tokens.slice(), slot.typeId, 1);
+  const { sequence, typeId, asText } = slot;
+  const row = rows[sequence];
+  return {
+    ...row,
+    typeIds: typeId === undefined ? row.typeIds : row.ids.map(() => typeId),
+    sequenceIds: row.ids.map(() => sequence),
+    specialTokensMask: asText ? row.ids.map(() => 0) : row.specialTokensMask,
+  };
 }
 
 /** Takes white space at the ends of tokens out of their offsets. */

@@ -5,25 +5,34 @@ import { type Component, trimming } from "./definition.js";
 import type { Builds } from "./kinds.js";
 import type { PostProcessor, Slot } from "./post-processor.js";
 
-export const kinds: Builds<PostProcessor> = {
+export const kinds: Builds<PostProcessor[]> = {
   TemplateProcessing: template,
   BertProcessing: (settings) => {
     const [cls, sep] = [special(settings.cls), special(settings.sep)];
-    return {
-      single: [cls(0), { sequence: 0, typeId: 0 }, sep(0)],
-      pair: [cls(0), { sequence: 0, typeId: 0 }, sep(0), { sequence: 1, typeId: 1 }, sep(1)],
-    };
+    return [
+      {
+        layout: (texts) =>
+          range(texts).map((i) => {
+            const text: Slot = { sequence: i, typeId: undefined, asText: true };
+            return i === 0 ? [cls(0), text, sep(0)] : [text, sep(1)];
+          }),
+      },
+    ];
   },
   RobertaProcessing: (settings) => {
     const [cls, sep] = [special(settings.cls), special(settings.sep)];
-    return {
-      single: [cls(0), { sequence: 0, typeId: 0 }, sep(0)],
-      pair: [cls(0), { sequence: 0, typeId: 0 }, sep(0), sep(0), { sequence: 1, typeId: 0 }, sep(0)],
-      trim: trimming(settings),
-      typeId: 0,
-    };
+    return [
+      {
+        layout: (texts) =>
+          range(texts).map((i) => [(i === 0 ? cls : sep)(0), { sequence: i, typeId: 0, asText: true }, sep(0)]),
+        trim: trimming(settings),
+        typeId: 0,
+      },
+    ];
   },
 };
+
+const range = (length: number): number[] => Array.from({ length }, (_, i) => i);
 
 /** A token written as `["[SEP]", 102]`. */
 function special(value: unknown): (typeId: number) => Slot {
@@ -40,23 +49,33 @@ interface TemplatePiece {
   SpecialToken?: { id: string; type_id: number };
 }
 
-function template(settings: Component): PostProcessor {
+function template(settings: Component): PostProcessor[] {
   const tokens = (settings.special_tokens ?? {}) as Record<string, { ids: number[]; tokens: string[] }>;
-  const slots = (pieces: unknown, name: string): Slot[] => {
+  const slots = (pieces: unknown, name: string, sequences: string): Slot[][] => {
     if (!Array.isArray(pieces)) throw badTemplate(name, pieces);
-    return pieces.map((piece: TemplatePiece): Slot => {
-      if (piece?.Sequence) return { sequence: piece.Sequence.id === "B" ? 1 : 0, typeId: piece.Sequence.type_id };
+    return pieces.map((piece: TemplatePiece): Slot[] => {
+      if (piece?.Sequence) {
+        const sequence = sequences.indexOf(piece.Sequence.id);
+        if (sequence < 0) throw badTemplate(name, piece);
+        return [{ sequence, typeId: piece.Sequence.type_id }];
+      }
       const id = piece?.SpecialToken?.id;
       if (id === undefined || !Object.hasOwn(tokens, id)) throw badTemplate(name, piece);
       const { ids, tokens: texts } = tokens[id];
-      return { ids, tokens: texts, typeId: (piece.SpecialToken as { type_id: number }).type_id };
+      return [{ ids, tokens: texts, typeId: (piece.SpecialToken as { type_id: number }).type_id }];
     });
   };
-  return { single: slots(settings.single, "single"), pair: slots(settings.pair ?? [], "pair") };
+  const single = slots(settings.single, "single", "A");
+  const pair = slots(settings.pair ?? [], "pair", "AB");
+  const layout = (texts: number): Slot[][] => {
+    if (texts < 1 || texts > 2) throw badTemplate("a place behind another processor", `${texts} texts`);
+    return texts === 1 ? single : pair;
+  };
+  return [{ layout }];
 }
 
 const badTemplate = (name: string, got: unknown) =>
   new FormatError(
-    `tokenizer.json post_processor (TemplateProcessing): ${name} needs sequences and tokens of special_tokens, got ${JSON.stringify(got)}.`,
+    `tokenizer.json post_processor (TemplateProcessing): ${name} needs its texts (A, in a pair also B) and tokens of special_tokens, got ${JSON.stringify(got)}.`,
     { where: "tokenizer.json post_processor" },
   );

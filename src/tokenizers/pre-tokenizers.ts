@@ -8,6 +8,7 @@ import { type Piece, prepend } from "./piece.js";
 import type { PreTokenizer } from "./pre-tokenizer.js";
 import { prependScheme, unknownType } from "./settings.js";
 import { isNumeric, isSpace } from "./unicode.js";
+import { describe } from "./vocabulary.js";
 import { alongSpaces } from "./words-path.js";
 
 /** What becomes of the matches of a split. */
@@ -21,7 +22,9 @@ const kinds: Builds<PreTokenizer> = {
   Digits: (settings) => ({
     cut: splitter(characters(isNumeric), settings.individual_digits === true ? "Isolated" : "Contiguous"),
   }),
-  CharDelimiterSplit: (settings) => ({ cut: splitter(literal(settings.delimiter as string), "Removed") }),
+  CharDelimiterSplit: (settings) => ({
+    cut: splitter(literal(oneCharacter(settings.delimiter, "CharDelimiterSplit", "delimiter")), "Removed"),
+  }),
   FixedLength: fixedLength,
 };
 
@@ -99,13 +102,14 @@ export function splitRanges(
   return out;
 }
 
+function oneCharacter(value: unknown, type: string, setting: string): string {
+  if (typeof value === "string" && [...value].length === 1) return value;
+  const where = `tokenizer.json pre_tokenizer (${type})`;
+  throw new FormatError(`${where}: ${setting} is one character, got ${describe(value)}.`, { where });
+}
+
 function metaspace(settings: Component): PreTokenizer {
-  const replacement = (settings.replacement as string | undefined) ?? "▁";
-  if (typeof replacement !== "string" || [...replacement].length !== 1) {
-    throw new FormatError("tokenizer.json pre_tokenizer (Metaspace): replacement is one character.", {
-      where: "tokenizer.json",
-    });
-  }
+  const replacement = oneCharacter(settings.replacement ?? "▁", "Metaspace", "replacement");
   const scheme = prependScheme(settings);
   const split = settings.split === false ? undefined : splitter(literal(replacement), "MergedWithNext");
   const cut = (piece: Piece): Piece[] => {

@@ -9,7 +9,7 @@ import { decomposed } from "./normal-forms.js";
 import type { Normalizer } from "./normalizer.js";
 import { sequence } from "./normalizer-sequence.js";
 import { byEdits, eachCharacter, form, lowercase } from "./normalizers.js";
-import { NOT_FORMAT, NOT_MARKS, NOT_NONSPACING, NOT_PUNCTUATION } from "./old-marks.js";
+import { NOT_FORMAT, NOT_MARKS, NOT_NONSPACING, NOT_PUNCTUATION, ONCE_MARKS, ONCE_NONSPACING } from "./old-marks.js";
 import { characters } from "./pattern.js";
 import type { PreTokenizer } from "./pre-tokenizer.js";
 import { behaviorOf, splitter } from "./pre-tokenizers.js";
@@ -19,7 +19,7 @@ import { alongSpaces } from "./words-path.js";
 
 export const normalizers: Builds<Normalizer> = {
   BertNormalizer: bert,
-  StripAccents: () => without(new RegExp(`(?![${NOT_MARKS}])\\p{M}`, "u")),
+  StripAccents: () => without(new RegExp(`[${ONCE_MARKS}]|(?![${NOT_MARKS}])\\p{M}`, "u")),
   Nmt: () => sequence([without(NMT_REMOVED), mapped(NMT_SPACES, " ")]),
 };
 
@@ -89,7 +89,10 @@ function bert(settings: Component): Normalizer {
     );
   }
   if (settings.strip_accents ?? lower)
-    parts.push(form("NFD", decomposed), without(new RegExp(`(?![${NOT_NONSPACING}])\\p{Mn}`, "u")));
+    parts.push(
+      form("NFD", decomposed),
+      without(new RegExp(`[${ONCE_NONSPACING}]|(?![${NOT_NONSPACING}])\\p{Mn}`, "u")),
+    );
   if (lower) parts.push(lowercase);
   // Marks behind a space fall away or stay with what follows, so words may be looked at one by one.
   return { ...sequence(parts), local: true };

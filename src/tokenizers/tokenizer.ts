@@ -5,6 +5,7 @@ import { canonicalJson } from "../core/json.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { SaveTarget } from "../core/store.js";
 import type { AddedTokens } from "./added-tokens.js";
+import { checkBatch, checkEncode, checkIds } from "./arguments.js";
 import type { ChatMessage, ChatOptions } from "./chat.js";
 import { DecodeStream } from "./decode-stream.js";
 import { type Decoder, decoders } from "./decoder.js";
@@ -13,7 +14,7 @@ import { Encoding, type OffsetUnit, type Row } from "./encoding.js";
 import type { Model } from "./models/model.js";
 import { wellFormed } from "./offsets.js";
 import { Pipeline } from "./pipeline.js";
-import { addedCount, type PostProcessor, plain, postProcessors, process, processIds } from "./post-processor.js";
+import { addedCount, type PostProcessor, postProcessors, process, processIds } from "./post-processor.js";
 import {
   type PaddingOptions,
   paddedLength,
@@ -61,7 +62,7 @@ const EOS_NAMES = ["</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>", "[EOS]"]
 export class Tokenizer {
   private readonly pipeline: Pipeline;
   private readonly added: AddedTokens;
-  private readonly postProcessor: PostProcessor;
+  private readonly postProcessor: PostProcessor[];
   private readonly decoder: Decoder | undefined;
   private hashCache: string | undefined;
   private sizeCache: number | undefined;
@@ -77,7 +78,7 @@ export class Tokenizer {
     const { post_processor, decoder } = definition;
     this.pipeline = new Pipeline(definition, model);
     this.added = this.pipeline.added;
-    this.postProcessor = post_processor ? postProcessors.create(post_processor) : plain;
+    this.postProcessor = post_processor ? postProcessors.create(post_processor) : [];
     this.decoder = decoder ? decoders.create(decoder) : undefined;
   }
 
@@ -86,6 +87,7 @@ export class Tokenizer {
    * length. Throws TokenizerErrors only for texts that the model cannot spell and that has no unknown token.
    */
   encode(text: string, options: EncodeOptions = {}): Encoding {
+    checkEncode(text, options);
     return this.encoding(text, options);
   }
 
@@ -124,7 +126,7 @@ export class Tokenizer {
       this.model.dropWith?.(undefined);
     }
     if (cut) {
-      const added = addSpecialTokens ? addedCount(this.postProcessor, texts.length > 1) : 0;
+      const added = addSpecialTokens ? addedCount(this.postProcessor, texts.length) : 0;
       rows = truncate(rows, { ...cut, maxLength: Math.max(0, cut.maxLength - added) });
     }
     return process(this.postProcessor, rows, addSpecialTokens);
@@ -138,6 +140,8 @@ export class Tokenizer {
     texts: readonly (string | readonly [string, string])[],
     options: EncodeOptions = {},
   ): Promise<Encoding[]> {
+    checkBatch(texts);
+    checkEncode("", options);
     const { padding, ...rest } = options;
     const fill = paddingOptions(padding, this.definition.padding);
     const encode = atText("encodeBatch", (i, known?: number[]) => {
@@ -166,6 +170,7 @@ export class Tokenizer {
 
   /** Text of the ids. Throws IndexError for an id that does not exist. */
   decode(ids: ArrayLike<number>, { skipSpecialTokens = true }: DecodeOptions = {}): string {
+    checkIds(ids);
     const tokens: string[] = [];
     for (let i = 0; i < ids.length; i++) {
       const token = this.tokenOf(ids[i]);
@@ -259,6 +264,11 @@ export class Tokenizer {
   /** The `tokenizer.json` as an object, not a copy; `JSON.stringify(tokenizer)` is its text. */
   toJSON(): TokenizerDefinition {
     return this.definition;
+  }
+
+  /** What `console.log` shows in Node, instead of all tables. */
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return `Tokenizer(${this.definition.model.type ?? "BPE"}, ${this.vocabSize} tokens)`;
   }
 
   /**

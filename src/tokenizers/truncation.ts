@@ -69,6 +69,11 @@ export function paddingOptions(
   file: Padding | null | undefined,
 ): Required<PaddingOptions> | undefined {
   if (option === undefined || option === false) return undefined;
+  if (option !== true && (typeof option !== "object" || option === null)) {
+    throw new ConfigError(`encode: padding needs true or { length, … }, got ${option}.`, {
+      hint: "A fixed length is { length: 8 }.",
+    });
+  }
   const fixed = typeof file?.strategy === "object" ? file.strategy.Fixed : "longest";
   const given = option === true ? {} : option;
   const options = {

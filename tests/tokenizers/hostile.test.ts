@@ -1,10 +1,12 @@
 /** Files that are broken or mean harm, and texts that are not well-formed. */
+import { inspect } from "node:util";
 import {
   byteTokenizer,
   charTokenizer,
   loadTokenizer,
   type TokenizerDefinition,
   tokenizerMetrics,
+  trainTokenizer,
 } from "tenon/tokenizers";
 import { describe, expect, test } from "vitest";
 import { regex } from "../../src/tokenizers/regex/regex.js";
@@ -54,6 +56,11 @@ describe("refused by name", () => {
     ["dropout above 1", bpe({ dropout: 2 }), /dropout is a number from 0 to 1/],
     ["a score that is missing", { model: { type: "Unigram", vocab: [["a"]] } }, /vocab\[0\]: needs \[token, score\]/],
     ["an unk_id outside", { model: { type: "Unigram", unk_id: 4, vocab: [["a", 0]] } }, /unk_id is a token's id/],
+    [
+      "a delimiter of no character",
+      bpe({}, { pre_tokenizer: { type: "CharDelimiterSplit", delimiter: "" } }),
+      /one character/,
+    ],
     ["a charsmap that is no base64", precompiled("!!"), /is base64/],
     ["a charsmap that points outside itself", precompiled(charsmap(4000, 1, 2, 3)), /needs a trie/],
     ["a pattern that is no pattern", bpe({}, { pre_tokenizer: { type: "Split", pattern: 3 } }), /needs a pattern/],
@@ -65,6 +72,11 @@ describe("refused by name", () => {
       "a template with an unknown token",
       bpe({}, { post_processor: { type: "TemplateProcessing", single: [{ SpecialToken: { id: "x" } }] } }),
       /special_tokens/,
+    ],
+    [
+      "a template with a second text where there is one",
+      bpe({}, { post_processor: { type: "TemplateProcessing", single: [{ Sequence: { id: "B", type_id: 0 } }] } }),
+      /single needs its texts/,
     ],
   ];
   test.each(rows)("%s", async (_, source, message) => {
@@ -104,10 +116,52 @@ test("names of Object.prototype are tokens like any other", async () => {
   expect(tokenizer.decode([1])).toBe("__proto__");
 });
 
+test("also in the other formats", async () => {
+  const names = ["constructor", "__proto__", "toString"];
+  const words = await loadTokenizer(new File([["[UNK]", "[CLS]", "[SEP]", ...names].join("\n")], "vocab.txt"));
+  expect(names.map((name) => words.idOf(name))).toEqual([3, 4, 5]);
+  const letters = [...new Set(names.join(""))].map((letter) => `${btoa(letter)} `);
+  const ranks = [...letters, ...names.map((name) => `${btoa(name)} `)].map((line, rank) => line + rank).join("\n");
+  const tokenizer = await loadTokenizer(bytes(ranks));
+  for (const name of names) expect(tokenizer.decode([tokenizer.idOf(name) as number])).toBe(name);
+});
+
 test("an id that does not exist is an IndexError with its place", () => {
   const tokenizer = charTokenizer("ab");
   expect(() => tokenizer.decode([0, 9])).toThrow(/got 9 at position 1. The highest id is 1./);
   for (const id of [-1, 0.5, Number.NaN, 2 ** 40]) expect(() => tokenizer.decode([id])).toThrow(/decode: ids/);
+});
+
+describe("what is handed over", () => {
+  const tokenizer = byteTokenizer();
+  const rows: [string, () => unknown, RegExp][] = [
+    ["a number", () => tokenizer.encode(5 as never), /encode: needs a text, got 5/],
+    ["nothing", () => tokenizer.encode(undefined as never), /encode: needs a text, got undefined/],
+    ["a list of texts", () => tokenizer.encode(["a"] as never), /encode: needs a text, got a list.*encodeBatch/],
+    ["a pair of a number", () => tokenizer.encode("a", { textPair: 5 as never }), /a text as textPair, got 5/],
+    [
+      "an option of another library",
+      () => tokenizer.encode("a", { add_special_tokens: false } as never),
+      /encode: has no option "add_special_tokens".*Did you mean "addSpecialTokens"/,
+    ],
+    ["an unknown unit", () => tokenizer.encode("a", { offsetUnit: "char" as never }), /offsetUnit .*, got char/],
+    ["a length as padding", () => tokenizer.encode("a", { padding: 8 as never }), /padding needs true or/],
+    ["an id that is no list", () => tokenizer.decode(5 as never), /decode: needs a list of ids, got 5/],
+    ["a text as a batch", () => tokenizer.encodeBatch("ab" as never), /encodeBatch: needs a list of texts, got ab/],
+    ["a batch with a number", () => tokenizer.encodeBatch(["a", 5 as never]), /a text, or two in a list, at 1, got 5/],
+    ["a batch with a triple", () => tokenizer.encodeBatch([["a", "b", "c"] as never]), /at 0, got a list/],
+    ["a corpus that is none", () => trainTokenizer(undefined as never), /a corpus of texts and Blobs, got undefined/],
+    ["a corpus of numbers", () => trainTokenizer([1] as never), /a corpus of texts and Blobs, got 1/],
+  ];
+  test.each(rows)("%s", async (_, call, message) => {
+    const calling = (async () => call())();
+    await expect(calling).rejects.toThrow(message);
+    await expect(calling).rejects.toHaveProperty("name", "ConfigError");
+  });
+
+  test("Node's console shows what a tokenizer is, not its tables", () => {
+    expect(inspect(tokenizer)).toBe("Tokenizer(BPE, 256 tokens)");
+  });
 });
 
 test("lone surrogates count as U+FFFD, of the same length", () => {

@@ -1,7 +1,8 @@
 /** SentencePiece `.model` files (a protocol buffer), turned into a `tokenizer.json`. */
 
 import { FormatError } from "../../core/errors.js";
-import type { AddedTokenDefinition, Component, TokenizerDefinition } from "../definition.js";
+import { blank, blankBpe, emptyVocab, specialToken } from "../blank.js";
+import type { Component, TokenizerDefinition } from "../definition.js";
 
 /** A field of a message: its number, and a number or bytes. */
 interface Field {
@@ -138,31 +139,15 @@ export function readSentencePiece(bytes: Uint8Array, name: string): TokenizerDef
   if (!file.escapeWhitespaces) {
     throw new FormatError(`${name}: needs escape_whitespaces, got a model without.`, { where: name });
   }
-  const added_tokens: AddedTokenDefinition[] = [];
-  file.pieces.forEach(({ text, kind }, id) => {
-    if (kind !== CONTROL) return;
-    added_tokens.push({
-      id,
-      content: text,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: true,
-    });
-  });
+  const controls = file.pieces.map(({ text, kind }, id) => (kind === CONTROL ? [specialToken(text, id)] : []));
   const unknown = file.pieces.findIndex((piece) => piece.kind === UNKNOWN);
-  return {
-    version: "1.0",
-    truncation: null,
-    padding: null,
-    added_tokens,
+  return blank({
+    added_tokens: controls.flat(),
     normalizer: { type: "Sequence", normalizers: normalizersOf(file) },
     pre_tokenizer: file.modelType === 2 ? apart(file) : null,
-    post_processor: null,
     decoder: { type: "Sequence", decoders: decodersOf(file, unknown) },
     model: file.modelType === 1 ? unigram(file, unknown) : bpe(file, unknown),
-  };
+  });
 }
 
 const replace = (expression: string, content: string): Component => ({
@@ -232,7 +217,7 @@ function unigram(file: ModelFile, unknown: number): Component {
 
 /** SentencePiece merges the pair whose piece has the best score: every way to make a piece becomes a merge. */
 function bpe(file: ModelFile, unknown: number): Component {
-  const vocab: Record<string, number> = {};
+  const vocab = emptyVocab();
   file.pieces.forEach(({ text }, id) => {
     vocab[text] ??= id;
   });
@@ -253,17 +238,11 @@ function bpe(file: ModelFile, unknown: number): Component {
     ways.sort((a, b) => vocab[a[0]] - vocab[b[0]] || vocab[a[1]] - vocab[b[1]]);
     merges.push(...ways);
   }
-  return {
-    type: "BPE",
-    dropout: null,
+  return blankBpe(vocab, merges, {
     unk_token: unknown < 0 ? null : file.pieces[unknown].text,
-    continuing_subword_prefix: null,
-    end_of_word_suffix: null,
     fuse_unk: true,
     byte_fallback: file.byteFallback,
     // Symbols that the user defined are no merges; they come as pieces of their own.
     ignore_merges: file.pieces.some(({ kind }) => kind === USER_DEFINED),
-    vocab,
-    merges,
-  };
+  });
 }

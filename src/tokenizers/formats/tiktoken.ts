@@ -1,6 +1,7 @@
 /** tiktoken rank files: a line for each token, its bytes in base64 and its rank, which is its id. */
 
 import { FormatError } from "../../core/errors.js";
+import { blank, blankBpe, emptyVocab, specialToken } from "../blank.js";
 import { byteCharacters } from "../byte-alphabet.js";
 import type { TokenizerDefinition } from "../definition.js";
 import { GPT2_PATTERN } from "../gpt2.js";
@@ -72,7 +73,7 @@ export function readTiktoken(text: string, name: string, options: TiktokenOption
   });
   const known = ENCODINGS[ranks.size];
   const spell = (bytes: string) => Array.from(bytes, (byte) => byteCharacters[byte.charCodeAt(0)]).join("");
-  const vocab: Record<string, number> = {};
+  const vocab = emptyVocab();
   const merges: [string, string][] = [];
   for (const [bytes, rank] of [...ranks].sort((a, b) => a[1] - b[1])) {
     vocab[spell(bytes)] = rank;
@@ -85,40 +86,16 @@ export function readTiktoken(text: string, name: string, options: TiktokenOption
   for (const [token, id] of Object.entries(special)) vocab[token] ??= id;
   const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false };
   const pattern = options.pattern ?? known?.pattern ?? CL100K_PATTERN;
-  return {
-    version: "1.0",
-    truncation: null,
-    padding: null,
-    added_tokens: Object.entries(special).map(([content, id]) => ({
-      id,
-      content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: true,
-    })),
-    normalizer: null,
+  return blank({
+    added_tokens: Object.entries(special).map(([content, id]) => specialToken(content, id)),
     pre_tokenizer: {
       type: "Sequence",
       pretokenizers: [{ type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false }, byteLevel],
     },
-    post_processor: null,
     decoder: byteLevel,
-    model: {
-      type: "BPE",
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      // tiktoken looks for the whole piece first.
-      ignore_merges: true,
-      vocab,
-      merges,
-    },
-  };
+    // tiktoken looks for the whole piece first.
+    model: blankBpe(vocab, merges, { ignore_merges: true }),
+  });
 }
 
 /** The two parts that a token is made of by its last merge: what merging by lower ranks alone leaves of it. */

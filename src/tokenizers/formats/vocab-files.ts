@@ -1,6 +1,7 @@
 /** Older layouts: `vocab.json` with `merges.txt` (GPT-2, RoBERTa), and BERT's `vocab.txt`. */
 
 import { FormatError } from "../../core/errors.js";
+import { blank, blankBpe, emptyVocab, specialToken } from "../blank.js";
 import type { TokenizerDefinition } from "../definition.js";
 
 /** Byte-level BPE from a vocabulary and the text of `merges.txt`. */
@@ -10,34 +11,19 @@ export function readVocabAndMerges(vocab: unknown, merges: string): TokenizerDef
   const names = Object.keys((vocab ?? {}) as object).filter((token) =>
     /^<\|.*\|>$|^<\/?s>$|^<(pad|unk|mask)>$/.test(token),
   );
-  return {
-    version: "1.0",
-    truncation: null,
-    padding: null,
-    added_tokens: names.map((content) => special(content, (vocab as Record<string, number>)[content])),
-    normalizer: null,
+  return blank({
+    added_tokens: names.map((content) => specialToken(content, (vocab as Record<string, number>)[content])),
     pre_tokenizer: byteLevel,
     post_processor: byteLevel,
     decoder: byteLevel,
-    model: {
-      type: "BPE",
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: false,
-      vocab,
-      merges: lines,
-    },
-  };
+    model: blankBpe(vocab, lines),
+  });
 }
 
 /** WordPiece from a list of tokens, a line each, with BERT's normalization. */
 export function readVocabText(text: string, name: string, lowercase: boolean): TokenizerDefinition {
   const tokens = text.replace(/\r?\n$/, "").split(/\r?\n/);
-  const vocab: Record<string, number> = {};
+  const vocab = emptyVocab();
   tokens.forEach((token, id) => {
     vocab[token] ??= id;
   });
@@ -48,11 +34,8 @@ export function readVocabText(text: string, name: string, lowercase: boolean): T
     });
   }
   const names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].filter((token) => Object.hasOwn(vocab, token));
-  return {
-    version: "1.0",
-    truncation: null,
-    padding: null,
-    added_tokens: names.map((content) => special(content, vocab[content])),
+  return blank({
+    added_tokens: names.map((content) => specialToken(content, vocab[content])),
     normalizer: {
       type: "BertNormalizer",
       clean_text: true,
@@ -70,15 +53,5 @@ export function readVocabText(text: string, name: string, lowercase: boolean): T
       max_input_chars_per_word: 100,
       vocab,
     },
-  };
+  });
 }
-
-const special = (content: string, id: number) => ({
-  id,
-  content,
-  single_word: false,
-  lstrip: false,
-  rstrip: false,
-  normalized: false,
-  special: true,
-});

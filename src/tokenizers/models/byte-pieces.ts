@@ -29,29 +29,40 @@ export class IdBuffer {
 
 /** Longer pieces are rare and not kept. */
 const LONGEST_KEPT = 128;
-const FIRST_SLOTS = 1 << 13;
-const MOST_SLOTS = 1 << 20;
+/** 5 MB: a larger table no longer fits into caches, which costs more than working pieces out again. */
+const MOST_SLOTS = 1 << 18;
+/** Room is made for so many units of new pieces at a time, and for so many ids of each unit. */
+const BLOCK = 1 << 12;
+const IDS_OF_UNIT = 3;
 /** Ints of a slot: hash, start of the units, their number, start of the ids, their number. */
 const SLOT = 5;
 
 /** Appends the ids of `text[start, end)`. */
 export type EncodeRange = (text: string, start: number, end: number, out: IdBuffer) => void;
 
-/** Remembers the ids of ranges by their UTF-16 units; what it has not seen, `encodeFresh` works out. */
+/**
+ * Remembers the ids of ranges by their UTF-16 units; what it has not seen, `encodeFresh` works out.
+ *
+ * Lists grow in `makeRoom` alone, which the first piece calls: a branch of `encode` or `keep` that is taken later for
+ * the first time would make the engine throw away the code it has compiled, four times in the first megabytes.
+ */
 export class PieceCache {
-  private slots = new Int32Array(FIRST_SLOTS * SLOT);
-  private mask = FIRST_SLOTS - 1;
+  private slots = new Int32Array(0);
+  private mask = 0;
   private used = 0;
-  private units = new Uint16Array(1 << 16);
+  private units = new Uint16Array(0);
   private unitsUsed = 0;
-  private ids = new Int32Array(1 << 15);
+  private ids = new Int32Array(0);
   private idsUsed = 0;
+  /** Units of new pieces that there is room for; at first not even for an empty one. */
+  private room = -1;
 
   constructor(private readonly encodeFresh: EncodeRange) {}
 
   /** Appends the ids of `text[start, end)`. */
   encode(text: string, start: number, end: number, out: IdBuffer): void {
     const length = end - start;
+    if (this.room < length) this.makeRoom();
     if (length > LONGEST_KEPT) {
       this.encodeFresh(text, start, end, out);
       return;
@@ -75,7 +86,8 @@ export class PieceCache {
     }
     const before = out.length;
     this.encodeFresh(text, start, end, out);
-    if (out.length > before) this.keep(hash, text, start, length, out, before);
+    const count = out.length - before;
+    if (count > 0 && count <= IDS_OF_UNIT * length) this.keep(hash, text, start, length, out, before);
   }
 
   private sameUnits(from: number, text: string, start: number, length: number): boolean {
@@ -85,43 +97,49 @@ export class PieceCache {
   }
 
   private keep(hash: number, text: string, start: number, length: number, out: IdBuffer, before: number): void {
-    if (this.used * 2 > this.mask) this.grow();
     let slot = (hash & this.mask) * SLOT;
     while (this.slots[slot + 4] !== 0) {
       slot += SLOT;
       if (slot > this.mask * SLOT) slot = 0;
     }
-    const count = out.length - before;
-    if (this.unitsUsed + length > this.units.length) {
-      const units = new Uint16Array(this.units.length * 2);
-      units.set(this.units);
-      this.units = units;
-    }
-    if (this.idsUsed + count > this.ids.length) {
-      const ids = new Int32Array(Math.max(this.ids.length * 2, this.idsUsed + count));
-      ids.set(this.ids);
-      this.ids = ids;
-    }
     this.slots[slot] = hash;
     this.slots[slot + 1] = this.unitsUsed;
     this.slots[slot + 2] = length;
     this.slots[slot + 3] = this.idsUsed;
-    this.slots[slot + 4] = count;
+    this.slots[slot + 4] = out.length - before;
     this.used++;
+    this.room -= length;
     for (let i = 0; i < length; i++) this.units[this.unitsUsed++] = text.charCodeAt(start + i);
     for (let i = before; i < out.length; i++) this.ids[this.idsUsed++] = out.ids[i];
   }
 
-  /** Doubles the table; beyond the limit everything is forgotten. */
-  private grow(): void {
-    const old = this.slots;
-    if (this.mask + 1 >= MOST_SLOTS) {
-      old.fill(0);
+  /** For a block of new pieces; beyond the limit everything is forgotten. */
+  private makeRoom(): void {
+    if ((this.used + BLOCK) * 2 > MOST_SLOTS) {
+      this.slots.fill(0);
       this.used = this.unitsUsed = this.idsUsed = 0;
-      return;
     }
-    this.mask = this.mask * 2 + 1;
-    this.slots = new Int32Array((this.mask + 1) * SLOT);
+    let size = Math.max(this.mask + 1, 2 * BLOCK);
+    while ((this.used + BLOCK) * 2 > size) size *= 2;
+    if (size > this.mask + 1) this.spread(size);
+    if (this.unitsUsed + BLOCK > this.units.length) {
+      const units = new Uint16Array(Math.max(this.units.length * 2, 4 * BLOCK));
+      units.set(this.units);
+      this.units = units;
+    }
+    if (this.idsUsed + BLOCK * IDS_OF_UNIT > this.ids.length) {
+      const ids = new Int32Array(Math.max(this.ids.length * 2, 4 * BLOCK));
+      ids.set(this.ids);
+      this.ids = ids;
+    }
+    this.room = BLOCK;
+  }
+
+  /** A larger table. */
+  private spread(size: number): void {
+    const old = this.slots;
+    this.mask = size - 1;
+    this.slots = new Int32Array(size * SLOT);
     for (let from = 0; from < old.length; from += SLOT) {
       if (old[from + 4] === 0) continue;
       let slot = (old[from] & this.mask) * SLOT;

@@ -9,6 +9,7 @@
  * time", GitHub 2024). It needs ranks that grow from parts to wholes; other tables use the heap.
  */
 
+import { RankHeap } from "./rank-heap.js";
 import { Trie } from "./trie.js";
 
 /** No merge: larger than every rank. */
@@ -19,6 +20,10 @@ const SHORT = 24;
 /** Longer pieces are treated so, too, until that has cost as much as building the trie. */
 const LONGER = 128;
 const WORTH_A_TRIE = 2_000_000;
+
+/** A power of 2. */
+const FEW = 256;
+const NOT_ASKED = -2;
 
 const hashPair = (a: number, b: number): number => {
   const h = Math.imul(a, 0x9e3779b1) ^ Math.imul(b, 0x85ebca6b);
@@ -49,7 +54,11 @@ export class Merges {
   private out = new Int32Array(256);
   private spans = new Int32Array(256);
   private spansKnown = false;
+  /** Of each neighbour in a short piece: rank and slot of their merge. */
   private readonly ranks = new Int32Array(LONGER + 1);
+  private readonly slots = new Int32Array(LONGER + 1);
+  /** Slots of the merges of the first ids, which are bytes or characters in most files: half of all look-ups. */
+  private readonly few = new Int32Array(FEW * FEW).fill(NOT_ASKED);
   private longWork = 0;
   private dead = new Uint8Array(257);
 
@@ -275,13 +284,14 @@ export class Merges {
 
   /** For a few symbols: looks through all neighbours for the lowest rank, again and again. */
   private mergeShort(symbols: Int32Array, count: number): number {
-    const { out, spans, ranks, table } = this;
+    const { out, spans, ranks, slots, table } = this;
     for (let i = 0; i < count; i++) {
       out[i] = symbols[i];
       spans[i] = 1;
-      ranks[i] = i + 1 < count ? this.rankOf(symbols[i], symbols[i + 1]) : NONE;
     }
     this.spansKnown = true;
+    ranks[count - 1] = NONE;
+    for (let i = 0; i + 1 < count; i++) this.look(i);
     let n = count;
     for (;;) {
       let best = NONE;
@@ -293,17 +303,32 @@ export class Merges {
         }
       }
       if (at < 0) return n;
-      out[at] = table[this.find(out[at], out[at + 1]) + 3];
+      out[at] = table[slots[at] + 3];
       spans[at] += spans[at + 1];
       n--;
       for (let i = at + 1; i < n; i++) {
         out[i] = out[i + 1];
         spans[i] = spans[i + 1];
         ranks[i] = ranks[i + 1];
+        slots[i] = slots[i + 1];
       }
-      ranks[at] = at + 1 < n ? this.rankOf(out[at], out[at + 1]) : NONE;
-      if (at > 0) ranks[at - 1] = this.rankOf(out[at - 1], out[at]);
+      if (at + 1 < n) this.look(at);
+      else ranks[at] = NONE;
+      if (at > 0) this.look(at - 1);
     }
+  }
+
+  /** Notes the merge of the token at `i` with the one behind it. */
+  private look(i: number): void {
+    const a = this.out[i];
+    const b = this.out[i + 1];
+    let slot: number;
+    if ((a | b) < FEW) {
+      slot = this.few[a * FEW + b];
+      if (slot === NOT_ASKED) slot = this.few[a * FEW + b] = this.find(a, b);
+    } else slot = this.find(a, b);
+    this.slots[i] = slot;
+    this.ranks[i] = slot < 0 ? NONE : this.table[slot + 2];
   }
 
   /** The meaning of the merges, step by step. `skip`, when given, leaves out a merge at random (BPE dropout). */
@@ -356,63 +381,5 @@ export class Merges {
   /** Symbols in token number `index` of the last result. */
   spanOf(index: number, token: number): number {
     return this.spansKnown ? this.spans[index] : Math.max(1, this.length[token]);
-  }
-}
-
-/** A binary heap of (rank, position), smallest first, in typed arrays. */
-class RankHeap {
-  size = 0;
-  private keys: Float64Array;
-  private merged: Int32Array;
-
-  constructor(capacity: number) {
-    this.keys = new Float64Array(capacity + 1);
-    this.merged = new Int32Array(capacity + 1);
-  }
-
-  /** Rank and position in one number: 2^21 ranks' worth of exact integers remain above 2^31 positions. */
-  push(rank: number, at: number, merged: number): void {
-    if (this.size + 1 >= this.keys.length) {
-      const keys = new Float64Array(this.keys.length * 2);
-      keys.set(this.keys);
-      this.keys = keys;
-      const ids = new Int32Array(keys.length);
-      ids.set(this.merged);
-      this.merged = ids;
-    }
-    const { keys } = this;
-    const key = rank * 0x80000000 + at;
-    let i = this.size++;
-    while (i > 0) {
-      const up = (i - 1) >> 1;
-      if (keys[up] <= key) break;
-      keys[i] = keys[up];
-      this.merged[i] = this.merged[up];
-      i = up;
-    }
-    keys[i] = key;
-    this.merged[i] = merged;
-  }
-
-  pop(): { rank: number; at: number; merged: number } {
-    const { keys } = this;
-    const top = keys[0];
-    const merged = this.merged[0];
-    const key = keys[--this.size];
-    const id = this.merged[this.size];
-    let i = 0;
-    for (;;) {
-      let child = 2 * i + 1;
-      if (child >= this.size) break;
-      if (child + 1 < this.size && keys[child + 1] < keys[child]) child++;
-      if (keys[child] >= key) break;
-      keys[i] = keys[child];
-      this.merged[i] = this.merged[child];
-      i = child;
-    }
-    keys[i] = key;
-    this.merged[i] = id;
-    const rank = Math.floor(top / 0x80000000);
-    return { rank, at: top - rank * 0x80000000, merged };
   }
 }

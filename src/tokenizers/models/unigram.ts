@@ -66,8 +66,9 @@ export class Unigram implements Model {
     }
   }
 
+  /** A token that is listed twice counts twice, as Hugging Face's library has it: added tokens are numbered on from here. */
   get size(): number {
-    return this.ids.size;
+    return this.tokens.length;
   }
   get bound(): number {
     return this.tokens.length;

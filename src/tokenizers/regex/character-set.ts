@@ -1,6 +1,7 @@
 /** Sets of characters in regular expressions, with Oniguruma's meaning of their names. */
 
 import { FormatError } from "../../core/errors.js";
+import { characterOf16 } from "../unicode-16.js";
 
 export interface CharacterSet {
   /** Equal sets may have equal names; for deduplication and messages. */
@@ -10,7 +11,7 @@ export interface CharacterSet {
 
 const byExpression = (name: string, body: string): CharacterSet => {
   const expression = new RegExp(body, "u");
-  return { name, has: (code) => expression.test(String.fromCodePoint(code)) };
+  return { name, has: (code) => expression.test(characterOf16(code)) };
 };
 
 export const single = (code: number): CharacterSet => ({ name: `=${code}`, has: (other) => other === code });

@@ -49,6 +49,8 @@ export class Regex implements Pattern, Scanner {
 
   matches(text: string): [number, number][] {
     const out: [number, number][] = [];
+    // Hugging Face's library looks for nothing in an empty text.
+    if (text === "") return out;
     this.begin(text);
     let from = 0;
     let lastEnd = -1;

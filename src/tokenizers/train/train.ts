@@ -1,6 +1,8 @@
 /** `trainTokenizer`: from texts to a tokenizer. */
 
 import { ConfigError, listOf, nearest } from "../../core/errors.js";
+import { checkCorpusText } from "../arguments.js";
+import { blank, blankBpe, emptyVocab, specialToken } from "../blank.js";
 import { byteCharacters } from "../byte-alphabet.js";
 import { createTokenizer } from "../create.js";
 import type { Component, TokenizerDefinition } from "../definition.js";
@@ -86,17 +88,7 @@ export async function trainTokenizer(corpus: Corpus, options: TrainOptions = {})
   }
   const words = counter.counts();
   const training = (done: number, total: number) => onProgress?.({ phase: "training", done, total });
-  const definition: TokenizerDefinition = {
-    version: "1.0",
-    truncation: null,
-    padding: null,
-    added_tokens: [],
-    normalizer,
-    pre_tokenizer: preTokenizer,
-    post_processor: null,
-    decoder: settings.decoder,
-    model: {},
-  };
+  const definition = blank({ normalizer, pre_tokenizer: preTokenizer, decoder: settings.decoder, model: {} });
   if (model === "unigram") {
     const vocab = trainUnigram(words, {
       vocabSize: settings.vocabSize,
@@ -129,9 +121,9 @@ export async function trainTokenizer(corpus: Corpus, options: TrainOptions = {})
     ties: settings.ties,
     onProgress: training,
   });
-  const vocab: Record<string, number> = {};
+  const vocab = emptyVocab();
   tokens.forEach((token, id) => {
-    Object.defineProperty(vocab, token, { value: id, enumerable: true, configurable: true, writable: true });
+    vocab[token] = id;
   });
   definition.model =
     model === "wordpiece"
@@ -142,38 +134,27 @@ export async function trainTokenizer(corpus: Corpus, options: TrainOptions = {})
           max_input_chars_per_word: 100,
           vocab,
         }
-      : {
-          type: "BPE",
-          dropout: null,
+      : blankBpe(vocab, merges, {
           unk_token: unknown ?? null,
           continuing_subword_prefix: settings.prefix || null,
           end_of_word_suffix: settings.suffix || null,
-          fuse_unk: false,
-          byte_fallback: false,
-          ignore_merges: false,
-          vocab,
-          merges,
-        };
+        });
   addSpecial(definition, special, (token) => vocab[token]);
   return createTokenizer(definition);
 }
 
 function addSpecial(definition: TokenizerDefinition, tokens: string[], idOf: (token: string) => number): void {
-  definition.added_tokens = [...new Set(tokens)].map((content) => ({
-    id: idOf(content),
-    content,
-    single_word: false,
-    lstrip: false,
-    rstrip: false,
-    normalized: false,
-    special: true,
-  }));
+  definition.added_tokens = [...new Set(tokens)].map((content) => specialToken(content, idOf(content)));
 }
 
 async function* texts(corpus: Corpus): AsyncGenerator<string> {
-  if (typeof corpus === "string") yield corpus;
-  else if (corpus instanceof Blob) yield await corpus.text();
-  else for await (const item of corpus) yield typeof item === "string" ? item : await item.text();
+  if (typeof corpus === "string") return yield corpus;
+  const isMany = typeof corpus === "object" && corpus !== null && !(corpus instanceof Blob);
+  const items = isMany && (Symbol.iterator in corpus || Symbol.asyncIterator in corpus) ? corpus : [corpus as Blob];
+  for await (const item of items) {
+    checkCorpusText(item);
+    yield typeof item === "string" ? item : await item.text();
+  }
 }
 
 /** Options with their defaults. */

@@ -1,0 +1,43 @@
+/** What callers hand over is looked at before it is encoded: a wrong option would only show in the ids. */
+
+import { ConfigError } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
+import type { EncodeOptions } from "./tokenizer.js";
+import { describe } from "./vocabulary.js";
+
+const OPTIONS = ["textPair", "addSpecialTokens", "truncation", "padding", "offsetUnit", "dropoutSeed"];
+const UNITS = ["utf16", "codepoint", "byte"];
+
+const wrong = (where: string, rule: string, got: unknown, hint?: string) =>
+  new ConfigError(`${where}: needs ${rule}, got ${describe(got)}.`, { where, hint });
+
+/** Throws ConfigError for a text that is none, and for options that are unknown or of no meaning. */
+export function checkEncode(text: unknown, options: EncodeOptions): void {
+  checkOptions("encode", options, OPTIONS);
+  const { textPair, offsetUnit = "utf16" } = options;
+  if (typeof text !== "string") throw wrong("encode", "a text", text, "Several texts go to encodeBatch.");
+  if (textPair !== undefined && typeof textPair !== "string") throw wrong("encode", "a text as textPair", textPair);
+  if (!UNITS.includes(offsetUnit)) throw wrong("encode", "an offsetUnit of utf16, codepoint or byte", offsetUnit);
+}
+
+/** Throws ConfigError for ids that come in no list. */
+export function checkIds(ids: unknown): void {
+  if (typeof (ids as ArrayLike<number> | undefined)?.length !== "number") throw wrong("decode", "a list of ids", ids);
+}
+
+/** Throws ConfigError for a batch that is no list of texts and of pairs of texts. */
+export function checkBatch(texts: unknown): void {
+  if (!Array.isArray(texts)) throw wrong("encodeBatch", "a list of texts", texts);
+  const isText = (text: unknown) => typeof text === "string";
+  const odd = texts.findIndex(
+    (text) => !isText(text) && !(Array.isArray(text) && text.length === 2 && text.every(isText)),
+  );
+  if (odd >= 0) throw wrong("encodeBatch", `a text, or two in a list, at ${odd}`, texts[odd]);
+}
+
+/** Throws ConfigError for what is neither a text nor a Blob in a corpus. */
+export function checkCorpusText(item: unknown): void {
+  if (typeof item !== "string" && !(item instanceof Blob)) {
+    throw wrong("trainTokenizer", "a corpus of texts and Blobs", item);
+  }
+}

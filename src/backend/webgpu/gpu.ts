@@ -67,6 +67,15 @@ export class Gpu {
     this.clearReport();
   }
 
+  /** Threads of a subgroup, where all subgroups have as many. */
+  get subgroupSize(): number | undefined {
+    const { features, adapterInfo } = this.device;
+    if (!features.has("subgroups")) return undefined;
+    // Not every implementation tells.
+    const { subgroupMinSize, subgroupMaxSize } = (adapterInfo as GPUAdapterInfo | undefined) ?? {};
+    return subgroupMinSize === subgroupMaxSize ? subgroupMinSize : undefined;
+  }
+
   /** Memory that no tensor owns; give it back with `pool.release`. */
   temporary(bytes: number): Piece {
     this.failures.requireDevice();

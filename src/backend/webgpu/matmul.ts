@@ -147,9 +147,7 @@ function shared(gpu: Gpu, m: number, n: number, count: number): Tiling {
 
 function own(gpu: Gpu, { wideA, wideB, wideOut }: Product, m: number, n: number): Tiling {
   const tile = m * n < LARGE_ON_SOFTWARE || !wideA || !wideB || !wideOut ? smallOwn : largeOwn;
-  const { features, adapterInfo } = gpu.device;
-  const share =
-    features.has("subgroups") && adapterInfo.subgroupMinSize === LANES && adapterInfo.subgroupMaxSize === LANES;
+  const share = gpu.subgroupSize === LANES;
   const kernelOf = (product: Product) =>
     gpu.kernel(`matmul own ${tile.rows} ${share} ${productKey(product)}`, () => ownSource(product, tile, share));
   return { tiles: [Math.ceil(m / tile.rows), Math.ceil(n / tile.columns)], kernelOf };

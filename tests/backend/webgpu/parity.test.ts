@@ -402,6 +402,13 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     compare(1e-5, added(m, n, k, transposeA, transposeB), card!),
   );
 
+  test.each([
+    [128, 68, 20, false, true],
+    [132, 68, 20, true, false],
+  ])("products of %i x %i over %i without subgroups", (m, n, k, transposeA, transposeB) =>
+    compare(1e-5, added(m, n, k, transposeA, transposeB), plain!),
+  );
+
   test("more workgroups than one dim of a launch has room for", () => {
     const count = 70_000;
     const all = Array.from({ length: count }, (_, i) => i);

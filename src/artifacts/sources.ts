@@ -2,7 +2,7 @@
 
 import { ConfigError, DataError, kindOf, show } from "../core/errors.js";
 import { type ByteSource, platform } from "../core/platform.js";
-import { checkName, type RunStore, storeSource } from "../core/store.js";
+import { checkName, checkPath, type RunStore, storeSource } from "../core/store.js";
 
 /** Bytes in memory as a source. `name` appears in messages. */
 export const bytesSource = (bytes: Uint8Array, name = "bytes"): ByteSource => ({
@@ -68,6 +68,7 @@ export function openFolder(from: FolderLike): Folder {
   if (typeof from !== "string" && (typeof from !== "object" || from === null)) {
     throw new ConfigError(`folder: needs a path, a URL or files by name, got ${kindOf(from)}.`, { where: "folder" });
   }
+  if (typeof from === "string" && from.startsWith("opfs:/")) return plain(from, (file) => privateFile(from, file));
   if (from instanceof URL || (typeof from === "string" && isUrl(from))) return urlFolder(String(from));
   if (typeof from === "string") {
     const { openFile } = platform();
@@ -91,6 +92,25 @@ export function openFolder(from: FolderLike): Folder {
       ? bytesSource(file as unknown as Uint8Array, name)
       : blobSource(file, name);
   });
+}
+
+/** A file of the page's private file system, where runs are kept under names like `opfs:/runs/0625f1bc5c5f1d90-1`. */
+async function privateFile(folder: string, name: string): Promise<ByteSource | undefined> {
+  const storage = globalThis.navigator?.storage;
+  if (!storage?.getDirectory) {
+    throw new DataError(`${folder}: needs the private file system of a page, and this host has none.`, {
+      where: folder,
+    });
+  }
+  let at = await storage.getDirectory();
+  try {
+    for (const part of checkPath(folder.slice("opfs:/".length).replace(/\/+$/, ""), folder))
+      at = await at.getDirectoryHandle(part);
+    return blobSource(await (await at.getFileHandle(name)).getFile(), name);
+  } catch (cause) {
+    if (cause instanceof DOMException && cause.name === "NotFoundError") return undefined;
+    throw cause;
+  }
 }
 
 function urlFolder(url: string): Folder {

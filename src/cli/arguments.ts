@@ -105,7 +105,8 @@ function readValue(name: string, kind: OptionKind, given: string | undefined, in
   if (kind === "text") return given;
   if (Array.isArray(kind)) {
     if (kind.includes(given)) return given;
-    const near = nearest(given, kind);
+    const whole = given.length > 2 ? kind.find((word) => word.includes(given.toLowerCase())) : undefined; // gpu: webgpu
+    const near = whole ?? nearest(given, kind);
     throw new UsageError(`${name} needs ${listOf(kind, "or")}, got ${given}.${near ? ` Did you mean ${near}?` : ""}`);
   }
   if ("bytes" in kind) return bytesOf(name, given);

@@ -135,7 +135,10 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
       `scaledDotProductAttention: needs q [B, H, T, D] and k, v [B, ${enableGqa ? "H / groups" : "H"}, S, D], got ${showShape(q.shape)}, ${showShape(k.shape)} and ${showShape(v.shape)}.`,
       {
         where: "scaledDotProductAttention",
-        hint: enableGqa ? undefined : "Pass enableGqa: true for fewer key heads than query heads.",
+        hint:
+          enableGqa || !(k.shape[1] < q.shape[1])
+            ? undefined
+            : "Pass enableGqa: true for fewer key heads than query heads.",
       },
     );
   }

@@ -97,7 +97,7 @@ export async function prepareCode(config: CodeConfig, options: TrainOptions): Pr
   const task = new ModuleTask(config);
   const told = Object.entries(config).filter(([name]) => settingNames.includes(name));
   const settings = resolveSettings(Object.fromEntries(told), options.where);
-  const capabilities = await openDevice(settings);
+  const capabilities = await openDevice({ ...settings, device: deviceOf(task.model, settings) });
   const store = openStore(options.store ?? settings.out);
   const fingerprint = await task.source.fingerprint();
   const { code, provisional = task.provisional } = await codeOf(codeVersion);
@@ -133,8 +133,26 @@ function lendGenerator(model: Module, generator: Generator): () => void {
   };
 }
 
+/** Code runs where its parameters are: a run must not say that it was elsewhere. */
+function deviceOf(model: Module, { device }: RunSettings): RunSettings["device"] {
+  for (const parameter of model.parameters()) {
+    if (device === "auto" || device === parameter.device) return parameter.device;
+    throw new ConfigError(`train: needs parameters on ${device}, which the config asks for, got ${parameter.device}.`, {
+      where: "train",
+      hint: `Make them after await init({ device: "${device}" }), or leave device out.`,
+    });
+  }
+  return device;
+}
+
 async function openDevice(settings: RunSettings): Promise<Capabilities> {
   const { device, threads, numerics, memoryBudget } = settings;
   const deterministic = strictest(settings.deterministic);
-  return init({ device, numerics, deterministic, memoryBudget, ...(threads === undefined ? {} : { threads }) });
+  return init({
+    device,
+    numerics,
+    deterministic,
+    ...(memoryBudget === undefined ? {} : { memoryBudget }),
+    ...(threads === undefined ? {} : { threads }),
+  });
 }

@@ -1,6 +1,8 @@
 /** `train`: from a config, or from code, to a run with identity, events, metrics and checkpoints. */
 
+import { holdChoices } from "../backend/devices.js";
 import { determinism, setDeterminism } from "../core/determinism.js";
+import { checkOptions } from "../core/options.js";
 import { setWarningListener } from "../core/warnings.js";
 import type { TrainingConfigInput } from "./config.js";
 import { createRun, type TrainingEvent, type TrainingResult, type TrainingRun } from "./events.js";
@@ -19,6 +21,12 @@ export function train(config: TrainingConfigInput | CodeConfig, options: TrainOp
   return createRun((emit, signal) => work(config, options, emit, signal));
 }
 
+const optionNames = ["store", "sinks", "resume", "clock", "where"];
+
+/** Device and budget of a run are its own: after the last of those at work, the defaults are what they were. */
+let running = 0;
+let release = (): void => {};
+
 /** The work behind `train`. */
 export async function work(
   config: TrainingConfigInput | CodeConfig | undefined,
@@ -26,6 +34,8 @@ export async function work(
   emit: (event: TrainingEvent) => void,
   signal: AbortSignal,
 ): Promise<TrainingResult> {
+  checkOptions("train", options, optionNames);
+  if (running++ === 0) release = holdChoices();
   const outer = setWarningListener(undefined);
   const mode = determinism();
   setWarningListener((warning) => {
@@ -38,5 +48,6 @@ export async function work(
   } finally {
     setWarningListener(outer);
     setDeterminism(mode);
+    if (--running === 0) release();
   }
 }

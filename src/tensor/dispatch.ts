@@ -188,6 +188,13 @@ export function refuseInput(where: string, name: string, input: unknown): never 
   });
 }
 
+/** How an input gets to another device. A graphics card that is opened anew was lost, with all that was on it. */
+function moving(name: string, { device }: Backend, to: Backend): string {
+  if (device !== "webgpu") return `Move one: ${name}.to({ device: "${to.device}" }).`;
+  if (to.device === device) return "Tensors of before are gone: make or load them again.";
+  return `Move one: await ${name}.toDevice("${to.device}").`;
+}
+
 function checkInputs(op: Op, inputs: Inputs): Backend {
   let backend: Backend | undefined;
   let first: Tensor | undefined;
@@ -210,7 +217,7 @@ function checkInputs(op: Op, inputs: Inputs): Backend {
         {
           where: op.name,
           devices: [first!.device, own.device],
-          hint: `Move one: ${spec.name}.to({ device: "${backend.device}" }).`,
+          hint: moving(spec.name, own, backend),
         },
       );
     }

@@ -1,4 +1,5 @@
 /** The same table of promises over the browser's private file system, in the page and in a worker. */
+import { loadModel, train } from "tenon";
 import { describe, expect, it } from "vitest";
 import { bytesSource } from "../../src/artifacts/sources.js";
 import { exportRun, importRun } from "../../src/runs/archive.js";
@@ -34,6 +35,24 @@ describe("in the page", () => {
       const there = new MemoryStore();
       await importRun(bytesSource(archive, "run.tar"), { store: there });
       expect((await loadRun(run, { store: there })).manifest).toEqual((await loadRun(run, { store })).manifest);
+    });
+  });
+
+  it("a model is loaded from the checkpoint of a run by the name that the run gave its folder", async () => {
+    await emptied(folder(), async (store) => {
+      const { runDir } = await train(
+        {
+          data: { corpus: "tales", length: 1000 },
+          model: { n_layer: 1, n_head: 1, n_embd: 4 },
+          training: { steps: 1, batchSize: 1, blockSize: 4, sampleEvery: 0 },
+          device: "cpu",
+        },
+        { store },
+      );
+      const { tokens } = await (await loadModel(`${runDir}/checkpoints/step-000001`)).generate("One", { maxTokens: 3 });
+      expect(tokens.length).toBe(3);
+      await expect(loadModel(`${runDir}/checkpoints/step-000002`)).rejects.toThrow(/config\.json/);
+      await expect(loadModel("opfs:/../escape")).rejects.toThrow(/needs a path inside the store/);
     });
   });
 

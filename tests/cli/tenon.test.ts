@@ -86,6 +86,7 @@ describe("tenon", () => {
     ["train config.json --step 3", /there is no option --step\. Did you mean --steps\?/],
     ["train config.json --steps 0", /--steps needs an integer from 1 up, got 0\./],
     ["train config.json --device cup", /--device needs auto, cpu, webgpu or reference, got cup\. Did you mean cpu\?/],
+    ["train config.json --device gpu", /, got gpu\. Did you mean webgpu\?/],
     ["train --resume x --seed 3", /--seed cannot change in a run that is resumed\./],
     ["generate", /^tenon generate: needs <run or checkpoint>, got nothing\./],
     ["doctor now", /^tenon doctor: takes no operands, got now\./],

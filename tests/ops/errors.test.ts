@@ -244,6 +244,18 @@ const wrong: Row[] = [
     "matmul: needs a [m, k] and b [k, n], got [2, 3] and [5, 3]. The inner sizes differ (3 and 5).",
   ],
   [
+    "matmul with a vector, which is told as it was given",
+    t.ShapeError,
+    () => t.matmul(f(4, 4), f(3)),
+    "matmul: needs a [m, k] and b [k], got [4, 4] and [3]. The inner sizes differ (4 and 3).",
+  ],
+  [
+    "matmul of a vector",
+    t.ShapeError,
+    () => t.matmul(f(3), f(2, 4, 5)),
+    "matmul: needs a [k] and b [k, n], got [3] and [2, 4, 5]. The inner sizes differ (3 and 4).",
+  ],
+  [
     "matmul of stacks",
     t.ShapeError,
     () => t.matmul(f(2, 2, 3), f(4, 3, 2)),
@@ -527,6 +539,12 @@ const wrong: Row[] = [
     t.ShapeError,
     () => t.scaledDotProductAttention(f(1, 4, 3, 2), f(1, 2, 3, 2), f(1, 2, 3, 2)),
     "scaledDotProductAttention: needs q [B, H, T, D] and k, v [B, H, S, D], got [1, 4, 3, 2], [1, 2, 3, 2] and [1, 2, 3, 2]. Pass enableGqa: true for fewer key heads than query heads.",
+  ],
+  [
+    "scaledDotProductAttention of values with another width",
+    t.ShapeError,
+    () => t.scaledDotProductAttention(f(1, 2, 3, 4), f(1, 2, 3, 4), f(1, 2, 3, 1)),
+    "scaledDotProductAttention: needs q [B, H, T, D] and k, v [B, H, S, D], got [1, 2, 3, 4], [1, 2, 3, 4] and [1, 2, 3, 1].",
   ],
   [
     "scaledDotProductAttention with a mask",

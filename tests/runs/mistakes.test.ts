@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { tensor } from "tenon";
+import { init, tensor } from "tenon";
 import { loadRun, MemoryStore, type TrainingEvent, train } from "tenon/runs";
 import { byteTokenizer } from "tenon/tokenizers";
 import { afterAll, describe, expect, test } from "vitest";
@@ -63,6 +63,20 @@ describe("a task in code", () => {
     expect(error).toBeInstanceOf(kind);
     expect(error.message).toContain(message);
   });
+});
+
+test("code runs where its parameters are, and a config that asks for another device is refused", async () => {
+  await init({ device: "reference" });
+  expect((await trainWeight({})).result.device).toBe("reference");
+  expect((await problem({ device: "cpu" })).message).toBe(
+    'train: needs parameters on cpu, which the config asks for, got reference. Make them after await init({ device: "cpu" }), or leave device out.',
+  );
+  await init({ device: "cpu" });
+});
+
+test("an option that train does not have is refused, not passed over", async () => {
+  const misspelt = train({ data: { corpus: "tales" } }, { resum: "0625" } as object);
+  await expect(misspelt).rejects.toThrow('train: has no option "resum". Did you mean "resume"?');
 });
 
 describe("a loss that is no number", () => {

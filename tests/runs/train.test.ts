@@ -126,7 +126,17 @@ describe("train from a config", () => {
     await expect(train({ ...config(), ...more } as never, { store: new MemoryStore() }).result).rejects.toThrow(
       message,
     );
-    await t.init({ memoryBudget: undefined });
+  });
+
+  test("device and memory budget of a run, done or failed, end with it", async () => {
+    await t.init({ device: "reference", memoryBudget: 1e9 });
+    const tiny = { ...config({}, { steps: 1 }), device: "cpu" as const };
+    const first = train(tiny, { store: new MemoryStore() });
+    const poor = train({ ...tiny, memoryBudget: 200_000 }, { store: new MemoryStore() });
+    expect((await Promise.allSettled([first, poor]))[1].status).toBe("rejected");
+    expect(t.ones([1]).device).toBe("reference");
+    expect(() => t.ones([300_000_000])).toThrow(/of a budget of 953\.7 MiB/);
+    await t.init({ device: "cpu", memoryBudget: undefined });
   });
 
   test("text shorter than a block, empty text", async () => {

@@ -51,13 +51,17 @@ export const workerScript = `"use strict";
     const kernels = [];
     let loaded = 0, record = 0;
     const load = () => {
+      // Engines tell a thread late that another has grown the memory: the buffer may end before the newest record.
+      memory.grow(0);
       while (loaded < Atomics.load(words, ${word.modules})) {
-        record = loaded === 0 ? words[${word.moduleList}] >>> 0 : new Uint32Array(memory.buffer)[record >>> 2];
-        const length = new Uint32Array(memory.buffer)[(record >>> 2) + 1];
+        const u32 = new Uint32Array(memory.buffer);
+        const next = loaded === 0 ? words[${word.moduleList}] >>> 0 : u32[record >>> 2];
+        const length = u32[(next >>> 2) + 1];
         const bytes = new Uint8Array(length);
-        bytes.set(new Uint8Array(memory.buffer, record + ${RECORD_HEADER}, length));
+        bytes.set(new Uint8Array(memory.buffer, next + ${RECORD_HEADER}, length));
         const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } });
         for (const name of Object.keys(instance.exports)) kernels.push(instance.exports[name]);
+        record = next;
         loaded++;
       }
     };

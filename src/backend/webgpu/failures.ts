@@ -29,7 +29,7 @@ export class Failures {
         where: "webgpu",
         lost: true,
         reason,
-        hint: 'Open it again with await init({ device: "webgpu" }) and go on from the last checkpoint.',
+        hint: 'Open it again with await init({ device: "webgpu" }) and go on from the last checkpoint; tensors of before are gone.',
       });
     });
   }

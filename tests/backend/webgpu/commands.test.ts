@@ -213,9 +213,14 @@ describe.skipIf(!backend)("the command stream", () => {
     const x = t.ones([4]);
     lost.gpu.device.destroy();
     await expect(x.data()).rejects.toThrow(/webgpu: the device was lost/);
-    expect(() => t.add(x, 1)).toThrow(/go on from the last checkpoint/);
-    x.dispose();
+    expect(() => t.add(x, 1)).toThrow(/go on from the last checkpoint; tensors of before are gone\./);
     await t.init({ device: "webgpu" });
+    const gone = "add: needs all inputs on one device, got webgpu and webgpu (opened anew by init() since).";
+    expect(() => t.add(x, t.ones([4]))).toThrow(`${gone} Tensors of before are gone: make or load them again.`);
+    const onCpu = t.ones([4], { device: "cpu" });
+    expect(() => t.add(onCpu, t.ones([4]))).toThrow('Move one: await b.toDevice("cpu").');
+    x.dispose();
+    onCpu.dispose();
     expect([...(await t.add(t.ones([2]), 1).data())]).toEqual([2, 2]);
   });
 });

@@ -3,24 +3,24 @@
 import { DeviceError } from "../../core/errors.js";
 import type { Backend, Kernels } from "../backend.js";
 import { type FoundAdapter, factsOf, findAdapter, openDevice } from "./adapter.js";
-import { attention } from "./attention.js";
-import { attentionBackward } from "./attention-backward.js";
-import { fill, stridedCopy } from "./copy.js";
-import { elementwise } from "./elementwise.js";
 import { Gpu } from "./gpu.js";
-import { gather, indexAdd, indexSelect, scatterAdd } from "./indexing.js";
-import { linearCrossEntropy, linearCrossEntropyBackward } from "./linear-cross-entropy.js";
-import { crossEntropy, crossEntropyBackward } from "./loss.js";
-import { matmul, matmulAndSums } from "./matmul.js";
-import { layerNorm, layerNormBackward, rmsNorm, rmsNormBackward } from "./norm.js";
+import { attention } from "./kernels/attention.js";
+import { attentionBackward } from "./kernels/attention-backward.js";
+import { fill, stridedCopy } from "./kernels/copy.js";
+import { elementwise } from "./kernels/elementwise.js";
+import { gather, indexAdd, indexSelect, scatterAdd } from "./kernels/indexing.js";
+import { linearCrossEntropy, linearCrossEntropyBackward } from "./kernels/linear-cross-entropy.js";
+import { crossEntropy, crossEntropyBackward } from "./kernels/loss.js";
+import { layerNorm, layerNormBackward, rmsNorm, rmsNormBackward } from "./kernels/norm.js";
+import { dropout, randomBits, randomUniform } from "./kernels/random.js";
+import { argReduce, reduce } from "./kernels/reduce.js";
+import { cumsum } from "./kernels/scan.js";
+import { softmax, softmaxBackward } from "./kernels/softmax.js";
+import { sort } from "./kernels/sort.js";
+import { sumOfSquares } from "./kernels/squares.js";
+import { elementwiseMany } from "./kernels/update.js";
+import { matmul, matmulAndSums } from "./matmul/matmul.js";
 import type { Piece } from "./pool.js";
-import { dropout, randomBits, randomUniform } from "./random.js";
-import { argReduce, reduce } from "./reduce.js";
-import { cumsum } from "./scan.js";
-import { softmax, softmaxBackward } from "./softmax.js";
-import { sort } from "./sort.js";
-import { sumOfSquares } from "./squares.js";
-import { elementwiseMany } from "./update.js";
 
 const all = {
   elementwise,

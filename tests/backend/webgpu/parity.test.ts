@@ -6,7 +6,10 @@ import { createReferenceBackend } from "../../../src/backend/reference/backend.j
 import { findAdapter, openDevice } from "../../../src/backend/webgpu/adapter.js";
 import { backendOn, type WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
 import { Gpu } from "../../../src/backend/webgpu/gpu.js";
-import { linearCrossEntropy, linearCrossEntropyBackward } from "../../../src/backend/webgpu/linear-cross-entropy.js";
+import {
+  linearCrossEntropy,
+  linearCrossEntropyBackward,
+} from "../../../src/backend/webgpu/kernels/linear-cross-entropy.js";
 import { byteSize, type DType, decode, dtypes } from "../../../src/core/dtype.js";
 import * as expr from "../../../src/core/expr.js";
 import * as functions from "../../../src/core/functions.js";

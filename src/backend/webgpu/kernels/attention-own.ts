@@ -3,7 +3,10 @@
  * queries (or keys) of its own, keeps their rows in registers, and walks over the rows of the other side alone.
  */
 
-import type { AttentionLayout } from "../backend.js";
+import type { AttentionLayout } from "../../backend.js";
+import type { Gpu, OnGpu } from "../gpu.js";
+import type { Piece } from "../pool.js";
+import { type BufferSpec, entry, type KernelSource } from "../shader.js";
 import {
   attentionFunctions,
   bufferType,
@@ -15,9 +18,6 @@ import {
   vectorsOf,
   writer,
 } from "./attention-tiles.js";
-import type { Gpu, OnGpu } from "./gpu.js";
-import type { Piece } from "./pool.js";
-import { type BufferSpec, entry, type KernelSource } from "./shader.js";
 
 type Pass = "forward" | "dq" | "dkv";
 

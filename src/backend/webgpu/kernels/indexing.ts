@@ -3,11 +3,11 @@
  * the kernels themselves leave out what is out of range. Additions happen in index order, so they repeat bit for bit.
  */
 
-import { dtypes } from "../../core/dtype.js";
-import type { Operand, Split } from "../backend.js";
+import { dtypes } from "../../../core/dtype.js";
+import type { Operand, Split } from "../../backend.js";
+import { type Gpu, pieceOf } from "../gpu.js";
+import { entry } from "../shader.js";
 import { cells } from "./cells.js";
-import { type Gpu, pieceOf } from "./gpu.js";
-import { entry } from "./shader.js";
 
 type Indexed = Split & { readonly count: number };
 

@@ -1,11 +1,11 @@
 /** The sum of the squares of many tensors (all gradients of a model), in one launch per handful of them. */
 
-import type { Operand } from "../backend.js";
-import { rangesOf } from "./bindings.js";
+import type { Operand } from "../../backend.js";
+import { rangesOf } from "../bindings.js";
+import { type Gpu, pieceOf } from "../gpu.js";
+import { entry, type KernelSource, type ParamType } from "../shader.js";
 import { fill } from "./copy.js";
-import { type Gpu, pieceOf } from "./gpu.js";
 import { CHUNK, fold, THREADS } from "./reduce.js";
-import { entry, type KernelSource, type ParamType } from "./shader.js";
 import { sumAcross } from "./softmax.js";
 
 /** Workgroup c of a tensor takes its elements c * CHUNK … ; then the sums of all of them are added in one fixed tree. */

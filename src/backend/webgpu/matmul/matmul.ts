@@ -1,15 +1,15 @@
 /** Matrix products: which kernel a shape gets. */
 
-import type { MatmulLayout, Operand } from "../backend.js";
-import { fill } from "./copy.js";
-import type { Gpu } from "./gpu.js";
-import { LANES, type OwnTile, ownSource } from "./matmul-own.js";
-import { type Product, productKey } from "./matmul-product.js";
-import { columnsOf, MOST_ROWS, rowsSource } from "./matmul-rows.js";
-import { sharedSource, type Tile } from "./matmul-tiles.js";
-import type { Piece } from "./pool.js";
-import { fold } from "./reduce.js";
-import { entry, type Kernel } from "./shader.js";
+import type { MatmulLayout, Operand } from "../../backend.js";
+import type { Gpu } from "../gpu.js";
+import { fill } from "../kernels/copy.js";
+import { fold } from "../kernels/reduce.js";
+import type { Piece } from "../pool.js";
+import { entry, type Kernel } from "../shader.js";
+import { LANES, type OwnTile, ownSource } from "./own.js";
+import { type Product, productKey } from "./product.js";
+import { columnsOf, MOST_ROWS, rowsSource } from "./rows.js";
+import { sharedSource, type Tile } from "./tiles.js";
 
 /** Results of a workgroup: 64 x 64, or 128 x 128 where there are enough of those to fill a graphics card. */
 const small: Tile = { rows: 4, columns: 4, depth: 32 };

@@ -1,7 +1,7 @@
 /** Products of a few rows with a matrix (a cached decode): the matrix is read once, by as many threads as possible. */
 
-import { bases, batchParams, buffersOf, enablesOf, type Product, rightOf, storer, widening } from "./matmul-product.js";
-import { entry, type KernelSource } from "./shader.js";
+import { entry, type KernelSource } from "../shader.js";
+import { bases, batchParams, buffersOf, enablesOf, type Product, rightOf, storer, widening } from "./product.js";
 
 /** Rows of a that this kernel takes. */
 export const MOST_ROWS = 4;

@@ -1,7 +1,7 @@
 /** What kernels of matrix products share: what their texts depend on, how matrices are read and results written. */
 
-import type { DType } from "../../core/dtype.js";
-import type { ParamType } from "./shader.js";
+import type { DType } from "../../../core/dtype.js";
+import type { ParamType } from "../shader.js";
 
 /** What the text of a kernel depends on. */
 export interface Product {

@@ -1,10 +1,10 @@
 /** Filling and copying, for every dtype. */
 
-import { dtypes, encode } from "../../core/dtype.js";
-import { sizeOf } from "../../core/shape.js";
-import type { Operand, StridedCopy } from "../backend.js";
-import { type Gpu, pieceOf } from "./gpu.js";
-import { entry, type KernelSource, type ParamType } from "./shader.js";
+import { dtypes, encode } from "../../../core/dtype.js";
+import { sizeOf } from "../../../core/shape.js";
+import type { Operand, StridedCopy } from "../../backend.js";
+import { type Gpu, pieceOf } from "../gpu.js";
+import { entry, type KernelSource, type ParamType } from "../shader.js";
 
 const THREADS = 64;
 const groupsOf = (threads: number) => Math.ceil(threads / THREADS);

@@ -1,9 +1,9 @@
 /** Softmax and log-softmax of rows: a workgroup takes a row, and nothing is stored in between. */
 
-import type { Operand } from "../backend.js";
-import type { Gpu } from "./gpu.js";
+import type { Operand } from "../../backend.js";
+import type { Gpu } from "../gpu.js";
+import { type Across, entry, floatBits, type KernelSource } from "../shader.js";
 import { THREADS } from "./reduce.js";
-import { type Across, entry, floatBits, type KernelSource } from "./shader.js";
 
 interface Rows {
   readonly rows: number;

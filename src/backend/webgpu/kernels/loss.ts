@@ -1,7 +1,7 @@
 /** Cross entropy of rows of logits against integer labels: a workgroup takes a row, whatever the vocabulary. */
 
-import type { Operand } from "../backend.js";
-import type { Gpu } from "./gpu.js";
+import type { Operand } from "../../backend.js";
+import type { Gpu } from "../gpu.js";
 import { checkIndices } from "./indexing.js";
 import { maxAcross, overRow, rowFunctions, runRows, sumAcross } from "./softmax.js";
 

@@ -4,8 +4,8 @@
  * of a tensor may be read and written whole.
  */
 
-import type { DType } from "../../core/dtype.js";
-import type { LaneType } from "../../core/expr.js";
+import type { DType } from "../../../core/dtype.js";
+import type { LaneType } from "../../../core/expr.js";
 
 interface Cells {
   readonly lane: LaneType;

@@ -1,9 +1,9 @@
 /** Random numbers of one call: the words of core/random.ts, four per thread. */
 
-import type { RandomCall } from "../../core/random.js";
-import type { Operand } from "../backend.js";
-import type { Gpu } from "./gpu.js";
-import { entry } from "./shader.js";
+import type { RandomCall } from "../../../core/random.js";
+import type { Operand } from "../../backend.js";
+import type { Gpu } from "../gpu.js";
+import { entry } from "../shader.js";
 
 const THREADS = 64;
 

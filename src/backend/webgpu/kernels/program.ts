@@ -1,7 +1,7 @@
 /** Expression programs as WGSL over four elements at once. */
 
-import type { LaneType, Program, Step } from "../../core/expr.js";
-import { floatBits } from "./shader.js";
+import type { LaneType, Program, Step } from "../../../core/expr.js";
+import { floatBits } from "../shader.js";
 
 const vectors: { readonly [type in LaneType]: string } = { f32: "vec4f", i32: "vec4i", bool: "vec4<bool>" };
 

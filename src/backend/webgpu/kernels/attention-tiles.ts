@@ -1,7 +1,7 @@
 /** What the kernels of attention share: parameters, tiles of rows in workgroup memory, masks. */
 
-import type { AttentionLayout, HeadLayout } from "../backend.js";
-import { floatBits, type ParamType } from "./shader.js";
+import type { AttentionLayout, HeadLayout } from "../../backend.js";
+import { floatBits, type ParamType } from "../shader.js";
 
 /** Rows of a workgroup's own tile; 64 threads, so four to a row. */
 export const ROWS = 16;

@@ -3,8 +3,10 @@
  * and walks over tiles of keys and values from key 0; the matrix of scores is never stored.
  */
 
-import { DeviceError } from "../../core/errors.js";
-import type { AttentionLayout, Operand } from "../backend.js";
+import { DeviceError } from "../../../core/errors.js";
+import type { AttentionLayout, Operand } from "../../backend.js";
+import type { Gpu } from "../gpu.js";
+import { entry, type KernelSource } from "../shader.js";
 import { decodeSource } from "./attention-decode.js";
 import { ownFits, runOwn } from "./attention-own.js";
 import {
@@ -24,8 +26,6 @@ import {
   vectorsOf,
   writer,
 } from "./attention-tiles.js";
-import type { Gpu } from "./gpu.js";
-import { entry, type KernelSource } from "./shader.js";
 
 export function attention(
   gpu: Gpu,

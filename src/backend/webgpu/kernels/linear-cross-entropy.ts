@@ -3,15 +3,15 @@
  * their gradient, are all that is in memory.
  */
 
-import { type DType, dtypes } from "../../core/dtype.js";
-import { type Shape, sizeOf } from "../../core/shape.js";
-import type { LinearCrossEntropyRows, Operand } from "../backend.js";
-import type { Storage } from "../storage.js";
+import { type DType, dtypes } from "../../../core/dtype.js";
+import { type Shape, sizeOf } from "../../../core/shape.js";
+import type { LinearCrossEntropyRows, Operand } from "../../backend.js";
+import type { Storage } from "../../storage.js";
+import { type Gpu, pieceOf } from "../gpu.js";
+import { matmul } from "../matmul/matmul.js";
 import { stridedCopy } from "./copy.js";
-import { type Gpu, pieceOf } from "./gpu.js";
 import { checkIndices } from "./indexing.js";
 import { crossEntropy, crossEntropyBackward } from "./loss.js";
-import { matmul } from "./matmul.js";
 
 /** Logits of one block: 64 MiB, half of what every adapter binds at once. */
 const MOST_LOGITS = 2 ** 24;

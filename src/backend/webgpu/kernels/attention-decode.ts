@@ -3,9 +3,9 @@
  * side, then share the columns of the values; a running softmax joins the chunks from key 0 on.
  */
 
+import { entry, type KernelSource } from "../shader.js";
 import { attentionFunctions, bufferType, layoutParams, reader, upTo, vectorsOf, writer } from "./attention-tiles.js";
 import { THREADS } from "./reduce.js";
-import { entry, type KernelSource } from "./shader.js";
 import { maxAcross, sumAcross } from "./softmax.js";
 
 /** Keys of a chunk that one thread scores. */

@@ -4,13 +4,13 @@
  * each shelf reaches all of them; only what differs from step to step (gradients) needs a binding for each set.
  */
 
-import type { Program } from "../../core/expr.js";
-import type { ElementwiseCall, Operand } from "../backend.js";
+import type { Program } from "../../../core/expr.js";
+import type { ElementwiseCall, Operand } from "../../backend.js";
+import { type Gpu, pieceOf } from "../gpu.js";
+import { onShelf, Piece } from "../pool.js";
+import { entry, type KernelSource, type ParamType } from "../shader.js";
 import { elementwise, numberOf } from "./elementwise.js";
-import { type Gpu, pieceOf } from "./gpu.js";
-import { onShelf, Piece } from "./pool.js";
 import { laneFunctions, statements } from "./program.js";
-import { entry, type KernelSource, type ParamType } from "./shader.js";
 
 const THREADS = 64;
 /** Larger tensors keep a launch and a buffer of their own: moving them would cost more memory than a launch costs time. */

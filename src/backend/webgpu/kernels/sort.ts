@@ -4,10 +4,10 @@
  * elements keep their order by construction.
  */
 
-import type { Operand, Split } from "../backend.js";
-import type { Gpu } from "./gpu.js";
-import type { Piece } from "./pool.js";
-import { entry, floatBits, type KernelSource } from "./shader.js";
+import type { Operand, Split } from "../../backend.js";
+import type { Gpu } from "../gpu.js";
+import type { Piece } from "../pool.js";
+import { entry, floatBits, type KernelSource } from "../shader.js";
 
 const THREADS = 64;
 /** Elements that are sorted by counting: each is compared with all. */

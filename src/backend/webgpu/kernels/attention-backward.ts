@@ -4,7 +4,9 @@
  * workgroups write to one place, so nothing depends on their order.
  */
 
-import type { AttentionLayout, Operand } from "../backend.js";
+import type { AttentionLayout, Operand } from "../../backend.js";
+import type { Gpu } from "../gpu.js";
+import { entry, type KernelSource } from "../shader.js";
 import { checkDim } from "./attention.js";
 import { ownFits, runOwn } from "./attention-own.js";
 import {
@@ -24,8 +26,6 @@ import {
   vectorsOf,
   writer,
 } from "./attention-tiles.js";
-import type { Gpu } from "./gpu.js";
-import { entry, type KernelSource } from "./shader.js";
 
 export function attentionBackward(
   gpu: Gpu,

@@ -1,10 +1,10 @@
 /** Running totals: within chunks, then of the chunks' sums, then both added; the shape alone fixes the order. */
 
-import type { Operand, Split } from "../backend.js";
-import type { Gpu, OnGpu } from "./gpu.js";
-import type { Piece } from "./pool.js";
+import type { Operand, Split } from "../../backend.js";
+import type { Gpu, OnGpu } from "../gpu.js";
+import type { Piece } from "../pool.js";
+import { entry } from "../shader.js";
 import { MANY_LINES, THREADS } from "./reduce.js";
-import { entry } from "./shader.js";
 
 /** Neighbouring elements that a thread of a chunk's workgroup takes. */
 const EACH = 16;

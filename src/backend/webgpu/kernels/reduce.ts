@@ -3,10 +3,10 @@
  * tree its parts are combined, so two runs give the same bits.
  */
 
-import type { Operand, ReduceKind, Split } from "../backend.js";
-import type { Gpu, OnGpu } from "./gpu.js";
-import type { Piece } from "./pool.js";
-import { acrossMemory, entry, floatBits, type KernelSource } from "./shader.js";
+import type { Operand, ReduceKind, Split } from "../../backend.js";
+import type { Gpu, OnGpu } from "../gpu.js";
+import type { Piece } from "../pool.js";
+import { acrossMemory, entry, floatBits, type KernelSource } from "../shader.js";
 
 export const THREADS = 64;
 

@@ -6,6 +6,7 @@
  * stand in variables of their own, since four at a time leave the registers between two operations.
  */
 
+import { entry, type KernelSource } from "../shader.js";
 import {
   bases,
   buffersOf,
@@ -19,8 +20,7 @@ import {
   tileParams,
   upTo,
   widening,
-} from "./matmul-product.js";
-import { entry, type KernelSource } from "./shader.js";
+} from "./product.js";
 
 /** What a workgroup computes: rows in groups of four, and columns in groups of four for each of its threads. */
 export interface OwnTile {

@@ -1,13 +1,13 @@
 /** Elementwise programs: one kernel per program, dtypes and broadcasting; four elements per thread. */
 
-import { dtypes } from "../../core/dtype.js";
-import type { LaneType, Program } from "../../core/expr.js";
-import type { Shape } from "../../core/shape.js";
-import type { Operand } from "../backend.js";
+import { dtypes } from "../../../core/dtype.js";
+import type { LaneType, Program } from "../../../core/expr.js";
+import type { Shape } from "../../../core/shape.js";
+import type { Operand } from "../../backend.js";
+import { type Gpu, pieceOf } from "../gpu.js";
+import { entry, type KernelSource, type ParamType } from "../shader.js";
 import { cellFunctions, cells } from "./cells.js";
-import { type Gpu, pieceOf } from "./gpu.js";
 import { laneFunctions, statements } from "./program.js";
-import { entry, type KernelSource, type ParamType } from "./shader.js";
 
 const THREADS = 64;
 /** Bytes of four elements of float32 or int32. */

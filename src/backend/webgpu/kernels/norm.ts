@@ -1,8 +1,8 @@
 /** Layer norm and RMS norm of rows, and their gradients: a workgroup takes a row; weights' gradients sum over rows. */
 
-import type { Operand } from "../backend.js";
-import type { Gpu } from "./gpu.js";
-import type { Piece } from "./pool.js";
+import type { Operand } from "../../backend.js";
+import type { Gpu } from "../gpu.js";
+import type { Piece } from "../pool.js";
 import { acrossColumns, CHUNK, COLUMNS, columnsEntry, fold, ownColumnEntry } from "./reduce.js";
 import { overRow, runRows, sumAcross } from "./softmax.js";
 

@@ -3,6 +3,7 @@
  * each of its threads keeps a tile of the result in registers.
  */
 
+import { entry, type KernelSource } from "../shader.js";
 import {
   bases,
   buffersOf,
@@ -17,8 +18,7 @@ import {
   tileParams,
   upTo,
   widening,
-} from "./matmul-product.js";
-import { entry, type KernelSource } from "./shader.js";
+} from "./product.js";
 
 /** Rows and columns that one thread computes: multiples of 4. */
 export interface Tile {

@@ -6,7 +6,7 @@ import { checkOptions } from "../core/options.js";
 import { platform } from "../core/platform.js";
 import { setWarningListener, type WarningListener, warn, warnOnce } from "../core/warnings.js";
 import type { Backend, BackendInfo, DeviceName } from "./backend.js";
-import { type AllocationSite, allocationSites, memoryBudget, setMemoryBudget, showBytes } from "./storage.js";
+import { type AllocationSite, allocationSites, setMemoryBudget, showBytes } from "./storage.js";
 import { createCpuBackend } from "./wasm/backend.js";
 import type { WebGpuBackend } from "./webgpu/backend.js";
 
@@ -247,13 +247,11 @@ export function holdDevices(): () => void {
   };
 }
 
-/** Notes the default device, where one was chosen, and the memory budget; the function returned puts them back. */
-export function holdChoices(): () => void {
-  const before = { name: defaultName, reason };
-  const budget = memoryBudget();
+/** Notes the default device, where one was chosen; the function returned puts it back. */
+export function holdDefault(): () => void {
+  const before = [defaultName, reason] as const;
   return () => {
-    if (before.name !== undefined) ({ name: defaultName, reason } = before);
-    setMemoryBudget(budget);
+    if (before[0]) [defaultName, reason] = before;
   };
 }
 
@@ -269,7 +267,7 @@ const optionNames = ["device", "threads", "numerics", "deterministic", "memoryBu
 
 function checkInit(options: InitOptions): void {
   checkOptions("init", options, optionNames);
-  const { device, threads, numerics, memoryBudget: bytes, deterministic = determinism() } = options;
+  const { device, threads, numerics, memoryBudget, deterministic = determinism() } = options;
   const refuse = (name: string, expected: string, got: unknown) => {
     throw new ConfigError(`init: needs ${expected} for ${name}, got ${show(got)}.`, { where: "init" });
   };
@@ -280,7 +278,8 @@ function checkInit(options: InitOptions): void {
     refuse("numerics", '"portable" or "fast"', numerics);
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64))
     refuse("threads", "an integer from 1 to 64", threads);
-  if (bytes !== undefined && !(bytes > 0)) refuse("memoryBudget", "a number of bytes above 0", bytes);
+  if (memoryBudget !== undefined && !(memoryBudget > 0))
+    refuse("memoryBudget", "a number of bytes above 0", memoryBudget);
   if (![true, false, "warn"].includes(deterministic)) refuse("deterministic", 'true, false or "warn"', deterministic);
   const refused = [
     ...(device === "webgpu" ? ['device "webgpu"'] : []),

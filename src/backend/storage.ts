@@ -61,14 +61,10 @@ export class Storage {
 /** Throws DeviceError where no tensor on the device can have so many bytes. */
 export function requireRoom({ device, largestTensor = Infinity }: Backend, bytes: number, what: () => string): void {
   if (bytes <= largestTensor) return;
-  const near = showBytes(bytes) === showBytes(largestTensor);
-  const [needed, limit] = [bytes, largestTensor].map(near ? (n) => `${n} bytes` : showBytes);
-  throw new DeviceError(`${device}: ${what()} needs ${needed}, got a limit of ${limit} per tensor of this adapter.`, {
-    where: device,
-    bytes,
-    limit: largestTensor,
-    hint: "Use a smaller batch or model, or the cpu device.",
-  });
+  throw new DeviceError(
+    `${device}: ${what()} needs ${showBytes(bytes)}, got a limit of ${showBytes(largestTensor)} per tensor of this adapter.`,
+    { where: device, bytes, limit: largestTensor, hint: "Use a smaller batch or model, or the cpu device." },
+  );
 }
 
 let budget = Number.POSITIVE_INFINITY;

@@ -17,22 +17,20 @@ interface MatmulAttrs {
   transposeB: boolean;
 }
 
-function refuseInner(rule: string, a: Shape, b: Shape, k: number, kb: number): never {
-  throw new ShapeError(`matmul: needs ${rule}, got ${showShape(a)} and ${showShape(b)}.`, {
-    where: "matmul",
-    shapes: [a, b],
-    hint: `The inner sizes differ (${k} and ${kb}).`,
-  });
-}
-
 /** Sizes of a product of two stacks of matrices, and the shape of the result. */
 function plan(a: Shape, b: Shape, { transposeA, transposeB }: MatmulAttrs): { layout: MatmulLayout; shape: Shape } {
   const [ra, ca] = a.slice(-2);
   const [rb, cb] = b.slice(-2);
   const [m, k] = transposeA ? [ca, ra] : [ra, ca];
   const [kb, n] = transposeB ? [cb, rb] : [rb, cb];
-  if (k !== kb)
-    refuseInner(`a ${transposeA ? "[k, m]" : "[m, k]"} and b ${transposeB ? "[n, k]" : "[k, n]"}`, a, b, k, kb);
+  if (k !== kb) {
+    const rule = `a ${transposeA ? "[k, m]" : "[m, k]"} and b ${transposeB ? "[n, k]" : "[k, n]"}`;
+    throw new ShapeError(`matmul: needs ${rule}, got ${showShape(a)} and ${showShape(b)}.`, {
+      where: "matmul",
+      shapes: [a, b],
+      hint: `The inner sizes differ (${k} and ${kb}).`,
+    });
+  }
   const lead = broadcastShapes("matmul", a.slice(0, -2), b.slice(0, -2));
   return {
     layout: {
@@ -90,15 +88,6 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
       hint: "Use mul() for scalars.",
     });
   }
-  const [k, kb] = [a.shape[a.ndim - 1], b.shape[Math.max(0, b.ndim - 2)]];
-  if (k !== kb)
-    refuseInner(
-      `a ${a.ndim === 1 ? "[k]" : "[m, k]"} and b ${b.ndim === 1 ? "[k]" : "[k, n]"}`,
-      a.shape,
-      b.shape,
-      k,
-      kb,
-    );
   const left = a.ndim === 1 ? reshape(a, [1, -1]) : a;
   const right = b.ndim === 1 ? reshape(b, [-1, 1]) : b;
   // One matrix on the right: the stack on the left is one tall matrix.

@@ -1,6 +1,7 @@
 /** `train`: from a config, or from code, to a run with identity, events, metrics and checkpoints. */
 
-import { holdChoices } from "../backend/devices.js";
+import { holdDefault } from "../backend/devices.js";
+import { memoryBudget, setMemoryBudget } from "../backend/storage.js";
 import { determinism, setDeterminism } from "../core/determinism.js";
 import { checkOptions } from "../core/options.js";
 import { setWarningListener } from "../core/warnings.js";
@@ -27,6 +28,15 @@ const optionNames = ["store", "sinks", "resume", "clock", "where"];
 let running = 0;
 let release = (): void => {};
 
+function holdDefaults(): () => void {
+  const budget = memoryBudget();
+  const putBack = holdDefault();
+  return () => {
+    putBack();
+    setMemoryBudget(budget);
+  };
+}
+
 /** The work behind `train`. */
 export async function work(
   config: TrainingConfigInput | CodeConfig | undefined,
@@ -35,7 +45,7 @@ export async function work(
   signal: AbortSignal,
 ): Promise<TrainingResult> {
   checkOptions("train", options, optionNames);
-  if (running++ === 0) release = holdChoices();
+  if (running++ === 0) release = holdDefaults();
   const outer = setWarningListener(undefined);
   const mode = determinism();
   setWarningListener((warning) => {

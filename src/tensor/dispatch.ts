@@ -188,16 +188,8 @@ export function refuseInput(where: string, name: string, input: unknown): never 
   });
 }
 
-/** How an input gets to another device. A graphics card that is opened anew was lost, with all that was on it. */
-function moving(name: string, { device }: Backend, to: Backend): string {
-  if (device !== "webgpu") return `Move one: ${name}.to({ device: "${to.device}" }).`;
-  if (to.device === device) return "Tensors of before are gone: make or load them again.";
-  return `Move one: await ${name}.toDevice("${to.device}").`;
-}
-
 function checkInputs(op: Op, inputs: Inputs): Backend {
   let backend: Backend | undefined;
-  let first: Tensor | undefined;
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i];
     const spec = op.spec(i);
@@ -209,15 +201,14 @@ function checkInputs(op: Op, inputs: Inputs): Backend {
     const own = input.storage.backend;
     if (backend === undefined) {
       backend = own;
-      first = input;
     } else if (own !== backend) {
       const earlier = own.device === backend.device ? " (opened anew by init() since)" : "";
       throw new DeviceError(
         `${op.name}: needs all inputs on one device, got ${backend.device} and ${own.device}${earlier}.`,
         {
           where: op.name,
-          devices: [first!.device, own.device],
-          hint: moving(spec.name, own, backend),
+          devices: [backend.device, own.device],
+          hint: `Move one: ${own.device === "webgpu" ? `await ${spec.name}.toDevice("${backend.device}")` : `${spec.name}.to({ device: "${backend.device}" })`}.`,
         },
       );
     }

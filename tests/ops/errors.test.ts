@@ -244,18 +244,6 @@ const wrong: Row[] = [
     "matmul: needs a [m, k] and b [k, n], got [2, 3] and [5, 3]. The inner sizes differ (3 and 5).",
   ],
   [
-    "matmul with a vector, which is told as it was given",
-    t.ShapeError,
-    () => t.matmul(f(4, 4), f(3)),
-    "matmul: needs a [m, k] and b [k], got [4, 4] and [3]. The inner sizes differ (4 and 3).",
-  ],
-  [
-    "matmul of a vector",
-    t.ShapeError,
-    () => t.matmul(f(3), f(2, 4, 5)),
-    "matmul: needs a [k] and b [k, n], got [3] and [2, 4, 5]. The inner sizes differ (3 and 4).",
-  ],
-  [
     "matmul of stacks",
     t.ShapeError,
     () => t.matmul(f(2, 2, 3), f(4, 3, 2)),

@@ -42,25 +42,26 @@ export const MAX_ARGUMENTS = 256;
  */
 export const RECORD_HEADER = 8;
 
-/** The worker: waits for shares, takes them one by one, compiles modules it has not seen yet from their records. */
+/**
+ * The worker: waits for shares, takes them one by one, compiles modules it has not seen yet from their records. Engines
+ * tell a thread late that another has grown the memory: `grow(0)` makes the buffer reach to the newest record. The word
+ * of the list stands for the record before the first.
+ */
 export const workerScript = `"use strict";
 (function () {
   const start = ({ memory, thread, spin }) => {
     const words = new Int32Array(memory.buffer, 0, 1024);
     const values = new Float64Array(memory.buffer, ${ARGUMENTS}, ${MAX_ARGUMENTS});
     const kernels = [];
-    let loaded = 0, record = 0;
+    let loaded = 0, record = ${4 * word.moduleList};
     const load = () => {
-      // Engines tell a thread late that another has grown the memory: the buffer may end before the newest record.
       memory.grow(0);
       while (loaded < Atomics.load(words, ${word.modules})) {
         const u32 = new Uint32Array(memory.buffer);
-        const next = loaded === 0 ? words[${word.moduleList}] >>> 0 : u32[record >>> 2];
-        const length = u32[(next >>> 2) + 1];
-        const bytes = new Uint8Array(length);
-        bytes.set(new Uint8Array(memory.buffer, next + ${RECORD_HEADER}, length));
+        const next = u32[record >>> 2];
+        const bytes = new Uint8Array(memory.buffer, next + ${RECORD_HEADER}, u32[(next >>> 2) + 1]).slice();
         const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } });
-        for (const name of Object.keys(instance.exports)) kernels.push(instance.exports[name]);
+        kernels.push(...Object.values(instance.exports));
         record = next;
         loaded++;
       }

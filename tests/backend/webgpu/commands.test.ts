@@ -215,8 +215,6 @@ describe.skipIf(!backend)("the command stream", () => {
     await expect(x.data()).rejects.toThrow(/webgpu: the device was lost/);
     expect(() => t.add(x, 1)).toThrow(/go on from the last checkpoint; tensors of before are gone\./);
     await t.init({ device: "webgpu" });
-    const gone = "add: needs all inputs on one device, got webgpu and webgpu (opened anew by init() since).";
-    expect(() => t.add(x, t.ones([4]))).toThrow(`${gone} Tensors of before are gone: make or load them again.`);
     const onCpu = t.ones([4], { device: "cpu" });
     expect(() => t.add(onCpu, t.ones([4]))).toThrow('Move one: await b.toDevice("cpu").');
     x.dispose();

@@ -37,6 +37,7 @@ export async function run(args: string[], io: CommandOutput): Promise<number> {
     parsed = parse(args);
     if (parsed.positionals.length !== 1)
       throw new ConfigError(`data check: needs one file, got ${parsed.positionals.length}.`);
+    seedOf(parsed.values);
   } catch (error) {
     io.err((error as Error).message);
     io.err(USAGE);
@@ -80,6 +81,11 @@ const parse = (args: string[]) =>
 
 type Values = ReturnType<typeof parse>["values"];
 
+function seedOf({ seed = "0" }: Values): number {
+  if (/^\d+$/.test(seed) && Number.isSafeInteger(Number(seed))) return Number(seed);
+  throw new ConfigError(`--seed: needs an integer from 0 to ${Number.MAX_SAFE_INTEGER}, got "${seed}".`);
+}
+
 async function check(file: string, values: Values): Promise<CheckReport> {
   const format = (values.format ?? formatOfName(file)) as DataFormat | undefined;
   if (!format) {
@@ -99,11 +105,10 @@ async function check(file: string, values: Values): Promise<CheckReport> {
   // Problems are counted, not thrown, so that all of them are seen at once; idx files have no values to coerce.
   const config: DataConfig = { [format]: file, schema, labels: values.labels, options };
   if (format !== "idx") config.onViolation = "null";
-  const seed = values.seed === undefined ? 0 : Number(values.seed);
   return checkDataset(openDataset(config), {
     name: file,
     split: values.split ? parseSplit(values.split) : undefined,
-    seed,
+    seed: seedOf(values),
   });
 }
 

@@ -18,6 +18,8 @@ export interface ByteSource {
   readonly byteLength: number;
   /** Bytes `[start, end)`; a fresh array. */
   read(start: number, end: number): Promise<Uint8Array>;
+  /** All bytes, where they lie in memory; to be looked at, neither changed nor kept. */
+  readonly bytes?: Uint8Array;
   close?(): Promise<void>;
 }
 

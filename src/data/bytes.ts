@@ -134,7 +134,7 @@ function memoryBytes(bytes: Uint8Array, name: string): Bytes {
   return {
     name,
     repeatable: true,
-    open: async () => ({ name, byteLength: bytes.length, read: async (start, end) => bytes.slice(start, end) }),
+    open: async () => ({ name, byteLength: bytes.length, bytes, read: async (start, end) => bytes.slice(start, end) }),
     async *stream() {
       for (let at = 0; at < bytes.length; at += READ) yield bytes.subarray(at, Math.min(bytes.length, at + READ));
     },

@@ -214,7 +214,7 @@ function shaped(rows: Rows, field: Field, shape: readonly number[], make: Maker,
 function lists(rows: Rows, field: Field, make: Maker, options: CollateOptions, pool: BufferPool): BatchColumn {
   const { name } = field;
   const values = rows.map((row) => (row[name] ?? []) as ArrayLike<number>);
-  const width = rowWidth(values, name, options);
+  const width = rowWidth(values, name, options, (row) => (rows[row][name] ?? null) === null);
   const { padSide = "right", truncateSide = "right", ragged = "error", padValue = 0 } = options;
   const pad = typeof padValue === "number" ? padValue : (padValue[name] ?? 0);
   const data = make(pool, rows.length * width);
@@ -233,14 +233,20 @@ function lists(rows: Rows, field: Field, make: Maker, options: CollateOptions, p
 }
 
 /** Length that every list of the column gets, after checking it against the policy. */
-function rowWidth(values: ArrayLike<number>[], name: string, options: CollateOptions): number {
+function rowWidth(
+  values: ArrayLike<number>[],
+  name: string,
+  options: CollateOptions,
+  isNull: (row: number) => boolean,
+): number {
   const { ragged = "error", maxLength, multipleOf = 1, allowEmpty = false } = options;
   let longest = 0;
   values.forEach(({ length }, row) => {
     if (length === 0 && !allowEmpty) {
-      throw new DataError(`batch: column "${name}", row ${row} of the batch: needs at least one element, got none.`, {
+      const [got, kind] = isNull(row) ? ["null", "such"] : ["none", "empty"];
+      throw new DataError(`batch: column "${name}", row ${row} of the batch: needs at least one element, got ${got}.`, {
         where: "batch",
-        hint: "Filter empty rows out, or pass allowEmpty: true.",
+        hint: `Filter ${kind} rows out, or pass allowEmpty: true.`,
       });
     }
     if (ragged === "error" && length !== values[0].length) {

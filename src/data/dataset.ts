@@ -14,7 +14,7 @@ import {
   type StepIdentity,
 } from "./map.js";
 import { type PackOptions, packStage, type TokenBlock } from "./pack.js";
-import { type Provenance, provenanceOf, rootsOf } from "./provenance.js";
+import { type Provenance, provenanceOf, reportOf } from "./provenance.js";
 import type { Ratios } from "./ratio.js";
 import type { Row } from "./row.js";
 import { fieldNamed, type Schema } from "./schema.js";
@@ -58,9 +58,9 @@ export class Dataset<T = Row> implements AsyncIterable<T> {
     });
   }
 
-  /** Counts and violations of the latest pass over the (first) source. */
+  /** Counts and violations of the latest pass over the (first) source, and of the rows that `splitBy` dropped. */
   get report(): ReadReport | undefined {
-    return rootsOf(this.stage)[0]?.report;
+    return reportOf(this.stage);
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<T> {
@@ -180,7 +180,8 @@ export class Dataset<T = Row> implements AsyncIterable<T> {
 
   /**
    * Parts by the values of a column: `splitBy("set", { train: "train", val: ["dev", "test"] })`. A row whose value no
-   * part names is an error when it is read, unless `{ others: "drop" }` leaves such rows out.
+   * part names is an error when it is read, unless `{ others: "drop" }` leaves such rows out
+   * (and counts them in `report`).
    */
   splitBy<P extends Readonly<Record<string, unknown>>>(
     column: string,

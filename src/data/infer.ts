@@ -40,7 +40,7 @@ export function inferText(
 }
 
 /** At most 50 different texts, none longer than 64 characters, that come back at least twice on average. */
-function isCategory(texts: readonly string[]): boolean {
+export function isCategory(texts: readonly string[]): boolean {
   const seen = new Set<string>();
   for (const text of texts) {
     if (text.length > 64) return false;

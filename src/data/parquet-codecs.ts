@@ -39,7 +39,8 @@ export async function expandPage(
   length: number,
 ): Promise<Uint8Array> {
   let page: Uint8Array;
-  if (codec === "UNCOMPRESSED") page = input;
+  // A copy: cells are views of their page, and the input may be the caller's own memory.
+  if (codec === "UNCOMPRESSED") page = input.slice();
   else if (length === 0) return new Uint8Array(0);
   else if (codec === "GZIP") page = await expandGzip(input, length);
   else {

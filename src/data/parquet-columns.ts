@@ -11,7 +11,16 @@ import { checkVariants } from "./parquet-variant.js";
 import type { Row } from "./row.js";
 
 /** hyparquet is loaded by the first Parquet file, so that other formats do not pay for it. */
-export async function parquetLibrary() {
+export function parquetLibrary(): ReturnType<typeof loadLibrary> {
+  loading ??= loadLibrary();
+  loading.catch(() => {
+    loading = undefined;
+  });
+  return loading;
+}
+let loading: ReturnType<typeof loadLibrary> | undefined;
+
+async function loadLibrary() {
   const [core, column, groups, schema, convert, geo, extra] = await Promise.all([
     import("hyparquet"),
     import("hyparquet/src/column.js"),
@@ -178,7 +187,8 @@ async function readChunks(
   const chunks = new Map<ColumnMetaData, Uint8Array<ArrayBuffer>>();
   await Promise.all(
     runs.map(async (run) => {
-      const bytes = (await file.read(run.start, run.end)) as Uint8Array<ArrayBuffer>;
+      const bytes = (file.bytes?.subarray(run.start, run.end) ??
+        (await file.read(run.start, run.end))) as Uint8Array<ArrayBuffer>;
       for (const { meta, start, end } of run.places)
         chunks.set(meta, bytes.subarray(start - run.start, end - run.start));
     }),

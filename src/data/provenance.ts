@@ -5,6 +5,7 @@ import { sha256Hex } from "../core/sha256.js";
 import type { Json } from "./batch-source.js";
 import type { Schema } from "./schema.js";
 import type { Stage } from "./stage.js";
+import { emptyReport, type ReadReport } from "./violation.js";
 
 /** What a manifest says about data: content hashes, schema and steps, and whether any step is a mere function. */
 export interface Provenance {
@@ -20,6 +21,20 @@ export interface Provenance {
 export function rootsOf(stage: Stage): Stage[] {
   return stage.parents.length === 0 ? [stage] : stage.parents.flatMap(rootsOf);
 }
+
+/** Counts of the latest pass over the (first) source, with the rows that steps left out. */
+export function reportOf(stage: Stage): ReadReport | undefined {
+  const report = rootsOf(stage)[0]?.report;
+  const drops = dropsOf(stage);
+  if (drops.length === 0) return report;
+  const droppedRows = drops.reduce((sum, { dropped }) => sum + dropped, 0);
+  return { ...(report ?? { ...emptyReport(), rows: drops[0].rows }), droppedRows };
+}
+
+const dropsOf = (stage: Stage): NonNullable<Stage["dropped"]>[] => [
+  ...stage.parents.flatMap(dropsOf),
+  ...(stage.dropped ? [stage.dropped] : []),
+];
 
 /** Hash, sources and steps of a stage; sources that are used twice are read once. */
 export async function provenanceOf(stage: Stage): Promise<Provenance> {

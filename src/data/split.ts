@@ -151,8 +151,14 @@ export function splitStages<T>(parent: Stage<T>, ratios: Ratios, options: SplitO
 }
 
 export interface SplitByOptions {
-  /** What happens to rows whose value no part names: `error` (unless told) or `drop`. */
+  /** What happens to rows whose value no part names: `error` (unless told) or `drop`, which counts them in the report. */
   others?: "error" | "drop";
+}
+
+/** Rows of a pass, and those that no part names. */
+interface Tally {
+  rows: number;
+  dropped: number;
 }
 
 /** Parts by the values of a column: `{ train: "train", val: ["dev", "test"] }`. */
@@ -176,25 +182,33 @@ export function splitByColumn<T>(
       }
     }
   });
-  const assign = (): Assign => (row, index) => {
-    const value = columnOf(row, column);
-    const part = lists.findIndex((list) => list.includes(value));
-    if (part >= 0 || others === "drop") return part;
-    throw new DataError(
-      `splitBy: row ${index + 1} has ${showValue(value)} in the column "${column}", which no part names.`,
-      {
-        where: "splitBy",
-        hint: `The parts name ${lists.flat().map(showValue).join(", ")}. Add the value to one, or pass { others: "drop" }.`,
-        row: index + 1,
-        column,
-      },
-    );
-  };
+  const assign =
+    (tally: Tally): Assign =>
+    (row, index) => {
+      const value = columnOf(row, column);
+      const part = lists.findIndex((list) => list.includes(value));
+      tally.rows++;
+      if (part >= 0) return part;
+      tally.dropped++;
+      if (others === "drop") return part;
+      throw new DataError(
+        `splitBy: row ${index + 1} has ${showValue(value)} in the column "${column}", which no part names.`,
+        {
+          where: "splitBy",
+          hint: `The parts name ${lists.flat().map(showValue).join(", ")}. Add the value to one, or pass { others: "drop" }.`,
+          row: index + 1,
+          column,
+        },
+      );
+    };
   return Object.fromEntries(
-    Object.keys(parts).map((name, part) => [
-      name,
-      partStage(parent, { splitBy: column, parts: parts as Json, part: name, others }, assign, part),
-    ]),
+    Object.keys(parts).map((name, part) => {
+      let tally: Tally | undefined;
+      const counting = () => assign((tally = { rows: 0, dropped: 0 }));
+      const stage = partStage(parent, { splitBy: column, parts: parts as Json, part: name, others }, counting, part);
+      if (others === "drop") Object.defineProperty(stage, "dropped", { get: () => tally, enumerable: true });
+      return [name, stage];
+    }),
   );
 }
 

@@ -36,6 +36,8 @@ export interface Stage<T = unknown> {
   contentHash?(): Promise<string>;
   /** Sources: counts of the latest pass. */
   readonly report?: ReadReport;
+  /** Steps that leave rows out where none of their parts takes them: rows seen and left out in the latest pass. */
+  readonly dropped?: { readonly rows: number; readonly dropped: number };
   /** True where the order of items changes with the epoch. */
   readonly changesOrder?: boolean;
 }

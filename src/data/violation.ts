@@ -28,6 +28,8 @@ export interface ReadReport {
   rows: number;
   skippedRows: number;
   nulledValues: number;
+  /** Rows that no part of `splitBy(…, { others: "drop" })` takes; there where such a step was passed. */
+  droppedRows?: number;
   /** The first 100 violations; the counts above are complete. */
   violations: Violation[];
 }

@@ -126,6 +126,12 @@ describe("ragged rows", () => {
     await expect(one([[1], []], { ragged: "pad" })).rejects.toThrow(
       "row 1 of the batch: needs at least one element, got none",
     );
+    const nullable = fromRows([{ ids: [1] }, { ids: null }], {
+      schema: { fields: { ids: { type: "tokens", nullable: true } } },
+    });
+    await expect(nullable.batch({ batchSize: 2, ragged: "pad" }).next()).rejects.toThrow(
+      "row 1 of the batch: needs at least one element, got null. Filter such rows out",
+    );
     expect((await one([[1], []], { ragged: "pad", allowEmpty: true })).mask).toEqual(Uint8Array.of(1, 0));
   });
   test("pad values by column; masks and labels of another length are refused", async () => {

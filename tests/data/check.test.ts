@@ -89,6 +89,15 @@ describe("tenon data check", () => {
     });
     expect(await command()).toMatchObject({ code: 2 });
     expect(await command(file, "--nope")).toMatchObject({ code: 2 });
+    for (const seed of ["x", "-1", "1.5", "", "9007199254740993"]) {
+      expect(await command(file, `--seed=${seed}`)).toMatchObject({
+        code: 2,
+        err: [
+          expect.stringContaining(`--seed: needs an integer from 0 to 9007199254740991, got "${seed}"`),
+          expect.anything(),
+        ],
+      });
+    }
     expect(await command(file, "--split", "train")).toMatchObject({
       code: 1,
       err: [expect.stringContaining("needs parts such as train=0.8")],

@@ -13,7 +13,7 @@ test("another process continues exactly where a pipeline stopped, in the middle 
     writeFileSync(csv, `i,name\n${Array.from({ length: 100 }, (_, i) => `${i},row ${i}`).join("\n")}\n`);
     const script = join(folder, "rest.mjs");
     const input = new URL("cursor-process.ts", import.meta.url).pathname;
-    const external = /^hyparquet/;
+    const external = /^(hyparquet|pako)/;
     await build({ input, platform: "node", external, output: { file: script, format: "esm" }, logLevel: "silent" });
     const batches = pipeline(csv);
     for (let taken = 0; taken < 9; taken++) await batches.next();

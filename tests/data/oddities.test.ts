@@ -122,6 +122,14 @@ describe("splitBy", () => {
     );
     const { train, val } = rows.splitBy("set", parts, { others: "drop" });
     expect([await train.count(), await val.count()]).toEqual([2, 1]);
+    expect(train.report).toMatchObject({ rows: 4, droppedRows: 1 });
+    const file = fromCsv({ text: "set\na\nb\nc\nc\n" });
+    const { train: read } = file.splitBy("set", parts, { others: "drop" });
+    const mapped = read.map((row) => row);
+    expect(read.report).toBeUndefined();
+    for (let pass = 0; pass < 2; pass++) expect(await mapped.count()).toBe(1);
+    expect(mapped.report).toMatchObject({ rows: 4, skippedRows: 0, droppedRows: 2 });
+    expect(file.report).not.toHaveProperty("droppedRows");
     expect(() => rows.splitBy("set", parts, { others: "skip" as never })).toThrow("others needs error or drop");
     expect(await train.fingerprint()).not.toBe(await rows.splitBy("set", { ...parts, rest: "c" }).train.fingerprint());
   });

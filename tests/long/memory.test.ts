@@ -36,7 +36,7 @@ test("resident memory is flat after the first hundred steps", { timeout: 3_600_0
       input: "program",
       platform: "node",
       plugins: [virtual],
-      external: ["webgpu", /^hyparquet/],
+      external: ["webgpu", /^(hyparquet|pako)/],
     });
     const file = join(folder, "run.mjs");
     await bundle.write({ file, format: "esm", codeSplitting: false });

@@ -71,7 +71,7 @@ function mapped(from: RegExp, to: string): Normalizer {
   const everywhere = new RegExp(from.source, "gu");
   return {
     text: (text) => text.replace(everywhere, to),
-    edit: eachCharacter((character) => (from.test(character) ? to : character)),
+    edit: eachCharacter((character) => character.replace(from, to)),
   };
 }
 
@@ -81,12 +81,8 @@ const NMT_SPACES = /[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/
 
 const CHINESE =
   "[\\u3400-\\u4dbf\\u4e00-\\u9fff\\uf900-\\ufaff\\u{20000}-\\u{2a6df}\\u{2a700}-\\u{2b73f}\\u{2b740}-\\u{2b81f}\\u{2b920}-\\u{2ceaf}\\u{2f800}-\\u{2fa1f}]";
-const isChinese = /* @__PURE__ */ lazily(new RegExp(CHINESE, "u"));
-const everyChinese = new RegExp(CHINESE, "gu");
-const padChinese: Normalizer = {
-  text: (text) => text.replace(everyChinese, " $& "),
-  edit: eachCharacter((character) => (isChinese(character.codePointAt(0) as number) ? ` ${character} ` : character)),
-};
+const chinese = new RegExp(CHINESE, "u");
+const padChinese = mapped(chinese, " $& ");
 
 /** Texts of these alone are changed by no step but the last. */
 const PRINTABLE = /^[ -~]*$/;
@@ -139,6 +135,6 @@ function bert(settings: Component): Normalizer {
     ...all,
     text: (text) => (!PRINTABLE.test(text) ? careful(text) : lower ? text.toLowerCase() : text),
     local: true,
-    setsApart: pads ? isChinese : undefined,
+    setsApart: (code) => pads && chinese.test(String.fromCodePoint(code)),
   };
 }

@@ -18,8 +18,7 @@ export async function readOther(bytes: Uint8Array, name: string, options: LoadOp
     const { readSentencePiece } = await import("./sentencepiece.js");
     return readSentencePiece(bytes, name);
   }
-  const beginning = text(bytes.subarray(0, 40), name);
-  const got = /^\s*</.test(beginning) ? `a page (${JSON.stringify(beginning)}…)` : "something else";
+  const got = JSON.stringify(text(bytes.subarray(0, 40), name));
   throw new FormatError(`${name}: needs a tokenizer.json, a tiktoken or a SentencePiece file, got ${got}.`, {
     where: name,
   });

@@ -84,8 +84,8 @@ function alongMarks(model: Bpe): FastPath | undefined {
   const ids: number[] = [];
   const words = new PieceCache((text, start, end, out) => {
     ids.length = 0;
-    model.encode(text.slice(start, end), ids);
-    for (const id of ids) out.push(id);
+    model.encodeOnce(text.slice(start, end), ids);
+    for (let i = 0; i < ids.length; i++) out.push(ids[i]);
   });
   return (text, out) => {
     const { length } = text;

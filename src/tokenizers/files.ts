@@ -23,7 +23,14 @@ export async function read(address: string): Promise<Uint8Array> {
         status: response.status,
       });
     }
-    return new Uint8Array(await response.arrayBuffer());
+    try {
+      return new Uint8Array(await response.arrayBuffer());
+    } catch (cause) {
+      throw new FormatError(`${address}: needs the whole file, got an answer that was cut off.`, {
+        where: address,
+        cause,
+      });
+    }
   }
   const file = await (platform().openFile as NonNullable<ReturnType<typeof platform>["openFile"]>)(address);
   try {

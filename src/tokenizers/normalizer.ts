@@ -17,6 +17,8 @@ export interface Normalizer {
   parts?: Normalizer[];
   /** Whether cutting a text at spaces and line feeds before or after makes no difference to its words. */
   local?: boolean;
+  /** Characters that get spaces around them, so that words end there. */
+  setsApart?(code: number): boolean;
 }
 
 /** Applies a normalizer to a piece. */

@@ -28,6 +28,8 @@ export interface PreTokenizer {
   bytes?: { prefixed: boolean };
   /** Cuts at white space first and looks at nothing beyond a word: ids may be worked out word by word. */
   byWord?(preTokenizer: PreTokenizer, model: Model, normalizer: Normalizer | undefined): FastPath;
+  /** Characters that become pieces of their own, whatever is around them. */
+  isolates?(code: number): boolean;
   /** Asks where in the original text a piece begins. */
   needsOrigin?: boolean;
 }

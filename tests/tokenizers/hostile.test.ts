@@ -1,4 +1,6 @@
 /** Files that are broken or mean harm, and texts that are not well-formed. */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { inspect } from "node:util";
 import {
   byteTokenizer,
@@ -65,7 +67,8 @@ describe("refused by name", () => {
     ["a charsmap that points outside itself", precompiled(charsmap(4000, 1, 2, 3)), /needs a trie/],
     ["a pattern that is no pattern", bpe({}, { pre_tokenizer: { type: "Split", pattern: 3 } }), /needs a pattern/],
     ["an added token without content", bpe({}, { added_tokens: [{ id: 1 }] }), /added_tokens hold objects/],
-    ["bytes that are nothing", new Uint8Array([1, 2, 3, 4, 5, 6]), /got something else/],
+    ["a page instead of a file", bytes("<!doctype html><title>Not found</title>"), /got "<!doctype html>/],
+    ["bytes that are nothing", new Uint8Array([1, 2, 3, 4, 5, 6]), /got "\\u0001\\u0002/],
     ["a SentencePiece model that ends early", new Uint8Array([10, 200, 1, 10, 1]), /does not fit|no SentencePiece/],
     ["a rank that is missing", bytes("YQ== 0\nYg==\n"), /line 2 needs a new token/],
     [
@@ -186,4 +189,22 @@ test("the unknown token of metrics is the model's, not a word that looks like on
   expect(tokenizerMetrics(await loadTokenizer(words("?")), ["unk"]).unknownRate).toBe(0);
   expect(tokenizerMetrics(await loadTokenizer(words("?")), ["x"]).unknownRate).toBe(1);
   expect(tokenizerMetrics(await loadTokenizer(words("unk")), ["x"]).unknownRate).toBe(1);
+});
+
+test("an answer that is cut off, a wrong address and a server that is not there are told apart", async () => {
+  const server = createServer((request, response) => {
+    response.writeHead(request.url === "/cut.json" ? 200 : 404, { "content-length": 1000 });
+    response.write('{"model": ', () => response.destroy());
+  });
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  try {
+    await expect(loadTokenizer(`${address}/cut.json`)).rejects.toThrow(
+      /cut\.json: needs the whole file, got .* cut off/,
+    );
+    await expect(loadTokenizer(`${address}/none.json`)).rejects.toThrow(/none\.json: needs status 200, got 404/);
+  } finally {
+    await new Promise((closed) => server.close(closed));
+  }
+  await expect(loadTokenizer(`${address}/cut.json`)).rejects.toThrow(/cannot be fetched/);
 });

@@ -184,3 +184,46 @@ describe("ten times as long takes ten times as long", () => {
     }
   });
 });
+
+test.each([
+  {},
+  { strip_accents: false },
+  { lowercase: false, clean_text: false },
+  { lowercase: false, strip_accents: true, handle_chinese_chars: false },
+])("BERT's ids word by word are those of the whole text: %o", async (options) => {
+  const parts = [
+    ...["a", "B", "é", "Σ", "ǅ", "İ", "'", "!", "；", "\u037e", "中", "豈", "𠀀", "😀", "각", "\u1161", "\u11a8"],
+    ...[
+      "\u0301",
+      "\u0327",
+      "\u0345",
+      "\u093f",
+      "\u0f71",
+      "\u0f72",
+      "\u200d",
+      "\ufffd",
+      "\0",
+      " ",
+      "\n",
+      "\t",
+      "\u00a0",
+    ],
+  ];
+  const characters = new Set(parts.flatMap((part) => [part, part.toLowerCase(), part.normalize("NFD")]).join(""));
+  const tokens = ["[UNK]", ...[...characters].flatMap((character) => [character, `##${character}`])];
+  const tokenizer = await loadTokenizer({
+    model: { type: "WordPiece", unk_token: "[UNK]", vocab: Object.fromEntries(tokens.map((token, id) => [token, id])) },
+    normalizer: { type: "BertNormalizer", ...options },
+    pre_tokenizer: { type: "BertPreTokenizer" },
+  } as TokenizerDefinition);
+  let state = 7;
+  for (let round = 0; round < 2000; round++) {
+    let text = "";
+    for (let i = round % 23; i >= 0; i--) {
+      state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+      text += parts[(state >>> 16) % parts.length];
+    }
+    const encoding = tokenizer.encode(text);
+    expect(encoding.ids, JSON.stringify(text)).toEqual(encoding.row().ids);
+  }
+});

@@ -18,7 +18,8 @@ export async function readOther(bytes: Uint8Array, name: string, options: LoadOp
     const { readSentencePiece } = await import("./sentencepiece.js");
     return readSentencePiece(bytes, name);
   }
-  throw new FormatError(`${name}: needs a tokenizer.json, a tiktoken or a SentencePiece file, got something else.`, {
+  const got = JSON.stringify(text(bytes.subarray(0, 40), name));
+  throw new FormatError(`${name}: needs a tokenizer.json, a tiktoken or a SentencePiece file, got ${got}.`, {
     where: name,
   });
 }

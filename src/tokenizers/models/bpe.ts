@@ -137,6 +137,10 @@ export class Bpe extends VocabularyModel implements Model {
     if (spans !== undefined) for (const end of cached.spans as number[]) spans.push(end);
   }
 
+  encodeOnce(piece: string, ids: number[]): void {
+    if (piece !== "") this.encodeWhole(piece, ids, undefined);
+  }
+
   private encodeWhole(piece: string, ids: number[], spans: number[] | undefined): void {
     if (this.ignoreMerges && this.random === undefined) {
       const id = this.vocabulary.idOf(piece);

@@ -29,13 +29,18 @@ export class IdBuffer {
 
 /** Longer pieces are rare and not kept. */
 const LONGEST_KEPT = 128;
-/** 5 MB: a larger table no longer fits into caches, which costs more than working pieces out again. */
+/** 4 MB: a larger table no longer fits into caches, which costs more than working pieces out again. */
 const MOST_SLOTS = 1 << 18;
 /** Room is made for so many units of new pieces at a time, and for so many ids of each unit. */
 const BLOCK = 1 << 12;
 const IDS_OF_UNIT = 3;
-/** Ints of a slot: hash, start of the units, their number, start of the ids, their number. */
-const SLOT = 5;
+/**
+ * Ints of a slot: hash; number of units, and of ids above `COUNT_SHIFT`; where the units and the ids start. One or two
+ * units stand in the slot themselves, and so does a single id: most pieces are found by one look at the memory.
+ */
+const SLOT = 4;
+const COUNT_SHIFT = 8;
+const LENGTH_MASK = (1 << COUNT_SHIFT) - 1;
 
 /** Appends the ids of `text[start, end)`. */
 export type EncodeRange = (text: string, start: number, end: number, out: IdBuffer) => void;
@@ -73,12 +78,20 @@ export class PieceCache {
     let slot = (hash & this.mask) * SLOT;
     for (;;) {
       const { slots } = this;
-      const count = slots[slot + 4];
-      if (count === 0) break;
-      if (slots[slot] === hash && slots[slot + 2] === length && this.sameUnits(slots[slot + 1], text, start, length)) {
-        out.reserve(count);
+      const counts = slots[slot + 1];
+      if (counts === 0) break;
+      if (
+        slots[slot] === hash &&
+        (counts & LENGTH_MASK) === length &&
+        (length <= 2
+          ? slots[slot + 2] === packed(text, start, length)
+          : this.sameUnits(slots[slot + 2], text, start, length))
+      ) {
+        const count = counts >> COUNT_SHIFT;
         const from = slots[slot + 3];
-        for (let i = 0; i < count; i++) out.ids[out.length++] = this.ids[from + i];
+        out.reserve(count);
+        if (count === 1) out.ids[out.length++] = from;
+        else for (let i = 0; i < count; i++) out.ids[out.length++] = this.ids[from + i];
         return;
       }
       slot += SLOT;
@@ -98,19 +111,19 @@ export class PieceCache {
 
   private keep(hash: number, text: string, start: number, length: number, out: IdBuffer, before: number): void {
     let slot = (hash & this.mask) * SLOT;
-    while (this.slots[slot + 4] !== 0) {
+    while (this.slots[slot + 1] !== 0) {
       slot += SLOT;
       if (slot > this.mask * SLOT) slot = 0;
     }
+    const count = out.length - before;
     this.slots[slot] = hash;
-    this.slots[slot + 1] = this.unitsUsed;
-    this.slots[slot + 2] = length;
-    this.slots[slot + 3] = this.idsUsed;
-    this.slots[slot + 4] = out.length - before;
+    this.slots[slot + 1] = length | (count << COUNT_SHIFT);
+    this.slots[slot + 2] = length <= 2 ? packed(text, start, length) : this.unitsUsed;
+    this.slots[slot + 3] = count === 1 ? out.ids[before] : this.idsUsed;
     this.used++;
     this.room -= length;
-    for (let i = 0; i < length; i++) this.units[this.unitsUsed++] = text.charCodeAt(start + i);
-    for (let i = before; i < out.length; i++) this.ids[this.idsUsed++] = out.ids[i];
+    if (length > 2) for (let i = 0; i < length; i++) this.units[this.unitsUsed++] = text.charCodeAt(start + i);
+    if (count > 1) for (let i = before; i < out.length; i++) this.ids[this.idsUsed++] = out.ids[i];
   }
 
   /** For a block of new pieces; beyond the limit everything is forgotten. */
@@ -141,9 +154,9 @@ export class PieceCache {
     this.mask = size - 1;
     this.slots = new Int32Array(size * SLOT);
     for (let from = 0; from < old.length; from += SLOT) {
-      if (old[from + 4] === 0) continue;
+      if (old[from + 1] === 0) continue;
       let slot = (old[from] & this.mask) * SLOT;
-      while (this.slots[slot + 4] !== 0) {
+      while (this.slots[slot + 1] !== 0) {
         slot += SLOT;
         if (slot > this.mask * SLOT) slot = 0;
       }
@@ -151,6 +164,10 @@ export class PieceCache {
     }
   }
 }
+
+/** One or two units as a number. */
+const packed = (text: string, start: number, length: number): number =>
+  length === 2 ? text.charCodeAt(start) | (text.charCodeAt(start + 1) << 16) : text.charCodeAt(start);
 
 /** Byte-level BPE of a range: UTF-8, initial symbols, tokens. */
 export function byteRanges(bpe: Bpe): EncodeRange {

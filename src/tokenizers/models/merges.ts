@@ -21,6 +21,9 @@ const SHORT = 24;
 const LONGER = 128;
 const WORTH_A_TRIE = 2_000_000;
 
+/** Neighbours in long pieces that are remembered; a power of 2. */
+const REMEMBERED = 4096;
+
 /** A power of 2. */
 const FEW = 256;
 const NOT_ASKED = -2;
@@ -49,6 +52,8 @@ export class Merges {
   private tokenAt = new Int32Array(0);
   private nodeOf = new Int32Array(0);
   private length = new Int32Array(0);
+  /** Three for each pair of neighbours: both tokens plus 1, and what fits instead of the second. */
+  private remembered = new Int32Array(0);
   /** Whether the fast way is exact for this table; undefined until it is first asked for. */
   private exact: boolean | undefined;
   private out = new Int32Array(256);
@@ -134,6 +139,20 @@ export class Merges {
     }
   }
 
+  /** The longest beginning of `token` that may stand behind `before`, or -1: pieces ask for the same again and again. */
+  private firstFit(before: number, token: number): number {
+    const { remembered } = this;
+    const at = 3 * (hashPair(before, token) & (REMEMBERED - 1));
+    if (remembered[at] !== before + 1 || remembered[at + 1] !== token + 1) {
+      let fit = token;
+      while (fit >= 0 && !this.valid(before, fit, NONE)) fit = this.shorter(fit);
+      remembered[at] = before + 1;
+      remembered[at + 1] = token + 1;
+      remembered[at + 2] = fit;
+    }
+    return remembered[at + 2];
+  }
+
   /**
    * Finds how each token comes about when its text is encoded alone, and puts those that do into the trie. False when
    * a token comes about by a merge that ranks before the merges of its parts: undoing by rank would go wrong.
@@ -169,6 +188,7 @@ export class Merges {
     }
     if (open.some((i) => this.comesAbout(pairs[3 * i], pairs[3 * i + 1], pairs[3 * i + 2]))) return false;
     this.trie = new Trie(total);
+    this.remembered = new Int32Array(3 * REMEMBERED);
     this.tokenAt = new Int32Array(total + 1).fill(-1);
     const { trie } = this;
     for (let id = 0; id < bound; id++) {
@@ -260,17 +280,17 @@ export class Merges {
     let deadTo = 0;
     let token = this.longest(symbols, 0, count);
     while (position < count) {
-      const end = position + length[token];
-      if (dead[end] === 0 && (found === 0 || this.valid(out[found - 1], token, NONE))) {
-        out[found++] = token;
-        position = end;
-        if (end < count) token = this.longest(symbols, end, count);
-        continue;
-      }
-      const shorter = this.shorter(token);
-      if (shorter >= 0) {
-        token = shorter;
-        continue;
+      if (found > 0) token = this.firstFit(out[found - 1], token);
+      if (token >= 0) {
+        const end = position + length[token];
+        if (dead[end] === 0) {
+          out[found++] = token;
+          position = end;
+          if (end < count) token = this.longest(symbols, end, count);
+          continue;
+        }
+        token = this.shorter(token);
+        if (token >= 0) continue;
       }
       // No token fits here: never come back, and shorten the token before.
       dead[position] = 1;

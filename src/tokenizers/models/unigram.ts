@@ -29,6 +29,7 @@ export class Unigram implements Model {
   private best = new Float64Array(257);
   private from = new Int32Array(257);
   private last = new Int32Array(257);
+  private ends = new Int32Array(257);
 
   constructor(settings: Component) {
     const { vocab, unk_id, byte_fallback } = settings;
@@ -102,27 +103,63 @@ export class Unigram implements Model {
     for (let i = 0; i < cached.length; i++) ids.push(cached[i]);
   }
 
+  encodeOnce(piece: string, ids: number[]): void {
+    if (piece !== "") this.encodeFresh(piece, ids, undefined);
+  }
+
   private encodeFresh(piece: string, ids: number[], spans: number[] | undefined): void {
     let at = 0;
-    for (const end of this.cuts(piece)) {
-      const text = piece.slice(at, end);
-      at = end;
-      const bytes = spans === undefined ? 0 : byteLength(text);
-      const start = spans === undefined || spans.length === 0 ? 0 : spans[spans.length - 1];
-      const id = this.ids.get(text);
-      const fallback = id === undefined ? this.fallback(text) : undefined;
-      const found = id !== undefined ? [id] : (fallback ?? [this.unknown]);
-      if (found[0] < 0) {
-        throw new FormatError(`${WHERE}: needs an unk_id to encode ${JSON.stringify(text)}, got none.`, {
-          where: WHERE,
-          piece,
-        });
+    let byte = 0;
+    let k = this.cut(piece);
+    const { last, ends } = this;
+    while (k-- > 0) {
+      const end = ends[k];
+      const id = last[end];
+      if (id !== this.unknown && spans === undefined) ids.push(id);
+      else {
+        const first = ids.length;
+        if (id === this.unknown) this.pushUnknown(piece, at, end, ids);
+        else ids.push(id);
+        if (spans !== undefined) {
+          const start = byte;
+          byte += byteLength(piece.slice(at, end));
+          for (let i = first; i < ids.length; i++) spans.push(start, byte);
+        }
       }
-      for (const token of found) {
-        ids.push(token);
-        spans?.push(start, start + bytes);
+      at = end;
+    }
+  }
+
+  /** Unknown characters in a row may be a token that no path goes through. */
+  private pushUnknown(piece: string, start: number, end: number, ids: number[]): void {
+    const id = this.find(piece, start, end);
+    if (id < 0 && this.byteIds !== undefined) {
+      const found = this.fallback(piece.slice(start, end));
+      if (found !== undefined) {
+        for (const token of found) ids.push(token);
+        return;
       }
     }
+    if (id < 0 && this.unknown < 0) {
+      throw new FormatError(
+        `${WHERE}: needs an unk_id to encode ${JSON.stringify(piece.slice(start, end))}, got none.`,
+        { where: WHERE, piece },
+      );
+    }
+    ids.push(id < 0 ? this.unknown : id);
+  }
+
+  /** The token that is spelt `piece[start, end)`, or -1. */
+  private find(piece: string, start: number, end: number): number {
+    // The trie lacks tokens that SentencePiece does not look for.
+    if (this.single) return this.ids.get(piece.slice(start, end)) ?? -1;
+    let slot = -1;
+    for (let i = start, node = 0; i < end; i++) {
+      slot = this.trie.find(node, piece.charCodeAt(i));
+      if (slot < 0) return -1;
+      node = this.trie.child(slot);
+    }
+    return this.trie.value(slot);
   }
 
   private rounded(score: number): number {
@@ -141,13 +178,14 @@ export class Unigram implements Model {
     return found;
   }
 
-  /** Ends of the tokens of the best path, unknown neighbours taken together. */
-  private cuts(piece: string): number[] {
+  /** Fills `ends`, last first, with the tokens of the best path, unknown neighbours taken together; says how many. */
+  private cut(piece: string): number {
     const { length } = piece;
     if (length >= this.best.length) {
       this.best = new Float64Array(length * 2);
       this.from = new Int32Array(length * 2);
       this.last = new Int32Array(length * 2);
+      this.ends = new Int32Array(length * 2);
     }
     const { best, from, last, trie, scores, unknown } = this;
     from.fill(-1, 0, length + 1);
@@ -184,13 +222,14 @@ export class Unigram implements Model {
       }
       start = next;
     }
-    const ends: number[] = [];
+    const { ends } = this;
+    let count = 0;
     let fused = false;
     for (let end = length; end > 0; end = from[end]) {
       const isUnknown = unknown >= 0 && last[end] === unknown;
-      if (!(isUnknown && fused)) ends.push(end);
+      if (!(isUnknown && fused)) ends[count++] = end;
       fused = isUnknown;
     }
-    return ends.reverse();
+    return count;
   }
 }

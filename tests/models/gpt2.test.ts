@@ -54,10 +54,12 @@ describe.each(devices)("GPT-2 on %s equals transformers", (device) => {
     const step = await model.trainStep({ ids, labels }, { optimizer, clipNorm: clip_norm });
     expect(largestError([step.gradNorm], expected.grad_norm.data as Float32Array)).toBeLessThan(1e-4);
     for (const [name, parameter] of model.namedParameters()) {
-      expect(
-        largestError(await parameter.data(), expected[`after_step.${name}`].data as Float32Array),
-        `after ${name}`,
-      ).toBeLessThan(1e-4);
+      const after = await parameter.data();
+      const [wanted, grads] = [`after_step.${name}`, `grad.${name}`].map((key) => expected[key].data as Float32Array);
+      // The first step of Adam is about the sign of a gradient, which rounding decides where there is hardly one.
+      const sure = (_: unknown, i: number) => Math.abs(grads[i]) > 1e-6;
+      expect(largestError(after.filter(sure), wanted.filter(sure)), `after ${name}`).toBeLessThan(1e-4);
+      expect(largestError(after, wanted), `after ${name}, all`).toBeLessThan(2 * lr);
     }
     for (const [i, value] of reference.losses_after.entries()) {
       const { loss } = await model.trainStep({ ids, labels }, { optimizer, clipNorm: clip_norm });

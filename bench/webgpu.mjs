@@ -95,7 +95,7 @@ try {
   );
 
   await load();
-  const { times, missing } = await ask("runSteps", shape, adapter.fallback ? 3 : 20);
+  const { times, missing } = await ask("runSteps", shape, adapter.fallback ? 8 : 20);
   table(
     [`Training step, ${words}`, "ms", "tenon is faster by"],
     Object.entries(times).map(([name, time]) => [name, show(time), name === "tenon" ? "" : ratio(times.tenon, time)]),

@@ -139,6 +139,10 @@ const SHORT = 6;
 
 type Mappings = Generator<[old: string, mapped: string | undefined]>;
 
+/** How a unit is mapped: it stays as it is, becomes something by itself, or its neighbours have a say. Others are not looked at yet. */
+const Kind = { plain: 1, alone: 2, joins: 3 } as const;
+type Kind = (typeof Kind)[keyof typeof Kind];
+
 /** The text in units of mapping: short graphemes that have an entry, or single characters, with what they become. */
 function* mappings(map: CharacterMap, text: string): Mappings {
   const characters = [...text];
@@ -169,19 +173,20 @@ export function precompiled(settings: Component): Normalizer {
   }
   const map = new CharacterMap(settings.precompiled_charsmap);
   if (settings.longest_match === true) return longestMatch(map, textsOf(settings.user_defined));
-  // Units that stay as they are and join nothing: 1; others: 2; not looked at yet: 0.
-  const plain = new Uint8Array(65536);
-  const isPlainUnit = (unit: number): boolean => {
-    let kind = plain[unit];
-    if (kind === 0) {
-      const character = String.fromCharCode(unit);
-      const surrogate = unit >= 0xd800 && unit < 0xe000;
-      kind = plain[unit] = surrogate || JOINS.test(character) || map.get(character) !== undefined ? 2 : 1;
-    }
-    return kind === 1;
+  const kinds = new Uint8Array(65536);
+  const alone: string[] = [];
+  const kindOf = (unit: number): Kind => (kinds[unit] as Kind) || lookAt(unit);
+  const lookAt = (unit: number): Kind => {
+    const character = String.fromCharCode(unit);
+    const surrogate = unit >= 0xd800 && unit < 0xe000;
+    if (surrogate || JOINS.test(character)) return (kinds[unit] = Kind.joins);
+    const mapped = map.get(character);
+    if (mapped === undefined) return (kinds[unit] = Kind.plain);
+    alone[unit] = mapped;
+    return (kinds[unit] = Kind.alone);
   };
   const isPlain = (text: string): boolean => {
-    for (let i = 0; i < text.length; i++) if (!isPlainUnit(text.charCodeAt(i))) return false;
+    for (let i = 0; i < text.length; i++) if (kindOf(text.charCodeAt(i)) !== Kind.plain) return false;
     return true;
   };
   const known = new Map<string, string>();
@@ -199,11 +204,21 @@ export function precompiled(settings: Component): Normalizer {
       let out = "";
       let copied = 0;
       for (let i = 0; i < text.length; i++) {
-        if (isPlainUnit(text.charCodeAt(i))) continue;
+        const unit = text.charCodeAt(i);
+        const kind = kindOf(unit);
+        if (kind === Kind.plain) continue;
+        if (kind === Kind.alone && (i + 1 === text.length || kindOf(text.charCodeAt(i + 1)) !== Kind.joins)) {
+          out += text.slice(copied, i) + alone[unit];
+          copied = i + 1;
+          continue;
+        }
         // A plain character begins a grapheme (but after a few signs): the stretch between two of them is on its own.
         const start = Math.max(copied, i - 1);
         let end = i + 1;
-        while (end < text.length && (!isPlainUnit(text.charCodeAt(end)) || PREPENDS.test(text.slice(end - 2, end)))) {
+        while (
+          end < text.length &&
+          (kindOf(text.charCodeAt(end)) !== Kind.plain || PREPENDS.test(text.slice(end - 2, end)))
+        ) {
           end++;
         }
         out += text.slice(copied, start) + mapAll(text.slice(start, end));

@@ -37,7 +37,15 @@ export interface PreTokenizer {
 function sequence(steps: PreTokenizer[]): PreTokenizer {
   const parts = steps.flatMap((step) => step.parts ?? [step]);
   return {
-    cut: (piece) => parts.reduce((pieces, part) => pieces.flatMap((one) => part.cut(one)), [piece]),
+    cut(piece) {
+      let pieces = [piece];
+      for (const part of parts) {
+        // Words are mostly one piece.
+        if (pieces.length === 1) pieces = part.cut(pieces[0]);
+        else pieces = pieces.flatMap((one) => part.cut(one));
+      }
+      return pieces;
+    },
     parts,
     needsOrigin: parts.some((part) => part.needsOrigin),
   };

@@ -58,8 +58,10 @@ export function behaviorOf(name: unknown): Behavior {
 export function splitter(pattern: Pattern, behavior: Behavior, invert = false): PreTokenizer["cut"] {
   return (piece) => {
     const { text } = piece;
+    const matches = pattern.matches(text);
+    if (matches.length === 0 && !invert && text !== "") return [piece];
     const out: Piece[] = [];
-    for (const [start, end] of splitRanges(text, pattern.matches(text), behavior, invert)) {
+    for (const [start, end] of splitRanges(text, matches, behavior, invert)) {
       if (start < end) out.push(piece.slice(start, end));
     }
     return out;

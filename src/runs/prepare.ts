@@ -98,6 +98,7 @@ export async function prepareCode(config: CodeConfig, options: TrainOptions): Pr
   const told = Object.entries(config).filter(([name]) => settingNames.includes(name));
   const settings = resolveSettings(Object.fromEntries(told), options.where);
   const capabilities = await openDevice({ ...settings, device: deviceOf(task.model, settings) });
+  requireNumerics(task.model, capabilities);
   const store = openStore(options.store ?? settings.out);
   const fingerprint = await task.source.fingerprint();
   const { code, provisional = task.provisional } = await codeOf(codeVersion);
@@ -131,6 +132,18 @@ function lendGenerator(model: Module, generator: Generator): () => void {
   return () => {
     for (const drop of drops) drop.generator = undefined;
   };
+}
+
+/** Parameters stay on the device that they were made on, even where `init` has replaced it: the run must not say otherwise. */
+function requireNumerics(model: Module, { numerics }: Capabilities): void {
+  for (const { backend } of model.parameters()) {
+    if (backend.info.numerics === numerics) continue;
+    const made = backend.info.numerics;
+    throw new ConfigError(`train: needs parameters made with numerics "${numerics}", got some made with "${made}".`, {
+      where: "train",
+      hint: `Train with numerics: "${made}", or make them after await init({ numerics: "${numerics}" }).`,
+    });
+  }
 }
 
 /** Code runs where its parameters are: a run must not say that it was elsewhere. */

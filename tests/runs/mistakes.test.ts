@@ -74,6 +74,18 @@ test("code runs where its parameters are, and a config that asks for another dev
   await init({ device: "cpu" });
 });
 
+test("parameters of a device that init has replaced are refused where the numerics differ", async () => {
+  await init({ device: "cpu", threads: 1 });
+  const weight = tensor([1], { requiresGrad: true });
+  const { info } = weight.backend;
+  Object.defineProperty(weight.backend, "info", { value: { ...info, numerics: "fast" } });
+  await init({ device: "cpu", threads: 2 });
+  expect((await problem({ parameters: [weight] })).message).toBe(
+    'train: needs parameters made with numerics "portable", got some made with "fast". Train with numerics: "fast", or make them after await init({ numerics: "portable" }).',
+  );
+  weight.dispose();
+});
+
 test("an option that train does not have is refused, not passed over", async () => {
   const misspelt = train({ data: { corpus: "tales" } }, { resum: "0625" } as object);
   await expect(misspelt).rejects.toThrow('train: has no option "resum". Did you mean "resume"?');

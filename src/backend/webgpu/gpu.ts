@@ -12,8 +12,6 @@ import { Pipelines } from "./pipelines.js";
 import { type Piece, Pool, type Slot } from "./pool.js";
 import { Kernel, type KernelSource } from "./shader.js";
 
-export { type OnGpu, pieceOf } from "./bindings.js";
-
 /** How many workgroups: a number is spread over two dims where one has not room enough. */
 export type Groups = number;
 

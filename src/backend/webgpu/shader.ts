@@ -12,6 +12,9 @@ export interface BufferSpec {
   readonly inStep?: boolean;
 }
 
+/** Numbers 0 … count - 1: texts are made of numbered parts. */
+export const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+
 export type ParamType = "u32" | "i32" | "f32";
 
 export interface KernelSource {

@@ -2,7 +2,7 @@
 
 import * as t from "tenon";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { pieceOf } from "../../../src/backend/webgpu/gpu.js";
+import { pieceOf } from "../../../src/backend/webgpu/bindings.js";
 import { platform, setPlatform } from "../../../src/core/platform.js";
 import { softwareGpu } from "../../setup/webgpu.js";
 import { altered } from "./proxies.js";

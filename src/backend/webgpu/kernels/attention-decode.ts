@@ -3,8 +3,8 @@
  * side, then share the columns of the values; a running softmax joins the chunks from key 0 on.
  */
 
-import { entry, type KernelSource } from "../shader.js";
-import { attentionFunctions, bufferType, layoutParams, reader, upTo, vectorsOf, writer } from "./attention-tiles.js";
+import { entry, type KernelSource, upTo } from "../shader.js";
+import { attentionFunctions, bufferType, layoutParams, reader, vectorsOf, writer } from "./attention-tiles.js";
 import { THREADS } from "./reduce.js";
 import { maxAcross, sumAcross } from "./softmax.js";
 

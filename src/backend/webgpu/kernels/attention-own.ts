@@ -4,9 +4,10 @@
  */
 
 import type { AttentionLayout } from "../../backend.js";
-import type { Gpu, OnGpu } from "../gpu.js";
+import type { OnGpu } from "../bindings.js";
+import type { Gpu } from "../gpu.js";
 import type { Piece } from "../pool.js";
-import { type BufferSpec, entry, type KernelSource } from "../shader.js";
+import { type BufferSpec, entry, type KernelSource, upTo } from "../shader.js";
 import {
   attentionFunctions,
   bufferType,
@@ -14,7 +15,6 @@ import {
   layoutNumbers,
   layoutParams,
   reader,
-  upTo,
   vectorsOf,
   writer,
 } from "./attention-tiles.js";

@@ -1,7 +1,7 @@
 /** What the kernels of attention share: parameters, tiles of rows in workgroup memory, masks. */
 
 import type { AttentionLayout, HeadLayout } from "../../backend.js";
-import { floatBits, type ParamType } from "../shader.js";
+import { floatBits, type ParamType, upTo } from "../shader.js";
 
 /** Rows of a workgroup's own tile; 64 threads, so four to a row. */
 export const ROWS = 16;
@@ -140,9 +140,6 @@ export class TileText {
     return `${this.name}[(${row}) * ${rowStep(this.dim)}u + ${vector}]`;
   }
 }
-
-/** Numbers 0 … count - 1. */
-export const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 /** The vectors of a row that one of its four threads owns: column, column + 4, … */
 export const ownVectors = (dim: number): number[] => upTo(Math.ceil(vectorsOf(dim) / PER_ROW));

@@ -6,7 +6,7 @@
 import { DeviceError } from "../../../core/errors.js";
 import type { AttentionLayout, Operand } from "../../backend.js";
 import type { Gpu } from "../gpu.js";
-import { entry, type KernelSource } from "../shader.js";
+import { entry, type KernelSource, upTo } from "../shader.js";
 import { decodeSource } from "./attention-decode.js";
 import { ownFits, runOwn } from "./attention-own.js";
 import {
@@ -22,7 +22,6 @@ import {
   ROWS,
   reader,
   TileText,
-  upTo,
   vectorsOf,
   writer,
 } from "./attention-tiles.js";

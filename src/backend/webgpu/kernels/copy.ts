@@ -3,7 +3,8 @@
 import { dtypes, encode } from "../../../core/dtype.js";
 import { sizeOf } from "../../../core/shape.js";
 import type { Operand, StridedCopy } from "../../backend.js";
-import { type Gpu, pieceOf } from "../gpu.js";
+import { pieceOf } from "../bindings.js";
+import type { Gpu } from "../gpu.js";
 import { entry, type KernelSource, type ParamType } from "../shader.js";
 
 const THREADS = 64;

@@ -5,7 +5,8 @@
 
 import { dtypes } from "../../../core/dtype.js";
 import type { Operand, Split } from "../../backend.js";
-import { type Gpu, pieceOf } from "../gpu.js";
+import { pieceOf } from "../bindings.js";
+import type { Gpu } from "../gpu.js";
 import { entry } from "../shader.js";
 import { cells } from "./cells.js";
 

@@ -4,7 +4,8 @@
  */
 
 import type { Operand, ReduceKind, Split } from "../../backend.js";
-import type { Gpu, OnGpu } from "../gpu.js";
+import type { OnGpu } from "../bindings.js";
+import type { Gpu } from "../gpu.js";
 import type { Piece } from "../pool.js";
 import { acrossMemory, entry, floatBits, type KernelSource } from "../shader.js";
 

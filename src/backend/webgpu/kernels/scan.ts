@@ -1,7 +1,8 @@
 /** Running totals: within chunks, then of the chunks' sums, then both added; the shape alone fixes the order. */
 
 import type { Operand, Split } from "../../backend.js";
-import type { Gpu, OnGpu } from "../gpu.js";
+import type { OnGpu } from "../bindings.js";
+import type { Gpu } from "../gpu.js";
 import type { Piece } from "../pool.js";
 import { entry } from "../shader.js";
 import { MANY_LINES, THREADS } from "./reduce.js";

@@ -1,9 +1,9 @@
 /** The sum of the squares of many tensors (all gradients of a model), in one launch per handful of them. */
 
 import type { Operand } from "../../backend.js";
-import { rangesOf } from "../bindings.js";
-import { type Gpu, pieceOf } from "../gpu.js";
-import { entry, type KernelSource, type ParamType } from "../shader.js";
+import { pieceOf, rangesOf } from "../bindings.js";
+import type { Gpu } from "../gpu.js";
+import { entry, type KernelSource, type ParamType, upTo } from "../shader.js";
 import { fill } from "./copy.js";
 import { CHUNK, fold, THREADS } from "./reduce.js";
 import { sumAcross } from "./softmax.js";
@@ -37,7 +37,7 @@ export function sumOfSquares(gpu: Gpu, inputs: readonly Operand[], output: Opera
 }
 
 function source(count: number): KernelSource {
-  const all = Array.from({ length: count }, (_, i) => i);
+  const all = upTo(count);
   const params: Record<string, ParamType> = { first: "u32", groups: "u32" };
   for (const i of all) Object.assign(params, { [`size${i}`]: "u32", [`end${i}`]: "u32" });
   const parts = all.map((i) => {

@@ -6,9 +6,10 @@
 
 import type { Program } from "../../../core/expr.js";
 import type { ElementwiseCall, Operand } from "../../backend.js";
-import { type Gpu, pieceOf } from "../gpu.js";
+import { pieceOf } from "../bindings.js";
+import type { Gpu } from "../gpu.js";
 import { onShelf, Piece } from "../pool.js";
-import { entry, type KernelSource, type ParamType } from "../shader.js";
+import { entry, type KernelSource, type ParamType, upTo } from "../shader.js";
 import { elementwise, numberOf } from "./elementwise.js";
 import { laneFunctions, statements } from "./program.js";
 
@@ -104,7 +105,7 @@ function launch(
   shared: readonly Operand[],
 ): void {
   // Most numbers are those of all tensors alike (rates, decays); the others are picked with the segment.
-  const scalars = Array.from({ length: program.scalarCount }, (_, i) => i);
+  const scalars = upTo(program.scalarCount);
   const common = segments[0].call.scalars;
   const varying = scalars.filter((i) => segments.some(({ call }) => call.scalars[i] !== common[i]));
   const kernel = gpu.kernel(`update ${numberOf(program)} ${segments.length} ${varying} ${shared.length}`, () =>
@@ -131,7 +132,7 @@ function source(
 ): KernelSource {
   const params: Record<string, ParamType> = { zero: "u32" };
   for (let i = 0; i < program.scalarCount; i++) params[`number${i}`] = "f32";
-  const all = Array.from({ length: count }, (_, i) => i);
+  const all = upTo(count);
   for (const s of all) {
     Object.assign(params, { [`first${s}`]: "u32", [`quads${s}`]: "u32", [`base${s}`]: "u32" });
     for (const i of varying) params[`number${s}_${i}`] = "f32";
@@ -164,7 +165,9 @@ ${entry(THREADS)}
   var e: u32;
   var at: u32;
 ${own.map((i) => `  var own${i}: vec4f;`).join("\n")}
-${Array.from({ length: program.scalarCount }, (_, i) => `  var number${i} = p.number${i};`).join("\n")}
+${upTo(program.scalarCount)
+  .map((i) => `  var number${i} = p.number${i};`)
+  .join("\n")}
   ${picks.join(" else ")}
 ${statements(program, load, "number")}
 ${program.outputs.map((step, c) => `  shelf${c}[at] = s${step};`).join("\n")}

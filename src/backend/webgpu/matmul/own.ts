@@ -6,7 +6,7 @@
  * stand in variables of their own, since four at a time leave the registers between two operations.
  */
 
-import { entry, type KernelSource } from "../shader.js";
+import { entry, type KernelSource, upTo } from "../shader.js";
 import {
   bases,
   buffersOf,
@@ -18,7 +18,6 @@ import {
   stepsOf,
   sumsStorer,
   tileParams,
-  upTo,
   widening,
 } from "./product.js";
 
@@ -44,9 +43,8 @@ export function ownSource(product: Product, tile: OwnTile, share: boolean): Kern
   const before: string[] = [];
   const loads: string[] = [];
 
-  // Texts of the elements of a: row 4 i + r at step c. Rows beyond the last one repeat it.
+  // Rows of a, in fours; those beyond the last one repeat it.
   const rowOf = (i: number, r: string) => `min(row + ${4 * i}u + ${r}, p.m - 1u)`;
-  const steps: Record<string, string> = {};
   for (const i of rowFours) {
     const loaded = share ? [{ name: `a${i}`, of: "lane" }] : upTo(4).map((r) => ({ name: `a${i}_${r}`, of: `${r}u` }));
     for (const { name, of } of loaded) {
@@ -59,14 +57,13 @@ export function ownSource(product: Product, tile: OwnTile, share: boolean): Kern
         loads.push(`let ${name} = ${step(four(leftOf(product), wideA, place), "inside")};`);
       }
     }
-    for (const r of upTo(4))
-      for (const c of upTo(4)) {
-        const [vector, element] = transposeA ? [c, r] : [r, c];
-        steps[`${4 * i + r} ${c}`] = share
-          ? `subgroupBroadcast(a${i}[${element}], ${vector}u)`
-          : `a${i}_${vector}[${element}]`;
-      }
   }
+  /** The text of row `r` at step `c`. */
+  const element = (r: number, c: number): string => {
+    const [vector, number] = transposeA ? [c, r & 3] : [r & 3, c];
+    const name = `a${r >> 2}`;
+    return share ? `subgroupBroadcast(${name}[${number}], ${vector}u)` : `${name}_${vector}[${number}]`;
+  };
 
   // Columns 4 q … of a thread, four steps: by steps as they lie in memory, or by columns.
   for (const q of columnFours) {
@@ -84,7 +81,7 @@ export function ownSource(product: Product, tile: OwnTile, share: boolean): Kern
 
   const products = upTo(tile.rows).flatMap((r) => [
     "{",
-    ...upTo(4).map((c) => `let x${c} = ${steps[`${r} ${c}`]};`),
+    ...upTo(4).map((c) => `let x${c} = ${element(r, c)};`),
     ...columnFours.flatMap((q) =>
       upTo(4).flatMap((j) => upTo(4).map((c) => `t${r}_${q}_${j} += x${c} * s${q}_${j}_${c};`)),
     ),

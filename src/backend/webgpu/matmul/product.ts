@@ -24,9 +24,6 @@ export interface Product {
   readonly f16: boolean;
 }
 
-/** Numbers 0 … count - 1. */
-export const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
-
 export const productKey = (product: Product): string => Object.values(product).join();
 
 /** Matrix z of the output is made of matrix first + (z / run) % count of a, and likewise of b. */

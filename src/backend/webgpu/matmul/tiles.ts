@@ -3,7 +3,7 @@
  * each of its threads keeps a tile of the result in registers.
  */
 
-import { entry, type KernelSource } from "../shader.js";
+import { entry, type KernelSource, upTo } from "../shader.js";
 import {
   bases,
   buffersOf,
@@ -16,7 +16,6 @@ import {
   storer,
   sumsStorer,
   tileParams,
-  upTo,
   widening,
 } from "./product.js";
 

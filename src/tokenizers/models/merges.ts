@@ -9,6 +9,7 @@
  * time", GitHub 2024). It needs ranks that grow from parts to wholes; other tables use the heap.
  */
 
+import { hashPair, PairTable } from "./pair-table.js";
 import { RankHeap } from "./rank-heap.js";
 import { Trie } from "./trie.js";
 
@@ -24,25 +25,8 @@ const WORTH_A_TRIE = 2_000_000;
 /** Neighbours in long pieces that are remembered; a power of 2. */
 const REMEMBERED = 4096;
 
-/** A power of 2. */
-const FEW = 256;
-const NOT_ASKED = -2;
-
-const hashPair = (a: number, b: number): number => {
-  const h = Math.imul(a, 0x9e3779b1) ^ Math.imul(b, 0x85ebca6b);
-  return h ^ (h >>> 15);
-};
-
-const tableSize = (entries: number): number => {
-  let size = 16;
-  while (size < entries * 2) size *= 2;
-  return size;
-};
-
 export class Merges {
-  /** Slots of four: first id, second id, rank, merged id. */
-  private readonly table: Int32Array;
-  private readonly mask: number;
+  private readonly table: PairTable;
   /** Of each token: its parts, the rank of the merge that makes it (-1: an initial symbol). */
   private left = new Int32Array(0);
   private right = new Int32Array(0);
@@ -59,11 +43,9 @@ export class Merges {
   private out = new Int32Array(256);
   private spans = new Int32Array(256);
   private spansKnown = false;
-  /** Of each neighbour in a short piece: rank and slot of their merge. */
+  /** Of each neighbour in a short piece: rank and place of their merge. */
   private readonly ranks = new Int32Array(LONGER + 1);
-  private readonly slots = new Int32Array(LONGER + 1);
-  /** Slots of the merges of the first ids, which are bytes or characters in most files: half of all look-ups. */
-  private readonly few = new Int32Array(FEW * FEW).fill(NOT_ASKED);
+  private readonly places = new Int32Array(LONGER + 1);
   private longWork = 0;
   private dead = new Uint8Array(257);
 
@@ -76,24 +58,7 @@ export class Merges {
     private readonly bound: number,
     private readonly isSymbol: (id: number) => boolean,
   ) {
-    const count = pairs.length / 3;
-    const size = tableSize(count);
-    this.mask = size - 1;
-    const table = new Int32Array(size * 4).fill(-1);
-    for (let i = 0; i < count; i++) {
-      const a = pairs[3 * i];
-      const b = pairs[3 * i + 1];
-      let slot = hashPair(a, b) & this.mask;
-      while (table[slot * 4] !== -1 && (table[slot * 4] !== a || table[slot * 4 + 1] !== b)) {
-        slot = (slot + 1) & this.mask;
-      }
-      // A merge that is listed twice counts where it is listed last.
-      table[slot * 4] = a;
-      table[slot * 4 + 1] = b;
-      table[slot * 4 + 2] = i;
-      table[slot * 4 + 3] = pairs[3 * i + 2];
-    }
-    this.table = table;
+    this.table = new PairTable(pairs);
   }
 
   /** Whether the fast way is exact for this table. */
@@ -102,22 +67,10 @@ export class Merges {
     return this.exact;
   }
 
-  private find(a: number, b: number): number {
-    const { table, mask } = this;
-    let slot = hashPair(a, b) & mask;
-    for (;;) {
-      const at = slot * 4;
-      const key = table[at];
-      if (key === a && table[at + 1] === b) return at;
-      if (key === -1) return -1;
-      slot = (slot + 1) & mask;
-    }
-  }
-
   /** Rank of the merge of two ids, or a number above every rank. */
   private rankOf(a: number, b: number): number {
-    const at = this.find(a, b);
-    return at < 0 ? NONE : this.table[at + 2];
+    const place = this.table.find(a, b);
+    return place < 0 ? NONE : this.table.rank(place);
   }
 
   /** Would the texts of tokens a and b, side by side, stay apart before the merge of rank `limit`? */
@@ -304,7 +257,7 @@ export class Merges {
 
   /** For a few symbols: looks through all neighbours for the lowest rank, again and again. */
   private mergeShort(symbols: Int32Array, count: number): number {
-    const { out, spans, ranks, slots, table } = this;
+    const { out, spans, ranks, places, table } = this;
     for (let i = 0; i < count; i++) {
       out[i] = symbols[i];
       spans[i] = 1;
@@ -323,14 +276,14 @@ export class Merges {
         }
       }
       if (at < 0) return n;
-      out[at] = table[slots[at] + 3];
+      out[at] = table.merged(places[at]);
       spans[at] += spans[at + 1];
       n--;
       for (let i = at + 1; i < n; i++) {
         out[i] = out[i + 1];
         spans[i] = spans[i + 1];
         ranks[i] = ranks[i + 1];
-        slots[i] = slots[i + 1];
+        places[i] = places[i + 1];
       }
       if (at + 1 < n) this.look(at);
       else ranks[at] = NONE;
@@ -340,19 +293,15 @@ export class Merges {
 
   /** Notes the merge of the token at `i` with the one behind it. */
   private look(i: number): void {
-    const a = this.out[i];
-    const b = this.out[i + 1];
-    let slot: number;
-    if ((a | b) < FEW) {
-      slot = this.few[a * FEW + b];
-      if (slot === NOT_ASKED) slot = this.few[a * FEW + b] = this.find(a, b);
-    } else slot = this.find(a, b);
-    this.slots[i] = slot;
-    this.ranks[i] = slot < 0 ? NONE : this.table[slot + 2];
+    const { table } = this;
+    const place = table.findAgain(this.out[i], this.out[i + 1]);
+    this.places[i] = place;
+    this.ranks[i] = place < 0 ? NONE : table.rank(place);
   }
 
   /** The meaning of the merges, step by step. `skip`, when given, leaves out a merge at random (BPE dropout). */
   mergeByRank(symbols: Int32Array, count: number, skip?: () => boolean): { tokens: Int32Array; count: number } {
+    const { table } = this;
     const ids = symbols.slice(0, count);
     const next = new Int32Array(count);
     const previous = new Int32Array(count);
@@ -363,8 +312,8 @@ export class Merges {
     const heap = new RankHeap(count);
     const offer = (at: number) => {
       if (at < 0 || next[at] < 0) return;
-      const found = this.find(ids[at], ids[next[at]]);
-      if (found >= 0) heap.push(this.table[found + 2], at, this.table[found + 3]);
+      const place = table.find(ids[at], ids[next[at]]);
+      if (place >= 0) heap.push(table.rank(place), at, table.merged(place));
     };
     for (let i = 0; i + 1 < count; i++) offer(i);
     const skipped: number[] = [];
@@ -378,8 +327,8 @@ export class Merges {
       skipped.length = 0;
       const neighbour = next[at];
       if (ids[at] < 0 || neighbour < 0) continue;
-      const found = this.find(ids[at], ids[neighbour]);
-      if (found < 0 || this.table[found + 3] !== merged) continue;
+      const place = table.find(ids[at], ids[neighbour]);
+      if (place < 0 || table.merged(place) !== merged) continue;
       ids[at] = merged;
       ids[neighbour] = -1;
       next[at] = next[neighbour];

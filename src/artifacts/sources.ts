@@ -2,7 +2,7 @@
 
 import { ConfigError, DataError, kindOf, show } from "../core/errors.js";
 import { type ByteSource, platform } from "../core/platform.js";
-import { checkName, checkPath, type RunStore, storeSource } from "../core/store.js";
+import { checkName, type RunStore, storeSource } from "../core/store.js";
 
 /** Bytes in memory as a source. `name` appears in messages. */
 export const bytesSource = (bytes: Uint8Array, name = "bytes"): ByteSource => ({
@@ -77,10 +77,7 @@ export function openFolder(from: FolderLike): Folder {
   }
   if ("store" in from && "folder" in from) {
     const { store, folder } = from as { store: RunStore; folder: string };
-    return plain(folder, async (file) => {
-      const path = folder === "" ? file : `${folder}/${file}`;
-      return (await store.size(path)) === undefined ? undefined : storeSource(store, path);
-    });
+    return plain(folder, (file) => stored(store, folder === "" ? file : `${folder}/${file}`));
   }
   const files = new Map(
     Array.isArray(from) ? from.map((file: File) => [file.name, file]) : Object.entries(from as Record<string, Blob>),
@@ -96,22 +93,17 @@ export function openFolder(from: FolderLike): Folder {
 
 /** A file of the page's private file system, where runs are kept under names like `opfs:/runs/0625f1bc5c5f1d90-1`. */
 async function privateFile(folder: string, name: string): Promise<ByteSource | undefined> {
-  const storage = globalThis.navigator?.storage;
-  if (!storage?.getDirectory) {
+  if (!globalThis.navigator?.storage?.getDirectory) {
     throw new DataError(`${folder}: needs the private file system of a page, and this host has none.`, {
       where: folder,
     });
   }
-  let at = await storage.getDirectory();
-  try {
-    for (const part of checkPath(folder.slice("opfs:/".length).replace(/\/+$/, ""), folder))
-      at = await at.getDirectoryHandle(part);
-    return blobSource(await (await at.getFileHandle(name)).getFile(), name);
-  } catch (cause) {
-    if (cause instanceof DOMException && cause.name === "NotFoundError") return undefined;
-    throw cause;
-  }
+  const { OpfsStore } = await import("./opfs-store.js");
+  return stored(new OpfsStore(folder.slice("opfs:/".length)), name);
 }
+
+const stored = async (store: RunStore, path: string): Promise<ByteSource | undefined> =>
+  (await store.size(path)) === undefined ? undefined : storeSource(store, path);
 
 function urlFolder(url: string): Folder {
   const base = new URL(url.endsWith("/") ? url : `${url}/`);

@@ -1,4 +1,6 @@
 /** `tenon/runs`: training runs: config, events, metrics, sinks, stores, comparison and proof. */
+
+export { OpfsStore } from "../artifacts/opfs-store.js";
 export type { Aggregate } from "./aggregates.js";
 export { exportRun, importRun } from "./archive.js";
 export {
@@ -24,7 +26,6 @@ export { type LoadedRun, listRuns, loadRun, type RunAggregates, type RunEntry, t
 export { MemoryStore } from "./memory-store.js";
 export type { MetricRecord } from "./metrics.js";
 export type { CodeTask } from "./module-task.js";
-export { OpfsStore } from "./opfs-store.js";
 export { connect, type Endpoint, type RemoteOptions, serveTraining } from "./remote.js";
 export { type Replay, type ReplayDifference, type ReplayOptions, replay } from "./replay.js";
 export { type ReproduceOptions, type Reproduction, reproduce } from "./reproduce.js";

@@ -1,9 +1,9 @@
 /** Opening the place where runs are kept. */
 
+import { OpfsStore } from "../artifacts/opfs-store.js";
 import { RunError } from "../core/errors.js";
 import { platform } from "../core/platform.js";
 import type { RunStore } from "../core/store.js";
-import { OpfsStore } from "./opfs-store.js";
 
 export type { RunStore, StoreEntry } from "../core/store.js";
 

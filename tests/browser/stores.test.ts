@@ -1,11 +1,11 @@
 /** The same table of promises over the browser's private file system, in the page and in a worker. */
 import { loadModel, train } from "tenon";
 import { describe, expect, it } from "vitest";
+import { OpfsStore } from "../../src/artifacts/opfs-store.js";
 import { bytesSource } from "../../src/artifacts/sources.js";
 import { exportRun, importRun } from "../../src/runs/archive.js";
 import { loadRun } from "../../src/runs/list.js";
 import { MemoryStore } from "../../src/runs/memory-store.js";
-import { OpfsStore } from "../../src/runs/opfs-store.js";
 import { openStore } from "../../src/runs/store.js";
 import { verify } from "../../src/runs/verify.js";
 import { writeSampleRun } from "../runs/sample.js";

@@ -1,6 +1,7 @@
 /** Runs the table of store promises in a worker, where vitest is not; answers with the problem of each case, or null. */
+
+import { OpfsStore } from "../../src/artifacts/opfs-store.js";
 import { canonicalJson } from "../../src/core/json.js";
-import { OpfsStore } from "../../src/runs/opfs-store.js";
 import { storeCases } from "../runs/store-cases.js";
 
 function expectation(got: unknown) {

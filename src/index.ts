@@ -7,15 +7,8 @@ export type {
   Kernels,
   Operand,
 } from "./backend/backend.js";
-export {
-  type Capabilities,
-  capabilities,
-  describeCapabilities,
-  type InitOptions,
-  init,
-  type MemoryReport,
-  memory,
-} from "./backend/devices.js";
+export { capabilities, type InitOptions, init, memory } from "./backend/devices.js";
+export { type Capabilities, describeCapabilities, type MemoryReport } from "./backend/report.js";
 export type { DType } from "./core/dtype.js";
 export { promoteTypes } from "./core/dtype.js";
 export {

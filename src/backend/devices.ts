@@ -5,12 +5,11 @@ import { ConfigError, DeterminismError, DeviceError, listOf, show } from "../cor
 import { checkOptions } from "../core/options.js";
 import { platform } from "../core/platform.js";
 import { setWarningListener, type WarningListener, warn, warnOnce } from "../core/warnings.js";
-import type { Backend, BackendInfo, DeviceName } from "./backend.js";
-import { type AllocationSite, allocationSites, setMemoryBudget, showBytes } from "./storage.js";
+import type { Backend, DeviceName } from "./backend.js";
+import { type Capabilities, capabilitiesOf, type MemoryReport, memoryOf, type Numerics } from "./report.js";
+import { setMemoryBudget } from "./storage.js";
 import { createCpuBackend } from "./wasm/backend.js";
 import type { WebGpuBackend } from "./webgpu/backend.js";
-
-export type Numerics = "portable" | "fast";
 
 /** What `init` takes. */
 export interface InitOptions {
@@ -31,26 +30,6 @@ export interface InitOptions {
   engineFlags?: boolean;
   /** Receives warnings in place of the console. */
   onWarning?: WarningListener;
-}
-
-/** The device in use, what it can do, and why anything is missing. */
-export interface Capabilities {
-  /** The default device. */
-  device: DeviceName;
-  /** Why it is this one. */
-  reason: string;
-  threads: number;
-  simd: boolean;
-  numerics: Numerics;
-  fusedMultiplyAdd: boolean;
-  crossOriginIsolated: boolean;
-  /** Bytes the device can give at most. */
-  maxMemory: number;
-  /** What is missing, each with its reason. */
-  missing: string[];
-  /** Facts by device. */
-  devices: Partial<Record<DeviceName, BackendInfo>>;
-  environment: Record<string, string>;
 }
 
 const backends = new Map<DeviceName, Backend>();
@@ -295,59 +274,7 @@ function checkInit(options: InitOptions): void {
 }
 
 /** What this machine and page offer, and the reason for each thing that is missing. */
-export function capabilities(): Capabilities {
-  const backend = backendOf();
-  const { info } = backend;
-  const { adapter } = info.details as { adapter?: string };
-  const missing = [...info.missing];
-  for (const [device, why] of unavailable) missing.push(`${device}: ${why}`);
-  return {
-    device: backend.device,
-    reason,
-    threads: info.threads,
-    simd: info.simd,
-    numerics: info.numerics,
-    fusedMultiplyAdd: info.fusedMultiplyAdd,
-    crossOriginIsolated: globalThis.crossOriginIsolated ?? platform().name === "node",
-    maxMemory: info.maxMemory,
-    missing,
-    devices: Object.fromEntries([...backends].map(([name, open]) => [name, open.info])),
-    // The bits of a graphics card are those of this one.
-    environment: { ...platform().environment(), ...(adapter ? { adapter } : {}) },
-  };
-}
-
-/** One line: device, threads, SIMD, numerics, and what is missing. */
-export function describeCapabilities(caps: Capabilities): string {
-  const { adapter } = caps.environment;
-  const fma = caps.numerics === "fast" && caps.fusedMultiplyAdd ? " with fused multiply-add" : "";
-  const parts = adapter
-    ? [`${caps.device} on ${adapter}`, `up to ${showBytes(caps.maxMemory)} in one piece`]
-    : [
-        caps.device,
-        `${caps.threads} thread${caps.threads === 1 ? "" : "s"}`,
-        caps.simd ? "SIMD" : "no SIMD",
-        `${caps.numerics} numerics${fma}`,
-        `up to ${showBytes(caps.maxMemory)}`,
-      ];
-  return `Device: ${parts.join(", ")}${caps.missing.length ? `. Missing: ${caps.missing.join("; ")}` : ""}.`;
-}
-
-/** Memory of tensors, in bytes. */
-export interface MemoryReport {
-  /** Bytes in use by tensors, kept for reuse, and highest use, over all devices. */
-  live: number;
-  pooled: number;
-  peak: number;
-  devices: Partial<Record<DeviceName, { live: number; pooled: number; peak: number }>>;
-  /** What holds memory, the largest first; only while `traceAllocations()` is on. */
-  sites: AllocationSite[];
-}
+export const capabilities = (): Capabilities => capabilitiesOf(backends, unavailable, backendOf(), reason);
 
 /** Live, pooled and peak bytes, in all and by device; and by what allocated them, while that is traced. */
-export function memory(): MemoryReport {
-  const devices = Object.fromEntries([...backends].map(([name, backend]) => [name, backend.memory()]));
-  const total = (key: "live" | "pooled" | "peak") =>
-    Object.values(devices).reduce((sum, device) => sum + device[key], 0);
-  return { live: total("live"), pooled: total("pooled"), peak: total("peak"), devices, sites: allocationSites() };
-}
+export const memory = (): MemoryReport => memoryOf(backends);

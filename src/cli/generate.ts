@@ -1,7 +1,8 @@
 /** `tenon generate`: text from a run or a checkpoint, as it is made. */
 
 import { join } from "node:path";
-import { describeCapabilities, init } from "../backend/devices.js";
+import { init } from "../backend/devices.js";
+import { describeCapabilities } from "../backend/report.js";
 import { ConfigError, RunError } from "../core/errors.js";
 import { jsonLine } from "../core/json.js";
 import { LanguageModel, loadModel, type Model } from "../models/index.js";

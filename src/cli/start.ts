@@ -1,6 +1,6 @@
 /** What `npm start` runs: about a minute from nothing to a model that writes, with its loss as a plot that grows. */
 
-import { type Capabilities, describeCapabilities } from "../backend/devices.js";
+import { type Capabilities, describeCapabilities } from "../backend/report.js";
 import { jsonLine } from "../core/json.js";
 import { setWarningListener } from "../core/warnings.js";
 import { talesEntropy } from "../data/tales.js";

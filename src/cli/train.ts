@@ -2,7 +2,8 @@
 
 import { dirname } from "node:path";
 import { sourceText } from "../artifacts/sources.js";
-import { type Capabilities, describeCapabilities, init, memory } from "../backend/devices.js";
+import { init, memory } from "../backend/devices.js";
+import { type Capabilities, describeCapabilities } from "../backend/report.js";
 import { showBytes } from "../backend/storage.js";
 import { jsonLine, parseJson } from "../core/json.js";
 import { platform } from "../core/platform.js";

@@ -1,6 +1,6 @@
 /** The manifest of a run as far as it is known before the first step. */
 
-import type { Capabilities } from "../backend/devices.js";
+import type { Capabilities } from "../backend/report.js";
 import { BUILD_HASH, VERSION } from "../core/version.js";
 import type { TrainingConfig } from "./config.js";
 import { hashedConfig } from "./identity.js";

@@ -1,6 +1,7 @@
 /** Getting ready to train: config, device, task, optimizer and store, from a config or from code. */
 
-import { type Capabilities, init } from "../backend/devices.js";
+import { init } from "../backend/devices.js";
+import type { Capabilities } from "../backend/report.js";
 import { ConfigError } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
 import { Generator } from "../core/random.js";

@@ -1,7 +1,8 @@
 /** `run`: a function from a clean state, so that twice gives the same bits. */
 
 import type { DeviceName } from "../backend/backend.js";
-import { holdDevices, init, type Numerics } from "../backend/devices.js";
+import { holdDevices, init } from "../backend/devices.js";
+import type { Numerics } from "../backend/report.js";
 import { type Deterministic, determinism, setDeterminism } from "../core/determinism.js";
 import { RunError } from "../core/errors.js";
 import { getDefaultDtype, getDefaultGenerator, manualSeed, setDefaultDtype } from "./create.js";

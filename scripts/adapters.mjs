@@ -6,7 +6,7 @@
  *   --apt         may install Firefox with apt-get where it is missing
  *
  * Firefox has another shader compiler (naga), JavaScript engine and implementation of WebGPU (wgpu): it runs all tests of
- * pages. lavapipe is Mesa's software driver, with shader-f16 and subgroups of eight: Node runs the tests of the device on
+ * pages. lavapipe is Mesa's software driver, with shader-f16 and subgroups of eight (from 26 on subgroup matrices): Node runs the tests of the device on
  * it, which takes minutes of compiling. It is found where systems put it, or by VK_DRIVER_FILES. Exits with 1 when a test
  * fails, or when nothing could be run.
  */

@@ -47,7 +47,7 @@ export interface Backend {
   readonly kernels: Kernels;
   /** Facts for `capabilities()`, the first line of every command, and manifests. */
   readonly info: BackendInfo;
-  /** 16-bit floats that `matmul` takes as b, and `indexSelect` as a table whose rows it gives as float32. None unless told. */
+  /** 16-bit floats that `matmul` takes as a and b, and `indexSelect` as a table whose rows it gives as float32. None unless told. */
   readonly storedWeights?: readonly DType[];
   /** The operation whose kernels run: devices that report errors later name it. */
   operation?: string;
@@ -210,11 +210,11 @@ export interface Kernels {
   indexSelect(input: Operand, index: Operand, output: Operand, split: Split & { count: number }): void;
   /** out[o, index[j], i] += source[o, j, i], j ascending; in place. float32, int32. */
   indexAdd(index: Operand, source: Operand, output: Operand, split: Split & { count: number }): void;
-  /** Chains, batched. float32; b also one of the device's `storedWeights`. */
+  /** Chains, batched. float32; a and b also one of the device's `storedWeights`. */
   matmul(a: Operand, b: Operand, output: Operand, layout: MatmulLayout): void;
   /**
    * A product of two matrices, and in the same launch the sums over k of the columns of b (or the rows of a): the gradients
-   * of a weight and of its bias, for devices where each launch costs. No bias, no stacks. float32.
+   * of a weight and of its bias, for devices where each launch costs. No bias, no stacks. Dtypes as `matmul`.
    */
   matmulAndSums?(a: Operand, b: Operand, output: Operand, sums: Operand, layout: MatmulLayout, of: "a" | "b"): void;
   /** Rows of `size`: m = max; e = exp(x - m); e / sum(e), or with `log`: (x - m) - log(sum(e)). */

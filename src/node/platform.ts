@@ -74,7 +74,8 @@ const nodePlatform: Platform = {
         return { reason: "this system has no Vulkan loader (libvulkan.so.1, which comes with graphics drivers)" };
       Object.assign(globalThis, globals);
       // The object must stay referenced for the life of the process: a collected instance crashes the driver.
-      dawn ??= create([]) as GPU;
+      // What Dawn calls unsafe are its experiments: subgroup matrices are among them.
+      dawn ??= create(["enable-dawn-features=allow_unsafe_apis"]) as GPU;
       return { gpu: dawn };
     } catch (cause) {
       const missing = (cause as { code?: string }).code === "ERR_MODULE_NOT_FOUND";

@@ -59,7 +59,7 @@ const matmulOp = registerOp<MatmulAttrs>({
   name: "matmul",
   doc: "products of stacks of matrices, which may be read transposed",
   inputs: [
-    { name: "a", kind: "float" },
+    { name: "a", kind: "float", stored: true },
     { name: "b", kind: "float", stored: true },
   ],
   attrs: { transposeA: { type: "boolean", default: false }, transposeB: { type: "boolean", default: false } },
@@ -78,7 +78,7 @@ const product = (a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean)
 
 /**
  * The matrix product. [m, k] x [k, n]; leading dims are stacks and broadcast; a vector counts as a row (left) or column
- * (right) and its dim is dropped from the result.
+ * (right) and its dim is dropped from the result. Either may be float16 or bfloat16: sums and results are float32.
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
   checkTensors("matmul", { a, b });
@@ -124,7 +124,7 @@ const linearGradientsOp = registerOp<LinearAttrs>({
   name: "linearGradients",
   doc: "gradients of the weight and the bias of a linear map",
   inputs: [
-    { name: "x", kind: "float" },
+    { name: "x", kind: "float", stored: true },
     { name: "grad", kind: "float" },
   ],
   attrs: { inOut: { type: "boolean" } },
@@ -150,7 +150,7 @@ const linearOp = registerOp<LinearAttrs>({
   name: "linear",
   doc: "x W^T + b over the last dim",
   inputs: [
-    { name: "x", kind: "float" },
+    { name: "x", kind: "float", stored: true },
     { name: "weight", kind: "float", stored: true },
     { name: "bias", kind: "float", optional: true },
   ],
@@ -190,8 +190,8 @@ const linearOp = registerOp<LinearAttrs>({
 });
 
 /**
- * x W^T + b over the last dim of x; weight is [out, in], or [in, out] with `inOut` (GPT-2's files). The weight may be
- * float16 or bfloat16: sums are float32.
+ * x W^T + b over the last dim of x; weight is [out, in], or [in, out] with `inOut` (GPT-2's files). x and the weight may
+ * be float16 or bfloat16: sums and results are float32.
  */
 export const linear = (x: Tensor, weight: Tensor, bias?: Tensor, options: { inOut?: boolean } = {}): Tensor =>
   dispatchOne(linearOp, [x, weight, bias], options);

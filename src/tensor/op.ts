@@ -25,7 +25,7 @@ export interface InputSpec {
   readonly optional?: boolean;
   /** Takes all remaining inputs. */
   readonly variadic?: boolean;
-  /** Weights: may be a 16-bit float, which a device's kernels read as it lies; elsewhere it is widened before the call. */
+  /** Factors of products, and tables: may be a 16-bit float, which a device's kernels read as it lies; elsewhere it is widened before the call. */
   readonly stored?: boolean;
 }
 

@@ -38,8 +38,9 @@ const rows: Row[] = [
     what: "inference: load a checkpoint with its BPE tokenizer, generate, on the CPU and WebGPU",
     imports: { tenon: ["init", "loadModel"], "tenon/tokenizers": ["loadTokenizer"] },
     lazy: ["backend/wasm/", "backend/webgpu/", "tokenizers/models/bpe"],
-    // The goal is 100: kernels of the backward pass and the tokenizers are what is to be taken apart.
-    limit: 128,
+    // The goal is 100: kernels of the backward pass and the tokenizers are what is to be taken apart. Products by
+    // subgroup matrices took 1.6 kB.
+    limit: 129,
   },
 ];
 

@@ -12,7 +12,8 @@ const gpus = kept.__tenonTestGpus;
 async function dawn(options: string[]): Promise<GPU> {
   const { create, globals } = await import("webgpu");
   Object.assign(globalThis, globals);
-  return create(options);
+  // With its experiments (subgroup matrices), as the platform opens it.
+  return create([...options, "enable-dawn-features=allow_unsafe_apis"]);
 }
 
 /** Loads the Vulkan loader, so that Dawn finds it by its name. `dlopen` complains that it is no addon, yet keeps it. */

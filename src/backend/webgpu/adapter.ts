@@ -66,8 +66,33 @@ const raisedLimits = [
   "maxComputeWorkgroupsPerDimension",
 ] as const;
 
+const SUBGROUP_MATRIX = "chromium-experimental-subgroup-matrix" as GPUFeatureName;
+
 /** Used where present, never required. */
-export const usedFeatures: readonly GPUFeatureName[] = ["shader-f16", "subgroups", "timestamp-query"];
+export const usedFeatures: readonly GPUFeatureName[] = ["shader-f16", "subgroups", "timestamp-query", SUBGROUP_MATRIX];
+
+/** Small matrices that a subgroup multiplies by one instruction: a is M x K, b is K x N, the result M x N. */
+export interface FragmentSize {
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
+interface SubgroupMatrixConfig extends FragmentSize {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+}
+
+/** The largest subgroup matrices of float16 that an adapter sums in float32, if it has them. */
+export function fragmentsOf({ features, info }: GPUAdapter): FragmentSize | undefined {
+  if (!features.has(SUBGROUP_MATRIX)) return undefined;
+  const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[] };
+  const sizes = [...subgroupMatrixConfigs]
+    .filter(({ componentType, resultComponentType }) => componentType === "f16" && resultComponentType === "f32")
+    .map(({ M, N, K }) => ({ M, N, K }))
+    .filter((size) => Object.values(size).every((side) => side >= 8 && 32 % side === 0));
+  return sizes.sort((x, y) => y.M * y.N * y.K - x.M * x.N * x.K)[0];
+}
 
 /** Opens the device of an adapter with its highest limits and those features that are used where present, but for some. */
 export async function openDevice(

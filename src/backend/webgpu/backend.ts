@@ -2,7 +2,7 @@
 
 import { DeviceError } from "../../core/errors.js";
 import type { Backend, Kernels } from "../backend.js";
-import { type FoundAdapter, factsOf, findAdapter, openDevice } from "./adapter.js";
+import { type FoundAdapter, factsOf, findAdapter, fragmentsOf, openDevice } from "./adapter.js";
 import { Gpu } from "./gpu.js";
 import { attention } from "./kernels/attention.js";
 import { attentionBackward } from "./kernels/attention-backward.js";
@@ -86,7 +86,7 @@ export async function createWebGpuBackend({ allowSoftware, gpu: given }: WebGpuO
   if (found.software && !allowSoftware)
     throw unavailable(`the only adapter, ${found.name}, is a processor that plays a graphics card`);
   const device = await openDevice(found);
-  return backendOn(new Gpu(device, found.software), found);
+  return backendOn(new Gpu(device, found.software, fragmentsOf(found.adapter)), found);
 }
 
 const unavailable = (reason: string): DeviceError =>
@@ -123,6 +123,7 @@ export function backendOn(gpu: Gpu, found: FoundAdapter): WebGpuBackend {
       missing: optional.filter((feature) => !features.has(feature)).map((feature) => `${feature}: not on this adapter`),
       details: {
         ...factsOf(found, gpu.device),
+        ...(gpu.fragments && { subgroupMatrix: `float16, ${Object.values(gpu.fragments).join(" x ")}` }),
         determinism: "equal bits from run to run on one device; close to the CPU",
       },
     },

@@ -5,6 +5,7 @@
  */
 
 import { DeviceError } from "../../core/errors.js";
+import type { FragmentSize } from "./adapter.js";
 import { BindGroups, layoutOf, type OnGpu, pieceOf, requireBindings } from "./bindings.js";
 import { Failures } from "./failures.js";
 import { Parameters } from "./parameters.js";
@@ -51,6 +52,8 @@ export class Gpu {
     readonly device: GPUDevice,
     /** A processor plays the graphics card: kernels without workgroup memory are the faster ones. */
     readonly software: boolean,
+    /** The subgroup matrices that the device has for products of float16. */
+    readonly fragments?: FragmentSize,
   ) {
     this.failures = new Failures(device);
     this.pool = new Pool(

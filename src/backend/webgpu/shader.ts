@@ -94,10 +94,11 @@ const entryInputs = "@builtin(local_invocation_index) lane: u32) {";
 
 /**
  * The head of an entry point of `size` threads per workgroup: `group` is the number of the workgroup, `lane` that of
- * the thread in it, `thread` that of the thread in all. A large launch has a few workgroups too many; they end here.
+ * the thread in it, `thread` that of the thread in all, and `more` are other inputs. A large launch has a few workgroups
+ * too many; they end here.
  */
-export const entry = (size: number): string => `@compute @workgroup_size(${size}) fn main(
-  @builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) group_count: vec3u,
+export const entry = (size: number, more = ""): string => `@compute @workgroup_size(${size}) fn main(
+  @builtin(workgroup_id) group_id: vec3u, @builtin(num_workgroups) group_count: vec3u, ${more}
   ${entryInputs}
   let group = group_id.x + group_id.y * group_count.x;
   if (group >= p.all_groups) { return; }

@@ -161,8 +161,11 @@ export const everyKernel: readonly EveryKernel[] = [
               for (const biased of flags) {
                 const layout = { m, n, k, transposeA, transposeB, accumulate, batchA: [0], batchB: [0] };
                 device.kernels.matmul(a, b, y, biased ? { ...layout, bias } : layout);
-                for (const dtype of device.storedWeights!)
-                  if (biased) device.kernels.matmul(a, { ...b, dtype }, y, { ...layout, bias });
+                for (const dtype of device.storedWeights!) {
+                  if (!biased) continue;
+                  device.kernels.matmul(a, { ...b, dtype }, y, { ...layout, bias });
+                  device.kernels.matmul({ ...a, dtype }, { ...b, dtype }, y, { ...layout, bias });
+                }
               }
       }
       for (const [m, n, k] of [

@@ -1,4 +1,7 @@
-/** Weights in 16 bits: read as they lie on the graphics card, widened before the call elsewhere; sums in float32. */
+/**
+ * Operands of products in 16 bits: read as they lie on the graphics card, widened before the call elsewhere; sums in
+ * float32. Where the card multiplies float16 by itself, fragments.test.ts has the results.
+ */
 
 import * as t from "tenon";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -36,17 +39,29 @@ describe.each(["reference", "cpu", "webgpu"] as const)("on %s", (device) => {
   test.skipIf(device === "webgpu" && !backend).each(shapes)("products of %i rows with %i x %i", async (m, n, k) => {
     const x = t.tensor(noise(m * k)).reshape([m, k]);
     const y = t.tensor(noise(m * n)).reshape([m, n]);
+    const z = t.tensor(noise(k * 6, 5)).reshape([k, 6]);
     const bias = t.tensor(noise(n, 3));
     for (const dtype of ["float16", "bfloat16"] as const) {
       const [stored, widened] = await results(
         dtype,
-        (w) => [t.linear(x, w, bias), t.linear(y, w, undefined, { inOut: true }), t.matmul(y, w)],
+        (w) => [t.linear(x, w, bias), t.linear(y, w, undefined, { inOut: true }), t.matmul(y, w), t.matmul(w, z)],
         n,
         k,
       );
       expect(stored).toEqual(widened);
+      if (dtype === "float16" && device === "webgpu" && backend!.gpu.fragments) continue;
+      const right = z.to({ dtype });
+      const exact = right.to({ dtype: "float32" });
+      const [both, neither] = await results(
+        dtype,
+        (w) => [t.matmul(w, w.dtype === dtype ? right : exact), t.linear(w, w, bias)],
+        n,
+        k,
+      );
+      expect(both).toEqual(neither);
+      for (const tensor of [right, exact]) tensor.dispose();
     }
-    for (const tensor of [x, y, bias]) tensor.dispose();
+    for (const tensor of [x, y, z, bias]) tensor.dispose();
   });
 
   test.skipIf(device === "webgpu" && !backend)("rows of a table, and gradients that pass a stored weight", async () => {
@@ -76,10 +91,12 @@ describe.each(["reference", "cpu", "webgpu"] as const)("on %s", (device) => {
   });
 });
 
-test.skipIf(!backend)("nothing but weights may have 16 bits, and the message says what to do", () => {
+test.skipIf(!backend)("nothing but factors of products may have 16 bits, and the message says what to do", () => {
   const half = t.ones([2, 2]).to({ dtype: "float16" });
   const one = t.ones([2, 2]);
-  expect(() => t.linear(half, one)).toThrow(/linear: has no arithmetic in float16/);
+  expect(() => t.linear(one, one, t.ones([2]).to({ dtype: "float16" }))).toThrow(
+    /linear: has no arithmetic in float16/,
+  );
   expect(() => t.add(half, one)).toThrow(t.DTypeError);
   for (const x of [half, one]) x.dispose();
 });

@@ -5,6 +5,9 @@ import type { Operand } from "../../../src/backend/backend.js";
 import { findAdapter, openDevice } from "../../../src/backend/webgpu/adapter.js";
 import { backendOn, type WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
 import { Gpu } from "../../../src/backend/webgpu/gpu.js";
+import { fragmentMemory, fragmentSource } from "../../../src/backend/webgpu/matmul/fragments.js";
+import type { Product } from "../../../src/backend/webgpu/matmul/product.js";
+import { Kernel } from "../../../src/backend/webgpu/shader.js";
 import { nullGpu } from "../../setup/webgpu.js";
 import { empty } from "../operands.js";
 import { everyKernel, refusedByRanges } from "./every-kernel.js";
@@ -50,6 +53,40 @@ async function compiles(body: (device: WebGpuBackend, out: (...shape: number[]) 
 
 test.each(everyKernel)("%s", async (_, calls) => {
   expect(await compiles(calls)).toBeGreaterThan(60);
+});
+
+test("products by subgroup matrices, of every size that is known", async () => {
+  const [{ gpu }] = devices;
+  const flags = [true, false];
+  // Apple's and Mesa's, NVIDIA's, AMD's and Intel's.
+  const sizes = [
+    { M: 8, N: 8, K: 8 },
+    { M: 16, N: 8, K: 16 },
+    { M: 16, N: 16, K: 16 },
+    { M: 8, N: 16, K: 16 },
+  ];
+  const memory = gpu.device.limits.maxComputeWorkgroupStorageSize;
+  let compiled = 0;
+  for (const size of sizes)
+    for (const transposeA of flags)
+      for (const transposeB of flags)
+        for (const wide of flags)
+          for (const split of flags)
+            for (const rows of [64, 128]) {
+              const product: Product = {
+                ...{ transposeA, transposeB, bias: !split, accumulate: !split && wide, sums: "", split },
+                ...{ wideA: wide, wideB: !wide, wideOut: wide, wholeK: wide },
+                ...{ left: "float16", right: "float16", f16: true },
+              };
+              const tile = { rows, columns: rows };
+              if (fragmentMemory(product, size, tile) > memory) continue;
+              const kernel = new Kernel(fragmentSource(product, size, tile, 32));
+              const shared = kernel.source.buffers.map((_, i) => i);
+              gpu.pipelines.variant(kernel, { shared, ranges: shared.map(() => 1), cut: false, key: "" });
+              compiled++;
+            }
+  await gpu.failures.settle();
+  expect(compiled).toBeGreaterThan(sizes.length * 16 - 1);
 });
 
 test("every kernel of these tests also reaches its buffers by ranges", async () => {

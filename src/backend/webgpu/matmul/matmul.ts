@@ -6,6 +6,7 @@ import { fill } from "../kernels/copy.js";
 import { fold } from "../kernels/reduce.js";
 import type { Piece } from "../pool.js";
 import { entry, type Kernel } from "../shader.js";
+import { type FragmentTile, fragmentMemory, fragmentSource, SUBGROUPS } from "./fragments.js";
 import { LANES, type OwnTile, ownSource } from "./own.js";
 import { type Product, productKey } from "./product.js";
 import { columnsOf, MOST_ROWS, rowsSource } from "./rows.js";
@@ -15,6 +16,8 @@ import { sharedSource, type Tile } from "./tiles.js";
 const small: Tile = { rows: 4, columns: 4, depth: 32 };
 const large: Tile = { rows: 8, columns: 8, depth: 16 };
 const ENOUGH_LARGE_TILES = 128;
+const smallFragments: FragmentTile = { rows: 64, columns: 64 };
+const largeFragments: FragmentTile = { rows: 128, columns: 128 };
 /**
  * On a software adapter the larger a tile, the fewer loads for a result, and the longer it takes to compile: minutes,
  * where numbers are read or written one by one.
@@ -78,6 +81,7 @@ function multiply(gpu: Gpu, a: Operand, b: Operand, output: Operand, layout: Mat
     wholeK: k % 4 === 0,
     sums: sums?.of ?? "",
     split: false,
+    left: a.dtype,
     right: b.dtype,
     f16: gpu.device.features.has("shader-f16"),
   };
@@ -93,7 +97,8 @@ function multiply(gpu: Gpu, a: Operand, b: Operand, output: Operand, layout: Mat
     );
     return;
   }
-  const { tiles, kernelOf } = gpu.software ? own(gpu, product, m, n) : shared(gpu, m, n, count);
+  const { tiles, kernelOf } =
+    byFragments(gpu, product, m, n, count) ?? (gpu.software ? own(gpu, product, m, n) : shared(gpu, m, n, count));
   const groups = tiles[0] * tiles[1];
   const parts = count === 1 ? partsOf(gpu, groups, k) : 1;
   if (parts > 1) {
@@ -142,6 +147,24 @@ function shared(gpu: Gpu, m: number, n: number, count: number): Tiling {
   const tile = largeM * largeN * count >= ENOUGH_LARGE_TILES ? large : small;
   const kernelOf = (product: Product) =>
     gpu.kernel(`matmul ${tile.rows} ${productKey(product)}`, () => sharedSource(product, tile));
+  return { tiles: along(tile), kernelOf };
+}
+
+/** Two matrices of float16, where the device has subgroup matrices for them. */
+function byFragments(gpu: Gpu, product: Product, m: number, n: number, count: number): Tiling | undefined {
+  const { fragments, subgroupSize } = gpu;
+  if (!fragments || !subgroupSize || product.left !== "float16" || product.right !== "float16" || product.sums) return;
+  const { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: threads } = gpu.device.limits;
+  const along = ({ rows, columns }: FragmentTile) => [Math.ceil(m / rows), Math.ceil(n / columns)] as const;
+  const tile = [largeFragments, smallFragments].find((tile) => {
+    const enough = tile === smallFragments || along(tile)[0] * along(tile)[1] * count >= ENOUGH_LARGE_TILES;
+    return enough && fragmentMemory(product, fragments, tile) <= memory;
+  });
+  if (!tile || SUBGROUPS * subgroupSize > threads) return;
+  const kernelOf = (product: Product) =>
+    gpu.kernel(`matmul fragments ${tile.rows} ${productKey(product)}`, () =>
+      fragmentSource(product, fragments, tile, subgroupSize),
+    );
   return { tiles: along(tile), kernelOf };
 }
 

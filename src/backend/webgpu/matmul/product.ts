@@ -19,7 +19,8 @@ export interface Product {
   readonly sums: "" | "a" | "b";
   /** A workgroup takes `part` steps of k; matrix i of the output is made of part i. */
   readonly split: boolean;
-  /** The dtype of b; float16 is read in WGSL's own type where the device has it. */
+  /** The dtypes of a and b; float16 is read in WGSL's own type where the device has it. */
+  readonly left: DType;
   readonly right: DType;
   readonly f16: boolean;
 }
@@ -51,34 +52,34 @@ export interface Reading {
   at(index: string): string;
 }
 
-const whole = (buffer: string, wide: boolean): Reading => ({
-  type: wide ? "vec4f" : "f32",
-  at: (index) => `${buffer}[${index}]`,
-});
-
-export const leftOf = ({ wideA }: Product): Reading => whole("left", wideA);
-
-export function rightOf({ wideB, right, f16 }: Product): Reading {
-  if (right === "float32") return whole("right", wideB);
-  if (right === "float16" && f16)
-    return wideB
-      ? { type: "vec4<f16>", at: (index) => `vec4f(right[${index}])` }
-      : { type: "f16", at: (index) => `f32(right[${index}])` };
-  return wideB
-    ? { type: "vec2u", at: (index) => `widen_four(right[${index}])` }
-    : { type: "u32", at: (index) => `widen_two(right[(${index}) >> 1u])[(${index}) & 1u]` };
+function reading(buffer: string, dtype: DType, wide: boolean, f16: boolean): Reading {
+  if (dtype === "float32") return { type: wide ? "vec4f" : "f32", at: (index) => `${buffer}[${index}]` };
+  if (dtype === "float16" && f16)
+    return wide
+      ? { type: "vec4<f16>", at: (index) => `vec4f(${buffer}[${index}])` }
+      : { type: "f16", at: (index) => `f32(${buffer}[${index}])` };
+  return wide
+    ? { type: "vec2u", at: (index) => `widen_four_${dtype}(${buffer}[${index}])` }
+    : { type: "u32", at: (index) => `widen_two_${dtype}(${buffer}[(${index}) >> 1u])[(${index}) & 1u]` };
 }
 
-/** Functions that widen packed 16-bit floats, and what the kernel enables. WGSL drops functions that nobody calls. */
-export const widening = ({ right }: Product): string =>
-  right === "float32"
-    ? ""
-    : `
-fn widen_two(w: u32) -> vec2f { return ${right === "float16" ? "unpack2x16float(w)" : "bitcast<vec2f>(vec2u(w << 16u, w & 0xffff0000u))"}; }
-fn widen_four(w: vec2u) -> vec4f { return vec4f(widen_two(w.x), widen_two(w.y)); }
-`;
+export const leftOf = ({ wideA, left, f16 }: Product): Reading => reading("left", left, wideA, f16);
+export const rightOf = ({ wideB, right, f16 }: Product): Reading => reading("right", right, wideB, f16);
 
-export const enablesOf = ({ right, f16 }: Product): readonly "f16"[] => (right === "float16" && f16 ? ["f16"] : []);
+/** Functions that widen packed 16-bit floats. WGSL drops functions that nobody calls. */
+export const widening = ({ left, right }: Product): string =>
+  (["float16", "bfloat16"] as const)
+    .filter((dtype) => left === dtype || right === dtype)
+    .map(
+      (dtype) => `
+fn widen_two_${dtype}(w: u32) -> vec2f { return ${dtype === "float16" ? "unpack2x16float(w)" : "bitcast<vec2f>(vec2u(w << 16u, w & 0xffff0000u))"}; }
+fn widen_four_${dtype}(w: vec2u) -> vec4f { return vec4f(widen_two_${dtype}(w.x), widen_two_${dtype}(w.y)); }
+`,
+    )
+    .join("");
+
+export const enablesOf = ({ left, right, f16 }: Product): readonly "f16"[] =>
+  f16 && (left === "float16" || right === "float16") ? ["f16"] : [];
 
 export const buffersOf = (product: Product) => {
   const { wideOut, bias, sums } = product;

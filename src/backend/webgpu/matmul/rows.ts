@@ -1,7 +1,17 @@
 /** Products of a few rows with a matrix (a cached decode): the matrix is read once, by as many threads as possible. */
 
 import { entry, type KernelSource } from "../shader.js";
-import { bases, batchParams, buffersOf, enablesOf, type Product, rightOf, storer, widening } from "./product.js";
+import {
+  bases,
+  batchParams,
+  buffersOf,
+  enablesOf,
+  leftOf,
+  type Product,
+  rightOf,
+  storer,
+  widening,
+} from "./product.js";
 
 /** Rows of a that this kernel takes. */
 export const MOST_ROWS = 4;
@@ -20,10 +30,10 @@ export function rowsSource(product: Product, rows: number, slices: number): Kern
   const along = 4 * slices; // elements of k that all slices take at once
   const all = Array.from({ length: rows }, (_, r) => r);
   const { transposeA, transposeB, wideA, wideB } = product;
-  const right = rightOf(product);
+  const [whole, right] = [leftOf(product), rightOf(product)];
   const left = (r: number, k: string) => {
     const at = transposeA ? `a + (${k}) * p.m + ${r}u` : `a + ${r}u * p.k + ${k}`;
-    return wideA ? `left[(${at}) / 4u][(${at}) % 4u]` : `left[${at}]`;
+    return wideA ? `${whole.at(`(${at}) / 4u`)}[(${at}) % 4u]` : whole.at(at);
   };
   const columnsAt = (k: string) =>
     wideB
@@ -36,7 +46,7 @@ export function rowsSource(product: Product, rows: number, slices: number): Kern
   });
   const leftVector = (r: number) =>
     wideA && !transposeA
-      ? `left[(a + ${r}u * p.k + k) / 4u]`
+      ? whole.at(`(a + ${r}u * p.k + k) / 4u`)
       : `vec4f(${[0, 1, 2, 3].map((i) => left(r, `k + ${i}u`)).join(", ")})`;
   const inner = !transposeB
     ? `  for (var k = slice; k < p.k; k += ${slices}u) {

@@ -43,6 +43,7 @@ export async function card({ bundle, from, software, only, ...peaks }) {
   if (software) useSoftwareVulkan();
   const args = Object.entries({ only, ...peaks }).flatMap(([name, value]) => (value ? [`--${name}`, value] : []));
   const made = await report(file, args);
+  if (!made) console.error("bench card: nothing is written down; `--software` rehearses without a card.");
   if (made && !only) writeDown(made);
 }
 

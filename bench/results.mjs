@@ -7,15 +7,18 @@ const intro = `# Benchmarks
 
 Made by \`npm run bench\`, a section per suite. Absolute figures of shared machines vary; ratios are of one run.`;
 
+/** Of the section whose report may come from another machine (`--from`). */
+export const cardTitle = "A graphics card, measured from Node";
+
 /** What a figure was measured with. */
 export const environment = () =>
   `Node ${process.versions.node} (V8 ${process.versions.v8}), ${os.cpus()[0].model}, ${os.availableParallelism()} cores, ${os.platform()} ${os.arch()}, ${new Date().toISOString().slice(0, 10)}.`;
 
 /** Puts a section in the place of the one with its title, or at the end. */
-export function writeSection(title, text) {
+export function writeSection(title, text, where = environment()) {
   const old = existsSync(file) ? readFileSync(file, "utf8") : "";
   const sections = old.split(/^(?=## )/m).slice(1);
-  const made = `## ${title}\n\n${environment()}\n\n${text.trim()}\n\n`;
+  const made = `## ${title}\n\n${where}\n\n${text.trim()}\n\n`;
   const at = sections.findIndex((section) => section.startsWith(`## ${title}\n`));
   if (at >= 0) sections[at] = made;
   else sections.push(made);

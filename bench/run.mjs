@@ -4,12 +4,17 @@
 // Absent ones get a row that says so.
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
+import { parseArgs } from "node:util";
 import { rolldown } from "rolldown";
-import { writeSection } from "./results.mjs";
+import { card, cardOptions } from "./card.mjs";
+import { cardTitle, writeSection } from "./results.mjs";
 
-const wanted = process.argv.slice(2).filter((arg) => !arg.startsWith("--"));
+const {
+  positionals: wanted,
+  values: { skip, ...forCard },
+} = parseArgs({ allowPositionals: true, options: { skip: { type: "string", default: "" }, ...cardOptions } });
 /** Peers left out: `--skip=tfjs,jax` (a step of the wide GPT takes tfjs more than a minute). */
-const skipped = process.argv.flatMap((arg) => (arg.startsWith("--skip=") ? arg.slice(7).split(",") : []));
+const skipped = skip.split(",").filter(Boolean);
 const file = ".cache/bench-tenon.mjs";
 mkdirSync(".cache", { recursive: true });
 const bundle = await rolldown({ input: "bench/tenon.ts", platform: "node", external: (id) => !/^[./]/.test(id) });
@@ -262,6 +267,8 @@ Object.assign(suites, {
     say(
       execFileSync(process.execPath, ["bench/webgpu.mjs"], { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] }),
     ),
+  /** Shows itself while it runs, and writes its section itself, which may be of another machine. */
+  card: () => card(forCard),
 });
 
 const titles = {
@@ -273,6 +280,7 @@ const titles = {
   tokenizers: "Encoding, MB/s of processor time",
   runs: "What proof costs",
   webgpu: "WebGPU",
+  card: cardTitle,
 };
 for (const name of wanted.length > 0 ? wanted : Object.keys(suites)) {
   if (!Object.hasOwn(suites, name)) {
@@ -282,6 +290,6 @@ for (const name of wanted.length > 0 ? wanted : Object.keys(suites)) {
   const title = wideFlags.length > 0 ? `${titles[name]} (Node ${major}, 256-bit vectors)` : titles[name];
   console.log(`\n## ${title}\n`);
   lines = [];
-  suites[name]();
-  writeSection(title, lines.join("\n"));
+  await suites[name]();
+  if (lines.length > 0) writeSection(title, lines.join("\n"));
 }

@@ -10,6 +10,7 @@ import * as tenon from "../src/index.js";
 import { Gpt2 } from "../src/models/gpt2.js";
 import { deferInit } from "../src/nn/index.js";
 import { AdamW } from "../src/optim/index.js";
+import { gptConfig, type Shape, stepFlops } from "./gpt.js";
 import { best, roof } from "./kernels/roof.js";
 
 interface Job {
@@ -17,7 +18,7 @@ interface Job {
   threads: number;
   numerics: "portable" | "fast";
   shapes?: [m: number, n: number, k: number][];
-  model?: { layers: number; heads: number; width: number; context: number; batch: number; vocabulary: number };
+  model?: Shape;
   steps?: number;
 }
 
@@ -48,32 +49,11 @@ async function gemm({ threads, numerics, shapes = [] }: Job) {
   return { rates, roof: roof(backend.engine), fused: backend.info.fusedMultiplyAdd, threads: backend.info.threads };
 }
 
-function config({ layers, heads, width, context, vocabulary }: NonNullable<Job["model"]>) {
-  const off = { embd_pdrop: 0, attn_pdrop: 0, resid_pdrop: 0 };
-  return {
-    model_type: "gpt2",
-    vocab_size: vocabulary,
-    n_layer: layers,
-    n_head: heads,
-    n_embd: width,
-    n_positions: context,
-    ...off,
-  };
-}
-
-/** Floating-point operations of one training step in its matrix products: forward once, backward twice. */
-function stepFlops({ layers, width: C, context: T, batch: B, vocabulary: V }: NonNullable<Job["model"]>): number {
-  const tokens = B * T;
-  const projections = tokens * (layers * 12 * C * C + V * C);
-  const attention = layers * tokens * T * C; // scores and weighted sums, the causal half of both
-  return 3 * 2 * (projections + attention);
-}
-
 /** Tokens per second of forward, backward and AdamW. */
 async function train({ threads, numerics, model, steps = 12 }: Job) {
   await tenon.init({ device: "cpu", threads, numerics });
   const shape = model!;
-  const gpt = await tenon.createModel(config(shape), undefined, { seed: 1 });
+  const gpt = await tenon.createModel(gptConfig(shape), undefined, { seed: 1 });
   const { batch: B, context: T, vocabulary: V } = shape;
   const ids = Int32Array.from({ length: B * (T + 1) }, (_, i) => (i * 7919) % V);
   const optimizer = new AdamW(gpt.namedParameters(), { lr: 1e-3 });
@@ -97,7 +77,7 @@ async function train({ threads, numerics, model, steps = 12 }: Job) {
 /** Tokens per second of cached decoding, and the share of what streaming the weights once per token allows. */
 async function decode({ threads, numerics, model, steps = 64 }: Job) {
   await tenon.init({ device: "cpu", threads, numerics });
-  const gpt = deferInit(() => new Gpt2(config(model!)));
+  const gpt = deferInit(() => new Gpt2(gptConfig(model!)));
   for (const parameter of gpt.parameters()) {
     const values = tenon.rand(parameter.shape).sub(0.5).mul(0.05);
     (parameter.view() as Float32Array).set(values.view() as Float32Array);

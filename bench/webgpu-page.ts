@@ -1,19 +1,10 @@
 /** What bench/webgpu.mjs runs in the page: Tenon and its peers in turns, on one WebGPU adapter. */
 
-import { backendOf } from "../src/backend/devices.js";
-import type { WebGpuBackend } from "../src/backend/webgpu/backend.js";
-import { createModel, init, type LanguageModel, matmul, tensor } from "../src/index.js";
-import { AdamW, clipCoefficient, gradNorm } from "../src/optim/index.js";
+import { createModel, init, matmul, tensor } from "../src/index.js";
+import { gpu } from "./costs.js";
+import { gptConfig, rowsOf, type Shape } from "./gpt.js";
 
-/** The GPT whose training steps are compared. */
-export interface Shape {
-  layers: number;
-  heads: number;
-  width: number;
-  context: number;
-  batch: number;
-  vocabulary: number;
-}
+export { costs } from "./costs.js";
 
 type Work = () => Promise<unknown>;
 
@@ -74,26 +65,10 @@ const products: Record<string, (size: number) => Promise<Work>> = {
   },
 };
 
-const baby = ({ layers, heads, width, context, vocabulary }: Shape) => ({
-  ...{
-    model_type: "gpt2",
-    n_layer: layers,
-    n_head: heads,
-    n_embd: width,
-    n_positions: context,
-    vocab_size: vocabulary,
-  },
-  ...{ embd_pdrop: 0, attn_pdrop: 0, resid_pdrop: 0 },
-});
-const rowsOf = ({ batch, context, vocabulary }: Shape) =>
-  Array.from({ length: batch }, (_, row) =>
-    Array.from({ length: context + 1 }, (_, i) => ((row * (context + 1) + i) * 7919) % vocabulary),
-  );
-
 const steps: Record<string, (shape: Shape) => Promise<Work>> = {
   async tenon(shape) {
     await init({ device: "webgpu" });
-    const model = await createModel(baby(shape), undefined, { seed: 1 });
+    const model = await createModel(gptConfig(shape), undefined, { seed: 1 });
     const ids = rowsOf(shape);
     return () => model.trainStep({ ids }, { learningRate: 1e-3, clipNorm: 1 });
   },
@@ -150,55 +125,4 @@ export async function firstStep(shape: Shape) {
   const created = performance.now();
   await step();
   return { create: created - start, step: performance.now() - created, pipelines: gpu().pipelines.count };
-}
-
-const gpu = () => (backendOf("webgpu") as WebGpuBackend).gpu;
-
-/** Dispatches, submits and the share of a step in which this side records commands. */
-export async function costs(shape: Shape) {
-  await init({ device: "webgpu" });
-  const model = (await createModel(baby(shape), undefined, { seed: 1 })) as LanguageModel;
-  const optimizer = new AdamW(model.namedParameters(), { lr: 1e-3 });
-  const ids = rowsOf(shape);
-  const counted = async <T>(work: () => T | Promise<T>) => {
-    const before = { ...gpu().counters };
-    await work();
-    const { dispatches, submits } = gpu().counters;
-    return { dispatches: dispatches - before.dispatches, submits: submits - before.submits };
-  };
-  const step = () => model.trainStep({ ids }, { optimizer, clipNorm: 1 });
-  await step();
-  await step();
-  const whole = await counted(step);
-
-  // The same step by hand, so that its parts can be counted and timed; a round of it first.
-  const parts: Record<string, number> = {};
-  const part = async (name: string, work: () => void) => {
-    parts[name] = (await counted(work)).dispatches;
-  };
-  model.train();
-  model.zeroGrad();
-  let loss = model.loss(ids);
-  loss.backward();
-  model.zeroGrad();
-  await loss.item();
-  const start = performance.now();
-  await part("forward", () => {
-    loss = model.loss(ids);
-  });
-  await part("backward", () => loss.backward());
-  await part("update", () => {
-    const norm = gradNorm(model.parameters());
-    optimizer.step(undefined, { scale: clipCoefficient(norm, 1) });
-  });
-  gpu().flush();
-  const recorded = performance.now();
-  await loss.item();
-  const done = performance.now();
-
-  const tokens = async (maxTokens: number) =>
-    (await counted(() => model.generate([1, 2, 3], { maxTokens, temperature: 0 }))).dispatches;
-  const decode = (await tokens(6)) - (await tokens(5));
-  model.dispose();
-  return { whole, parts, decode, recording: recorded - start, step: done - start };
 }

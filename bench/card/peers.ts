@@ -1,0 +1,137 @@
+/** Tenon beside other libraries on the same adapter, in one process and in turns. */
+
+import { createModel, init, matmul, rand } from "../../src/index.js";
+import { gptConfig, rowsOf, type Shape } from "../gpt.js";
+import { openGpu } from "./open.js";
+import type { Part } from "./part.js";
+import { reasonOf, say, show, table } from "./report.js";
+import { babyGpt } from "./steps.js";
+
+type Work = () => Promise<unknown>;
+
+interface Library {
+  /** A training step. */
+  step(shape: Shape): Promise<Work>;
+  /** `many` products of square matrices, and a wait for the last. */
+  products(size: number, many: number): Promise<Work>;
+}
+
+const filled = (n: number) => Float32Array.from({ length: n }, (_, i) => ((i * 7919) % 1000) / 500 - 1);
+
+const libraries: Record<string, () => Promise<Library>> = {
+  async tenon() {
+    await init({ device: "webgpu" });
+    return {
+      async step(shape) {
+        const model = await createModel(gptConfig(shape), undefined, { seed: 1 });
+        const ids = rowsOf(shape);
+        return () => model.trainStep({ ids }, { learningRate: 1e-3, clipNorm: 1 });
+      },
+      async products(size, many) {
+        const [a, b] = [rand([size, size]), rand([size, size])];
+        return async () => {
+          for (let i = 1; i < many; i++) matmul(a, b).dispose();
+          const c = matmul(a, b);
+          const one = c.narrow(0, 0, 1).narrow(1, 0, 1);
+          await one.item();
+          for (const each of [c, one]) each.dispose();
+        };
+      },
+    };
+  },
+  async "jax-js"() {
+    const jax = await import("@jax-js/jax");
+    const { jaxStep } = await import("../peers/jax-step.mjs");
+    await jax.init("webgpu");
+    jax.defaultDevice("webgpu");
+    return {
+      step: async (shape) => jaxStep(jax, shape),
+      async products(size, many) {
+        const [a, b] = [0, 1].map(() => jax.numpy.array(filled(size * size), { shape: [size, size] }));
+        const product = jax.jit((x: unknown, y: unknown) => jax.numpy.matmul(x, y));
+        return async () => {
+          for (let i = 1; i < many; i++) product(a.ref, b.ref).dispose();
+          const c = product(a.ref, b.ref);
+          await c.slice([0, 1], [0, 1]).data();
+        };
+      },
+    };
+  },
+  async "tfjs-webgpu"() {
+    const tf = await import("@tensorflow/tfjs");
+    await import("@tensorflow/tfjs-backend-webgpu");
+    const { tfjsStep } = await import("../peers/tfjs-step.mjs");
+    if (!(await tf.setBackend("webgpu"))) throw new Error("it does not open Dawn's adapter");
+    await tf.ready();
+    if (tf.getBackend() !== "webgpu") throw new Error(`it computes on ${tf.getBackend()}`);
+    return {
+      step: async (shape) => tfjsStep(tf, shape),
+      async products(size, many) {
+        const [a, b] = [0, 1].map(() => tf.tensor(filled(size * size), [size, size]));
+        return async () => {
+          for (let i = 1; i < many; i++) tf.matMul(a, b).dispose();
+          const c = tf.matMul(a, b);
+          const one = tf.slice(c, [0, 0], [1, 1]);
+          await one.data();
+          for (const each of [c, one]) each.dispose();
+        };
+      },
+    };
+  },
+};
+
+/** Best time of each in turns; the first turn, which compiles, counts for nothing. */
+async function best(works: Record<string, Work>, turns: number): Promise<Record<string, number>> {
+  const times: Record<string, number> = {};
+  for (let turn = 0; turn <= turns; turn++)
+    for (const [name, work] of Object.entries(works)) {
+      const start = performance.now();
+      await work();
+      if (turn > 0) times[name] = Math.min(times[name] ?? Number.POSITIVE_INFINITY, performance.now() - start);
+    }
+  return times;
+}
+
+export const peers: Part = async (given) => {
+  const { small } = given;
+  await openGpu();
+  const missing: string[] = [];
+  const opened: Record<string, Library> = {};
+  for (const [name, open] of Object.entries(libraries))
+    try {
+      opened[name] = await open();
+    } catch (error) {
+      missing.push(`${name}: absent, ${reasonOf(error)}`);
+    }
+  const names = Object.keys(opened);
+  const row = table("best, ms", ...names, "tenon is faster than the best peer by");
+  const compare = async (title: string, each: number, turns: number, make: (library: Library) => Promise<Work>) => {
+    const works: Record<string, Work> = {};
+    for (const name of names)
+      try {
+        works[name] = await make(opened[name]);
+        await works[name]();
+      } catch (error) {
+        delete works[name];
+        missing.push(`${name}, ${title}: absent, ${reasonOf(error)}`);
+      }
+    const times = await best(works, turns);
+    const others = names.slice(1).flatMap((name) => times[name] ?? []);
+    const ratio = others.length > 0 ? `${(Math.min(...others) / times["tenon"]).toFixed(2)}x` : "–";
+    row(title, ...names.map((name) => (times[name] ? show(times[name] / each) : "absent")), ratio);
+  };
+  const shape = babyGpt(given);
+  await compare(`training step, ${shape.width}-wide GPT`, 1, small ? 1 : 40, ({ step }) => step(shape));
+  for (const [size, many] of small
+    ? [[64, 2]]
+    : [
+        [1024, 100],
+        [2048, 30],
+        [4096, 10],
+      ])
+    await compare(`product, ${size} x ${size} x ${size}`, many, small ? 1 : 3, ({ products }) => products(size, many));
+  say();
+  for (const each of missing) say(`- ${each}`);
+  say("- onnxruntime-web: absent, its build for Node has no WebGPU.");
+  return undefined;
+};

@@ -1,0 +1,135 @@
+/** Matrix products through Tenon's public API, beside the measured and the nominal roof. */
+
+import { type DType, getOp, init, matmul, narrow, rand, type Tensor, tidy } from "../../src/index.js";
+import { dispatchOne } from "../../src/tensor/dispatch.js";
+import { type Given, type Part, perRound } from "./part.js";
+import { reasonOf, say, share, show, table } from "./report.js";
+
+interface Product {
+  m: number;
+  n: number;
+  k: number;
+  dtypes?: [DType, DType];
+  transposeA?: boolean;
+  transposeB?: boolean;
+}
+
+const random = (shape: number[], dtype: DType): Tensor => tidy(() => rand(shape).sub(0.5).to({ dtype }));
+
+/** The last number of a result: all that is read of it. */
+const lastOf = async (x: Tensor): Promise<number> => {
+  const one = tidy(() => narrow(narrow(x, 0, x.shape[0] - 1, 1), 1, x.shape[1] - 1, 1));
+  const value = await one.item();
+  one.dispose();
+  return value as number;
+};
+
+/** What the last number should be, by the numbers of its row and its column. */
+async function expected(a: Tensor, b: Tensor, { transposeA, transposeB }: Product): Promise<number> {
+  const line = async (x: Tensor, dim: number) => {
+    const values = tidy(() => narrow(x, dim, x.shape[dim] - 1, 1).to({ dtype: "float32" }));
+    const data = (await values.data()) as Float32Array;
+    values.dispose();
+    return data;
+  };
+  const [row, column] = [await line(a, transposeA ? 1 : 0), await line(b, transposeB ? 0 : 1)];
+  return row.reduce((sum, x, i) => sum + x * column[i], 0);
+}
+
+/**
+ * Milliseconds of a product. Many are issued, and one number of the last is read: reading a result whole would measure
+ * the bus between card and processor.
+ */
+export async function productTime(given: Given, product: Product): Promise<number> {
+  const { m, n, k, dtypes = ["float32", "float32"], transposeA = false, transposeB = false } = product;
+  const a = random(transposeA ? [k, m] : [m, k], dtypes[0]);
+  const b = random(transposeB ? [n, k] : [k, n], dtypes[1]);
+  const transposed = transposeA || transposeB;
+  // The public function copies what it is to read transposed; gradients are products of the op itself.
+  const multiply = () => (transposed ? dispatchOne(getOp("matmul"), [a, b], { transposeA, transposeB }) : matmul(a, b));
+  try {
+    let value = 0;
+    const time = await perRound(given, async (times) => {
+      for (let i = 1; i < times; i++) multiply().dispose();
+      const c = multiply();
+      value = await lastOf(c).finally(() => c.dispose());
+    });
+    const wanted = await expected(a, b, product);
+    if (!(Math.abs(value - wanted) < 1e-3 * Math.sqrt(k)))
+      throw new Error(`the product is wrong: ${value}, not ${wanted}`);
+    return time;
+  } finally {
+    a.dispose();
+    b.dispose();
+  }
+}
+
+export const products: Part = async (given) => {
+  await init({ device: "webgpu" });
+  const { small, measured, nominal } = given;
+  const row = table("m x n x k, float32", "ms", "TFLOP/s", "of the measured roof", "of nominal");
+  const measure = async (product: Product) => {
+    const { m, n, k, transposeA, transposeB } = product;
+    const name = `${m} x ${n} x ${k}${transposeA ? ", a transposed" : ""}${transposeB ? ", b transposed" : ""}`;
+    try {
+      const time = await productTime(given, product);
+      const rate = (2 * m * n * k) / time / 1e-3;
+      row(name, show(time), show(rate / 1e12), share(rate, measured.flops), share(rate, nominal.flops));
+    } catch (error) {
+      row(name, "absent", reasonOf(error), "–", "–");
+    }
+  };
+  for (const size of small ? [64, 128, 256] : [1024, 2048, 4096]) await measure({ m: size, n: size, k: size });
+  const [m, n, k] = small ? [128, 128, 128] : [2048, 2048, 2048];
+  for (const [transposeA, transposeB] of [
+    [false, true],
+    [true, false],
+    [true, true],
+  ])
+    await measure({ m, n, k, transposeA, transposeB });
+  // Products of a step of GPT-2: into the MLP and out of it, its weight's gradient, the head.
+  const [tokens, width, words] = small ? [64, 48, 257] : [8192, 768, 50257];
+  await measure({ m: tokens, n: 4 * width, k: width });
+  await measure({ m: tokens, n: width, k: 4 * width });
+  await measure({ m: width, n: 4 * width, k: tokens, transposeA: true });
+  await measure({ m: tokens, n: words, k: width, transposeB: true });
+  say();
+  say("Many products are issued and one number of the last is read and checked: the results stay on the card.");
+  return undefined;
+};
+
+export const half: Part = async (given) => {
+  await init({ device: "webgpu" });
+  const { small, measured } = given;
+  const row = table("m x n x k", "dtypes", "ms", "TFLOP/s", "of subgroup matrices", "of float32's roof");
+  const sizes = small
+    ? [
+        [64, 64, 64],
+        [128, 192, 48],
+      ]
+    : [
+        [1024, 1024, 1024],
+        [2048, 2048, 2048],
+        [4096, 4096, 4096],
+        [8192, 3072, 768],
+      ];
+  const kinds: [DType, DType][] = [
+    ["float16", "float16"],
+    ["float32", "float16"],
+  ];
+  for (const dtypes of kinds) {
+    for (const [m, n, k] of sizes) {
+      const name = `${m} x ${n} x ${k}`;
+      try {
+        const time = await productTime(given, { m, n, k, dtypes });
+        const rate = (2 * m * n * k) / time / 1e-3;
+        const shares = [share(rate, measured.half), share(rate, measured.flops)];
+        row(name, dtypes.join(" x "), show(time), show(rate / 1e12), ...shares);
+      } catch (error) {
+        row(name, dtypes.join(" x "), "absent", reasonOf(error), "–", "–");
+        break;
+      }
+    }
+  }
+  return undefined;
+};

@@ -6,10 +6,11 @@ import { listOf, nearest } from "../core/errors.js";
 /** A wrong call: the exit code is 2, and the message is followed by where help is. */
 export class UsageError extends Error {}
 
-/** What an option takes: nothing, a text, a number (within limits), or one of some words. */
+/** What an option takes: nothing, a text, texts (it may be repeated), a number (within limits), or one of some words. */
 export type OptionKind =
   | "flag"
   | "text"
+  | "texts"
   | { readonly integer: readonly [least: number, most: number] }
   | { readonly number: readonly [least: number, most: number] }
   | { readonly bytes: true }
@@ -37,7 +38,9 @@ type ValueOf<K> = K extends "flag"
   ? boolean
   : K extends { readonly integer: unknown } | { readonly number: unknown } | { readonly bytes: true }
     ? number | undefined
-    : string | undefined;
+    : K extends "texts"
+      ? readonly string[]
+      : string | undefined;
 
 export type Values<U extends Usage> = { [N in keyof U["options"]]: ValueOf<U["options"][N]["kind"]> };
 
@@ -70,17 +73,20 @@ export function parse<U extends Usage>(table: U, args: readonly string[]): Parse
       ]),
     ),
   });
-  const values: Record<string, unknown> = Object.fromEntries(
-    Object.entries(options)
-      .filter(([, { kind }]) => kind === "flag")
-      .map(([name]) => [name, false]),
-  );
+  const values: Record<string, unknown> = {};
+  for (const [name, { kind }] of Object.entries(options)) {
+    if (kind === "flag") values[name] = false;
+    if (kind === "texts") values[name] = [];
+  }
   const operands: string[] = [];
   for (const token of tokens) {
     if (token.kind === "positional") operands.push(token.value);
     if (token.kind !== "option") continue;
     if (!Object.hasOwn(options, token.name)) throw unknownOption(token.rawName, options);
-    values[token.name] = readValue(token.rawName, options[token.name].kind, token.value, token.inlineValue === true);
+    const { kind } = options[token.name];
+    const value = readValue(token.rawName, kind, token.value, token.inlineValue === true);
+    if (kind === "texts") (values[token.name] as unknown[]).push(value);
+    else values[token.name] = value;
   }
   const [least, most] = table.count;
   if (!values.help && (operands.length < least || operands.length > most)) {
@@ -102,7 +108,7 @@ function readValue(name: string, kind: OptionKind, given: string | undefined, in
   }
   // An option in the place of a value was not meant as one.
   if (given === undefined || (!inline && given.startsWith("--"))) throw new UsageError(`${name} needs a value.`);
-  if (kind === "text") return given;
+  if (kind === "text" || kind === "texts") return given;
   if (Array.isArray(kind)) {
     if (kind.includes(given)) return given;
     const whole = given.length > 2 ? kind.find((word) => word.includes(given.toLowerCase())) : undefined; // gpu: webgpu
@@ -147,5 +153,5 @@ export function helpOf({ name, operands, about, options }: Usage): string {
 
 function wordFor(kind: OptionKind): string {
   if (Array.isArray(kind)) return kind.join("|");
-  return kind === "text" ? "TEXT" : (kind as { bytes?: true }).bytes ? "SIZE" : "N";
+  return kind === "text" || kind === "texts" ? "TEXT" : (kind as { bytes?: true }).bytes ? "SIZE" : "N";
 }

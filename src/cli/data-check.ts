@@ -1,8 +1,7 @@
 /** `tenon data check <file>`: schema, counts, missing values, histograms and problems of a data file. */
 
 import { readFile } from "node:fs/promises";
-import { parseArgs } from "node:util";
-import { ConfigError, TenonError } from "../core/errors.js";
+import { ConfigError } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
 import { type CheckReport, type ColumnSummary, checkDataset } from "../data/check.js";
 import { type DataConfig, type DataFormat, formatOfName, openDataset } from "../data/config.js";
@@ -10,83 +9,46 @@ import type { Ratios } from "../data/ratio.js";
 import { expectation, parseSchema, type SchemaInput } from "../data/schema.js";
 import { showValue, violationText } from "../data/violation.js";
 import "../node/platform.js";
+import { helpOf, type Parsed, parse, UsageError, usage } from "./arguments.js";
+import type { CommandIo } from "./io.js";
 
-export interface CommandOutput {
-  out(line: string): void;
-  err(line: string): void;
-  readonly isTerminal: boolean;
-}
+const table = usage({
+  name: "data check",
+  operands: "<file>",
+  count: [1, 1],
+  about: "Shows the schema, counts, missing values, histograms and problems of a data file.",
+  options: {
+    schema: { kind: "text", value: "FILE", help: "enforce the schema in this JSON file; inferred unless given" },
+    format: {
+      kind: ["csv", "jsonl", "json", "parquet", "text", "idx"],
+      value: "NAME",
+      help: "csv, jsonl, json, parquet, text or idx; by the file's name unless given",
+    },
+    labels: { kind: "text", value: "FILE", help: "labels of an idx file" },
+    delimiter: { kind: "text", value: "C", help: "character between fields of a CSV file" },
+    encoding: { kind: "text", value: "NAME", help: "encoding of a text file, e.g. latin1; UTF-8 unless given" },
+    decimal: { kind: "text", value: "C", help: "decimal mark of numbers in a CSV file, . or ," },
+    null: { kind: "texts", help: "a text that means a missing value; may be repeated" },
+    split: { kind: "text", value: "PARTS", help: "ratios to split by, e.g. train=0.8,val=0.2" },
+    seed: { kind: { integer: [0, Number.MAX_SAFE_INTEGER] }, help: "seed of the split, 0 unless given" },
+  },
+});
 
-const USAGE = `usage: tenon data check <file> [options]
-
-  --schema FILE      enforce the schema in this JSON file; inferred unless given
-  --format NAME      csv, jsonl, json, parquet, text or idx; by the file's name unless given
-  --labels FILE      labels of an idx file
-  --delimiter C      character between fields of a CSV file
-  --encoding NAME    encoding of a text file, e.g. latin1; UTF-8 unless given
-  --decimal C        decimal mark of numbers in a CSV file, . or ,
-  --null TEXT        a text that means a missing value; may be repeated
-  --split PARTS      ratios to split by, e.g. train=0.8,val=0.2
-  --seed N           seed of the split, 0 unless given
-  --json             one JSON object on standard output`;
-
-/** Exit codes: 0 the data fits its schema, 1 it does not or cannot be read, 2 wrong usage. */
-export async function run(args: string[], io: CommandOutput): Promise<number> {
-  let parsed: ReturnType<typeof parse>;
-  try {
-    parsed = parse(args);
-    if (parsed.positionals.length !== 1)
-      throw new ConfigError(`data check: needs one file, got ${parsed.positionals.length}.`);
-    seedOf(parsed.values);
-  } catch (error) {
-    io.err((error as Error).message);
-    io.err(USAGE);
-    return 2;
-  }
-  const { values, positionals } = parsed;
+/** Exit codes: 0 the data fits its schema, 1 it does not. */
+export async function run(args: string[], io: CommandIo): Promise<number> {
+  const { values, operands } = parse(table, args);
   if (values.help) {
-    io.out(USAGE);
+    io.out(helpOf(table));
     return 0;
   }
-  try {
-    const report = await check(positionals[0], values);
-    if (values.json) io.out(JSON.stringify(report));
-    else for (const line of describe(report)) io.out(line);
-    return report.report.violations.length > 0 ? 1 : 0;
-  } catch (error) {
-    if (!(error instanceof TenonError)) throw error;
-    io.err(error.message);
-    return 1;
-  }
+  const report = await check(operands[0], values);
+  if (values.json) io.out(JSON.stringify(report));
+  else for (const line of describe(report)) io.out(line);
+  return report.report.violations.length > 0 ? 1 : 0;
 }
 
-const parse = (args: string[]) =>
-  parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      schema: { type: "string" },
-      format: { type: "string" },
-      labels: { type: "string" },
-      delimiter: { type: "string" },
-      encoding: { type: "string" },
-      decimal: { type: "string" },
-      null: { type: "string", multiple: true },
-      split: { type: "string" },
-      seed: { type: "string" },
-      json: { type: "boolean" },
-      help: { type: "boolean", short: "h" },
-    },
-  });
-
-type Values = ReturnType<typeof parse>["values"];
-
-function seedOf({ seed = "0" }: Values): number {
-  if (/^\d+$/.test(seed) && Number.isSafeInteger(Number(seed))) return Number(seed);
-  throw new ConfigError(`--seed: needs an integer from 0 to ${Number.MAX_SAFE_INTEGER}, got "${seed}".`);
-}
-
-async function check(file: string, values: Values): Promise<CheckReport> {
+async function check(file: string, values: Parsed<typeof table>["values"]): Promise<CheckReport> {
+  const split = values.split === undefined ? undefined : parseSplit(values.split);
   const format = (values.format ?? formatOfName(file)) as DataFormat | undefined;
   if (!format) {
     throw new ConfigError(`${file}: the name tells no format.`, {
@@ -101,14 +63,14 @@ async function check(file: string, values: Values): Promise<CheckReport> {
   if (values.delimiter !== undefined) options["delimiter"] = values.delimiter === "\\t" ? "\t" : values.delimiter;
   if (values.encoding !== undefined) options["encoding"] = values.encoding;
   if (values.decimal !== undefined) options["decimal"] = values.decimal;
-  if (values.null !== undefined) options["nullValues"] = ["", ...values.null];
+  if (values.null.length > 0) options["nullValues"] = ["", ...values.null];
   // Problems are counted, not thrown, so that all of them are seen at once; idx files have no values to coerce.
   const config: DataConfig = { [format]: file, schema, labels: values.labels, options };
   if (format !== "idx") config.onViolation = "null";
   return checkDataset(openDataset(config), {
     name: file,
-    split: values.split ? parseSplit(values.split) : undefined,
-    seed: seedOf(values),
+    split,
+    seed: values.seed ?? 0,
   });
 }
 
@@ -125,7 +87,7 @@ function parseSplit(text: string): Ratios {
     text.split(",").map((part) => {
       const [name, ratio] = part.split("=");
       if (!name || !Number.isFinite(Number(ratio))) {
-        throw new ConfigError(`--split: needs parts such as train=0.8,val=0.2, got "${text}".`);
+        throw new UsageError(`--split needs parts such as train=0.8,val=0.2, got ${text || "nothing"}.`);
       }
       return [name, Number(ratio)];
     }),

@@ -7,7 +7,7 @@ export function checkOptions(where: string, options: object, known: readonly str
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
     throw new ConfigError(`${where}: needs its options as an object, got ${show(options)}.`, {
       where,
-      hint: `For example { ${known[0]}: ${typeof options === "number" ? options : "…"} }.`,
+      hint: known[0] && `For example { ${known[0]}: ${typeof options === "number" ? options : "…"} }.`,
     });
   }
   for (const name in options) {

@@ -2,10 +2,11 @@
 
 import { ConfigError, DataError } from "../core/errors.js";
 import { canonicalJson } from "../core/json.js";
+import { checkOptions } from "../core/options.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { BatchSource, Json } from "./batch-source.js";
 import { type BatchColumn, BufferPool, type CollateOptions, collate } from "./collate.js";
-import { checkOptions } from "./options.js";
+import { checkChoices } from "./options.js";
 import { provenanceOf } from "./provenance.js";
 import type { Stage } from "./stage.js";
 
@@ -66,7 +67,8 @@ export class Batches implements BatchSource<Batch>, AsyncIterable<Batch> {
   private at = 0;
 
   constructor(stage: Stage, options: BatchOptions) {
-    checkOptions("batch", options, OPTIONS, {
+    checkOptions("batch", options, OPTIONS);
+    checkChoices("batch", options, {
       ragged: ["pad", "truncate", "error"],
       padSide: SIDES,
       truncateSide: SIDES,

@@ -1,8 +1,8 @@
 /** Length bucketing: rows of similar length side by side, so that batches need little padding. */
 
 import { ConfigError, DataError } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { Generator, randomPermutation } from "../core/random.js";
-import { checkOptions } from "./options.js";
 import type { Row } from "./row.js";
 import { type Stage, skipping } from "./stage.js";
 import { showValue } from "./violation.js";

@@ -8,7 +8,7 @@ import { CsvParser } from "./csv-parser.js";
 import { OpeningDataset } from "./dataset.js";
 import { decodeText, type TextOptions } from "./decode.js";
 import { inferText, SAMPLE_ROWS } from "./infer.js";
-import { checkOptions, checkSourceOptions } from "./options.js";
+import { checkChoices, checkSourceOptions } from "./options.js";
 import type { Row } from "./row.js";
 import type { Field, Schema } from "./schema.js";
 import { hashOnce, type SourceOptions, sourceStage } from "./source.js";
@@ -53,7 +53,7 @@ const OWN_OPTIONS: readonly (keyof CsvOptions)[] = [
 export function fromCsv(source: DataSource, options: CsvOptions = {}): OpeningDataset {
   checkSourceOptions("fromCsv", options, OWN_OPTIONS);
   natural(options.skipRows ?? 0, "fromCsv: skipRows");
-  checkOptions<CsvDialect>("fromCsv", { decimal: options.decimal }, ["decimal"], { decimal: [".", ","] });
+  checkChoices("fromCsv", options, { decimal: [".", ","] });
   const bytes = openBytes(source, options);
   const { name } = bytes;
   const { onViolation = "error", extraColumns = "error" } = options;

@@ -1,10 +1,10 @@
 /** idx files, the format of MNIST: a big-endian header, then one array. */
 
 import { DataError } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { sha256Hex } from "../core/sha256.js";
 import { type Bytes, type DataSource, openBytes, readAll } from "./bytes.js";
 import { OpeningDataset } from "./dataset.js";
-import { checkOptions } from "./options.js";
 import type { Row } from "./row.js";
 import type { Field, Schema } from "./schema.js";
 import { hashOnce, type SourceOptions } from "./source.js";

@@ -1,8 +1,8 @@
 /** Functions over rows: map, filter, flatMap. Results keep the order of the input, also when functions take their time. */
 
 import { ConfigError, DataError, show } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { Generator, randomUniform } from "../core/random.js";
-import { checkOptions } from "./options.js";
 import type { Schema } from "./schema.js";
 import { mappedAccess, type Pass, positive, type Stage, skipping, step } from "./stage.js";
 import { mapInWorkers } from "./worker-map.js";

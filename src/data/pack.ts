@@ -1,7 +1,7 @@
 /** Packing: token rows of any length, end to end, cut into blocks of one length. Nothing is padded but the last. */
 
 import { ConfigError, DataError } from "../core/errors.js";
-import { checkOptions } from "./options.js";
+import { checkOptions } from "../core/options.js";
 import type { Schema } from "./schema.js";
 import { type Stage, skipping } from "./stage.js";
 import { showValue } from "./violation.js";

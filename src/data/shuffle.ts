@@ -1,8 +1,8 @@
 /** Seeded shuffles: exact where items are reachable by number, buffered where they pass by once. */
 
 import { ConfigError } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { Generator, philox4x32, randomInteger } from "../core/random.js";
-import { checkOptions } from "./options.js";
 import { chunksOf, type Pass, type RandomAccess, type Stage } from "./stage.js";
 
 export interface ShuffleOptions {

@@ -1,10 +1,11 @@
 /** Parts of a dataset that never overlap and never change when rows are appended. */
 
 import { ConfigError, DataError } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { Generator, randomPermutation, randomUniform } from "../core/random.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { Json } from "./batch-source.js";
-import { checkOptions } from "./options.js";
+import { checkChoices } from "./options.js";
 import { type Ratios, ratioBounds } from "./ratio.js";
 import { chunksOf, type Pass, type RandomAccess, type Stage, skipping } from "./stage.js";
 import { showValue } from "./violation.js";
@@ -168,7 +169,8 @@ export function splitByColumn<T>(
   parts: Readonly<Record<string, unknown>>,
   options: SplitByOptions = {},
 ): Record<string, Stage<T>> {
-  checkOptions("splitBy", options, ["others"], { others: ["error", "drop"] });
+  checkOptions("splitBy", options, ["others"]);
+  checkChoices("splitBy", options, { others: ["error", "drop"] });
   const { others = "error" } = options;
   refuseShuffled(parent);
   const lists = Object.values(parts).map((value) => (Array.isArray(value) ? value : [value]));

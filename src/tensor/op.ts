@@ -7,6 +7,7 @@ import type { Kernels, Operand } from "../backend/backend.js";
 import type { DType } from "../core/dtype.js";
 import { ConfigError, listOf, nearest, RegistryError, show } from "../core/errors.js";
 import type { Expr } from "../core/expr.js";
+import { checkOptions } from "../core/options.js";
 import type { Shape } from "../core/shape.js";
 import type { Tensor } from "./tensor.js";
 
@@ -117,6 +118,7 @@ export class Op {
   readsStored!: boolean;
   /** Kernels registered by device; they come before `run`. */
   readonly kernels = new Map<string, Kernel>();
+  private options!: readonly string[];
   private required!: number;
   private most!: number;
 
@@ -132,6 +134,7 @@ export class Op {
     this.inputs = definition.inputs.map((input) =>
       typeof input === "string" ? { name: input, kind: "number" } : input,
     );
+    this.options = Object.keys(definition.attrs ?? {});
     this.readsPositions = this.inputs.some((input) => input.kind === "int");
     this.readsStored = this.inputs.some((input) => input.stored);
     this.required = this.inputs.filter((input) => !input.optional && !input.variadic).length;
@@ -161,20 +164,10 @@ export class Op {
 
   /** Attributes with defaults filled in; unknown names and wrong types are refused. */
   completeAttrs(given: Attrs): Attrs {
-    const specs = this.definition.attrs;
-    if (typeof given !== "object" || given === null || Array.isArray(given)) {
-      throw new ConfigError(`${this.name}: needs its options as an object, got ${show(given)}.`, {
-        where: this.name,
-        hint: `For example { ${Object.keys(specs ?? {})[0] ?? ""}: … }.`,
-      });
-    }
-    if (specs === undefined) {
-      for (const name in given) this.refuseAttr(name);
-      return given;
-    }
-    for (const name in given) if (!(name in specs)) this.refuseAttr(name);
+    checkOptions(this.name, given, this.options);
+    const specs = this.definition.attrs!;
     const attrs: Record<string, AttrValue> = {};
-    for (const name in specs) {
+    for (const name of this.options) {
       const value = given[name] ?? specs[name].default;
       if (value === undefined) {
         if (specs[name].optional) continue;
@@ -184,15 +177,6 @@ export class Op {
       attrs[name] = value;
     }
     return attrs;
-  }
-
-  private refuseAttr(name: string): never {
-    const known = Object.keys(this.definition.attrs ?? {});
-    const near = nearest(name, known);
-    throw new ConfigError(`${this.name}: has no option "${name}".`, {
-      where: this.name,
-      hint: near ? `Did you mean "${near}"?` : `Its options are: ${listOf(known)}.`,
-    });
   }
 }
 

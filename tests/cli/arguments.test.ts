@@ -11,6 +11,7 @@ const table = usage({
     heat: { kind: { number: [0, 1] }, help: "how hot" },
     oven: { kind: ["gas", "electric"], help: "which one" },
     note: { kind: "text", value: "WORDS", help: "a remark" },
+    with: { kind: "texts", help: "what goes in; may be repeated" },
     salt: { kind: { bytes: true }, help: "how much" },
     slowly: { kind: "flag", help: "take your time" },
   },
@@ -20,10 +21,11 @@ describe("options of commands", () => {
   test("are read by their kinds, in any order, with = or without", () => {
     const { values, operands } = parse(table, ["pie", "--minutes", "20", "--heat=0.5", "--oven", "gas", "--slowly"]);
     expect(operands).toEqual(["pie"]);
-    expect(values).toEqual({ minutes: 20, heat: 0.5, oven: "gas", slowly: true, json: false, help: false });
+    expect(values).toEqual({ minutes: 20, heat: 0.5, oven: "gas", with: [], slowly: true, json: false, help: false });
     expect(parse(table, ["a", "--", "--minutes"]).operands).toEqual(["a", "--minutes"]);
     expect(parse(table, ["a", "--note", "-1", "--json"]).values).toMatchObject({ note: "-1", json: true });
     expect(parse(table, ["a", "--note=--json"]).values).toMatchObject({ note: "--json", json: false });
+    expect(parse(table, ["a", "--with", "-", "--with=--nuts"]).values.with).toEqual(["-", "--nuts"]);
     expect(parse(table, ["-h"]).values.help).toBe(true);
   });
 
@@ -65,6 +67,7 @@ describe("options of commands", () => {
         "  --heat N             how hot",
         "  --oven gas|electric  which one",
         "  --note WORDS         a remark",
+        "  --with TEXT          what goes in; may be repeated",
         "  --salt SIZE          how much",
         "  --slowly             take your time",
         "  --json               the last line of standard output is one JSON object, and the only one",

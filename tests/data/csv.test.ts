@@ -278,7 +278,7 @@ describe("broken files", () => {
       "an unknown option",
       "a\n1\n",
       { delimeter: ";" } as CsvOptions,
-      'unknown option "delimeter". Did you mean "delimiter"?',
+      'has no option "delimeter". Did you mean "delimiter"?',
     ],
     ["a missing column", "a,c\n1,2\n", { schema: strings("a", "b") }, 'the header lacks "b"'],
     ["an undeclared column", "a,b,c\n1,2,3\n", { schema: strings("a", "b") }, 'the schema does not declare "c"'],

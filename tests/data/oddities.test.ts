@@ -249,7 +249,7 @@ describe("steps and batches tell what they cannot do, and make nothing of it", (
       async () => encodeRow(await fitTable(fromRows([{ x: 1 }, { x: 2 }])), { x: Number.NaN }),
       'column "x": expected a finite number, got NaN',
     ],
-    ["no options", async () => numbers.batch("4" as never), 'batch: needs an object of options, got "4"'],
+    ["no options", async () => numbers.batch("4" as never), 'batch: needs its options as an object, got "4"'],
     [
       "a decimal mark of another kind",
       async () => fromCsv({ text: "a" }, { decimal: ";" as never }),

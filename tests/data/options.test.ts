@@ -25,7 +25,7 @@ describe("a misspelt option is an error that names the nearest one", () => {
     ["batch", () => rows.batch({ batchSize: 2, dropLst: true } as never), "dropLast"],
   ];
   test.each(cases)("%s", (where, call, nearest) => {
-    expect(call).toThrow(new RegExp(`^${where}: unknown option .*Did you mean "${nearest}"`));
+    expect(call).toThrow(new RegExp(`^${where}: has no option .*Did you mean "${nearest}"`));
   });
   test("fitTable", async () => {
     await expect(fitTable(rows, { feature: ["x"] } as never)).rejects.toThrow('Did you mean "features"?');

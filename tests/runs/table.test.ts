@@ -293,7 +293,7 @@ describe("what is refused", () => {
       /convnet: needs one image as its only feature, got length, width, site/,
     ],
     ["an even window", { ...classify({}), model: { model_type: "convnet", kernel_size: 2 } }, /convnet: needs/],
-    ["a reader's option that does not exist", classify({ options: { delimeter: ";" } }), /unknown option "delimeter"/],
+    ["a reader's option that does not exist", classify({ options: { delimeter: ";" } }), /has no option "delimeter"/],
   ])("%s", async (_, config, message) => {
     await expect(train(config, { store: new MemoryStore() }).result).rejects.toThrow(message);
   });

@@ -43,6 +43,8 @@ export interface TrainingOptions {
   readonly accumulate: number;
   readonly optimizer: "adamw" | "adam" | "sgd" | "muon";
   readonly learningRate: number;
+  /** Of `muon`: the rate of what AdamW trains; the same unless told. */
+  readonly adamwLearningRate?: number;
   /** Where the cosine and linear schedules end. */
   readonly minLearningRate: number;
   readonly schedule: "constant" | "linear" | "cosine";
@@ -50,7 +52,7 @@ export interface TrainingOptions {
   readonly weightDecay: number;
   readonly betas: readonly [number, number];
   readonly eps: number;
-  /** Of `sgd` and `muon`. */
+  /** Of `sgd` (0.9 unless told) and of `muon` (0.95). */
   readonly momentum: number;
   /** Largest norm of all gradients together; null does not clip. */
   readonly clipNorm: number | null;
@@ -186,13 +188,14 @@ const trainingSchema = object(
     accumulate: integer({ min: 1, default: 1 }),
     optimizer: oneOf(["adamw", "adam", "sgd", "muon"], { default: "adamw" }),
     learningRate: number({ above: 0, default: 1e-3 }),
+    adamwLearningRate: optional(number({ above: 0 })),
     minLearningRate: optional(number({ min: 0 })),
     schedule: oneOf(["constant", "linear", "cosine"], { default: "cosine" }),
     warmupSteps: optional(integer({ min: 0 })),
     weightDecay: optional(number({ min: 0 })),
     betas: list(belowOne(), { length: 2, default: [0.9, 0.99] }) as unknown as Schema<readonly [number, number]>,
     eps: number({ above: 0, default: 1e-8 }),
-    momentum: number({ min: 0, max: 1, default: 0.9 }),
+    momentum: optional(number({ min: 0, max: 1 })),
     clipNorm: nullable(number({ above: 0, default: 1 })),
     dropout: belowOne({ default: 0 }),
     evalEvery: integer({ min: 1, default: 250 }),
@@ -289,7 +292,11 @@ function resolveTraining(
 ): TrainingOptions {
   const training = { ...defaults, ...given };
   const at: Place = { where, path: "training", errorType: ConfigError };
-  const { steps, learningRate, evalEvery } = training;
+  const { steps, optimizer, learningRate, adamwLearningRate, evalEvery } = training;
+  if (adamwLearningRate !== undefined && optimizer !== "muon") {
+    refuse(inside(at, "adamwLearningRate"), `no value where the optimizer is "${optimizer}"`, adamwLearningRate);
+  }
+  const momentum = training.momentum ?? (optimizer === "muon" ? 0.95 : 0.9);
   const warmupSteps = training.warmupSteps ?? Math.min(100, Math.floor(steps / 10));
   if (warmupSteps > steps) refuse(inside(at, "warmupSteps"), `at most the ${steps} steps of the run`, warmupSteps);
   const minLearningRate = training.minLearningRate ?? learningRate / 10;
@@ -297,7 +304,7 @@ function resolveTraining(
     refuse(inside(at, "minLearningRate"), `at most the learning rate ${learningRate}`, minLearningRate);
   }
   const sampleEvery = training.sampleEvery ?? evalEvery;
-  return { ...training, warmupSteps, minLearningRate, sampleEvery } as TrainingOptions;
+  return { ...training, momentum, warmupSteps, minLearningRate, sampleEvery } as TrainingOptions;
 }
 
 function resolveGpt2(model: ModelConfig, blockSize: number, where: string): ModelConfig {

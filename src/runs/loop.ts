@@ -11,8 +11,9 @@ import type { Generator } from "../core/random.js";
 import { warn } from "../core/warnings.js";
 import { hashWeights, tensorsToWrite } from "../models/save.js";
 import { rehearse } from "../nn/rehearse.js";
+import type { StateValue } from "../nn/state.js";
 import { div, stack } from "../ops/index.js";
-import { clipCoefficient, gradNorm, type Optimizer, type Schedule } from "../optim/index.js";
+import { clipCoefficient, gradNorm, type OptimizerState, type Schedule, type StepOptions } from "../optim/index.js";
 import { noGrad } from "../tensor/autograd.js";
 import { tidy } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -33,9 +34,20 @@ export interface LoopOptions {
   readonly sampleEvery: number;
 }
 
+/** What the loop asks of an optimizer; those of tenon/optim have it. */
+export interface LoopOptimizer {
+  /** The learning rate of the next step. */
+  lr: number;
+  /** Updates the parameters by their own gradients. */
+  step(grads: undefined, options: StepOptions): void;
+  stateDict(): OptimizerState;
+  loadStateDict(state: OptimizerState<StateValue>): void;
+  dispose(): void;
+}
+
 export interface LoopContext {
   readonly task: Task;
-  readonly optimizer: Optimizer<{ lr: number }>;
+  readonly optimizer: LoopOptimizer;
   readonly generator: Generator;
   readonly recorder: RunRecorder;
   readonly emit: (event: TrainingEvent) => void;

@@ -7,20 +7,20 @@ import {
   cosineSchedule,
   decayGroups,
   linearSchedule,
-  Muon,
-  type Optimizer,
   type Schedule,
   SGD,
 } from "../optim/index.js";
 import type { TrainingOptions } from "./config.js";
+import type { LoopOptimizer } from "./loop.js";
+import { MuonWithAdamW } from "./muon.js";
 import type { Task } from "./task.js";
 
 /** Weight decay falls on matrices alone, as `decayGroups` tells them from biases and norms. */
-export function makeOptimizer({ model }: Task, options: TrainingOptions): Optimizer<{ lr: number }> {
+export function makeOptimizer({ model }: Task, options: TrainingOptions): LoopOptimizer {
   const { optimizer, learningRate: lr, weightDecay, betas, eps, momentum } = options;
   const groups = decayGroups(model.namedParameters(), weightDecay).filter(({ params }) => params.length > 0);
   if (optimizer === "sgd") return new SGD(groups, { lr, momentum });
-  if (optimizer === "muon") return new Muon(model.namedParameters(), { lr, weightDecay, momentum });
+  if (optimizer === "muon") return new MuonWithAdamW(model, options);
   return optimizer === "adam" ? new Adam(groups, { lr, betas, eps }) : new AdamW(groups, { lr, betas, eps });
 }
 

@@ -8,7 +8,6 @@ import { Generator } from "../core/random.js";
 import type { RunStore } from "../core/store.js";
 import { readText } from "../core/store.js";
 import { Dropout, type Module } from "../nn/index.js";
-import type { Optimizer } from "../optim/index.js";
 import { codeOf } from "./code.js";
 import { type RunSettings, resolveConfig, resolveSettings, settingNames, type TrainingConfigInput } from "./config.js";
 import { isTable } from "./data-config.js";
@@ -16,6 +15,7 @@ import { configDraft, settingsDraft } from "./draft.js";
 import { hashedSettings } from "./identity.js";
 import { languageSetup } from "./language-task.js";
 import { findRunFolder } from "./list.js";
+import type { LoopOptimizer } from "./loop.js";
 import { ModuleTask } from "./module-task.js";
 import { makeOptimizer } from "./optimizer.js";
 import type { CodeConfig, TrainOptions } from "./options.js";
@@ -31,7 +31,7 @@ export interface Prepared {
   readonly settings: RunSettings;
   readonly store: RunStore;
   readonly task: Task;
-  readonly optimizer: Optimizer<{ lr: number }>;
+  readonly optimizer: LoopOptimizer;
   readonly generator: Generator;
   readonly capabilities: Capabilities;
   /** The manifest as far as it is known before the first step. */

@@ -166,11 +166,15 @@ export class Pool {
   }
 
   private create(size: number): Slot {
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    return { id: this.nextId++, buffer: this.allocate(size, usage), offset: 0, size, batch: -1 };
+  }
+
+  private allocate(size: number, usage: GPUBufferUsageFlags): GPUBuffer {
     this.created++;
     this.device.pushErrorScope("out-of-memory");
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     try {
-      return { id: this.nextId++, buffer: this.device.createBuffer({ size, usage }), offset: 0, size, batch: -1 };
+      return this.device.createBuffer({ size, usage });
     } catch (cause) {
       throw outOfMemory(size, cause);
     } finally {
@@ -204,9 +208,7 @@ export class Pool {
   stage(bytes: number): GPUBuffer {
     const size = Math.min(sizeClass(bytes), this.largest + SMALLEST);
     const ready = this.staging.get(size)?.pop();
-    if (ready) return ready;
-    this.created++;
-    return this.device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    return ready ?? this.allocate(size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
   }
 
   unstage(buffer: GPUBuffer): void {

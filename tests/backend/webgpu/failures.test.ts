@@ -11,21 +11,25 @@ const gpu = await softwareGpu();
 const host = platform();
 const MEBIBYTE = 2 ** 20;
 
+/** Nor has it memory for buffers to read through, while this is set. */
+let unreadable = false;
+
 /** A device without memory for buffers above a MiB: it answers like one, and gives a buffer that may not be used. */
 function poor(device: GPUDevice): GPUDevice {
-  const refusals: boolean[] = [];
+  const scopes: { filter: GPUErrorFilter; refused?: true }[] = [];
   return altered(device, {
     createBuffer(descriptor: GPUBufferDescriptor) {
-      const refused = descriptor.size > MEBIBYTE;
-      if (refused && refusals.length > 0) refusals[refusals.length - 1] = true;
+      const refused = descriptor.size > MEBIBYTE || (unreadable && (descriptor.usage & GPUBufferUsage.MAP_READ) > 0);
+      const scope = scopes.findLast(({ filter }) => filter === "out-of-memory");
+      if (refused && scope) scope.refused = true;
       return device.createBuffer(descriptor);
     },
     pushErrorScope(filter: GPUErrorFilter) {
-      refusals.push(false);
+      scopes.push({ filter });
       device.pushErrorScope(filter);
     },
     async popErrorScope() {
-      const refused = refusals.pop();
+      const { refused } = scopes.pop()!;
       const error = await device.popErrorScope();
       return refused ? new GPUOutOfMemoryError("there is no more") : error;
     },
@@ -57,6 +61,19 @@ describe.skipIf(!gpu)("on the device", () => {
       /^webgpu: an allocation needs 1\.\d MiB, got none from the graphics card\. Free tensors, use a smaller batch/,
     );
     large.dispose();
+    await goesOn();
+  });
+
+  test("no memory to read through: the same", async () => {
+    const x = t.tidy(() => t.add(t.ones([1000]), 1));
+    unreadable = true;
+    const read = x.data();
+    unreadable = false;
+    await expect(read).rejects.toBeInstanceOf(t.MemoryBudgetError);
+    await expect(read).rejects.toThrow(
+      /^webgpu: an allocation needs 4(\.\d)? KiB, got none from the graphics card\. Free/,
+    );
+    x.dispose();
     await goesOn();
   });
 

@@ -113,3 +113,33 @@ export async function openDevice(
     });
   }
 }
+
+/** What kernels and their launches ask of a device, read once: each question to the platform is a call out of JavaScript. */
+export interface Abilities {
+  readonly f16: boolean;
+  readonly subgroups: boolean;
+  /** Threads of a subgroup, where all subgroups have as many. */
+  readonly subgroupSize: number | undefined;
+  /** Storage buffers of a kernel. */
+  readonly bindings: number;
+  /** Workgroups along one dim. */
+  readonly groups: number;
+  /** Threads of a workgroup, and bytes that they share. */
+  readonly threads: number;
+  readonly sharedBytes: number;
+}
+
+export function abilitiesOf({ features, limits, adapterInfo }: GPUDevice): Abilities {
+  const subgroups = features.has("subgroups");
+  // Not every implementation tells.
+  const { subgroupMinSize, subgroupMaxSize } = (adapterInfo as GPUAdapterInfo | undefined) ?? {};
+  return {
+    f16: features.has("shader-f16"),
+    subgroups,
+    subgroupSize: subgroups && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : undefined,
+    bindings: limits.maxStorageBuffersPerShaderStage,
+    groups: limits.maxComputeWorkgroupsPerDimension,
+    threads: limits.maxComputeInvocationsPerWorkgroup,
+    sharedBytes: limits.maxComputeWorkgroupStorageSize,
+  };
+}

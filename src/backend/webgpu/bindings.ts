@@ -5,7 +5,7 @@ import type { Shape } from "../../core/shape.js";
 import { showBytes } from "../storage.js";
 import type { Piece, Slot } from "./pool.js";
 import { elementBytes } from "./ranges.js";
-import type { Kernel, Variant } from "./shader.js";
+import type { Kernel, Layout, Variant } from "./shader.js";
 
 /** Anything with a storage of this backend; tensors have the rest. */
 export interface OnGpu {
@@ -18,17 +18,8 @@ export interface OnGpu {
 export const pieceOf = (operand: OnGpu | Piece): Piece =>
   "storage" in operand ? (operand.storage.handle as Piece) : operand;
 
-/** What a kernel's pipeline depends on, besides its text. */
-export interface Layout {
-  /** For each buffer, the one whose binding it uses: its own, or that of an earlier one that is the same memory. */
-  readonly shared: readonly number[];
-  /** Into how many ranges each buffer is cut. */
-  readonly ranges: readonly number[];
-  readonly cut: boolean;
-  readonly key: string;
-}
-
-export function layoutOf({ source: { buffers } }: Kernel, pieces: readonly Piece[], range: number): Layout {
+export function layoutOf({ source: { buffers }, plain }: Kernel, pieces: readonly Piece[], range: number): Layout {
+  if (areDifferent(pieces) && pieces.every(({ bytes }) => bytes <= range)) return plain;
   const shared = pieces.map((piece, i) => {
     const first = pieces.indexOf(piece);
     // Two readers may bind one buffer twice; with a writer among them there must be one binding.
@@ -38,6 +29,11 @@ export function layoutOf({ source: { buffers } }: Kernel, pieces: readonly Piece
   const ranges = pieces.map((piece, i) => (buffers[i].inStep ? 1 : rangesOf(piece, range)));
   const cut = ranges.some((count) => count > 1);
   return { shared, ranges, cut, key: cut ? `${shared}|${ranges}` : `${shared}` };
+}
+
+function areDifferent(pieces: readonly Piece[]): boolean {
+  for (let i = 1; i < pieces.length; i++) if (pieces.indexOf(pieces[i]) < i) return false;
+  return true;
 }
 
 /** How many bindings reach all of a piece. */
@@ -70,9 +66,18 @@ export function requireBindings(
 
 const MOST_GROUPS = 4096;
 
-/** Bind groups, kept by the buffers they hold. */
+interface KnownGroup {
+  readonly variant: Variant;
+  readonly slots: readonly Slot[];
+  readonly first: number;
+  readonly group: GPUBindGroup;
+}
+
+/** Bind groups, kept by the pipelines and buffers they are for. */
 export class BindGroups {
-  private readonly groups = new Map<string, GPUBindGroup>();
+  /** By a hash of both: a key of text would be made anew at each launch. */
+  private readonly known = new Map<number, KnownGroup[]>();
+  private count = 0;
 
   constructor(
     private readonly device: GPUDevice,
@@ -81,25 +86,46 @@ export class BindGroups {
   ) {}
 
   /** The group of a launch; buffers in step are bound from element `first` on. */
-  group(variant: Variant, slots: readonly Slot[], { source: { buffers }, paramBytes }: Kernel, first: number) {
-    let key = first > 0 ? `${variant.id}@${first}` : `${variant.id}`;
-    for (const { operand } of variant.bound) key += `,${slots[operand].id}`;
-    let group = this.groups.get(key);
-    if (group) return group;
-    const entries: GPUBindGroupEntry[] = variant.bound.map(({ operand, range }, binding) => {
+  group(variant: Variant, slots: readonly Slot[], kernel: Kernel, first: number): GPUBindGroup {
+    let hash = variant.id ^ first;
+    for (const { id } of slots) hash = Math.imul(hash, 31) + id;
+    const alike = this.known.get(hash);
+    if (alike)
+      for (const known of alike)
+        if (known.variant === variant && known.first === first && slots.every((slot, i) => slot === known.slots[i]))
+          return known.group;
+    if (this.count >= MOST_GROUPS) this.clear();
+    const made = { variant, slots, first, group: this.make(variant, slots, kernel, first) };
+    const list = this.known.get(hash);
+    if (list) list.push(made);
+    else this.known.set(hash, [made]);
+    this.count++;
+    return made.group;
+  }
+
+  private make({ bound, layout }: Variant, slots: readonly Slot[], { source, paramBytes }: Kernel, first: number) {
+    const entries: GPUBindGroupEntry[] = bound.map(({ operand, range }, binding) => {
       const { buffer, offset, size } = slots[operand];
-      const { inStep, type } = buffers[operand];
+      const { inStep, type } = source.buffers[operand];
       const start = inStep ? first * elementBytes(type) : range * this.range;
       return { binding, resource: { buffer, offset: offset + start, size: Math.min(size - start, this.range) } };
     });
     entries.push({ binding: entries.length, resource: { buffer: this.params, size: paramBytes } });
-    group = this.device.createBindGroup({ layout: variant.layout, entries });
-    if (this.groups.size >= MOST_GROUPS) this.groups.clear();
-    this.groups.set(key, group);
-    return group;
+    return this.device.createBindGroup({ layout, entries });
   }
 
-  forget({ id }: Slot): void {
-    for (const key of this.groups.keys()) if (key.split(",").slice(1).includes(`${id}`)) this.groups.delete(key);
+  private clear(): void {
+    this.known.clear();
+    this.count = 0;
+  }
+
+  /** Lets go of the groups of a buffer that is gone. */
+  forget(gone: Slot): void {
+    for (const [hash, list] of this.known) {
+      const kept = list.filter(({ slots }) => slots.every(({ buffer }) => buffer !== gone.buffer));
+      this.count -= list.length - kept.length;
+      if (kept.length === 0) this.known.delete(hash);
+      else if (kept.length < list.length) this.known.set(hash, kept);
+    }
   }
 }

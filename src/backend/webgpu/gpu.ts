@@ -1,50 +1,30 @@
-/**
- * The command stream. Operations are recorded into one encoder and submitted when somebody waits for a value, when an
- * upload must come after recorded commands, or when the batch is full. Recording costs no buffer per operation:
- * parameters of a whole batch lie in one uniform buffer, and bind groups are kept by the buffers they hold.
- */
+/** A device with all that keeps its use cheap: memory, kernels and their pipelines, and the commands under way. */
 
 import { DeviceError } from "../../core/errors.js";
-import type { FragmentSize } from "./adapter.js";
+import { type Abilities, abilitiesOf, type FragmentSize } from "./adapter.js";
 import { BindGroups, layoutOf, type OnGpu, pieceOf, requireBindings } from "./bindings.js";
+import { Commands, type Counters, type Groups } from "./commands.js";
 import { Failures } from "./failures.js";
-import { Parameters } from "./parameters.js";
 import { Pipelines } from "./pipelines.js";
 import { type Piece, Pool, type Slot } from "./pool.js";
 import { Kernel, type KernelSource } from "./shader.js";
 
-/** How many workgroups: a number is spread over two dims where one has not room enough. */
-export type Groups = number;
-
 const REPORT_BYTES = 16;
-
-/** Running totals, for tests and for reports of what a step costs. */
-export interface Counters {
-  dispatches: number;
-  submits: number;
-  reads: number;
-  uploads: number;
-}
 
 export class Gpu {
   readonly failures: Failures;
   readonly pool: Pool;
   readonly pipelines: Pipelines;
-  readonly counters: Counters = { dispatches: 0, submits: 0, reads: 0, uploads: 0 };
+  readonly abilities: Abilities;
   /** Where the first bad index is noted: check, position, index. */
   readonly report: Piece;
-  private readonly kernels = new Map<string, Kernel>();
-  private readonly parameters: Parameters;
-  private readonly bindGroups: BindGroups;
-  private encoder: GPUCommandEncoder | undefined;
-  private pass: GPUComputePassEncoder | undefined;
-  private batch = 0;
   /** The operation whose kernels are recorded. */
   operation = "";
-  private log: string[] = [];
+  private readonly commands: Commands;
+  private readonly bindGroups: BindGroups;
+  private readonly kernels = new Map<string, Kernel>();
   /** What the kernel that runs has asked for. */
   private readonly temporaries: Piece[] = [];
-  private flushing: Promise<void> | undefined;
   /** While something is rehearsed: the pipelines it asked for. */
   private rehearsed: Promise<void>[] | undefined;
 
@@ -56,25 +36,21 @@ export class Gpu {
     readonly fragments?: FragmentSize,
   ) {
     this.failures = new Failures(device);
+    this.abilities = abilitiesOf(device);
+    this.commands = new Commands(device, this.failures, this.abilities.groups, (batch) => this.pool.trim(batch));
     this.pool = new Pool(
       device,
       (scope, bytes) => this.failures.watchAllocation(scope, bytes),
       (slot) => this.bindGroups.forget(slot),
     );
-    this.pipelines = new Pipelines(device, this.failures, this.pool.range);
-    this.parameters = new Parameters(device);
-    this.bindGroups = new BindGroups(device, this.pool.range, this.parameters.buffer);
+    this.pipelines = new Pipelines(device, this.failures, this.pool.range, this.abilities.subgroups);
+    this.bindGroups = new BindGroups(device, this.pool.range, this.commands.numbers);
     this.report = this.pool.own(REPORT_BYTES);
     this.clearReport();
   }
 
-  /** Threads of a subgroup, where all subgroups have as many. */
-  get subgroupSize(): number | undefined {
-    const { features, adapterInfo } = this.device;
-    if (!features.has("subgroups")) return undefined;
-    // Not every implementation tells.
-    const { subgroupMinSize, subgroupMaxSize } = (adapterInfo as GPUAdapterInfo | undefined) ?? {};
-    return subgroupMinSize === subgroupMaxSize ? subgroupMinSize : undefined;
+  get counters(): Counters {
+    return this.commands.counters;
   }
 
   /** Memory that no tensor owns; give it back with `pool.release`. */
@@ -129,31 +105,17 @@ export class Gpu {
     const pieces = operands.map(pieceOf);
     const { range } = this.pool;
     const layout = layoutOf(kernel, pieces, range);
-    const { limits } = this.device;
-    if (layout.cut) {
-      const most = limits.maxStorageBuffersPerShaderStage;
-      requireBindings(this.operation || kernel.source.name, kernel, operands, layout, range, most);
-    }
+    const op = this.operation || kernel.source.name;
+    if (layout.cut) requireBindings(op, kernel, operands, layout, range, this.abilities.bindings);
     if (this.rehearsed) {
       this.rehearsed.push(this.pipelines.ahead(kernel, layout));
       return;
     }
     const slots = this.slotsOf(pieces, kernel);
-    kernel.source.buffers.forEach(({ writes }, i) => {
-      if (writes) pieces[i].checked = undefined;
-    });
+    for (const i of kernel.written) pieces[i].checked = undefined;
     const variant = this.pipelines.variant(kernel, layout);
-    if (!this.parameters.hasRoom(kernel)) this.flush();
-    for (const slot of slots) slot.batch = this.batch;
-    const pass = this.openPass();
-    pass.setPipeline(variant.pipeline);
     const group = this.bindGroups.group(variant, slots, kernel, first);
-    pass.setBindGroup(0, group, [this.parameters.write(kernel, numbers, groups)]);
-    const most = limits.maxComputeWorkgroupsPerDimension;
-    const rows = Math.ceil(groups / most);
-    pass.dispatchWorkgroups(rows === 1 ? groups : most, rows);
-    this.log.push(this.operation || kernel.source.name);
-    this.counters.dispatches++;
+    this.commands.launch(op, kernel, variant, group, slots, numbers, groups);
   }
 
   /** The buffers of a launch. A kernel that writes to a shelf may not read another place of it, so that piece moves out. */
@@ -164,7 +126,7 @@ export class Gpu {
       const clash = (slot: Slot, j: number) =>
         slot.buffer === slots[i].buffer && slot !== slots[i] && (buffers[i].writes || buffers[j].writes);
       if (!slots[i].shelf || !slots.some(clash)) return;
-      if (piece.slot?.shelf) this.pool.unshelve(piece, this.batch, this.copy);
+      if (piece.slot?.shelf) this.pool.unshelve(piece, this.commands);
       slots[i] = piece.slot!;
     });
     return slots;
@@ -174,27 +136,22 @@ export class Gpu {
   shelve(pieces: readonly Piece[]): void {
     if (this.rehearsed) return;
     for (const piece of pieces) this.use(piece);
-    this.pool.shelve(pieces, this.batch, this.copy);
+    this.pool.shelve(pieces, this.commands);
   }
 
   /** A kernel that was given a shelf wrote to this piece of it. */
   touch({ slot }: Piece): void {
-    if (slot) slot.batch = this.batch;
+    if (slot) slot.batch = this.commands.batch;
   }
-
-  private readonly copy = (from: Slot, to: Slot): void => {
-    this.openEncoder().copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, Math.min(from.size, to.size));
-    from.batch = to.batch = this.batch;
-  };
 
   /** The buffer of a piece, with what is known of its contents put on the device. */
   private use(piece: Piece): Slot {
     if (piece.slot) return piece.slot;
     const { known } = piece;
-    const slot = this.pool.slotFor(piece, this.batch, known !== undefined);
+    const slot = this.pool.slotFor(piece, this.commands.batch, known !== undefined);
     if (known) {
       piece.known = undefined;
-      this.upload(slot, known);
+      this.commands.upload(slot, known);
     }
     return slot;
   }
@@ -210,36 +167,22 @@ export class Gpu {
     }
     if (this.rehearsed) return;
     piece.known = undefined;
-    const slot = piece.slot ?? this.pool.slotFor(piece, this.batch, true);
-    if (slot.batch === this.batch && this.encoder) this.flush();
-    this.upload(slot, bytes);
-  }
-
-  private upload(slot: Slot, bytes: Uint8Array): void {
-    this.counters.uploads++;
-    const whole = bytes.length & ~3;
-    const { queue } = this.device;
-    if (whole > 0) queue.writeBuffer(slot.buffer, slot.offset, bytes as Uint8Array<ArrayBuffer>, 0, whole);
-    if (whole === bytes.length) return;
-    const rest = new Uint8Array(4);
-    rest.set(bytes.subarray(whole));
-    queue.writeBuffer(slot.buffer, slot.offset + whole, rest);
+    const slot = piece.slot ?? this.pool.slotFor(piece, this.commands.batch, true);
+    this.commands.upload(slot, bytes);
   }
 
   /** Copies bytes out. The copy takes its place among the commands now; the wait comes after. */
   async read(piece: Piece, bytes: number): Promise<Uint8Array> {
     this.failures.requireDevice();
-    this.counters.reads++;
+    this.commands.counters.reads++;
     const size = Math.ceil(bytes / 4) * 4;
     const staging = this.pool.stage(size + REPORT_BYTES);
     const slot = this.use(piece);
     const report = this.use(this.report);
-    slot.batch = report.batch = this.batch;
-    const encoder = this.openEncoder();
-    if (size > 0) encoder.copyBufferToBuffer(slot.buffer, slot.offset, staging, 0, size);
-    encoder.copyBufferToBuffer(report.buffer, 0, staging, size, REPORT_BYTES);
+    this.commands.copyOut(slot, staging, 0, size);
+    this.commands.copyOut(report, staging, size, REPORT_BYTES);
     const checks = this.failures.openCheck;
-    await this.flushSoon();
+    await this.commands.flushSoon();
     try {
       await staging.mapAsync(GPUMapMode.READ, 0, size + REPORT_BYTES);
     } catch (cause) {
@@ -262,43 +205,9 @@ export class Gpu {
     this.write(this.report, new Uint8Array(REPORT_BYTES).fill(0xff));
   }
 
-  /** Reads that are asked for in one go share a submit. */
-  private flushSoon(): Promise<void> {
-    this.flushing ??= Promise.resolve().then(() => {
-      this.flushing = undefined;
-      this.flush();
-    });
-    return this.flushing;
-  }
-
-  private openEncoder(): GPUCommandEncoder {
-    this.pass?.end();
-    this.pass = undefined;
-    if (!this.encoder) {
-      this.device.pushErrorScope("validation");
-      this.encoder = this.device.createCommandEncoder();
-    }
-    return this.encoder;
-  }
-
-  private openPass(): GPUComputePassEncoder {
-    this.pass ??= this.openEncoder().beginComputePass();
-    return this.pass;
-  }
-
   /** Submits what was recorded. */
   flush(): void {
-    if (!this.encoder) return;
-    this.pass?.end();
-    const { queue } = this.device;
-    this.parameters.upload(queue);
-    queue.submit([this.encoder.finish()]);
-    this.failures.watchBatch(this.device.popErrorScope(), this.log);
-    this.counters.submits++;
-    this.pass = undefined;
-    this.encoder = undefined;
-    this.log = [];
-    if (++this.batch % 16 === 0) this.pool.trim(this.batch);
+    this.commands.flush();
   }
 
   /**

@@ -1,8 +1,7 @@
 /** Pipelines: one for each kernel and way in which its buffers are bound, made at first use or ahead of it. */
 
-import type { Layout } from "./bindings.js";
 import type { Failures } from "./failures.js";
-import { type Kernel, type Variant, wgsl } from "./shader.js";
+import { type Kernel, type Layout, type Variant, wgsl } from "./shader.js";
 
 export class Pipelines {
   private readonly layouts = new Map<string, { bind: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
@@ -15,6 +14,7 @@ export class Pipelines {
     private readonly failures: Failures,
     /** Bytes of a range, of buffers that are bound by several. */
     private readonly range: number,
+    private readonly subgroups: boolean,
   ) {}
 
   get count(): number {
@@ -72,7 +72,7 @@ export class Pipelines {
       paramBytes,
     );
     const module = this.device.createShaderModule({
-      code: wgsl(source, shared, this.device.features.has("subgroups"), { counts: ranges, bytes: this.range }),
+      code: wgsl(source, shared, this.subgroups, { counts: ranges, bytes: this.range }),
       label: source.name,
     });
     return { descriptor: { layout, compute: { module, entryPoint: "main" }, label: source.name }, layout: bind, bound };

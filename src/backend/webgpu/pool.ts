@@ -31,6 +31,12 @@ export class Piece {
   constructor(readonly bytes: number) {}
 }
 
+/** The commands under way, which copy what moves. */
+interface Copying {
+  readonly batch: number;
+  copy(from: Slot, to: Slot): void;
+}
+
 /** A buffer that several pieces share. It is itself a piece, so that one binding reaches all of them. */
 export interface Shelf {
   readonly whole: Piece;
@@ -58,7 +64,7 @@ const RANGE_STEP = 4096;
 const MOST_BYTES = 2 ** 32;
 
 /** Free buffers that this many batches did not ask for are destroyed. */
-const PATIENCE = 64;
+const PATIENCE = 256;
 
 export class Pool {
   private readonly free = new Map<number, Slot[]>();
@@ -122,8 +128,9 @@ export class Pool {
     shelf.whole.slot = undefined;
   }
 
-  /** Moves pieces that have buffers onto a new shelf, in order; `copy` records the copies. */
-  shelve(pieces: readonly Piece[], batch: number, copy: (from: Slot, to: Slot) => void): void {
+  /** Moves pieces that have buffers onto a new shelf, in order. */
+  shelve(pieces: readonly Piece[], commands: Copying): void {
+    const { batch } = commands;
     const shelf: Shelf = {
       whole: this.own(pieces.reduce((bytes, piece) => bytes + onShelf(piece), 0)),
       pieces: pieces.length,
@@ -132,19 +139,19 @@ export class Pool {
     let offset = 0;
     for (const piece of pieces) {
       const size = onShelf(piece);
-      this.move(piece, { id: this.nextId++, buffer, offset, size, shelf, batch }, copy);
+      this.move(piece, { id: this.nextId++, buffer, offset, size, shelf, batch }, commands);
       offset += size;
     }
   }
 
   /** Moves a piece from its shelf into a buffer of its own. */
-  unshelve(piece: Piece, batch: number, copy: (from: Slot, to: Slot) => void): void {
-    this.move(piece, this.slotFor(this.own(piece.bytes), batch, false), copy);
+  unshelve(piece: Piece, commands: Copying): void {
+    this.move(piece, this.slotFor(this.own(piece.bytes), commands.batch, false), commands);
   }
 
-  private move(piece: Piece, to: Slot, copy: (from: Slot, to: Slot) => void): void {
+  private move(piece: Piece, to: Slot, commands: Copying): void {
     const from = piece.slot!;
-    copy(from, to);
+    commands.copy(from, to);
     piece.slot = to;
     this.giveBack(from);
   }

@@ -31,12 +31,26 @@ export interface KernelSource {
   readonly code: string;
 }
 
+/** How the buffers of a launch are bound: what a kernel's pipeline depends on, besides its text. */
+export interface Layout {
+  /** For each buffer, the one whose binding it uses: its own, or that of an earlier one that is the same memory. */
+  readonly shared: readonly number[];
+  /** Into how many ranges each buffer is cut. */
+  readonly ranges: readonly number[];
+  readonly cut: boolean;
+  readonly key: string;
+}
+
 /** A source with its pipelines: one for each way in which its buffers are bound. */
 export class Kernel {
   /** Those of the source, and the number of workgroups. */
   readonly paramTypes: readonly ParamType[];
   /** What a binding of them takes. */
   readonly paramBytes: number;
+  /** The layout of buffers that are all different and that one binding each reaches: of nearly all launches. */
+  readonly plain: Layout;
+  /** Which buffers it writes. */
+  readonly written: readonly number[];
   readonly variants = new Map<string, Variant>();
   /** Variants that are made ahead of use and not ready yet. */
   readonly coming = new Map<string, Promise<void>>();
@@ -44,6 +58,9 @@ export class Kernel {
   constructor(readonly source: KernelSource) {
     this.paramTypes = [...Object.values(source.params), "u32"];
     this.paramBytes = Math.ceil(this.paramTypes.length / 4) * 16;
+    const shared = upTo(source.buffers.length);
+    this.plain = { shared, ranges: shared.map(() => 1), cut: false, key: `${shared}` };
+    this.written = shared.filter((i) => source.buffers[i].writes);
   }
 }
 

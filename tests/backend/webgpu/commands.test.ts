@@ -147,10 +147,10 @@ describe.skipIf(!backend)("the command stream", () => {
         const before = { ...gpu.counters };
         losses[run].push((await model.trainStep(batch(step), { learningRate: 3e-3, clipNorm: 1 })).loss);
         dispatches = gpu.counters.dispatches - before.dispatches;
-        // The loss comes back with all that is known of the step; ids and labels go up; one submit for all of it.
+        // The loss comes back with all that is known of the step; ids and labels go up; a submit for every 32 launches.
         if (device === "webgpu" && step > 3)
-          for (const [kind, most] of Object.entries({ reads: 1, uploads: 2, submits: 1 }))
-            expect(gpu.counters[kind as "reads"] - before[kind as "reads"], kind).toBe(most);
+          for (const [kind, count] of Object.entries({ reads: 1, uploads: 2, submits: Math.ceil(dispatches / 32) }))
+            expect(gpu.counters[kind as "reads"] - before[kind as "reads"], kind).toBe(count);
         if (step === 3) {
           warmBuffers = gpu.pool.created;
           warmPooled = gpu.pool.memory().pooled;
@@ -203,7 +203,7 @@ describe.skipIf(!backend)("the command stream", () => {
     expect(pool.memory().pooled).toBeGreaterThanOrEqual(400_000);
     const one = t.ones([1]);
     const before = pool.memory().pooled;
-    for (let batch = 0; batch < 100; batch++) await t.tidy(() => t.add(one, batch)).data();
+    for (let batch = 0; batch < 330; batch++) await t.tidy(() => t.add(one, batch)).data();
     expect(before - pool.memory().pooled).toBeGreaterThanOrEqual(400_000);
     one.dispose();
   });

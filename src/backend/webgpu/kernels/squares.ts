@@ -18,7 +18,7 @@ export function sumOfSquares(gpu: Gpu, inputs: readonly Operand[], output: Opera
     return;
   }
   const sums = gpu.temporary(total * 4);
-  const each = gpu.device.limits.maxStorageBuffersPerShaderStage - 1;
+  const each = gpu.abilities.bindings - 1;
   const bindingsOf = (input: Operand) => rangesOf(pieceOf(input), gpu.pool.range);
   let done = 0;
   for (let at = 0, end = 0; at < all.length; at = end) {

@@ -46,7 +46,7 @@ export function elementwiseMany(
   const { inputs, outputs } = together[0];
   const changed = outputs.map((output) => inputs.findIndex(({ storage }) => storage === output.storage));
   const roles = { changed, own: inputs.map((_, i) => i).filter((i) => !changed.includes(i)) };
-  const room = gpu.device.limits.maxStorageBuffersPerShaderStage - changed.length - shared.length;
+  const room = gpu.abilities.bindings - changed.length - shared.length;
   const most = roles.own.length > 0 ? Math.max(1, Math.floor(room / roles.own.length)) : 64;
   const segments = placed(gpu, together, changed);
   for (let at = 0; at < segments.length; ) {

@@ -83,7 +83,7 @@ function multiply(gpu: Gpu, a: Operand, b: Operand, output: Operand, layout: Mat
     split: false,
     left: a.dtype,
     right: b.dtype,
-    f16: gpu.device.features.has("shader-f16"),
+    f16: gpu.abilities.f16,
   };
   if (m <= MOST_ROWS) {
     // More threads share the steps of long rows on a graphics card, which has them.
@@ -152,13 +152,13 @@ function shared(gpu: Gpu, m: number, n: number, count: number): Tiling {
 
 /** Two matrices of float16, where the device has subgroup matrices for them. */
 function byFragments(gpu: Gpu, product: Product, m: number, n: number, count: number): Tiling | undefined {
-  const { fragments, subgroupSize } = gpu;
+  const { fragments } = gpu;
+  const { subgroupSize, sharedBytes, threads } = gpu.abilities;
   if (!fragments || !subgroupSize || product.left !== "float16" || product.right !== "float16" || product.sums) return;
-  const { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: threads } = gpu.device.limits;
   const along = ({ rows, columns }: FragmentTile) => [Math.ceil(m / rows), Math.ceil(n / columns)] as const;
   const tile = [largeFragments, smallFragments].find((tile) => {
     const enough = tile === smallFragments || along(tile)[0] * along(tile)[1] * count >= ENOUGH_LARGE_TILES;
-    return enough && fragmentMemory(product, fragments, tile) <= memory;
+    return enough && fragmentMemory(product, fragments, tile) <= sharedBytes;
   });
   if (!tile || SUBGROUPS * subgroupSize > threads) return;
   const kernelOf = (product: Product) =>
@@ -170,7 +170,7 @@ function byFragments(gpu: Gpu, product: Product, m: number, n: number, count: nu
 
 function own(gpu: Gpu, { wideA, wideB, wideOut }: Product, m: number, n: number): Tiling {
   const tile = m * n < LARGE_ON_SOFTWARE || !wideA || !wideB || !wideOut ? smallOwn : largeOwn;
-  const share = gpu.subgroupSize === LANES;
+  const share = gpu.abilities.subgroupSize === LANES;
   const kernelOf = (product: Product) =>
     gpu.kernel(`matmul own ${tile.rows} ${share} ${productKey(product)}`, () => ownSource(product, tile, share));
   return { tiles: [Math.ceil(m / tile.rows), Math.ceil(n / tile.columns)], kernelOf };

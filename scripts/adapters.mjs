@@ -7,9 +7,9 @@
  *   --apt         may install Firefox with apt-get where it is missing
  *
  * Firefox has another shader compiler (naga), JavaScript engine and implementation of WebGPU (wgpu): it runs all tests of
- * pages. lavapipe is Mesa's software driver, with shader-f16 and subgroups of eight (from 26 on subgroup matrices): Node runs the tests of the device on
- * it, which takes minutes of compiling. It is found where systems put it, or by VK_DRIVER_FILES. Exits with 1 when a test
- * fails, or when nothing was run.
+ * pages. lavapipe is Mesa's software driver, with shader-f16 and subgroups of eight (from 26 on subgroup matrices): Node
+ * runs the tests of the device on it, which takes minutes of compiling. It is found where systems put it, or by
+ * VK_DRIVER_FILES. Exits with 1 when a test fails, or when nothing was run.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -18,7 +18,7 @@ import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { useSoftwareVulkan } from "./browser.mjs";
 import { buildIfStale } from "./build.mjs";
-import { Absent, engines, fetchPackages, findFirefox } from "./firefox.mjs";
+import { Absent, engines, fetchPackages, findFirefox, requireWebGpu } from "./firefox.mjs";
 import { installIfNeeded, root } from "./install.mjs";
 
 const given = process.argv.slice(2);
@@ -42,10 +42,12 @@ function lavapipe() {
   return vitest("lavapipe", { VK_DRIVER_FILES: driver });
 }
 
-function firefox() {
+async function firefox() {
   const missing = fetchPackages(offline);
   if (missing) throw new Absent(missing);
   findFirefox(apt && !offline);
+  useSoftwareVulkan();
+  await requireWebGpu();
   return vitest("firefox");
 }
 

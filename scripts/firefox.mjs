@@ -3,9 +3,11 @@
  * a package of `engines/`, which `npm test` does not need.
  */
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
+import { createServer } from "node:http";
 import { createRequire } from "node:module";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { root } from "./install.mjs";
 
@@ -54,4 +56,36 @@ export async function launchFirefox(options = {}) {
     protocolTimeout: 600_000,
     ...options,
   });
+}
+
+/** Starts it with WebGPU switched on, on the Vulkan driver of the environment. */
+export function launchWithWebGpu() {
+  const loader = process.env.TENON_VULKAN_LOADER;
+  const paths = [loader && dirname(loader), process.env.LD_LIBRARY_PATH].filter(Boolean).join(":");
+  return launchFirefox({
+    env: { ...process.env, LD_LIBRARY_PATH: paths },
+    extraPrefsFirefox: { "dom.webgpu.enabled": true, "gfx.webgpu.ignore-blocklist": true },
+  });
+}
+
+/** Throws `Absent` where the Firefox here has no WebGPU, whatever is switched on: it came later on Linux. */
+export async function requireWebGpu() {
+  const server = createServer((_, response) => response.end()).listen(0, "localhost");
+  await once(server, "listening");
+  const browser = await launchWithWebGpu();
+  try {
+    const page = await browser.newPage();
+    await page.goto(`http://localhost:${server.address().port}`);
+    const refusal = await page.evaluate(async () => {
+      try {
+        return (await navigator.gpu.requestAdapter()) ? "" : "no adapter";
+      } catch (error) {
+        return error.message;
+      }
+    });
+    if (refusal) throw new Absent(`${await browser.version()} has no WebGPU (${refusal}); FIREFOX_PATH names another`);
+  } finally {
+    await browser.close();
+    server.close();
+  }
 }

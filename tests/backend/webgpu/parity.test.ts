@@ -10,7 +10,7 @@ import {
   linearCrossEntropy,
   linearCrossEntropyBackward,
 } from "../../../src/backend/webgpu/kernels/linear-cross-entropy.js";
-import { byteSize, type DType, decode, dtypes } from "../../../src/core/dtype.js";
+import { byteSize, type DType, decode, dtypes, encode } from "../../../src/core/dtype.js";
 import * as expr from "../../../src/core/expr.js";
 import * as functions from "../../../src/core/functions.js";
 import { contiguousStrides } from "../../../src/core/shape.js";
@@ -503,31 +503,41 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     expect(runs[1]).toEqual(runs[0]);
   });
 
-  test.each([
-    [70, 33, 2 ** 24],
-    [70, 33, 33 * 65],
-    [5, 33, 70],
-    [0, 5, 5],
-  ])("cross entropy of a linear map, %i rows of %i classes, blocks of %i logits", (rows, size, mostLogits) =>
-    compare(2e-5, (kernels, make, out) => {
-      const shape = { rows, size, width: 7, ignoreIndex: -100 };
-      const [x, weight, grad] = [make(noise(rows * 7), [rows, 7]), make(noise(size * 7, 2), [size, 7]), noise(rows, 3)];
-      const classes = Array.from({ length: rows }, (_, i) => (i % 3 === 1 ? -100 : (i * 5) % size));
-      const labels = make(classes, [rows], "int32");
-      const [losses, lse, dX, dWeight] = [out([rows]), out([rows]), out([rows, 7]), out([size, 7])];
-      const { linearCrossEntropy: forward, linearCrossEntropyBackward: backward } =
-        kernels === reference.kernels
-          ? kernels
-          : {
-              linearCrossEntropy: (...args: Parameters<typeof kernels.linearCrossEntropy>) =>
-                linearCrossEntropy(gpu!.gpu, ...args, mostLogits),
-              linearCrossEntropyBackward: (...args: Parameters<typeof kernels.linearCrossEntropyBackward>) =>
-                linearCrossEntropyBackward(gpu!.gpu, ...args, mostLogits),
-            };
-      forward(x, weight, labels, losses, lse, shape);
-      backward(x, weight, labels, lse, make(grad), dX, dWeight, shape);
-      return [losses, lse, dX, dWeight];
-    }),
+  test.each<[number, number, number, DType]>([
+    [70, 33, 2 ** 24, "float32"],
+    [70, 33, 33 * 65, "float32"],
+    [5, 33, 70, "float32"],
+    [0, 5, 5, "float32"],
+    [70, 33, 2 ** 24, "float16"],
+    [70, 33, 33 * 65, "bfloat16"],
+    [5, 33, 70, "float16"],
+  ])(
+    "cross entropy of a linear map, %i rows of %i classes, blocks of %i logits, factors of %s",
+    (rows, size, mostLogits, dtype) =>
+      compare(2e-5, (kernels, make, out) => {
+        const shape = { rows, size, width: 7, ignoreIndex: -100 };
+        // The reference has the numbers of the 16 bits in 32.
+        const factor = (count: number, seed: number) => {
+          const values = noise(count * 7, seed).map((value) => decode(dtype, encode(dtype, value)));
+          return make(values, [count, 7], kernels === reference.kernels ? "float32" : dtype);
+        };
+        const [x, weight, grad] = [factor(rows, 1), factor(size, 2), noise(rows, 3)];
+        const classes = Array.from({ length: rows }, (_, i) => (i % 3 === 1 ? -100 : (i * 5) % size));
+        const labels = make(classes, [rows], "int32");
+        const [losses, lse, dX, dWeight] = [out([rows]), out([rows]), out([rows, 7]), out([size, 7])];
+        const { linearCrossEntropy: forward, linearCrossEntropyBackward: backward } =
+          kernels === reference.kernels
+            ? kernels
+            : {
+                linearCrossEntropy: (...args: Parameters<typeof kernels.linearCrossEntropy>) =>
+                  linearCrossEntropy(gpu!.gpu, ...args, mostLogits),
+                linearCrossEntropyBackward: (...args: Parameters<typeof kernels.linearCrossEntropyBackward>) =>
+                  linearCrossEntropyBackward(gpu!.gpu, ...args, mostLogits),
+              };
+        forward(x, weight, labels, losses, lse, shape);
+        backward(x, weight, labels, lse, make(grad), dX, dWeight, shape);
+        return [losses, lse, dX, dWeight];
+      }),
   );
 
   test.each([

@@ -117,8 +117,11 @@ export class Pool {
       this.recycle(slot);
       return;
     }
+    const whole = shelf.whole.slot!;
+    // Commands that use one place use the buffer of all.
+    whole.batch = Math.max(whole.batch, slot.batch);
     if (--shelf.pieces > 0) return;
-    this.recycle(shelf.whole.slot!);
+    this.recycle(whole);
     shelf.whole.slot = undefined;
   }
 

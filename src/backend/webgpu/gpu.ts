@@ -77,6 +77,11 @@ export class Gpu {
     return subgroupMinSize === subgroupMaxSize ? subgroupMinSize : undefined;
   }
 
+  /** Is nothing computed now, since the work is only rehearsed? */
+  get rehearsing(): boolean {
+    return this.rehearsed !== undefined;
+  }
+
   /** Memory that no tensor owns; give it back with `pool.release`. */
   temporary(bytes: number): Piece {
     this.failures.requireDevice();

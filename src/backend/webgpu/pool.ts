@@ -24,8 +24,8 @@ export class Piece {
   slot: Slot | undefined;
   /** A few bytes that are known here and not yet on the device: numbers beside tensors. Kernels read them as parameters. */
   known: Uint8Array | undefined;
-  /** Its int32 elements were checked to lie in 0 … below - 1, or to be `except`. */
-  checked: { readonly below: number; readonly except?: number } | undefined;
+  /** Its int32 elements were checked to lie in 0 … below - 1, or to be `except`, after so many reports of bad ones. */
+  checked: { readonly below: number; readonly except?: number; readonly reports: number } | undefined;
   released = false;
 
   constructor(readonly bytes: number) {}

@@ -17,6 +17,8 @@ export interface Slot {
   readonly shelf?: Shelf;
   /** The batch of commands that last used it. */
   batch: number;
+  /** The device had no memory for it, which it tells when the buffer is in use: no command that uses it runs. */
+  refused?: boolean;
 }
 
 /** What a tensor holds: its size, and its buffer once it has one. */
@@ -170,10 +172,12 @@ export class Pool {
 
   private create(size: number): Slot {
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    return { id: this.nextId++, buffer: this.allocate(size, usage), offset: 0, size, batch: -1 };
+    const buffer = this.allocate(size, usage, () => this.dropRefused(slot));
+    const slot: Slot = { id: this.nextId++, buffer, offset: 0, size, batch: -1 };
+    return slot;
   }
 
-  private allocate(size: number, usage: GPUBufferUsageFlags): GPUBuffer {
+  private allocate(size: number, usage: GPUBufferUsageFlags, whenRefused?: () => void): GPUBuffer {
     this.created++;
     this.device.pushErrorScope("out-of-memory");
     try {
@@ -181,11 +185,32 @@ export class Pool {
     } catch (cause) {
       throw outOfMemory(size, cause);
     } finally {
-      this.refused(this.device.popErrorScope(), size);
+      const answer = this.device.popErrorScope();
+      this.refused(answer, size);
+      if (whenRefused) {
+        answer.then(
+          (error) => error && whenRefused(),
+          () => {}, // the device is lost
+        );
+      }
     }
   }
 
+  /** A refused buffer is nobody's next one: neither now, if it is free already, nor when it is given back. */
+  private dropRefused(slot: Slot): void {
+    slot.refused = true;
+    const list = this.free.get(slot.size);
+    if (!list?.includes(slot)) return;
+    list.splice(list.indexOf(slot), 1);
+    this.pooled -= slot.size;
+    this.forget(slot);
+  }
+
   private recycle(slot: Slot): void {
+    if (slot.refused) {
+      this.forget(slot);
+      return;
+    }
     const list = this.free.get(slot.size);
     if (list) list.push(slot);
     else this.free.set(slot.size, [slot]);

@@ -6,6 +6,7 @@ import { createReferenceBackend } from "../../../src/backend/reference/backend.j
 import { findAdapter, openDevice } from "../../../src/backend/webgpu/adapter.js";
 import { backendOn, type WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
 import { Gpu } from "../../../src/backend/webgpu/gpu.js";
+import { LARGEST_HEAD } from "../../../src/backend/webgpu/kernels/attention.js";
 import {
   linearCrossEntropy,
   linearCrossEntropyBackward,
@@ -503,6 +504,16 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     expect(runs[1]).toEqual(runs[0]);
   });
 
+  test("products of a stack of 150,000 small matrices", () =>
+    compare(1e-6, (kernels, make, out) => {
+      const count = 150_000;
+      const all = Array.from({ length: count }, (_, i) => i);
+      const [a, b, y] = [make(noise(count)), make(noise(count, 2)), out([count])];
+      const layout = { m: 1, n: 1, k: 1, transposeA: false, transposeB: false };
+      kernels.matmul(a, b, y, { ...layout, batchA: all, batchB: all });
+      return [y];
+    }));
+
   test.each<[number, number, number, DType]>([
     [70, 33, 2 ** 24, "float32"],
     [70, 33, 33 * 65, "float32"],
@@ -574,6 +585,26 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
       onCard ? card! : gpu!,
     ),
   );
+
+  test("a head that no kernel has room for is refused with the largest that one has", () => {
+    const place = { offset: 0, batch: 0, head: 0, row: LARGEST_HEAD + 1 };
+    const shape = {
+      batch: 1,
+      heads: 1,
+      kvHeads: 1,
+      queries: 2,
+      keys: 2,
+      dim: LARGEST_HEAD + 1,
+      scale: 1,
+      causal: true,
+    };
+    const x = operand(gpu!, noise(2 * shape.dim));
+    const layout = { ...shape, q: place, k: place, v: place, out: place };
+    expect(() => gpu!.kernels.attention(x, x, x, x, x, layout)).toThrow(
+      "attention: needs a head size up to 492 on webgpu, got 493. Use more heads, or the cpu device.",
+    );
+    x.storage.release();
+  });
 
   test("subgroups are used where the device has them, and a decode without them gives the same within rounding", async () => {
     expect(gpu!.gpu.device.features.has("subgroups")).toBe(

@@ -235,7 +235,7 @@ function regular(batch: readonly number[]): Regular | undefined {
   const first = batch[0];
   const change = batch.findIndex((matrix) => matrix !== first);
   const run = change < 0 ? batch.length : change;
-  const count = change < 0 ? 1 : Math.max(...batch) - first + 1;
+  const count = change < 0 ? 1 : batch.reduce((a, b) => Math.max(a, b)) - first + 1;
   return batch.every((matrix, z) => matrix === first + (Math.floor(z / run) % count))
     ? { first, run, count }
     : undefined;

@@ -292,7 +292,7 @@ describe.skipIf(!backend)("pipelines ahead of use", () => {
 
 test("auto never takes a software adapter, and says why", async () => {
   const caps = await t.init({ device: "auto" });
-  if (caps.device === "webgpu") expect(caps.devices.webdevice.gpu.details["software"]).toBe(false);
+  if (caps.device === "webgpu") expect(caps.devices.webgpu!.details["software"]).toBe(false);
   else expect(caps.reason).toMatch(/no WebGPU graphics card \(.+\); the CPU is used/);
   expect((await t.init({ device: "auto", deterministic: true })).reason).toMatch(/same bits everywhere/);
 });

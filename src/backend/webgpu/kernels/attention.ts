@@ -123,7 +123,7 @@ ${mine
     var next = most;
     for (var j = 0u; j < ${keys}u; j++) {
       let s = weights[row * ${keys}u + j];
-      next = select(max(next, s), s, is_nan(s) || is_nan(next));
+      next = largest(next, s);
     }
     let shift = select(next, 0.0, next == -infinity());
     ${valueTile.load("first", "p.keys", (t) => `v_at(b, kv, ${t})`)}

@@ -6,11 +6,10 @@ import type { Shape } from "../../../core/shape.js";
 import type { Operand } from "../../backend.js";
 import { pieceOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
-import { entry, type KernelSource, type ParamType } from "../shader.js";
+import { entry, groupsOf, type KernelSource, type ParamType, THREADS } from "../shader.js";
 import { cellFunctions, cells } from "./cells.js";
 import { laneFunctions, statements } from "./program.js";
 
-const THREADS = 64;
 /** Bytes of four elements of float32 or int32. */
 const LARGEST_QUAD = 16;
 
@@ -53,7 +52,7 @@ export function elementwise(
   const most = gpu.pool.range / LARGEST_QUAD;
   for (let first = 0, quads = Math.ceil(size / 4); first < quads; first += most) {
     const count = Math.min(most, quads - first);
-    gpu.run(kernel, [...bound, ...outputs], [count, first, 0, ...values], Math.ceil(count / THREADS), first);
+    gpu.run(kernel, [...bound, ...outputs], [count, first, 0, ...values], groupsOf(count), first);
   }
 }
 

@@ -214,7 +214,8 @@ export interface Kernels {
   matmul(a: Operand, b: Operand, output: Operand, layout: MatmulLayout): void;
   /**
    * A product of two matrices, and in the same launch the sums over k of the columns of b (or the rows of a): the gradients
-   * of a weight and of its bias, for devices where each launch costs. No bias, no stacks. Dtypes as `matmul`.
+   * of a weight and of its bias, for devices where each launch costs. No bias, no stacks. What is summed is float32, the
+   * other as in `matmul`.
    */
   matmulAndSums?(a: Operand, b: Operand, output: Operand, sums: Operand, layout: MatmulLayout, of: "a" | "b"): void;
   /** Rows of `size`: m = max; e = exp(x - m); e / sum(e), or with `log`: (x - m) - log(sum(e)). */

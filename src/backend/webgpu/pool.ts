@@ -46,7 +46,7 @@ export const onShelf = (piece: Piece): number => Math.ceil(piece.bytes / SHELF_S
 
 const SMALLEST = 256;
 
-/** Buffers come in four sizes per power of two, so at most a quarter of one is unused. */
+/** Buffers come in four sizes per power of two, so above 1 KiB at most a fifth of one is unused. */
 export function sizeClass(bytes: number): number {
   if (bytes <= SMALLEST) return SMALLEST;
   let step = SMALLEST;
@@ -56,8 +56,8 @@ export function sizeClass(bytes: number): number {
 
 /** Ranges start where every device can bind, and at whole quads of every dtype. */
 const RANGE_STEP = 4096;
-/** Kernels count elements in 32 bits. */
-const MOST_BYTES = 2 ** 32;
+/** Kernels count elements, which may be bytes, in 32 bits. */
+const MOST_BYTES = 2 ** 32 - SMALLEST;
 
 /** Free buffers that this many batches did not ask for are destroyed. */
 const PATIENCE = 64;
@@ -217,10 +217,10 @@ export class Pool {
     this.pooled += slot.size;
   }
 
-  /** Destroys free buffers that no batch since `batch - PATIENCE` used, or all that are free. */
-  trim(batch: number, all = false): void {
+  /** Destroys free buffers that no batch since `batch - PATIENCE` used. */
+  trim(batch: number): void {
     for (const [size, list] of this.free) {
-      const kept = all ? [] : list.filter((slot) => slot.batch >= batch - PATIENCE);
+      const kept = list.filter((slot) => slot.batch >= batch - PATIENCE);
       if (kept.length === list.length) continue;
       for (const slot of list) {
         if (kept.includes(slot)) continue;

@@ -5,6 +5,7 @@ import { createModel } from "tenon/models";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { backendOf } from "../../../src/backend/devices.js";
 import type { WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
+import { Pool } from "../../../src/backend/webgpu/pool.js";
 import { platform, setPlatform } from "../../../src/core/platform.js";
 import { softwareGpu } from "../../setup/webgpu.js";
 import { altered } from "./proxies.js";
@@ -26,6 +27,17 @@ const smallAdapter = async (options?: GPURequestAdapterOptions): Promise<GPUAdap
   const adapter = (await gpu!.requestAdapter(options))!;
   return altered(adapter, { limits: altered(adapter.limits, guaranteed) });
 };
+
+test("a tensor of bytes has no more elements than 32 bits count, whatever an adapter grants", () => {
+  const names = ["maxBufferSize", "maxStorageBufferBindingSize", "maxStorageBuffersPerShaderStage"];
+  const limits = Object.fromEntries(names.map((name) => [name, name.endsWith("Stage") ? 16 : 2 ** 40]));
+  const { largest } = new Pool(
+    { limits } as unknown as GPUDevice,
+    () => {},
+    () => {},
+  );
+  expect(largest).toBe(2 ** 32 - 256);
+});
 
 describe.skipIf(!gpu)("a device with the limits that every adapter has", () => {
   beforeAll(async () => {

@@ -158,7 +158,8 @@ export function scatterAdd(gpu: Gpu, index: Operand, source: Operand, output: Op
 
 /**
  * Every index becomes a link of a chain to the next place that holds the same index; then one thread for each chain and
- * column walks it. The work is that of the source, however large the output is (the gradient of an embedding).
+ * column walks it. The work is that of the source, however large the output is (the gradient of an embedding), and for
+ * the links that of comparing each index with others until one is the same: with all, where no two are.
  */
 export function indexAdd(gpu: Gpu, index: Operand, source: Operand, output: Operand, split: Indexed): void {
   const { outer, size, inner, count } = split;

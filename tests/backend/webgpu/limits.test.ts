@@ -89,6 +89,23 @@ describe.skipIf(!gpu)("a device with the limits that every adapter has", () => {
     expect(device().counters.uploads).toBe(uploads);
   });
 
+  test("an operation on more tensors than a kernel may bind is refused at the call", async () => {
+    const sumOf = (count: number) =>
+      t.defineOp({
+        name: `test.sumOf${count}`,
+        doc: "the sum of its inputs",
+        inputs: Array.from({ length: count }, (_, i) => `x${i}`),
+        expr: (inputs) => inputs.reduce((a, b) => t.expr.add(a, b)),
+      });
+    const x = t.full([20], 2);
+    const seven = sumOf(7)(...new Array<t.Tensor>(7).fill(x)) as t.Tensor;
+    expect([...(await seven.data())]).toEqual(new Array(20).fill(14));
+    expect(() => sumOf(8)(...new Array<t.Tensor>(8).fill(x))).toThrow(
+      "webgpu: test.sumOf8 needs 9 bindings for its tensors, got 8 of this adapter. Compute it in several operations,",
+    );
+    for (const tensor of [x, seven]) tensor.dispose();
+  });
+
   test("what fits learns as everywhere", async () => {
     const small = { ...gpt2, vocab_size: 65, n_embd: 16, embd_pdrop: 0, attn_pdrop: 0, resid_pdrop: 0 };
     const losses: number[][] = [];

@@ -1,6 +1,7 @@
 /** Elementwise programs: one kernel per program, dtypes and broadcasting; four elements per thread. */
 
 import { dtypes } from "../../../core/dtype.js";
+import { DeviceError } from "../../../core/errors.js";
 import type { LaneType, Program } from "../../../core/expr.js";
 import type { Shape } from "../../../core/shape.js";
 import type { Operand } from "../../backend.js";
@@ -41,8 +42,11 @@ export function elementwise(
   if (size === 0) return;
   const plan = inputs.map((input, i) => accessOf(input, shape, size, laneOf(program, i)));
   const key = `elementwise ${numberOf(program)}|${plan.map((access, i) => `${inputs[i].dtype}${tag(access)}`)}|${outputs.map(({ dtype }) => dtype)}`;
-  const kernel = gpu.kernel(key, () => source(program, plan, inputs, outputs));
   const bound = inputs.filter((_, i) => plan[i].kind !== "known");
+  const kernel = gpu.kernel(key, () => {
+    checkBindings(gpu, bound, outputs);
+    return source(program, plan, inputs, outputs);
+  });
   const values = scalars.slice(0, program.scalarCount);
   for (const access of plan) {
     if (access.kind === "known") values.push(access.value);
@@ -54,6 +58,19 @@ export function elementwise(
     const count = Math.min(most, quads - first);
     gpu.run(kernel, [...bound, ...outputs], [count, first, 0, ...values], groupsOf(count), first);
   }
+}
+
+/** Each tensor takes a binding; an output that is an input shares its. */
+function checkBindings({ device, operation }: Gpu, inputs: readonly Operand[], outputs: readonly Operand[]): void {
+  const apart = outputs.filter((output) => !inputs.some((input) => pieceOf(input) === pieceOf(output)));
+  const needed = inputs.length + apart.length;
+  const most = device.limits.maxStorageBuffersPerShaderStage;
+  if (needed <= most) return;
+  const op = operation || "elementwise";
+  throw new DeviceError(`webgpu: ${op} needs ${needed} bindings for its tensors, got ${most} of this adapter.`, {
+    ...{ where: "webgpu", op, limit: most },
+    hint: "Compute it in several operations, or use the cpu device.",
+  });
 }
 
 const numbers = new WeakMap<Program, number>();

@@ -4,15 +4,12 @@ import type { MatmulLayout } from "../backend/backend.js";
 import { misfit, ShapeError, showShape } from "../core/errors.js";
 import { broadcastShapes, broadcastStrides, contiguousStrides, type Shape, sizeOf } from "../core/shape.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
-import { type InputSpec, registerOp } from "../tensor/op.js";
+import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkTensors, named } from "./define.js";
+import { checkTensors, factor, named } from "./define.js";
 import { mul } from "./elementwise.js";
 import { reshape } from "./movement.js";
 import { sum } from "./reduce.js";
-
-/** An input that is a factor of a product: 16-bit floats will do. */
-export const factor = (name: string): InputSpec => ({ name, kind: "float", stored: true });
 
 interface MatmulAttrs {
   [name: string]: boolean;

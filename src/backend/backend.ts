@@ -47,7 +47,7 @@ export interface Backend {
   readonly kernels: Kernels;
   /** Facts for `capabilities()`, the first line of every command, and manifests. */
   readonly info: BackendInfo;
-  /** 16-bit floats that `matmul` takes as a and b, and `indexSelect` as a table whose rows it gives as float32. None unless told. */
+  /** 16-bit floats that `matmul` takes as a and b, `linearCrossEntropy` as x and weight, and `indexSelect` as a table whose rows it gives as float32. None unless told. */
   readonly storedWeights?: readonly DType[];
   /** The operation whose kernels run: devices that report errors later name it. */
   operation?: string;
@@ -214,7 +214,8 @@ export interface Kernels {
   matmul(a: Operand, b: Operand, output: Operand, layout: MatmulLayout): void;
   /**
    * A product of two matrices, and in the same launch the sums over k of the columns of b (or the rows of a): the gradients
-   * of a weight and of its bias, for devices where each launch costs. No bias, no stacks. Dtypes as `matmul`.
+   * of a weight and of its bias, for devices where each launch costs. No bias, no stacks. What is summed is float32, the
+   * other as in `matmul`.
    */
   matmulAndSums?(a: Operand, b: Operand, output: Operand, sums: Operand, layout: MatmulLayout, of: "a" | "b"): void;
   /** Rows of `size`: m = max; e = exp(x - m); e / sum(e), or with `log`: (x - m) - log(sum(e)). */
@@ -282,7 +283,7 @@ export interface Kernels {
     dLogits: Operand,
     rows: { rows: number; size: number; ignoreIndex: number },
   ): void;
-  /** crossEntropy of the chains x weight^T, which never lie in memory all at once. labels int32. */
+  /** crossEntropy of the chains x weight^T, which never lie in memory all at once. labels int32; x and weight as in `matmul`. */
   linearCrossEntropy(
     x: Operand,
     weight: Operand,

@@ -2,9 +2,10 @@
 
 import { ShapeError, showShape } from "../core/errors.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
+import { castTo } from "../tensor/elementwise.js";
 import { type BackwardContext, registerOp, type TensorSpec } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkTensors, named } from "./define.js";
+import { checkTensors, factor, named } from "./define.js";
 import { add, mul, ne, neg, sub, where } from "./elementwise.js";
 import { embedding } from "./indexing.js";
 import { linear } from "./matmul.js";
@@ -96,11 +97,7 @@ interface LinearBackwardAttrs extends LinearAttrs {
   dWeight: boolean;
 }
 
-const linearInputs = [
-  { name: "x", kind: "float" },
-  { name: "weight", kind: "float" },
-  { name: "labels", kind: "int" },
-] as const;
+const linearInputs = [factor("x"), factor("weight"), { name: "labels", kind: "int" }] as const;
 const sizes = ([x, weight]: readonly TensorSpec[]) => ({
   rows: x.shape[0],
   size: weight.shape[0],
@@ -112,7 +109,8 @@ const linearRowsBackwardOp = registerOp<LinearBackwardAttrs>({
   doc: "gradients of linearCrossEntropyRows",
   inputs: [...linearInputs, "lse", "grad"],
   attrs: { ignoreIndex: { type: "integer" }, dX: { type: "boolean" }, dWeight: { type: "boolean" } },
-  infer: ([x, weight], { dX, dWeight }) => [...(dX ? [x] : []), ...(dWeight ? [weight] : [])],
+  infer: ([x, weight], { dX, dWeight }) =>
+    [...(dX ? [x] : []), ...(dWeight ? [weight] : [])].map(({ shape }) => ({ shape, dtype: "float32" })),
   run: (kernels, [x, weight, labels, lse, grad], outputs, { ignoreIndex, dX, dWeight }) => {
     const out = [...outputs];
     const dx = dX ? out.shift() : undefined;
@@ -146,7 +144,8 @@ const linearRowsOp = registerOp<LinearAttrs>({
 /**
  * crossEntropy(linear(x, weight), labels) for x [N, in], weight [out, in] and labels [N] (int32), without the logits
  * [N, out] in memory where they are many: they are made by blocks, and made again for the gradient. On `cpu` and
- * `reference` the bits are the same (with `labelSmoothing` they differ by rounding).
+ * `reference` the bits are the same (with `labelSmoothing` they differ by rounding). As for `linear`, x and the weight
+ * may be float16 or bfloat16: sums and results are float32.
  */
 export function linearCrossEntropy(
   x: Tensor,
@@ -181,8 +180,9 @@ export function linearCrossEntropy(
     const counts = ne(labels, ignoreIndex);
     if (labelSmoothing !== 0) {
       // The mean of a row's logits is x times the mean of the weight's rows.
-      const own = embedding(where(counts, labels, 0), weight);
-      const above = sum(mul(x, sub(own, mean(weight, { dim: 0 }))), { dim: 1 });
+      const [states, rows] = [castTo(x, "float32"), castTo(weight, "float32")];
+      const own = embedding(where(counts, labels, 0), rows);
+      const above = sum(mul(states, sub(own, mean(rows, { dim: 0 }))), { dim: 1 });
       losses = add(losses, mul(where(counts, above, 0), labelSmoothing));
     }
     return reducedOver(losses, counts, reduction);

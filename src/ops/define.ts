@@ -4,7 +4,7 @@ import { type DType, scalarType } from "../core/dtype.js";
 import { DeviceError, DTypeError, IndexError, ShapeError, type TenonError } from "../core/errors.js";
 import { fromData, getDefaultDtype } from "../tensor/create.js";
 import { dispatch, refuseInput } from "../tensor/dispatch.js";
-import { type Attrs, type Op, type OpDefinition, registerOp } from "../tensor/op.js";
+import { type Attrs, type InputSpec, type Op, type OpDefinition, registerOp } from "../tensor/op.js";
 import { Tensor } from "../tensor/tensor.js";
 
 /** What ops take for a tensor: one, or a number or boolean, which becomes a 0-d tensor on the same device. */
@@ -84,6 +84,9 @@ export function defineOp<A extends Attrs>(definition: OpDefinition<A>): OpFuncti
   };
   return Object.assign(run, { op });
 }
+
+/** An input that is a factor of a product: 16-bit floats will do. */
+export const factor = (name: string): InputSpec => ({ name, kind: "float", stored: true });
 
 type Row<A extends Attrs> = Omit<OpDefinition<A>, "name" | "doc" | "inputs">;
 

@@ -6,7 +6,7 @@ import { broadcastShapes, broadcastStrides, contiguousStrides, type Shape, sizeO
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkTensors, named } from "./define.js";
+import { checkTensors, factor, named } from "./define.js";
 import { mul } from "./elementwise.js";
 import { reshape } from "./movement.js";
 import { sum } from "./reduce.js";
@@ -58,10 +58,7 @@ function matrixOf(own: Shape, lead: Shape): number[] {
 const matmulOp = registerOp<MatmulAttrs>({
   name: "matmul",
   doc: "products of stacks of matrices, which may be read transposed",
-  inputs: [
-    { name: "a", kind: "float", stored: true },
-    { name: "b", kind: "float", stored: true },
-  ],
+  inputs: [factor("a"), factor("b")],
   attrs: { transposeA: { type: "boolean", default: false }, transposeB: { type: "boolean", default: false } },
   autocast: "low",
   infer: ([a, b], attrs) => [{ shape: plan(a.shape, b.shape, attrs).shape, dtype: "float32" }],
@@ -123,10 +120,7 @@ interface LinearAttrs {
 const linearGradientsOp = registerOp<LinearAttrs>({
   name: "linearGradients",
   doc: "gradients of the weight and the bias of a linear map",
-  inputs: [
-    { name: "x", kind: "float", stored: true },
-    { name: "grad", kind: "float" },
-  ],
+  inputs: [factor("x"), { name: "grad", kind: "float" }],
   attrs: { inOut: { type: "boolean" } },
   infer: ([{ shape: x }, { shape: grad }], { inOut }) => [
     { shape: inOut ? [x[1], grad[1]] : [grad[1], x[1]], dtype: "float32" },
@@ -149,11 +143,7 @@ const linearGradientsOp = registerOp<LinearAttrs>({
 const linearOp = registerOp<LinearAttrs>({
   name: "linear",
   doc: "x W^T + b over the last dim",
-  inputs: [
-    { name: "x", kind: "float", stored: true },
-    { name: "weight", kind: "float", stored: true },
-    { name: "bias", kind: "float", optional: true },
-  ],
+  inputs: [factor("x"), factor("weight"), { name: "bias", kind: "float", optional: true }],
   attrs: { inOut: { type: "boolean", default: false } },
   autocast: "low",
   infer: ([x, weight, bias], { inOut }) => {

@@ -63,9 +63,9 @@ function definition(x: ArrayLike<number>, w: ArrayLike<number>, labels: ArrayLik
 }
 
 const rowsOp = (name = "linearCrossEntropyRows") => getOp(name);
-const byBlocks = (x: t.Tensor, w: t.Tensor, labels: t.Tensor) =>
-  dispatch(rowsOp(), [x, w, labels], { ignoreIndex: -100 })[0];
-const composed = (x: t.Tensor, w: t.Tensor, labels: t.Tensor) =>
+type Call = (x: t.Tensor, w: t.Tensor, labels: t.Tensor, options?: t.CrossEntropyOptions) => t.Tensor;
+const byBlocks: Call = (x, w, labels) => dispatch(rowsOp(), [x, w, labels], { ignoreIndex: -100 })[0];
+const composed: Call = (x, w, labels) =>
   (rowsOp().definition.composition!([x, w, labels], { ignoreIndex: -100 }) as t.Tensor[])[0];
 
 describe.each(testDevices)("on $name", ({ device, open }) => {
@@ -93,6 +93,30 @@ describe.each(testDevices)("on $name", ({ device, open }) => {
       2e-5,
     );
   });
+
+  for (const dtype of ["float16", "bfloat16"] as const)
+    for (const [what, ...sixteen] of [
+      ["the weight", "float32", dtype],
+      ["x", dtype, "float32"],
+      ["both", dtype, dtype],
+    ] as const)
+      test(`${what} in ${dtype}: the bits of the composition, by blocks or not, and gradients in the dtypes of the factors`, async () => {
+        const labels = classes(5, 4100, (i) => i === 1);
+        const [x, w] = [floats([5, 6], 1), floats([4100, 6], 2)].map((of, i) => of.to({ dtype: sixteen[i] }));
+        const plain = (a: t.Tensor, b: t.Tensor) => t.crossEntropy(t.linear(a, b), labels, { reduction: "none" });
+        const whole = await results(x, w, plain);
+        for (const call of [composed, byBlocks, t.linearCrossEntropy])
+          expect(await results(x, w, (a, b) => call(a, b, labels, { reduction: "none" }))).toEqual(whole);
+        const [wideX, wideW] = [x, w].map((of) => of.to({ dtype: "float32" }));
+        expect((await results(wideX, wideW, plain))[0]).toEqual(whole[0]);
+        const smooth = { reduction: "none", labelSmoothing: 0.2 } as const;
+        const [losses] = await results(x, w, (a, b) => t.linearCrossEntropy(a, b, labels, smooth));
+        expectClose(
+          [losses],
+          [(await results(wideX, wideW, (a, b) => t.linearCrossEntropy(a, b, labels, smooth)))[0]],
+          1e-6,
+        );
+      });
 
   // Plain TypeScript needs seconds for so many, and the tests of kernels compare it with cpu.
   if (device !== "reference")

@@ -19,6 +19,8 @@ export class Failures {
   private readonly pending = new Set<Promise<void>>();
   private readonly checks = new Map<number, IndexCheck>();
   private lastCheck = 0;
+  /** How many times indices were bad: what was checked before the last of them may be what was bad. */
+  reports = 0;
 
   constructor(device: GPUDevice) {
     device.onuncapturederror = ({ error }) => {
@@ -97,7 +99,9 @@ export class Failures {
   takeReport([failed, position, index]: Int32Array, upTo: number): boolean {
     const check = this.checks.get(failed);
     for (const number of this.checks.keys()) if (number <= upTo) this.checks.delete(number);
-    if (!check) return failed !== -1;
+    if (failed === -1) return false;
+    this.reports++;
+    if (!check) return true;
     try {
       badIndex(check.op, check.size, index, position);
     } catch (error) {

@@ -53,6 +53,11 @@ export class Gpu {
     return this.commands.counters;
   }
 
+  /** Is nothing computed now, since the work is only rehearsed? */
+  get rehearsing(): boolean {
+    return this.rehearsed !== undefined;
+  }
+
   /** Memory that no tensor owns; give it back with `pool.release`. */
   temporary(bytes: number): Piece {
     this.failures.requireDevice();

@@ -17,6 +17,8 @@ export interface Slot {
   readonly shelf?: Shelf;
   /** The batch of commands that last used it. */
   batch: number;
+  /** The device had no memory for it, which it tells when the buffer is in use: no command that uses it runs. */
+  refused?: boolean;
 }
 
 /** What a tensor holds: its size, and its buffer once it has one. */
@@ -24,8 +26,8 @@ export class Piece {
   slot: Slot | undefined;
   /** A few bytes that are known here and not yet on the device: numbers beside tensors. Kernels read them as parameters. */
   known: Uint8Array | undefined;
-  /** Its int32 elements were checked to lie in 0 … below - 1, or to be `except`. */
-  checked: { readonly below: number; readonly except?: number } | undefined;
+  /** Its int32 elements were checked to lie in 0 … below - 1, or to be `except`, after so many reports of bad ones. */
+  checked: { readonly below: number; readonly except?: number; readonly reports: number } | undefined;
   released = false;
 
   constructor(readonly bytes: number) {}
@@ -50,7 +52,7 @@ export const onShelf = (piece: Piece): number => Math.ceil(piece.bytes / SHELF_S
 
 const SMALLEST = 256;
 
-/** Buffers come in four sizes per power of two, so at most a quarter of one is unused. */
+/** Buffers come in four sizes per power of two, so above 1 KiB at most a fifth of one is unused. */
 export function sizeClass(bytes: number): number {
   if (bytes <= SMALLEST) return SMALLEST;
   let step = SMALLEST;
@@ -60,8 +62,8 @@ export function sizeClass(bytes: number): number {
 
 /** Ranges start where every device can bind, and at whole quads of every dtype. */
 const RANGE_STEP = 4096;
-/** Kernels count elements in 32 bits. */
-const MOST_BYTES = 2 ** 32;
+/** Kernels count elements, which may be bytes, in 32 bits. */
+const MOST_BYTES = 2 ** 32 - SMALLEST;
 
 /** Free buffers that this many batches did not ask for are destroyed. */
 const PATIENCE = 256;
@@ -123,8 +125,11 @@ export class Pool {
       this.recycle(slot);
       return;
     }
+    const whole = shelf.whole.slot!;
+    // Commands that use one place use the buffer of all.
+    whole.batch = Math.max(whole.batch, slot.batch);
     if (--shelf.pieces > 0) return;
-    this.recycle(shelf.whole.slot!);
+    this.recycle(whole);
     shelf.whole.slot = undefined;
   }
 
@@ -174,10 +179,12 @@ export class Pool {
 
   private create(size: number): Slot {
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    return { id: this.nextId++, buffer: this.allocate(size, usage), offset: 0, size, batch: -1 };
+    const buffer = this.allocate(size, usage, () => this.dropRefused(slot));
+    const slot: Slot = { id: this.nextId++, buffer, offset: 0, size, batch: -1 };
+    return slot;
   }
 
-  private allocate(size: number, usage: GPUBufferUsageFlags): GPUBuffer {
+  private allocate(size: number, usage: GPUBufferUsageFlags, whenRefused?: () => void): GPUBuffer {
     this.created++;
     this.device.pushErrorScope("out-of-memory");
     try {
@@ -185,21 +192,42 @@ export class Pool {
     } catch (cause) {
       throw outOfMemory(size, cause);
     } finally {
-      this.refused(this.device.popErrorScope(), size);
+      const answer = this.device.popErrorScope();
+      this.refused(answer, size);
+      if (whenRefused) {
+        answer.then(
+          (error) => error && whenRefused(),
+          () => {}, // the device is lost
+        );
+      }
     }
   }
 
+  /** A refused buffer is nobody's next one: neither now, if it is free already, nor when it is given back. */
+  private dropRefused(slot: Slot): void {
+    slot.refused = true;
+    const list = this.free.get(slot.size);
+    if (!list?.includes(slot)) return;
+    list.splice(list.indexOf(slot), 1);
+    this.pooled -= slot.size;
+    this.forget(slot);
+  }
+
   private recycle(slot: Slot): void {
+    if (slot.refused) {
+      this.forget(slot);
+      return;
+    }
     const list = this.free.get(slot.size);
     if (list) list.push(slot);
     else this.free.set(slot.size, [slot]);
     this.pooled += slot.size;
   }
 
-  /** Destroys free buffers that no batch since `batch - PATIENCE` used, or all that are free. */
-  trim(batch: number, all = false): void {
+  /** Destroys free buffers that no batch since `batch - PATIENCE` used. */
+  trim(batch: number): void {
     for (const [size, list] of this.free) {
-      const kept = all ? [] : list.filter((slot) => slot.batch >= batch - PATIENCE);
+      const kept = list.filter((slot) => slot.batch >= batch - PATIENCE);
       if (kept.length === list.length) continue;
       for (const slot of list) {
         if (kept.includes(slot)) continue;

@@ -15,6 +15,12 @@ export interface BufferSpec {
 /** Numbers 0 … count - 1: texts are made of numbered parts. */
 export const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
+/** Threads of a workgroup, where a kernel has no reason for another number. */
+export const THREADS = 64;
+
+/** How many workgroups have so many threads. */
+export const groupsOf = (threads: number): number => Math.ceil(threads / THREADS);
+
 export type ParamType = "u32" | "i32" | "f32";
 
 export interface KernelSource {
@@ -23,7 +29,7 @@ export interface KernelSource {
   readonly buffers: readonly BufferSpec[];
   /** Numbers given at each call, read as `p.name`. */
   readonly params: Readonly<Record<string, ParamType>>;
-  /** Functions that the code calls to combine a value of each thread of its workgroup, of 64 threads. */
+  /** Functions that the code calls to combine a value of each thread of its workgroup, of THREADS threads. */
   readonly across?: readonly Across[];
   /** Language features that the code needs, which the device must have. */
   readonly enables?: readonly string[];
@@ -121,9 +127,6 @@ export const entry = (size: number, more = ""): string => `@compute @workgroup_s
   if (group >= p.all_groups) { return; }
   let thread = group * ${size}u + lane;`;
 
-/** The threads of a workgroup that combine their values. */
-const ACROSS = 64;
-
 /** A function `name(lane, own)` that combines one value of each thread of a workgroup and gives all of them the result. */
 export interface Across {
   readonly name: string;
@@ -135,7 +138,7 @@ export interface Across {
 
 /** Eight threads combine eight values each, then every thread those eight. */
 export const acrossMemory = ({ name, type, combine }: Omit<Across, "empty">): string => `
-var<workgroup> ${name}_all: array<${type}, ${ACROSS}>;
+var<workgroup> ${name}_all: array<${type}, ${THREADS}>;
 var<workgroup> ${name}_part: array<${type}, 8>;
 fn ${name}(lane: u32, own: ${type}) -> ${type} {
   ${name}_all[lane] = own;
@@ -158,10 +161,10 @@ fn ${name}(lane: u32, own: ${type}) -> ${type} {
  * those in the same way. Which threads are a subgroup does not matter; WGSL does not say.
  */
 const acrossSubgroups = ({ name, type, empty, combine }: Across): string => `
-var<workgroup> ${name}_all: array<${type}, ${ACROSS}>;
+var<workgroup> ${name}_all: array<${type}, ${THREADS}>;
 fn ${name}_subgroup(own: ${type}) -> ${type} {
   var total = own;
-  for (var s = 1u; s < min(subgroup_threads, ${ACROSS}u); s *= 2u) { total = ${combine("total", "subgroupShuffleXor(total, s)")}; }
+  for (var s = 1u; s < min(subgroup_threads, ${THREADS}u); s *= 2u) { total = ${combine("total", "subgroupShuffleXor(total, s)")}; }
   return total;
 }
 fn ${name}(lane: u32, own: ${type}) -> ${type} {
@@ -169,7 +172,7 @@ fn ${name}(lane: u32, own: ${type}) -> ${type} {
   ${name}_all[lane] = select(${empty}, total, subgroup_lane == 0u);
   workgroupBarrier();
   total = ${name}_all[subgroup_lane];
-  for (var i = subgroup_lane + subgroup_threads; i < ${ACROSS}u; i += subgroup_threads) { total = ${combine("total", `${name}_all[i]`)}; }
+  for (var i = subgroup_lane + subgroup_threads; i < ${THREADS}u; i += subgroup_threads) { total = ${combine("total", `${name}_all[i]`)}; }
   total = ${name}_subgroup(total);
   workgroupBarrier();
   return total;
@@ -187,10 +190,15 @@ const subgroupInputs = `@builtin(local_invocation_index) lane: u32,
   subgroup_lane = own_subgroup_lane;
   subgroup_threads = own_subgroup_threads;`;
 
-/** WGSL may not write infinities or NaN as constants, and optimisers may assume there are none: bits decide. */
-export const floatBits = `
+/**
+ * WGSL may not write infinities or NaN as constants, and optimisers may assume there are none: bits decide. The largest
+ * of two is NaN if either is; the exponential of numbers up to 0 is exactly 0 far below.
+ */
+export const floatFunctions = `
 var<private> inf_bits: u32 = 0x7f800000u;
 var<private> nan_bits: u32 = 0x7fc00000u;
 fn infinity() -> f32 { return bitcast<f32>(inf_bits); }
 fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
+fn largest(a: f32, b: f32) -> f32 { return select(max(a, b), a + b, is_nan(a) || is_nan(b)); }
+fn exp_non_positive(x: f32) -> f32 { return select(exp(x), 0.0, x < -87.33); }
 `;

@@ -3,6 +3,7 @@
 import type { AttentionLayout, Operand } from "../../../src/backend/backend.js";
 import type { WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
 import type { Gpu } from "../../../src/backend/webgpu/gpu.js";
+import { LARGEST_HEAD } from "../../../src/backend/webgpu/kernels/attention.js";
 import { wgsl } from "../../../src/backend/webgpu/shader.js";
 import { type DType, dtypes } from "../../../src/core/dtype.js";
 import * as expr from "../../../src/core/expr.js";
@@ -188,7 +189,7 @@ export const everyKernel: readonly EveryKernel[] = [
     },
   ],
 
-  ...[1, 6, 8, 20, 32, 64, 80, 96, 128, 160, 256, 448].map(
+  ...[1, 6, 8, 20, 32, 64, 80, 96, 128, 160, 256, LARGEST_HEAD].map(
     (dim): EveryKernel => [
       `attention of heads ${dim} wide`,
       (device, out) => {

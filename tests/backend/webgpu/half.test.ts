@@ -5,6 +5,8 @@
 
 import * as t from "tenon";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { dispatch } from "../../../src/tensor/dispatch.js";
+import { getOp } from "../../../src/tensor/op.js";
 import { noise } from "../operands.js";
 import { openWebGpu } from "./device.js";
 
@@ -64,31 +66,38 @@ describe.each(["reference", "cpu", "webgpu"] as const)("on %s", (device) => {
     for (const tensor of [x, y, z, bias]) tensor.dispose();
   });
 
-  test.skipIf(device === "webgpu" && !backend)("rows of a table, and gradients that pass a stored weight", async () => {
-    const ids = t.tensor([3, 0, 4, 4], { dtype: "int32" });
-    const x = t.tensor(noise(4 * 7)).reshape([4, 7]);
-    x.requiresGrad = true;
-    for (const dtype of ["float16", "bfloat16"] as const) {
-      const [stored, widened] = await results(
-        dtype,
-        (table) => {
-          const y = t.linear(x, table);
-          const [dx] = t.grad(
-            t.tidy(() => t.sum(t.square(y))),
-            [x],
-          );
-          y.dispose();
-          return [t.embedding(ids, table), dx];
-        },
-        5,
-        7,
-      );
-      expect(stored).toEqual(widened);
-      expect(stored[0].length).toBe(28);
-    }
-    ids.dispose();
-    x.dispose();
-  });
+  test.skipIf(device === "webgpu" && !backend)(
+    "rows of a table, cross entropy, and gradients that pass a stored weight",
+    async () => {
+      const ids = t.tensor([3, 0, 4, 4], { dtype: "int32" });
+      const x = t.tensor(noise(4 * 7)).reshape([4, 7]);
+      x.requiresGrad = true;
+      for (const dtype of ["float16", "bfloat16"] as const) {
+        const [stored, widened] = await results(
+          dtype,
+          (table) => {
+            const y = t.linear(x, table);
+            const [dx] = t.grad(
+              t.tidy(() => t.sum(t.square(y))),
+              [x],
+            );
+            y.dispose();
+            const losses = t.linearCrossEntropy(x, table, ids, { reduction: "none" });
+            const [blocks] = dispatch(getOp("linearCrossEntropyRows"), [x, table, ids]);
+            const [dBlocks] = t.grad(t.sum(blocks), [x]);
+            return [t.embedding(ids, table), dx, losses, blocks, dBlocks];
+          },
+          5,
+          7,
+        );
+        expect(stored).toEqual(widened);
+        expect(stored[0].length).toBe(28);
+        expect(stored[3]).toEqual(stored[2]);
+      }
+      ids.dispose();
+      x.dispose();
+    },
+  );
 });
 
 test.skipIf(!backend)("nothing but factors of products may have 16 bits, and the message says what to do", () => {

@@ -151,4 +151,25 @@ describe.skipIf(!backend)("tensors on a shelf", () => {
     expect(gpu.pool.memory().live).toBe(live);
     expect(gpu.pool.memory().pooled).toBeGreaterThanOrEqual(pooled);
   });
+
+  test("are read by recorded commands before an upload takes the shelf that they leave", async () => {
+    const { kernels } = backend!;
+    // A shelf of a size that nothing else has.
+    const tensors = [9001, 9003].map((size, i) => operand(backend!, noise(size, i)));
+    const double = expr.program(expr.mul(expr.input(0), expr.scalar(0)));
+    kernels.elementwiseMany!(
+      double,
+      tensors.map((x) => ({ inputs: [x], outputs: [x], scalars: [2] })),
+      [],
+    );
+    await backend!.read(tensors[0].storage.handle, 4);
+    const copy = empty(backend!, [9001]);
+    kernels.elementwise(double, [tensors[0]], [copy], [1]);
+    // The last to leave is one that those commands do not read.
+    for (const { storage } of tensors) storage.release();
+    const upload = operand(backend!, new Float32Array(18_100).fill(7));
+    const got = new Float32Array((await backend!.read(copy.storage.handle, 4 * 9001)).buffer);
+    expect(Array.from(got)).toEqual(Array.from(noise(9001, 0), (x) => 2 * x));
+    for (const { storage } of [copy, upload]) storage.release();
+  });
 });

@@ -5,6 +5,7 @@ import { createModel } from "tenon/models";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { backendOf } from "../../../src/backend/devices.js";
 import type { WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
+import { Pool } from "../../../src/backend/webgpu/pool.js";
 import { platform, setPlatform } from "../../../src/core/platform.js";
 import { softwareGpu } from "../../setup/webgpu.js";
 import { altered } from "./proxies.js";
@@ -26,6 +27,17 @@ const smallAdapter = async (options?: GPURequestAdapterOptions): Promise<GPUAdap
   const adapter = (await gpu!.requestAdapter(options))!;
   return altered(adapter, { limits: altered(adapter.limits, guaranteed) });
 };
+
+test("a tensor of bytes has no more elements than 32 bits count, whatever an adapter grants", () => {
+  const names = ["maxBufferSize", "maxStorageBufferBindingSize", "maxStorageBuffersPerShaderStage"];
+  const limits = Object.fromEntries(names.map((name) => [name, name.endsWith("Stage") ? 16 : 2 ** 40]));
+  const { largest } = new Pool(
+    { limits } as unknown as GPUDevice,
+    () => {},
+    () => {},
+  );
+  expect(largest).toBe(2 ** 32 - 256);
+});
 
 describe.skipIf(!gpu)("a device with the limits that every adapter has", () => {
   beforeAll(async () => {
@@ -75,6 +87,23 @@ describe.skipIf(!gpu)("a device with the limits that every adapter has", () => {
     );
     await expect(createModel(gpt2, undefined, { device: "webgpu" })).rejects.toThrow(refusal);
     expect(device().counters.uploads).toBe(uploads);
+  });
+
+  test("an operation on more tensors than a kernel may bind is refused at the call", async () => {
+    const sumOf = (count: number) =>
+      t.defineOp({
+        name: `test.sumOf${count}`,
+        doc: "the sum of its inputs",
+        inputs: Array.from({ length: count }, (_, i) => `x${i}`),
+        expr: (inputs) => inputs.reduce((a, b) => t.expr.add(a, b)),
+      });
+    const x = t.full([20], 2);
+    const seven = sumOf(7)(...new Array<t.Tensor>(7).fill(x)) as t.Tensor;
+    expect([...(await seven.data())]).toEqual(new Array(20).fill(14));
+    expect(() => sumOf(8)(...new Array<t.Tensor>(8).fill(x))).toThrow(
+      "webgpu: test.sumOf8 needs 9 bindings for its tensors, got 8 of this adapter. Compute it in several operations,",
+    );
+    for (const tensor of [x, seven]) tensor.dispose();
   });
 
   test("what fits learns as everywhere", async () => {

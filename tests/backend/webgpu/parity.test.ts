@@ -6,11 +6,12 @@ import { createReferenceBackend } from "../../../src/backend/reference/backend.j
 import { findAdapter, openDevice } from "../../../src/backend/webgpu/adapter.js";
 import { backendOn, type WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
 import { Gpu } from "../../../src/backend/webgpu/gpu.js";
+import { LARGEST_HEAD } from "../../../src/backend/webgpu/kernels/attention.js";
 import {
   linearCrossEntropy,
   linearCrossEntropyBackward,
 } from "../../../src/backend/webgpu/kernels/linear-cross-entropy.js";
-import { byteSize, type DType, decode, dtypes } from "../../../src/core/dtype.js";
+import { byteSize, type DType, decode, dtypes, encode } from "../../../src/core/dtype.js";
 import * as expr from "../../../src/core/expr.js";
 import * as functions from "../../../src/core/functions.js";
 import { contiguousStrides } from "../../../src/core/shape.js";
@@ -503,31 +504,51 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     expect(runs[1]).toEqual(runs[0]);
   });
 
-  test.each([
-    [70, 33, 2 ** 24],
-    [70, 33, 33 * 65],
-    [5, 33, 70],
-    [0, 5, 5],
-  ])("cross entropy of a linear map, %i rows of %i classes, blocks of %i logits", (rows, size, mostLogits) =>
-    compare(2e-5, (kernels, make, out) => {
-      const shape = { rows, size, width: 7, ignoreIndex: -100 };
-      const [x, weight, grad] = [make(noise(rows * 7), [rows, 7]), make(noise(size * 7, 2), [size, 7]), noise(rows, 3)];
-      const classes = Array.from({ length: rows }, (_, i) => (i % 3 === 1 ? -100 : (i * 5) % size));
-      const labels = make(classes, [rows], "int32");
-      const [losses, lse, dX, dWeight] = [out([rows]), out([rows]), out([rows, 7]), out([size, 7])];
-      const { linearCrossEntropy: forward, linearCrossEntropyBackward: backward } =
-        kernels === reference.kernels
-          ? kernels
-          : {
-              linearCrossEntropy: (...args: Parameters<typeof kernels.linearCrossEntropy>) =>
-                linearCrossEntropy(gpu!.gpu, ...args, mostLogits),
-              linearCrossEntropyBackward: (...args: Parameters<typeof kernels.linearCrossEntropyBackward>) =>
-                linearCrossEntropyBackward(gpu!.gpu, ...args, mostLogits),
-            };
-      forward(x, weight, labels, losses, lse, shape);
-      backward(x, weight, labels, lse, make(grad), dX, dWeight, shape);
-      return [losses, lse, dX, dWeight];
-    }),
+  test("products of a stack of 150,000 small matrices", () =>
+    compare(1e-6, (kernels, make, out) => {
+      const count = 150_000;
+      const all = Array.from({ length: count }, (_, i) => i);
+      const [a, b, y] = [make(noise(count)), make(noise(count, 2)), out([count])];
+      const layout = { m: 1, n: 1, k: 1, transposeA: false, transposeB: false };
+      kernels.matmul(a, b, y, { ...layout, batchA: all, batchB: all });
+      return [y];
+    }));
+
+  test.each<[number, number, number, DType]>([
+    [70, 33, 2 ** 24, "float32"],
+    [70, 33, 33 * 65, "float32"],
+    [5, 33, 70, "float32"],
+    [0, 5, 5, "float32"],
+    [70, 33, 2 ** 24, "float16"],
+    [70, 33, 33 * 65, "bfloat16"],
+    [5, 33, 70, "float16"],
+  ])(
+    "cross entropy of a linear map, %i rows of %i classes, blocks of %i logits, factors of %s",
+    (rows, size, mostLogits, dtype) =>
+      compare(2e-5, (kernels, make, out) => {
+        const shape = { rows, size, width: 7, ignoreIndex: -100 };
+        // The reference has the numbers of the 16 bits in 32.
+        const factor = (count: number, seed: number) => {
+          const values = noise(count * 7, seed).map((value) => decode(dtype, encode(dtype, value)));
+          return make(values, [count, 7], kernels === reference.kernels ? "float32" : dtype);
+        };
+        const [x, weight, grad] = [factor(rows, 1), factor(size, 2), noise(rows, 3)];
+        const classes = Array.from({ length: rows }, (_, i) => (i % 3 === 1 ? -100 : (i * 5) % size));
+        const labels = make(classes, [rows], "int32");
+        const [losses, lse, dX, dWeight] = [out([rows]), out([rows]), out([rows, 7]), out([size, 7])];
+        const { linearCrossEntropy: forward, linearCrossEntropyBackward: backward } =
+          kernels === reference.kernels
+            ? kernels
+            : {
+                linearCrossEntropy: (...args: Parameters<typeof kernels.linearCrossEntropy>) =>
+                  linearCrossEntropy(gpu!.gpu, ...args, mostLogits),
+                linearCrossEntropyBackward: (...args: Parameters<typeof kernels.linearCrossEntropyBackward>) =>
+                  linearCrossEntropyBackward(gpu!.gpu, ...args, mostLogits),
+              };
+        forward(x, weight, labels, losses, lse, shape);
+        backward(x, weight, labels, lse, make(grad), dX, dWeight, shape);
+        return [losses, lse, dX, dWeight];
+      }),
   );
 
   test.each([
@@ -564,6 +585,26 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
       onCard ? card! : gpu!,
     ),
   );
+
+  test("a head that no kernel has room for is refused with the largest that one has", () => {
+    const place = { offset: 0, batch: 0, head: 0, row: LARGEST_HEAD + 1 };
+    const shape = {
+      batch: 1,
+      heads: 1,
+      kvHeads: 1,
+      queries: 2,
+      keys: 2,
+      dim: LARGEST_HEAD + 1,
+      scale: 1,
+      causal: true,
+    };
+    const x = operand(gpu!, noise(2 * shape.dim));
+    const layout = { ...shape, q: place, k: place, v: place, out: place };
+    expect(() => gpu!.kernels.attention(x, x, x, x, x, layout)).toThrow(
+      "attention: needs a head size up to 492 on webgpu, got 493. Use more heads, or the cpu device.",
+    );
+    x.storage.release();
+  });
 
   test("subgroups are used where the device has them, and a decode without them gives the same within rounding", async () => {
     expect(gpu!.gpu.device.features.has("subgroups")).toBe(

@@ -3,9 +3,8 @@
  * side, then share the columns of the values; a running softmax joins the chunks from key 0 on.
  */
 
-import { entry, type KernelSource, upTo } from "../shader.js";
+import { entry, type KernelSource, THREADS, upTo } from "../shader.js";
 import { attentionFunctions, bufferType, layoutParams, reader, vectorsOf, writer } from "./attention-tiles.js";
-import { THREADS } from "./reduce.js";
 import { maxAcross, sumAcross } from "./softmax.js";
 
 /** Keys of a chunk that one thread scores. */
@@ -30,7 +29,6 @@ export function decodeSource(dim: number, wide: boolean): KernelSource {
     params: layoutParams(),
     across: [maxAcross, sumAcross],
     code: `${attentionFunctions}
-fn largest(a: f32, b: f32) -> f32 { return select(max(a, b), a + b, is_nan(a) || is_nan(b)); }
 ${["q", "k", "v"].map((buffer) => reader(buffer, dim, wide)).join("")}${writer("out", dim, wide)}
 var<workgroup> query: array<vec4f, ${vectors}>;
 var<workgroup> weights: array<f32, ${CHUNK}>;

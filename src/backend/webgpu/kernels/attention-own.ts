@@ -122,7 +122,7 @@ ${row(dim, "v", "v", "v_start")}
 ${each(
   rows,
   (n) => `    let s${n} = select(-infinity(), (${product(dim, `q${n}_`, "k")}) * p.scale, key < limit${n});
-    let next${n} = select(max(most${n}, s${n}), s${n} + most${n}, is_nan(s${n}) || is_nan(most${n}));
+    let next${n} = largest(most${n}, s${n});
     let shift${n} = select(next${n}, 0.0, next${n} == -infinity());
     let alpha${n} = exp_non_positive(most${n} - shift${n});
     let weight${n} = exp_non_positive(s${n} - shift${n});

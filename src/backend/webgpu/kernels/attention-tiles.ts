@@ -1,7 +1,7 @@
 /** What the kernels of attention share: parameters, tiles of rows in workgroup memory, masks. */
 
 import type { AttentionLayout, HeadLayout } from "../../backend.js";
-import { floatBits, type ParamType, upTo } from "../shader.js";
+import { floatFunctions, type ParamType, upTo } from "../shader.js";
 
 /** Rows of a workgroup's own tile; 64 threads, so four to a row. */
 export const ROWS = 16;
@@ -76,13 +76,12 @@ export function fit(
   return { rows: 0, keepOwn: false };
 }
 
-/** Functions: the first element of a row, the number of keys of a query, the exponential of numbers up to 0. */
-export const attentionFunctions = `${floatBits}
+/** Functions: the first element of a row, the number of keys of a query. */
+export const attentionFunctions = `${floatFunctions}
 fn key_count(query: u32) -> u32 {
   if (p.causal == 0u) { return p.keys; }
   return u32(clamp(i32(query) + 1 + i32(p.keys) - i32(p.queries), 0, i32(p.keys)));
 }
-fn exp_non_positive(x: f32) -> f32 { return select(exp(x), 0.0, x < -87.33); }
 ${places
   .map(
     (place) => `fn ${place}_at(b: u32, h: u32, t: u32) -> u32 {

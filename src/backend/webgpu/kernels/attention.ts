@@ -53,10 +53,12 @@ export function attention(
   gpu.run(kernel, [q, k, v, output, lse], layoutNumbers(layout, tiles), batch * heads * tiles);
 }
 
-/** Larger heads do not fit into the workgroup memory that every device has. */
+/** Larger heads do not fit into the workgroup memory that every device has (`fit`, for the gradients of keys). */
+export const LARGEST_HEAD = 492;
+
 export function checkDim(dim: number): void {
-  if (fit(dim, 8, 2, 2, 2).rows > 0) return;
-  throw new DeviceError(`attention: needs a head size up to 448 on webgpu, got ${dim}.`, {
+  if (dim <= LARGEST_HEAD) return;
+  throw new DeviceError(`attention: needs a head size up to ${LARGEST_HEAD} on webgpu, got ${dim}.`, {
     where: "attention",
     hint: "Use more heads, or the cpu device.",
   });
@@ -121,7 +123,7 @@ ${mine
     var next = most;
     for (var j = 0u; j < ${keys}u; j++) {
       let s = weights[row * ${keys}u + j];
-      next = select(max(next, s), s, is_nan(s) || is_nan(next));
+      next = largest(next, s);
     }
     let shift = select(next, 0.0, next == -infinity());
     ${valueTile.load("first", "p.keys", (t) => `v_at(b, kv, ${t})`)}

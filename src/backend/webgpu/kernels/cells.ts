@@ -7,6 +7,10 @@
 import type { DType } from "../../../core/dtype.js";
 import type { LaneType } from "../../../core/expr.js";
 
+/** The type of numbers that are summed, sorted or compared: float32 or int32. */
+export type NumberType = "f32" | "i32";
+export const numberType = ({ dtype }: { readonly dtype: DType }): NumberType => (dtype === "float32" ? "f32" : "i32");
+
 interface Cells {
   readonly lane: LaneType;
   /** Type of a buffer read by quads. */

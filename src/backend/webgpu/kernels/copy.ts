@@ -5,10 +5,7 @@ import { sizeOf } from "../../../core/shape.js";
 import type { Operand, StridedCopy } from "../../backend.js";
 import { pieceOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
-import { entry, type KernelSource, type ParamType } from "../shader.js";
-
-const THREADS = 64;
-const groupsOf = (threads: number) => Math.ceil(threads / THREADS);
+import { entry, groupsOf, type KernelSource, type ParamType, THREADS } from "../shader.js";
 
 /** The bits of an element, repeated to fill 32. */
 function pattern({ dtype }: Operand, value: number): number {

@@ -1,16 +1,16 @@
 /** Elementwise programs: one kernel per program, dtypes and broadcasting; four elements per thread. */
 
 import { dtypes } from "../../../core/dtype.js";
+import { DeviceError } from "../../../core/errors.js";
 import type { LaneType, Program } from "../../../core/expr.js";
 import type { Shape } from "../../../core/shape.js";
 import type { Operand } from "../../backend.js";
 import { pieceOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
-import { entry, type KernelSource, type ParamType } from "../shader.js";
+import { entry, groupsOf, type KernelSource, type ParamType, THREADS } from "../shader.js";
 import { cellFunctions, cells } from "./cells.js";
 import { laneFunctions, statements } from "./program.js";
 
-const THREADS = 64;
 /** Bytes of four elements of float32 or int32. */
 const LARGEST_QUAD = 16;
 
@@ -42,8 +42,11 @@ export function elementwise(
   if (size === 0) return;
   const plan = inputs.map((input, i) => accessOf(input, shape, size, laneOf(program, i)));
   const key = `elementwise ${numberOf(program)}|${plan.map((access, i) => `${inputs[i].dtype}${tag(access)}`)}|${outputs.map(({ dtype }) => dtype)}`;
-  const kernel = gpu.kernel(key, () => source(program, plan, inputs, outputs));
   const bound = inputs.filter((_, i) => plan[i].kind !== "known");
+  const kernel = gpu.kernel(key, () => {
+    checkBindings(gpu, bound, outputs);
+    return source(program, plan, inputs, outputs);
+  });
   const values = scalars.slice(0, program.scalarCount);
   for (const access of plan) {
     if (access.kind === "known") values.push(access.value);
@@ -53,8 +56,21 @@ export function elementwise(
   const most = gpu.pool.range / LARGEST_QUAD;
   for (let first = 0, quads = Math.ceil(size / 4); first < quads; first += most) {
     const count = Math.min(most, quads - first);
-    gpu.run(kernel, [...bound, ...outputs], [count, first, 0, ...values], Math.ceil(count / THREADS), first);
+    gpu.run(kernel, [...bound, ...outputs], [count, first, 0, ...values], groupsOf(count), first);
   }
+}
+
+/** Each tensor takes a binding; an output that is an input shares its. */
+function checkBindings({ device, operation }: Gpu, inputs: readonly Operand[], outputs: readonly Operand[]): void {
+  const apart = outputs.filter((output) => !inputs.some((input) => pieceOf(input) === pieceOf(output)));
+  const needed = inputs.length + apart.length;
+  const most = device.limits.maxStorageBuffersPerShaderStage;
+  if (needed <= most) return;
+  const op = operation || "elementwise";
+  throw new DeviceError(`webgpu: ${op} needs ${needed} bindings for its tensors, got ${most} of this adapter.`, {
+    ...{ where: "webgpu", op, limit: most },
+    hint: "Compute it in several operations, or use the cpu device.",
+  });
 }
 
 const numbers = new WeakMap<Program, number>();

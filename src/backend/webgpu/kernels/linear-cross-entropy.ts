@@ -120,7 +120,7 @@ export function linearCrossEntropy(
     const logits = block.make([rows, size]);
     multiply(gpu, block.load(x), weight, logits, width, { transposeB: true });
     const own = block.load(labels);
-    pieceOf(own).checked = { below: size, except: ignoreIndex };
+    pieceOf(own).checked = pieceOf(labels).checked;
     const [ownLosses, ownLse] = [block.room(losses), block.room(lse)];
     crossEntropy(gpu, logits, own, ownLosses, ownLse, { rows, size, ignoreIndex });
     block.store(ownLosses, losses);

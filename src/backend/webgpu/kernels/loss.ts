@@ -2,8 +2,9 @@
 
 import type { Operand } from "../../backend.js";
 import type { Gpu } from "../gpu.js";
+import { floatFunctions } from "../shader.js";
 import { checkIndices } from "./indexing.js";
-import { maxAcross, overRow, rowFunctions, runRows, sumAcross } from "./softmax.js";
+import { maxAcross, overRow, runRows, sumAcross } from "./softmax.js";
 
 interface Rows {
   readonly rows: number;
@@ -31,7 +32,7 @@ export function crossEntropy(
     ],
     params: { ignored: "i32" },
     across: [maxAcross, sumAcross],
-    functions: rowFunctions,
+    functions: floatFunctions,
     code: `
   var most = -infinity();
 ${overRow("most = largest(most, values[at]);")}
@@ -68,7 +69,7 @@ export function crossEntropyBackward(
       { name: "out", type: "f32", writes: true },
     ],
     params: { ignored: "i32" },
-    functions: rowFunctions,
+    functions: floatFunctions,
     code: `
   let label = labels[row];
   if (label == p.ignored) {

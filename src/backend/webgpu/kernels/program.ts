@@ -1,12 +1,12 @@
 /** Expression programs as WGSL over four elements at once. */
 
 import type { LaneType, Program, Step } from "../../../core/expr.js";
-import { floatBits } from "../shader.js";
+import { floatFunctions } from "../shader.js";
 
 const vectors: { readonly [type in LaneType]: string } = { f32: "vec4f", i32: "vec4i", bool: "vec4<bool>" };
 
 /** NaN if either is NaN; saturating conversion; both without a test that an optimiser may drop. */
-export const laneFunctions = `${floatBits}
+export const laneFunctions = `${floatFunctions}
 fn is_nan4(x: vec4f) -> vec4<bool> { return (bitcast<vec4u>(x) & vec4u(0x7fffffffu)) > vec4u(0x7f800000u); }
 fn min4(a: vec4f, b: vec4f) -> vec4f { return select(min(a, b), a + b, is_nan4(a) | is_nan4(b)); }
 fn max4(a: vec4f, b: vec4f) -> vec4f { return select(max(a, b), a + b, is_nan4(a) | is_nan4(b)); }

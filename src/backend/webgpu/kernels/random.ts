@@ -3,9 +3,7 @@
 import type { RandomCall } from "../../../core/random.js";
 import type { Operand } from "../../backend.js";
 import type { Gpu } from "../gpu.js";
-import { entry } from "../shader.js";
-
-const THREADS = 64;
+import { entry, groupsOf, THREADS } from "../shader.js";
 
 /** Ten rounds of Philox; WGSL has no wide product, so the high word is made of halves. */
 const philox = `
@@ -43,7 +41,7 @@ function generate(gpu: Gpu, name: string, type: string, value: string, output: O
 }`,
   }));
   const quads = Math.ceil(output.size / 4);
-  gpu.run(kernel, [output], [quads, call.key0, call.key1, call.call], Math.ceil(quads / THREADS));
+  gpu.run(kernel, [output], [quads, call.key0, call.key1, call.call], groupsOf(quads));
 }
 
 export const randomBits = (gpu: Gpu, output: Operand, call: RandomCall): void =>
@@ -76,5 +74,5 @@ export function dropout(
   }));
   const quads = Math.ceil(output.size / 4);
   const numbers = [quads, call.key0, call.key1, call.call, Math.max(0, threshold - 1), threshold > 0 ? 0 : 1, scale];
-  gpu.run(kernel, [input, output], numbers, Math.ceil(quads / THREADS));
+  gpu.run(kernel, [input, output], numbers, groupsOf(quads));
 }

@@ -7,9 +7,8 @@ import type { Operand, ReduceKind, Split } from "../../backend.js";
 import type { OnGpu } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
 import type { Piece } from "../pool.js";
-import { acrossMemory, entry, floatBits, type KernelSource } from "../shader.js";
-
-export const THREADS = 64;
+import { acrossMemory, entry, floatFunctions, groupsOf, type KernelSource, THREADS } from "../shader.js";
+import { type NumberType, numberType } from "./cells.js";
 
 /** Lines up to this length are one thread's work. */
 const SHORT = 32;
@@ -18,10 +17,8 @@ export const CHUNK = 4096;
 /** With so many lines there is work for every thread without sharing them. */
 export const MANY_LINES = 8192;
 
-type Number = "f32" | "i32";
-
 interface Fold {
-  readonly empty: Readonly<Record<Number, string>>;
+  readonly empty: Readonly<Record<NumberType, string>>;
   combine(a: string, b: string): string;
 }
 
@@ -32,10 +29,9 @@ const folds: { readonly [kind in ReduceKind]: Fold } = {
   min: { empty: { f32: "infinity()", i32: "2147483647" }, combine: (a, b) => `smallest(${a}, ${b})` },
 };
 
-const extremes = (type: Number) =>
+const extremes = (type: NumberType) =>
   type === "f32"
-    ? `${floatBits}
-fn largest(a: f32, b: f32) -> f32 { return select(max(a, b), a + b, is_nan(a) || is_nan(b)); }
+    ? `${floatFunctions}
 fn smallest(a: f32, b: f32) -> f32 { return select(min(a, b), a + b, is_nan(a) || is_nan(b)); }
 `
     : `
@@ -43,10 +39,8 @@ fn largest(a: i32, b: i32) -> i32 { return max(a, b); }
 fn smallest(a: i32, b: i32) -> i32 { return min(a, b); }
 `;
 
-const typeOf = ({ dtype }: Operand): Number => (dtype === "float32" ? "f32" : "i32");
-
 export function reduce(gpu: Gpu, kind: ReduceKind, input: Operand, output: Operand, split: Split): void {
-  fold(gpu, kind, typeOf(input), input, output, split);
+  fold(gpu, kind, numberType(input), input, output, split);
 }
 
 /** Who folds a line: a thread, a workgroup, or the sixteen threads of a workgroup that share a column. */
@@ -62,7 +56,7 @@ function wayOf({ outer, size, inner }: Split): Way {
 export function fold(
   gpu: Gpu,
   kind: ReduceKind,
-  type: Number,
+  type: NumberType,
   input: OnGpu | Piece,
   output: OnGpu | Piece,
   split: Split,
@@ -75,7 +69,7 @@ export function fold(
   const kernel = gpu.kernel(`reduce ${kind} ${type} ${way}`, () => source(kind, type, way));
   const results = outer * chunks * inner;
   const bands = Math.ceil(inner / COLUMNS);
-  const groups = { thread: Math.ceil(results / THREADS), group: results, columns: outer * chunks * bands }[way];
+  const groups = { thread: groupsOf(results), group: results, columns: outer * chunks * bands }[way];
   gpu.run(kernel, [input, target], [results, size, inner, chunk, chunks], groups);
   if (chunks === 1) return;
   fold(gpu, kind, type, target, output, { outer, size: chunks, inner });
@@ -83,7 +77,7 @@ export function fold(
 }
 
 /** Result (o, c, i) is chunk c of line (o, i). */
-function source(kind: ReduceKind, type: Number, way: Way): KernelSource {
+function source(kind: ReduceKind, type: NumberType, way: Way): KernelSource {
   const { empty, combine } = folds[kind];
   const step = (first: string, by: string) => `  var total: ${type} = ${empty[type]};
   for (var s = ${first}; s < count; s += ${by}) { total = ${combine("total", "values[start + s * p.inner]")}; }`;
@@ -159,15 +153,15 @@ fn ${name}(lane: u32, own: ${type}) -> ${type} {
 
 /** The first NaN wins, else the first of the largest (smallest) elements. */
 export function argReduce(gpu: Gpu, kind: "argmax" | "argmin", input: Operand, output: Operand, split: Split): void {
-  const type = typeOf(input);
+  const type = numberType(input);
   const byGroups = split.inner === 1 && split.size > SHORT;
   const kernel = gpu.kernel(`${kind} ${type} ${byGroups}`, () => argSource(kind, type, byGroups));
   const lines = split.outer * split.inner;
-  const groups = byGroups ? lines : Math.ceil(lines / THREADS);
+  const groups = byGroups ? lines : groupsOf(lines);
   gpu.run(kernel, [input, output], [lines, split.size, split.inner], groups);
 }
 
-function argSource(kind: "argmax" | "argmin", type: Number, byGroups: boolean): KernelSource {
+function argSource(kind: "argmax" | "argmin", type: NumberType, byGroups: boolean): KernelSource {
   const line = byGroups ? "group" : "thread";
   const [first, step] = byGroups ? ["lane", `${THREADS}u`] : ["0u", "1u"];
   const order = kind === "argmax" ? ">" : "<";
@@ -179,7 +173,7 @@ function argSource(kind: "argmax" | "argmin", type: Number, byGroups: boolean): 
       { name: "results", type: "i32", writes: true },
     ],
     params: { count: "u32", size: "u32", inner: "u32" },
-    code: `${floatBits}
+    code: `${floatFunctions}
 fn never(x: i32) -> bool { return false; }
 struct Best { value: ${type}, index: u32 }
 /** NaN before numbers, the ${kind === "argmax" ? "larger" : "smaller"} number before others, the lower index before equals; no index is last. */

@@ -4,8 +4,9 @@ import type { Operand, Split } from "../../backend.js";
 import type { OnGpu } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
 import type { Piece } from "../pool.js";
-import { entry } from "../shader.js";
-import { MANY_LINES, THREADS } from "./reduce.js";
+import { entry, groupsOf, THREADS } from "../shader.js";
+import { type NumberType, numberType } from "./cells.js";
+import { MANY_LINES } from "./reduce.js";
 
 /** Neighbouring elements that a thread of a chunk's workgroup takes. */
 const EACH = 16;
@@ -13,13 +14,11 @@ const CHUNK = EACH * THREADS;
 /** Lines up to this length are one thread's work. */
 const SHORT = 256;
 
-type Number = "f32" | "i32";
-
 export function cumsum(gpu: Gpu, input: Operand, output: Operand, split: Split): void {
-  if (input.size > 0) scan(gpu, input.dtype === "float32" ? "f32" : "i32", input, output, split);
+  if (input.size > 0) scan(gpu, numberType(input), input, output, split);
 }
 
-function scan(gpu: Gpu, type: Number, input: OnGpu | Piece, output: OnGpu | Piece, split: Split): void {
+function scan(gpu: Gpu, type: NumberType, input: OnGpu | Piece, output: OnGpu | Piece, split: Split): void {
   const { outer, size, inner } = split;
   const lines = outer * inner;
   if (size <= SHORT || lines >= MANY_LINES) {
@@ -39,7 +38,7 @@ function scan(gpu: Gpu, type: Number, input: OnGpu | Piece, output: OnGpu | Piec
 }
 
 /** A thread takes a line. */
-function byLines(gpu: Gpu, type: Number, input: OnGpu | Piece, output: OnGpu | Piece, split: Split): void {
+function byLines(gpu: Gpu, type: NumberType, input: OnGpu | Piece, output: OnGpu | Piece, split: Split): void {
   const kernel = gpu.kernel(`cumsum ${type}`, () => ({
     name: "cumsum",
     buffers: [
@@ -58,13 +57,13 @@ function byLines(gpu: Gpu, type: Number, input: OnGpu | Piece, output: OnGpu | P
 }`,
   }));
   const lines = split.outer * split.inner;
-  gpu.run(kernel, [input, output], [lines, split.size, split.inner], Math.ceil(lines / THREADS));
+  gpu.run(kernel, [input, output], [lines, split.size, split.inner], groupsOf(lines));
 }
 
 /** A workgroup takes a chunk: sums of 16 neighbours each, what comes before a thread's, then its running totals. */
 function byChunks(
   gpu: Gpu,
-  type: Number,
+  type: NumberType,
   input: OnGpu | Piece,
   output: OnGpu | Piece,
   sums: Piece,
@@ -107,7 +106,7 @@ ${entry(THREADS)}
 /** Adds to every chunk but the first the running total of those before it. */
 function addTotals(
   gpu: Gpu,
-  type: Number,
+  type: NumberType,
   totals: Piece,
   output: OnGpu | Piece,
   { outer, size, inner }: Split,
@@ -129,5 +128,5 @@ function addTotals(
 }`,
   }));
   const count = outer * size * inner;
-  gpu.run(kernel, [totals, output], [count, size, inner, chunks], Math.ceil(count / THREADS));
+  gpu.run(kernel, [totals, output], [count, size, inner, chunks], groupsOf(count));
 }

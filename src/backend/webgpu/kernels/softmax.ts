@@ -2,8 +2,7 @@
 
 import type { Operand } from "../../backend.js";
 import type { Gpu } from "../gpu.js";
-import { type Across, entry, floatBits, type KernelSource } from "../shader.js";
-import { THREADS } from "./reduce.js";
+import { type Across, entry, floatFunctions, type KernelSource, THREADS } from "../shader.js";
 
 interface Rows {
   readonly rows: number;
@@ -11,14 +10,8 @@ interface Rows {
   readonly log: boolean;
 }
 
-/** The largest of two, NaN if either is; and the exponential of numbers up to 0, exact 0 far below. */
-export const rowFunctions = `${floatBits}
-fn largest(a: f32, b: f32) -> f32 { return select(max(a, b), a + b, is_nan(a) || is_nan(b)); }
-fn exp_non_positive(x: f32) -> f32 { return select(exp(x), 0.0, x < -87.33); }
-`;
-
 export const sumAcross: Across = { name: "sum_all", type: "f32", empty: "0.0", combine: (a, b) => `${a} + ${b}` };
-/** Calls `largest` of `rowFunctions`. */
+/** Calls `largest` of `floatFunctions`. */
 export const maxAcross: Across = {
   name: "max_all",
   type: "f32",
@@ -86,7 +79,7 @@ export function softmax(gpu: Gpu, input: Operand, output: Operand, { rows, size,
       { name: "out", type: "f32", writes: true },
     ],
     across: [maxAcross, sumAcross],
-    functions: rowFunctions,
+    functions: floatFunctions,
     code: `
   var most = -infinity();
 ${overRow("most = largest(most, values[at]);")}
@@ -117,7 +110,7 @@ export function softmaxBackward(
       { name: "out", type: "f32", writes: true },
     ],
     across: [sumAcross],
-    functions: rowFunctions,
+    functions: floatFunctions,
     code: `
   var total = 0.0;
 ${overRow(`total += grads[at]${log ? "" : " * values[at]"};`)}

@@ -7,13 +7,11 @@
 import type { Operand, Split } from "../../backend.js";
 import type { Gpu } from "../gpu.js";
 import type { Piece } from "../pool.js";
-import { entry, floatBits, type KernelSource } from "../shader.js";
+import { entry, floatFunctions, groupsOf, type KernelSource, THREADS } from "../shader.js";
+import { type NumberType, numberType } from "./cells.js";
 
-const THREADS = 64;
 /** Elements that are sorted by counting: each is compared with all. */
 const BLOCK = 256;
-
-type Number = "f32" | "i32";
 
 /** NaN is largest; equal elements keep their order. */
 export function sort(
@@ -27,8 +25,8 @@ export function sort(
   const { outer, size, inner } = split;
   const total = outer * size * inner;
   if (count === 0 || total === 0) return;
-  const type = input.dtype === "float32" ? "f32" : "i32";
-  const groups = Math.ceil(total / THREADS);
+  const type = numberType(input);
+  const groups = groupsOf(total);
   const results = [input, values, indices];
   const pass = (name: string, run: number, from: Operand | Piece | undefined, into: Piece | undefined) => {
     const last = into === undefined;
@@ -70,7 +68,7 @@ ${
     : `fn put(line: u32, place: u32, key: i32, s: u32) { runs_after[line * p.size + place] = vec2i(key, i32(s)); }`
 }`;
 
-const written = (type: Number, last: boolean) =>
+const written = (type: NumberType, last: boolean) =>
   last
     ? [
         { name: "sorted", type, writes: true },
@@ -79,11 +77,11 @@ const written = (type: Number, last: boolean) =>
     : [{ name: "runs_after", type: "vec2i", writes: true }];
 
 /** Each element counts those of its block that come before it: its place there. */
-const blockSource = (type: Number, descending: boolean, last: boolean): KernelSource => ({
+const blockSource = (type: NumberType, descending: boolean, last: boolean): KernelSource => ({
   name: "sort",
   buffers: [{ name: "source", type }, ...written(type, last)],
   params,
-  code: `${floatBits}${placing(last)}
+  code: `${floatFunctions}${placing(last)}
 /** The order as that of integers: NaNs alike above all, the zeros alike. */
 fn ascending(x: ${type}) -> i32 {
   ${
@@ -112,7 +110,7 @@ ${entry(THREADS)}
 });
 
 /** An element of the first of two runs goes before its equals in the second, one of the second after those of the first. */
-const mergeSource = (type: Number, last: boolean): KernelSource => ({
+const mergeSource = (type: NumberType, last: boolean): KernelSource => ({
   name: "sort",
   buffers: [{ name: "runs", type: "vec2i" }, ...(last ? [{ name: "source", type }] : []), ...written(type, last)],
   params,

@@ -3,9 +3,9 @@
 import type { Operand } from "../../backend.js";
 import { pieceOf, rangesOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
-import { entry, type KernelSource, type ParamType, upTo } from "../shader.js";
+import { entry, type KernelSource, type ParamType, THREADS, upTo } from "../shader.js";
 import { fill } from "./copy.js";
-import { CHUNK, fold, THREADS } from "./reduce.js";
+import { CHUNK, fold } from "./reduce.js";
 import { sumAcross } from "./softmax.js";
 
 /** Workgroup c of a tensor takes its elements c * CHUNK … ; then the sums of all of them are added in one fixed tree. */

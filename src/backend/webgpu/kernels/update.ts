@@ -9,11 +9,10 @@ import type { ElementwiseCall, Operand } from "../../backend.js";
 import { pieceOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
 import { onShelf, Piece } from "../pool.js";
-import { entry, type KernelSource, type ParamType, upTo } from "../shader.js";
+import { entry, groupsOf, type KernelSource, type ParamType, THREADS, upTo } from "../shader.js";
 import { elementwise, numberOf } from "./elementwise.js";
 import { laneFunctions, statements } from "./program.js";
 
-const THREADS = 64;
 /** Larger tensors keep a launch and a buffer of their own: moving them would cost more memory than a launch costs time. */
 const MOST_BYTES = 2 ** 22;
 /** A shelf is bound whole. */
@@ -116,7 +115,7 @@ function launch(
   for (const { call, base } of segments) {
     const quads = Math.ceil(call.inputs[0].size / 4);
     numbers.push(groups * THREADS, quads, base / 4, ...varying.map((i) => call.scalars[i]));
-    groups += Math.ceil(quads / THREADS);
+    groups += groupsOf(quads);
   }
   const own = segments.flatMap(({ call }) => roles.own.map((i) => call.inputs[i]));
   gpu.run(kernel, [...segments[0].shelves, ...own, ...shared], numbers, groups);
@@ -146,7 +145,7 @@ ${varying.map((i) => `    number${i} = p.number${s}_${i};`).join("\n")}`;
   const picks = all.map((s) =>
     s < count - 1 ? `if (thread < p.first${s + 1}) {\n${pick(s)}\n  }` : `{\n${pick(s)}\n  }`,
   );
-  const shared = Array.from({ length: sharedCount }, (_, i) => `shared${i}`);
+  const shared = upTo(sharedCount).map((i) => `shared${i}`);
   const inputs = changed.length + own.length;
   const load = (input: number): string => {
     if (input >= inputs) return `vec4f(shared${input - inputs}[0])`;

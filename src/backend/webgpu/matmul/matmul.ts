@@ -5,7 +5,7 @@ import type { Gpu } from "../gpu.js";
 import { fill } from "../kernels/copy.js";
 import { fold } from "../kernels/reduce.js";
 import type { Piece } from "../pool.js";
-import { entry, type Kernel } from "../shader.js";
+import { entry, groupsOf, type Kernel, THREADS } from "../shader.js";
 import { type FragmentTile, fragmentMemory, fragmentSource, SUBGROUPS } from "./fragments.js";
 import { LANES, type OwnTile, ownSource } from "./own.js";
 import { type Product, productKey } from "./product.js";
@@ -209,7 +209,7 @@ function combine(
         : []),
     ],
     params: { parts: "u32", products_size: "u32", columns_size: "u32", n: "u32" },
-    code: `${entry(64)}
+    code: `${entry(THREADS)}
   var total = 0.0;
   if (thread < p.products_size) {
 ${add("products", "thread")}
@@ -221,7 +221,7 @@ ${sums ? `  let at = thread - p.products_size;\n  if (at >= p.columns_size) { re
   }));
   const operands = [partial, output, ...(bias ? [bias] : []), ...(partialSums && sums ? [partialSums, sums] : [])];
   const threads = output.size + (sums?.size ?? 0);
-  gpu.run(kernel, operands, [parts, output.size, sums?.size ?? 0, n], Math.ceil(threads / 64));
+  gpu.run(kernel, operands, [parts, output.size, sums?.size ?? 0, n], groupsOf(threads));
 }
 
 interface Regular {
@@ -235,7 +235,7 @@ function regular(batch: readonly number[]): Regular | undefined {
   const first = batch[0];
   const change = batch.findIndex((matrix) => matrix !== first);
   const run = change < 0 ? batch.length : change;
-  const count = change < 0 ? 1 : Math.max(...batch) - first + 1;
+  const count = change < 0 ? 1 : batch.reduce((a, b) => Math.max(a, b)) - first + 1;
   return batch.every((matrix, z) => matrix === first + (Math.floor(z / run) % count))
     ? { first, run, count }
     : undefined;
@@ -254,9 +254,9 @@ function withoutTerms(gpu: Gpu, output: Operand, { n, bias, accumulate }: Matmul
       { name: "bias", type: "f32" },
     ],
     params: { total: "u32", n: "u32" },
-    code: `${entry(64)}
+    code: `${entry(THREADS)}
   if (thread < p.total) { result[thread] = ${accumulate ? "result[thread] + " : ""}bias[thread % p.n]; }
 }`,
   }));
-  gpu.run(kernel, [output, bias], [output.size, n], Math.ceil(output.size / 64));
+  gpu.run(kernel, [output, bias], [output.size, n], groupsOf(output.size));
 }

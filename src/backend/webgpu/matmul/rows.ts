@@ -1,6 +1,6 @@
 /** Products of a few rows with a matrix (a cached decode): the matrix is read once, by as many threads as possible. */
 
-import { entry, type KernelSource } from "../shader.js";
+import { entry, type KernelSource, upTo } from "../shader.js";
 import {
   bases,
   batchParams,
@@ -28,7 +28,7 @@ export function rowsSource(product: Product, rows: number, slices: number): Kern
   const alone = slices === 1;
   const threads = alone ? 64 : 4 * slices;
   const along = 4 * slices; // elements of k that all slices take at once
-  const all = Array.from({ length: rows }, (_, r) => r);
+  const all = upTo(rows);
   const { transposeA, transposeB, wideA, wideB } = product;
   const [whole, right] = [leftOf(product), rightOf(product)];
   const left = (r: number, k: string) => {

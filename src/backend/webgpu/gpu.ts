@@ -11,6 +11,12 @@ import { Kernel, type KernelSource } from "./shader.js";
 
 const REPORT_BYTES = 16;
 
+/** The pipelines that work asked for, and what was known of pieces before it wrote to them. */
+interface Rehearsal {
+  readonly coming: Promise<void>[];
+  readonly written: [Piece, Uint8Array | undefined][];
+}
+
 export class Gpu {
   readonly failures: Failures;
   readonly pool: Pool;
@@ -25,8 +31,7 @@ export class Gpu {
   private readonly kernels = new Map<string, Kernel>();
   /** What the kernel that runs has asked for. */
   private readonly temporaries: Piece[] = [];
-  /** While something is rehearsed: the pipelines it asked for. */
-  private rehearsed: Promise<void>[] | undefined;
+  private rehearsed: Rehearsal | undefined;
 
   constructor(
     readonly device: GPUDevice,
@@ -113,7 +118,7 @@ export class Gpu {
     const op = this.operation || kernel.source.name;
     if (layout.cut) requireBindings(op, kernel, operands, layout, range, this.abilities.bindings);
     if (this.rehearsed) {
-      this.rehearsed.push(this.pipelines.ahead(kernel, layout));
+      this.rehearsed.coming.push(this.pipelines.ahead(kernel, layout));
       return;
     }
     const slots = this.slotsOf(pieces, kernel);
@@ -167,6 +172,7 @@ export class Gpu {
     piece.checked = undefined;
     if (bytes.length === 0) return;
     if (!piece.slot && bytes.length <= 16) {
+      this.rehearsed?.written.push([piece, piece.known]);
       piece.known = bytes.slice();
       return;
     }
@@ -221,8 +227,7 @@ export class Gpu {
    * wrong with it shows itself when it is done in earnest.
    */
   async rehearse(work: () => void): Promise<void> {
-    const coming: Promise<void>[] = [];
-    this.rehearsed = coming;
+    const { coming, written }: Rehearsal = (this.rehearsed = { coming: [], written: [] });
     const restorePeak = this.pool.holdPeak();
     try {
       work();
@@ -230,6 +235,7 @@ export class Gpu {
       // Done in earnest it throws again, where somebody waits for it.
     } finally {
       this.rehearsed = undefined;
+      for (const [piece, known] of written.reverse()) piece.known = known;
       restorePeak();
     }
     await Promise.all(coming);

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { backendOf } from "../../../src/backend/devices.js";
 import { setMemoryBudget } from "../../../src/backend/storage.js";
 import type { WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
+import { constant_ } from "../../../src/nn/init.js";
 import { rehearse } from "../../../src/nn/rehearse.js";
 import { tidy } from "../../../src/tensor/scope.js";
 import { openWebGpu } from "./device.js";
@@ -270,6 +271,13 @@ describe.skipIf(!backend)("pipelines ahead of use", () => {
       model.dispose();
     }
     expect(losses[1]).toEqual(losses[0]);
+  });
+
+  test("what is written in place while something is rehearsed is as it was", async () => {
+    const count = t.tensor([3]);
+    await device.rehearse!(() => void constant_(count, 8));
+    expect(await count.item()).toBe(3);
+    count.dispose();
   });
 
   test("indices that were only rehearsed are checked in earnest", async () => {

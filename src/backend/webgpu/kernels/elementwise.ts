@@ -61,10 +61,10 @@ export function elementwise(
 }
 
 /** Each tensor takes a binding; an output that is an input shares its. */
-function checkBindings({ device, operation }: Gpu, inputs: readonly Operand[], outputs: readonly Operand[]): void {
+function checkBindings({ abilities, operation }: Gpu, inputs: readonly Operand[], outputs: readonly Operand[]): void {
   const apart = outputs.filter((output) => !inputs.some((input) => pieceOf(input) === pieceOf(output)));
   const needed = inputs.length + apart.length;
-  const most = device.limits.maxStorageBuffersPerShaderStage;
+  const most = abilities.bindings;
   if (needed <= most) return;
   const op = operation || "elementwise";
   throw new DeviceError(`webgpu: ${op} needs ${needed} bindings for its tensors, got ${most} of this adapter.`, {

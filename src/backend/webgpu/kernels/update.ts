@@ -107,8 +107,9 @@ function launch(
   const scalars = upTo(program.scalarCount);
   const common = segments[0].call.scalars;
   const varying = scalars.filter((i) => segments.some(({ call }) => call.scalars[i] !== common[i]));
-  const kernel = gpu.kernel(`update ${numberOf(program)} ${segments.length} ${varying} ${shared.length}`, () =>
-    source(program, segments.length, varying, roles, shared.length),
+  const kernel = gpu.kernel(
+    `update ${numberOf(program)} ${segments.length} ${varying} ${shared.length} ${roles.changed}`,
+    () => source(program, segments.length, varying, roles, shared.length),
   );
   const numbers = [0, ...scalars.map((i) => common[i])];
   let groups = 0;

@@ -154,7 +154,8 @@ function shared(gpu: Gpu, m: number, n: number, count: number): Tiling {
 function byFragments(gpu: Gpu, product: Product, m: number, n: number, count: number): Tiling | undefined {
   const { fragments } = gpu;
   const { subgroupSize, sharedBytes, threads } = gpu.abilities;
-  if (!fragments || !subgroupSize || product.left !== "float16" || product.right !== "float16" || product.sums) return;
+  const halves = product.f16 && product.left === "float16" && product.right === "float16";
+  if (!fragments || !subgroupSize || !halves || product.sums) return;
   const along = ({ rows, columns }: FragmentTile) => [Math.ceil(m / rows), Math.ceil(n / columns)] as const;
   const tile = [largeFragments, smallFragments].find((tile) => {
     const enough = tile === smallFragments || along(tile)[0] * along(tile)[1] * count >= ENOUGH_LARGE_TILES;

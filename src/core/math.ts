@@ -20,20 +20,22 @@ function powerOfTwo(n: number): number {
   return float[0];
 }
 
-/** c[0] + c[1] x + c[2] x^2 + …, by Horner's rule. */
-function polynomial(x: number, coefficients: readonly number[]): number {
-  let sum = 0;
-  for (let k = coefficients.length - 1; k >= 0; k--) sum = coefficients[k] + x * sum;
-  return sum;
+/**
+ * c[0] + c[1] x + … + c[10] x^10, by Horner's rule; `last` stands for c[10] and what follows it. Written out: a loop
+ * over the table takes twice the time, and initial weights are mostly this.
+ */
+function polynomial(x: number, c: Float64Array, last = c[10]): number {
+  const high = c[6] + x * (c[7] + x * (c[8] + x * (c[9] + x * last)));
+  return c[0] + x * (c[1] + x * (c[2] + x * (c[3] + x * (c[4] + x * (c[5] + x * high)))));
 }
 
-/** 1 / k! for k = first, first + step, …, with alternating signs where asked. */
-function factorials(first: number, step: number, count: number, alternating: boolean): number[] {
-  const coefficients: number[] = [];
+/** 1 / k! for k = first, first + step, …, with alternating signs where asked; 0 after `count` of them. */
+function factorials(first: number, step: number, count: number, alternating: boolean): Float64Array {
+  const coefficients = new Float64Array(15);
   for (let k = first, factorial = 1, n = 0; n < count; n++, k += step) {
     factorial = 1;
     for (let i = 2; i <= k; i++) factorial *= i;
-    coefficients.push((alternating && n % 2 === 1 ? -1 : 1) / factorial);
+    coefficients[n] = (alternating && n % 2 === 1 ? -1 : 1) / factorial;
   }
   return coefficients;
 }
@@ -42,7 +44,7 @@ const EXP = /* @__PURE__ */ factorials(0, 1, 15, false);
 const SIN = /* @__PURE__ */ factorials(1, 2, 10, true);
 const COS = /* @__PURE__ */ factorials(0, 2, 11, true);
 /** Of 2 atanh(s) / s - 2 in s^2: 2/3, 2/5, … */
-const LOG = /* @__PURE__ */ Array.from({ length: 11 }, (_, k) => 2 / (2 * k + 3));
+const LOG = /* @__PURE__ */ Float64Array.from({ length: 11 }, (_, k) => 2 / (2 * k + 3));
 
 /** e^x. Reduction by ln 2 in two parts (Cody and Waite), then the Taylor series to degree 14 on |r| <= 0.35. */
 export function exp(x: number): number {
@@ -51,7 +53,8 @@ export function exp(x: number): number {
   if (x < -745.2) return 0;
   const n = Math.round(x * Math.LOG2E);
   const r = x - n * LN2_HIGH - n * LN2_LOW;
-  return polynomial(r, EXP) * powerOfTwo(n);
+  const last = EXP[10] + r * (EXP[11] + r * (EXP[12] + r * (EXP[13] + r * EXP[14])));
+  return polynomial(r, EXP, last) * powerOfTwo(n);
 }
 
 /** Natural logarithm: x = 2^n m with m in [sqrt(1/2), sqrt 2), log m = 2 atanh((m - 1) / (m + 1)) by its series. */
@@ -71,6 +74,11 @@ export function log(x: number): number {
     m /= 2;
     n++;
   }
+  return logOf(n, m);
+}
+
+/** log(2^n m) for m in [sqrt(1/2), sqrt 2). */
+export function logOf(n: number, m: number): number {
   const s = (m - 1) / (m + 1);
   const z = s * s;
   return n * LN2_HIGH + (2 * s + (s * z * polynomial(z, LOG) + n * LN2_LOW));
@@ -94,15 +102,28 @@ export function pow(base: number, exponent: number): number {
 const HALF_PI_HIGH = 1.57079632673412561417;
 const HALF_PI_LOW = 6.07710050650619224932e-11;
 
-/** sin or cos by quadrant: `shift` quarter turns are added. Exact enough for |x| up to about 1e5. */
-function circular(x: number, shift: number): number {
-  if (!Number.isFinite(x)) return Number.NaN;
-  const n = Math.round(x / (Math.PI / 2));
+const turned = /* @__PURE__ */ new Float64Array(4);
+
+/**
+ * sin r, cos r, -sin r, -cos r for x = r + n quarter turns: element n & 3 is sin x, the one after it cos x. Valid until
+ * the next call; without branches, which random angles would have mispredicted.
+ */
+export function quarters(x: number, n: number): Float64Array {
   const r = x - n * HALF_PI_HIGH - n * HALF_PI_LOW;
   const z = r * r;
-  const quadrant = (((n + shift) % 4) + 4) % 4;
-  const value = quadrant % 2 === 0 ? r * polynomial(z, SIN) : polynomial(z, COS);
-  return quadrant < 2 ? value : -value;
+  const sine = r * polynomial(z, SIN);
+  const cosine = polynomial(z, COS);
+  turned[0] = sine;
+  turned[1] = cosine;
+  turned[2] = -sine;
+  turned[3] = -cosine;
+  return turned;
+}
+
+/** sin or cos: `shift` quarter turns are added. Exact enough for |x| up to about 1e5. */
+function circular(x: number, shift: number): number {
+  const n = Math.round(x / (Math.PI / 2));
+  return quarters(x, n)[(n + shift) & 3];
 }
 
 /** Sine of x in radians. */

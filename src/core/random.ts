@@ -5,7 +5,7 @@
  */
 
 import { ConfigError } from "./errors.js";
-import { cos, log, sin } from "./math.js";
+import { logOf, quarters } from "./math.js";
 import { Sha256 } from "./sha256.js";
 
 const M0 = 0xd2511f53;
@@ -131,7 +131,9 @@ export function randomBits(call: RandomCall, count: number): Uint32Array {
 /** `count` float32 in [0, 1): the high 24 bits times 2^-24. */
 export function randomUniform(call: RandomCall, count: number): Float32Array {
   const bits = randomBits(call, count);
-  return Float32Array.from(bits, (word) => (word >>> 8) * 2 ** -24);
+  const out = new Float32Array(bits.buffer, 0, count);
+  for (let i = 0; i < count; i++) out[i] = (bits[i] >>> 8) * 2 ** -24;
+  return out;
 }
 
 const lanes = new Uint32Array(4);
@@ -146,16 +148,24 @@ export function randomInteger(call: RandomCall, index: number, bound: number): n
   }
 }
 
-/** `count` standard normal float32 by the Box-Muller transform in float64, from portable functions only. */
+/** 2^-32 to 2^0. */
+const powers = /* @__PURE__ */ Float64Array.from({ length: 33 }, (_, k) => 2 ** (k - 32));
+
+/**
+ * `count` standard normal float32 by the Box-Muller transform in float64, from portable functions only: the radius
+ * sqrt(-2 log x) with x = (word + 1) / 2^32 = 2^-k m, m in [sqrt(1/2), sqrt 2), and the angle 2 pi word / 2^32.
+ */
 export function randomNormal(call: RandomCall, count: number): Float32Array {
   const even = (count + 1) & ~1;
   const bits = randomBits(call, even);
-  const out = new Float32Array(even);
+  const out = new Float32Array(bits.buffer);
   for (let i = 0; i < even; i += 2) {
-    const radius = Math.sqrt(-2 * log((bits[i] + 1) * 2 ** -32));
-    const angle = 2 * Math.PI * (bits[i + 1] * 2 ** -32);
-    out[i] = radius * cos(angle);
-    out[i + 1] = radius * sin(angle);
+    const k = Math.clz32((bits[i] + 1) * Math.SQRT1_2);
+    const radius = Math.sqrt(-2 * logOf(0 - k, (bits[i] + 1) * powers[k]));
+    const n = (bits[i + 1] * 2 ** -30 + 0.5) | 0;
+    const turned = quarters(2 * Math.PI * (bits[i + 1] * 2 ** -32), n);
+    out[i] = radius * turned[(n + 1) & 3];
+    out[i + 1] = radius * turned[n & 3];
   }
   return out.subarray(0, count);
 }

@@ -19,11 +19,12 @@ export type InitialCalls = (parameter: string) => RandomCall;
 
 const nextCall = (): RandomCall => getDefaultGenerator().next("init");
 
-/** Overwrites a tensor with numbers made on the host. */
-function store(target: Tensor, values: ArrayLike<number>): Tensor {
-  const stored = new dtypes[target.dtype].array(target.size);
-  for (let i = 0; i < target.size; i++) stored[i] = encode(target.dtype, values[i]);
-  target.backend.write(target.storage.handle, new Uint8Array(stored.buffer));
+/** Overwrites a tensor with offset + x * factor for numbers made on the host. */
+function store(target: Tensor, x: Float32Array, offset: number, factor: number): Tensor {
+  const { dtype, size } = target;
+  const stored = dtype === "float32" ? x : new dtypes[dtype].array(size);
+  for (let i = 0; i < size; i++) stored[i] = encode(dtype, offset + x[i] * factor);
+  target.backend.write(target.storage.handle, new Uint8Array(stored.buffer, 0, stored.byteLength));
   target.storage.version++;
   return target;
 }
@@ -39,20 +40,12 @@ export const zeros_ = (target: Tensor): Tensor => constant_(target, 0);
 export const ones_ = (target: Tensor): Tensor => constant_(target, 1);
 
 /** Uniform in [low, high). */
-export function uniform_(target: Tensor, { low = 0, high = 1, call = nextCall() } = {}): Tensor {
-  return store(
-    target,
-    Float64Array.from(randomUniform(call, target.size), (u) => low + u * (high - low)),
-  );
-}
+export const uniform_ = (target: Tensor, { low = 0, high = 1, call = nextCall() } = {}): Tensor =>
+  store(target, randomUniform(call, target.size), low, high - low);
 
 /** Normal with this mean and standard deviation. */
-export function normal_(target: Tensor, { mean = 0, std = 1, call = nextCall() } = {}): Tensor {
-  return store(
-    target,
-    Float64Array.from(randomNormal(call, target.size), (z) => mean + z * std),
-  );
-}
+export const normal_ = (target: Tensor, { mean = 0, std = 1, call = nextCall() } = {}): Tensor =>
+  store(target, randomNormal(call, target.size), mean, std);
 
 /** How many inputs and outputs each element of a weight connects: weights are [out, in, …window], or [in, out]. */
 export function fans(shape: Shape, inOut = false): { fanIn: number; fanOut: number } {

@@ -115,7 +115,10 @@ function arrive(tensor: Tensor, elements: NumericArray, target: Backend): Tensor
 Object.assign(Tensor.prototype, {
   async data(this: Tensor) {
     const data = await stored(this);
-    return dtypes[this.dtype].arithmetic ? data : Float32Array.from(data, (bits) => decode(this.dtype, bits));
+    if (dtypes[this.dtype].arithmetic) return data;
+    const out = new Float32Array(this.size);
+    for (let i = 0; i < out.length; i++) out[i] = decode(this.dtype, data[i]);
+    return out;
   },
   async bytes(this: Tensor) {
     const data = await stored(this);

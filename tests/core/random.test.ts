@@ -8,6 +8,7 @@ import {
   randomPermutation,
   randomUniform,
 } from "../../src/core/random.js";
+import { Sha256 } from "../../src/core/sha256.js";
 
 describe("Philox-4x32-10", () => {
   // Known-answer vectors published with Random123 (kat_vectors).
@@ -68,6 +69,13 @@ describe("streams", () => {
     expect([...randomPermutation(generator.next("p"), 50)].sort((a, b) => a - b)).toEqual(
       Array.from({ length: 50 }, (_, i) => i),
     );
+  });
+  test("the bits of uniforms and normals are those of the first version", () => {
+    const call = { key0: 0x89abcdef, key1: 0xfedcba98, call: 5 };
+    const hash = (values: Float32Array) =>
+      new Sha256().update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)).digest();
+    expect(hash(randomUniform(call, 100_003))).toBe("aebcff92939fcbf9c7e21fba0533e16a0a471cf1c3358dae83f4c794d3c645aa");
+    expect(hash(randomNormal(call, 100_003))).toBe("4aad50a7f646e5bdd895c1d7a97b73c8f4c999037be24b31271bbf023e41113b");
   });
   test("a seed that is no integer is refused", () => {
     expect(() => new Generator(0.5)).toThrow("seed: needs an integer");

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { init as start } from "../../src/backend/devices.js";
 import { Generator } from "../../src/core/random.js";
+import { Sha256 } from "../../src/core/sha256.js";
 import { deferInit, Embedding, init, initialize, LayerNorm, Linear, Module, Sequential } from "../../src/nn/index.js";
 import { manualSeed, zeros } from "../../src/tensor/create.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
@@ -47,6 +48,29 @@ describe("distributions", () => {
     const uniform = await moments(init.xavierUniform_(weight(), { gain: 2, call }));
     expect(uniform.max).toBeLessThanOrEqual(2 * Math.sqrt(6 / 250));
     expect(uniform.std).toBeCloseTo(2 * Math.sqrt(2 / 250), 2);
+  });
+
+  test.each([
+    [
+      "float32",
+      "8d1d4ccaf6d57c7e35e715557505c18befb1dc704eef1f2e7c77a55656e0d4f2",
+      "0827c4fa1b5740ff8d40f6840293d3ce5ee059c5facde45902aaa543d6b43bf8",
+    ],
+    [
+      "float16",
+      "6e30512f77e7f9d7290c2801b71da63a9e396b9ae5d71e3bb56216357dcc5328",
+      "c529391866b157231074b7e0a1189ffb0ffdbd16d641c7d57a6ac403b6df9718",
+    ],
+    [
+      "bfloat16",
+      "bc0ae30885ef750e7f08203ed19a9e5c3d05710e0ec51caf2dd42b3f63da808f",
+      "25f4eff5cc39d7e12574d440746dee30c112c5c30d2514159a2e0f82074ec585",
+    ],
+  ] as const)("%s: rounded once from float64, the bits those of the first version", async (dtype, normal, kaiming) => {
+    const hash = async (of: Tensor) => new Sha256().update(await of.bytes()).digest();
+    const weight = () => zeros([101, 51], { dtype });
+    expect(await hash(init.normal_(weight(), { mean: 0.1, std: 0.3, call }))).toBe(normal);
+    expect(await hash(init.kaimingUniform_(weight(), { a: Math.sqrt(5), call }))).toBe(kaiming);
   });
 
   test("a vector has no fans", () => {

@@ -1,4 +1,4 @@
-/** GPTs with random weights, drawn on the card: on this side, 124 million take half a minute. */
+/** GPTs with random weights, drawn on the card: on this side, 124 million take seconds. */
 
 import { type DType, type LanguageModel, noGrad, Parameter, rand, tidy } from "../../src/index.js";
 import { Gpt2 } from "../../src/models/gpt2.js";

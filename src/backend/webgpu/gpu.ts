@@ -7,9 +7,26 @@ import { Commands, type Counters, type Groups } from "./commands.js";
 import { Failures } from "./failures.js";
 import { Pipelines } from "./pipelines.js";
 import { type Piece, Pool, type Slot } from "./pool.js";
-import { Kernel, type KernelSource } from "./shader.js";
+import { type Epilogue, Kernel, type KernelSource, type Layout } from "./shader.js";
 
 const REPORT_BYTES = 16;
+
+/** What is recorded. Its buffers are those that its operands had when it was called. */
+interface Launch {
+  readonly op: string;
+  readonly kernel: Kernel;
+  readonly layout: Layout;
+  readonly pieces: readonly Piece[];
+  readonly slots: readonly Slot[];
+  readonly numbers: readonly number[];
+  readonly groups: Groups;
+}
+
+interface HeldLaunch extends Launch {
+  readonly result: Piece;
+  /** The kernel, with work to do on each result. */
+  kernelOf(epilogue?: Epilogue): Kernel;
+}
 
 /** The pipelines that work asked for, and what was known of pieces before it wrote to them. */
 interface Rehearsal {
@@ -32,6 +49,7 @@ export class Gpu {
   /** What the kernel that runs has asked for. */
   private readonly temporaries: Piece[] = [];
   private rehearsed: Rehearsal | undefined;
+  private held: HeldLaunch | undefined;
 
   constructor(
     readonly device: GPUDevice,
@@ -111,21 +129,85 @@ export class Gpu {
     first = 0,
   ): void {
     if (groups === 0) return;
+    const launch = this.prepare(kernel, operands, numbers, groups);
+    this.record(launch, first);
+  }
+
+  /** As `run`, but held back until the next launch is known, since `join` may add to it. */
+  hold(
+    kernelOf: (epilogue?: Epilogue) => Kernel,
+    operands: readonly (OnGpu | Piece)[],
+    result: OnGpu | Piece,
+    numbers: readonly number[],
+    groups: Groups,
+  ): void {
+    if (groups === 0) return;
+    const launch = this.prepare(kernelOf(), operands, numbers, groups);
+    if (launch.layout.cut) this.record(launch);
+    else this.held = { ...launch, result: pieceOf(result), kernelOf };
+  }
+
+  private prepare(
+    kernel: Kernel,
+    operands: readonly (OnGpu | Piece)[],
+    numbers: readonly number[],
+    groups: Groups,
+  ): Launch {
     this.failures.requireDevice();
+    this.recordHeld();
     const pieces = operands.map(pieceOf);
     const { range } = this.pool;
     const layout = layoutOf(kernel, pieces, range);
     const op = this.operation || kernel.source.name;
     if (layout.cut) requireBindings(op, kernel, operands, layout, range, this.abilities.bindings);
+    const slots = this.rehearsed ? [] : this.slotsOf(pieces, kernel);
+    for (const slot of slots) slot.batch = this.commands.batch;
+    return { op, kernel, layout, pieces, slots, numbers, groups };
+  }
+
+  private record({ op, kernel, layout, pieces, slots, numbers, groups }: Launch, first = 0): void {
     if (this.rehearsed) {
       this.rehearsed.coming.push(this.pipelines.ahead(kernel, layout));
       return;
     }
-    const slots = this.slotsOf(pieces, kernel);
     for (const i of kernel.written) pieces[i].checked = undefined;
     const variant = this.pipelines.variant(kernel, layout);
     const group = this.bindGroups.group(variant, slots, kernel, first);
     this.commands.launch(op, kernel, variant, group, slots, numbers, groups);
+  }
+
+  private recordHeld(): void {
+    const { held } = this;
+    this.held = undefined;
+    if (held) this.record(held);
+  }
+
+  /** What the launch that is held back will have written. */
+  get heldResult(): Piece | undefined {
+    return this.held?.result;
+  }
+
+  /** Lets the launch that is held back do elementwise work on its result; tells whether it can. */
+  join(epilogue: Epilogue, inputs: readonly OnGpu[], output: OnGpu, numbers: readonly number[]): boolean {
+    const { held } = this;
+    if (!held) return false;
+    const out = pieceOf(output);
+    const added = [...inputs.map(pieceOf).filter((piece) => piece !== held.result), out];
+    const pieces = [...held.pieces, ...added];
+    const { range } = this.pool;
+    if (pieces.length > this.abilities.bindings || added.some(({ bytes }) => bytes > range)) return false;
+    // It is written beside the others, and they are read after it is.
+    if (pieces.indexOf(out) < pieces.length - 1) return false;
+    const slots = [...held.slots];
+    if (!this.rehearsed) for (const piece of added) slots.push(this.use(piece));
+    // An upload records what is held; and the new buffer may be one that was given back since.
+    if (this.held !== held || held.slots.some(({ buffer }) => buffer === slots.at(-1)!.buffer)) return false;
+    this.held = undefined;
+    const kernel = held.kernelOf(epilogue);
+    const op = `${held.op} with ${this.operation}`;
+    const all = [...held.numbers, ...numbers];
+    this.record({ ...held, op, kernel, layout: layoutOf(kernel, pieces, range), pieces, slots, numbers: all });
+    return true;
   }
 
   /** The buffers of a launch. A kernel that writes to a shelf may not read another place of it, so that piece moves out. */
@@ -145,6 +227,7 @@ export class Gpu {
   /** Moves pieces onto a shelf of their own, so that a kernel can bind all of them at once. */
   shelve(pieces: readonly Piece[]): void {
     if (this.rehearsed) return;
+    this.recordHeld();
     for (const piece of pieces) this.use(piece);
     this.pool.shelve(pieces, this.commands);
   }
@@ -161,6 +244,7 @@ export class Gpu {
     const slot = this.pool.slotFor(piece, this.commands.batch, known !== undefined);
     if (known) {
       piece.known = undefined;
+      this.recordHeld();
       this.commands.upload(slot, known);
     }
     return slot;
@@ -178,6 +262,7 @@ export class Gpu {
     }
     if (this.rehearsed) return;
     piece.known = undefined;
+    this.recordHeld();
     const slot = piece.slot ?? this.pool.slotFor(piece, this.commands.batch, true);
     this.commands.upload(slot, bytes);
   }
@@ -185,6 +270,7 @@ export class Gpu {
   /** Copies bytes out. The copy takes its place among the commands now; the wait comes after. */
   async read(piece: Piece, bytes: number): Promise<Uint8Array> {
     this.failures.requireDevice();
+    this.recordHeld();
     this.commands.counters.reads++;
     const size = Math.ceil(bytes / 4) * 4;
     const staging = this.pool.stage(size + REPORT_BYTES);
@@ -218,6 +304,7 @@ export class Gpu {
 
   /** Submits what was recorded. */
   flush(): void {
+    this.recordHeld();
     this.commands.flush();
   }
 
@@ -227,6 +314,7 @@ export class Gpu {
    * wrong with it shows itself when it is done in earnest.
    */
   async rehearse(work: () => void): Promise<void> {
+    this.recordHeld();
     const { coming, written }: Rehearsal = (this.rehearsed = { coming: [], written: [] });
     const restorePeak = this.pool.holdPeak();
     try {
@@ -234,6 +322,7 @@ export class Gpu {
     } catch {
       // Done in earnest it throws again, where somebody waits for it.
     } finally {
+      this.recordHeld();
       this.rehearsed = undefined;
       for (const [piece, known] of written.reverse()) piece.known = known;
       restorePeak();

@@ -37,6 +37,17 @@ export interface KernelSource {
   readonly code: string;
 }
 
+/**
+ * What a kernel does with each vector of four results besides writing it: `finish(at, made)`, which it calls. Its buffers
+ * and numbers follow those of the kernel.
+ */
+export interface Epilogue {
+  readonly key: string;
+  readonly buffers: readonly BufferSpec[];
+  readonly params: Readonly<Record<string, ParamType>>;
+  readonly code: string;
+}
+
 /** How the buffers of a launch are bound: what a kernel's pipeline depends on, besides its text. */
 export interface Layout {
   /** For each buffer, the one whose binding it uses: its own, or that of an earlier one that is the same memory. */

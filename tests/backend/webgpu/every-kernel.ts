@@ -189,6 +189,30 @@ export const everyKernel: readonly EveryKernel[] = [
     },
   ],
 
+  [
+    "matrix products with an activation, or added to another tensor",
+    (device, out) => {
+      const [x, y] = [expr.input(0), expr.input(1)];
+      const activation = expr.program(expr.mul(x, functions.sigmoid(expr.mul(x, expr.scalar(0)))));
+      const sum = expr.program(expr.add(y, x));
+      for (const [m, n, k] of [
+        [1, 16, 8],
+        [4, 20, 2048],
+        [64, 64, 64],
+        [2048, 1024, 4],
+      ])
+        for (const bias of [undefined, out(n)]) {
+          const [a, b, made, other, finished] = [out(m, k), out(k, n), out(m, n), out(m, n), out(m, n)];
+          const layout = { m, n, k, transposeA: false, transposeB: false, batchA: [0], batchB: [0] };
+          const product = () => device.kernels.matmul(a, b, made, bias ? { ...layout, bias } : layout);
+          product();
+          device.kernels.elementwise(activation, [made], [finished], [1.702]);
+          product();
+          device.kernels.elementwise(sum, [made, other], [finished], []);
+        }
+    },
+  ],
+
   ...[1, 6, 8, 20, 32, 64, 80, 96, 128, 160, 256, LARGEST_HEAD].map(
     (dim): EveryKernel => [
       `attention of heads ${dim} wide`,

@@ -7,7 +7,7 @@ import { backendOn, type WebGpuBackend } from "../../../src/backend/webgpu/backe
 import { Gpu } from "../../../src/backend/webgpu/gpu.js";
 import { fragmentMemory, fragmentSource } from "../../../src/backend/webgpu/matmul/fragments.js";
 import type { Product } from "../../../src/backend/webgpu/matmul/product.js";
-import { Kernel } from "../../../src/backend/webgpu/shader.js";
+import { type Epilogue, Kernel } from "../../../src/backend/webgpu/shader.js";
 import { nullGpu } from "../../setup/webgpu.js";
 import { empty } from "../operands.js";
 import { everyKernel, refusedByRanges } from "./every-kernel.js";
@@ -65,6 +65,12 @@ test("products by subgroup matrices, of every size that is known", async () => {
     { M: 16, N: 16, K: 16 },
     { M: 8, N: 16, K: 16 },
   ];
+  const epilogue: Epilogue = {
+    key: "",
+    buffers: [{ name: "finished", type: "vec4f", writes: true }],
+    params: { zero: "u32" },
+    code: "fn finish(at: u32, made: vec4f) { finished[at] = max(made, vec4f()); }",
+  };
   const memory = gpu.device.limits.maxComputeWorkgroupStorageSize;
   let compiled = 0;
   for (const size of sizes)
@@ -77,6 +83,7 @@ test("products by subgroup matrices, of every size that is known", async () => {
                 ...{ transposeA, transposeB, bias: !split, accumulate: !split && wide, sums: "", split },
                 ...{ wideA: wide, wideB: !wide, wideOut: wide, wholeK: wide },
                 ...{ left: "float16", right: "float16", f16: true },
+                ...(wide && !split && { epilogue }),
               };
               const tile = { rows, columns: rows };
               if (fragmentMemory(product, size, tile) > memory) continue;

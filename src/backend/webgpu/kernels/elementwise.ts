@@ -9,7 +9,8 @@ import { pieceOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
 import { entry, groupsOf, type KernelSource, type ParamType, THREADS } from "../shader.js";
 import { cellFunctions, cells } from "./cells.js";
-import { laneFunctions, statements } from "./program.js";
+import { joinLaunch } from "./epilogue.js";
+import { laneFunctions, numberOf, statements } from "./program.js";
 
 /** Bytes of four elements of float32 or int32. */
 const LARGEST_QUAD = 16;
@@ -39,7 +40,7 @@ export function elementwise(
   scalars: readonly number[],
 ): void {
   const { shape, size } = outputs[0];
-  if (size === 0) return;
+  if (size === 0 || joinLaunch(gpu, program, inputs, outputs, scalars)) return;
   const plan = inputs.map((input, i) => accessOf(input, shape, size, laneOf(program, i)));
   const key = `elementwise ${numberOf(program)}|${plan.map((access, i) => `${inputs[i].dtype}${tag(access)}`)}|${outputs.map(({ dtype }) => dtype)}`;
   const bound = inputs.filter((_, i) => plan[i].kind !== "known");
@@ -71,20 +72,6 @@ function checkBindings({ abilities, operation }: Gpu, inputs: readonly Operand[]
     ...{ where: "webgpu", op, limit: most },
     hint: "Compute it in several operations, or use the cpu device.",
   });
-}
-
-const numbers = new WeakMap<Program, number>();
-const numbersByKey = new Map<string, number>();
-
-/** A short name for a program: the keys of programs are long, and looked up at every call. */
-export function numberOf(program: Program): number {
-  let number = numbers.get(program);
-  if (number === undefined) {
-    number = numbersByKey.get(program.key) ?? numbersByKey.size;
-    numbersByKey.set(program.key, number);
-    numbers.set(program, number);
-  }
-  return number;
 }
 
 const laneOf = (program: Program, input: number): LaneType =>

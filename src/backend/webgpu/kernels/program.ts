@@ -16,6 +16,20 @@ fn to_int4(x: vec4f) -> vec4i {
 }
 `;
 
+const numbers = new WeakMap<Program, number>();
+const numbersByKey = new Map<string, number>();
+
+/** A short name for a program: the keys of programs are long, and looked up at every call. */
+export function numberOf(program: Program): number {
+  let number = numbers.get(program);
+  if (number === undefined) {
+    number = numbersByKey.get(program.key) ?? numbersByKey.size;
+    numbersByKey.set(program.key, number);
+    numbers.set(program, number);
+  }
+  return number;
+}
+
 /** A constant of one lane. */
 function constant({ type, value }: Step): string {
   if (type === "bool") return value ? "true" : "false";

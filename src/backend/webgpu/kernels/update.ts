@@ -10,8 +10,8 @@ import { pieceOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
 import { onShelf, Piece } from "../pool.js";
 import { entry, groupsOf, type KernelSource, type ParamType, THREADS, upTo } from "../shader.js";
-import { elementwise, numberOf } from "./elementwise.js";
-import { laneFunctions, statements } from "./program.js";
+import { elementwise } from "./elementwise.js";
+import { laneFunctions, numberOf, statements } from "./program.js";
 
 /** Larger tensors keep a launch and a buffer of their own: moving them would cost more memory than a launch costs time. */
 const MOST_BYTES = 2 ** 22;

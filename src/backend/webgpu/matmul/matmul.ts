@@ -85,16 +85,26 @@ function multiply(gpu: Gpu, a: Operand, b: Operand, output: Operand, layout: Mat
     right: b.dtype,
     f16: gpu.abilities.f16,
   };
+  /** All matrices of the stack; a launch that can do elementwise work on its results waits for it. */
+  const launch = (
+    kernelOf: (product: Product) => Kernel,
+    operands: Operand[],
+    last: readonly number[],
+    groups: number,
+  ) =>
+    batches(layout, (z, places, matrices) => {
+      const numbers = [m, n, k, z, ...places, ...last];
+      if (gpu.software || !product.wideOut || accumulate || sums || matrices < count)
+        gpu.run(kernelOf(product), operands, numbers, groups * matrices);
+      else gpu.hold((epilogue) => kernelOf({ ...product, epilogue }), operands, output, numbers, groups * matrices);
+    });
   if (m <= MOST_ROWS) {
     // More threads share the steps of long rows on a graphics card, which has them.
     const slices = gpu.software ? 1 : k >= 1024 ? 64 : 16;
     const groups = Math.ceil(n / columnsOf(slices));
-    const kernel = gpu.kernel(`matmul rows ${m} ${slices} ${productKey(product)}`, () =>
-      rowsSource(product, m, slices),
-    );
-    batches(layout, (z, places, matrices) =>
-      gpu.run(kernel, [a, b, output, ...(bias ? [bias] : [])], [m, n, k, z, ...places, groups], groups * matrices),
-    );
+    const rowsOf = (product: Product) =>
+      gpu.kernel(`matmul rows ${m} ${slices} ${productKey(product)}`, () => rowsSource(product, m, slices));
+    launch(rowsOf, [a, b, output, ...(bias ? [bias] : [])], [groups], groups);
     return;
   }
   const { tiles, kernelOf } =
@@ -114,11 +124,7 @@ function multiply(gpu: Gpu, a: Operand, b: Operand, output: Operand, layout: Mat
     for (const piece of [partial, partialSums]) if (piece) gpu.pool.release(piece);
     return;
   }
-  const kernel = kernelOf(product);
-  const operands = [a, b, output, ...(bias ? [bias] : []), ...(sums ? [sums.output] : [])];
-  batches(layout, (z, places, matrices) =>
-    gpu.run(kernel, operands, [m, n, k, z, ...places, ...tiles], groups * matrices),
-  );
+  launch(kernelOf, [a, b, output, ...(bias ? [bias] : []), ...(sums ? [sums.output] : [])], tiles, groups);
 }
 
 /** One launch for all matrices of the stack; where they repeat in no simple pattern, one for each. */

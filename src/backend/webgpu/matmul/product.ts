@@ -1,7 +1,7 @@
 /** What kernels of matrix products share: what their texts depend on, how matrices are read and results written. */
 
 import type { DType } from "../../../core/dtype.js";
-import type { ParamType } from "../shader.js";
+import type { Epilogue, ParamType } from "../shader.js";
 
 /** What the text of a kernel depends on. */
 export interface Product {
@@ -23,9 +23,12 @@ export interface Product {
   readonly left: DType;
   readonly right: DType;
   readonly f16: boolean;
+  /** What is done with the results besides; only where rows of the output are whole vectors. */
+  readonly epilogue?: Epilogue;
 }
 
-export const productKey = (product: Product): string => Object.values(product).join();
+export const productKey = ({ epilogue, ...rest }: Product): string =>
+  `${Object.values(rest)}${epilogue ? ` with ${epilogue.key}` : ""}`;
 
 /** Matrix z of the output is made of matrix first + (z / run) % count of a, and likewise of b. */
 export const batchParams = {
@@ -82,7 +85,7 @@ export const enablesOf = ({ left, right, f16 }: Product): readonly "f16"[] =>
   f16 && (left === "float16" || right === "float16") ? ["f16"] : [];
 
 export const buffersOf = (product: Product) => {
-  const { wideOut, bias, sums } = product;
+  const { wideOut, bias, sums, epilogue } = product;
   const type = (wide: boolean) => (wide ? "vec4f" : "f32");
   return [
     { name: "left", type: leftOf(product).type },
@@ -90,17 +93,20 @@ export const buffersOf = (product: Product) => {
     { name: "result", type: type(wideOut), writes: true },
     ...(bias ? [{ name: "bias", type: type(wideOut) }] : []),
     ...(sums ? [{ name: "sums", type: "f32", writes: true }] : []),
+    ...(epilogue?.buffers ?? []),
   ];
 };
 
 /** A function that writes four columns of a row, where they exist. */
-export function storer({ bias, accumulate, wideOut }: Product): string {
+export function storer({ bias, accumulate, wideOut, epilogue }: Product): string {
   const lines: string[] = [];
   if (wideOut) {
     const value = `value${bias ? " + bias[column / 4u]" : ""}`;
     lines.push(
       `  let at = ((z * p.m + row) * p.n + column) / 4u;`,
-      `  result[at] = ${accumulate ? `result[at] + (${value})` : value};`,
+      `  let made = ${accumulate ? `result[at] + (${value})` : value};`,
+      "  result[at] = made;",
+      ...(epilogue ? ["  finish(at, made);"] : []),
     );
   } else {
     const value = `value[i]${bias ? " + bias[column + i]" : ""}`;
@@ -111,7 +117,7 @@ export function storer({ bias, accumulate, wideOut }: Product): string {
     );
     lines.unshift("  let at = (z * p.m + row) * p.n + column;");
   }
-  return `
+  return `${epilogue?.code ?? ""}
 fn store(z: u32, row: u32, column: u32, value: vec4f) {
   if (row >= p.m || column >= p.n) { return; }
 ${lines.join("\n")}
@@ -120,11 +126,12 @@ ${lines.join("\n")}
 }
 
 /** The parameters of kernels that work by tiles. */
-export const tileParams = ({ split }: Product): Record<string, ParamType> => ({
+export const tileParams = ({ split, epilogue }: Product): Record<string, ParamType> => ({
   ...batchParams,
   tiles_m: "u32",
   tiles_n: "u32",
   ...(split ? { part: "u32" } : {}),
+  ...epilogue?.params,
 });
 
 /** The matrix `z` that a workgroup works on, that which it writes, `target_z`, and its steps of k. */

@@ -72,7 +72,7 @@ ${all.map((r) => `    t${r} += ${left(r, "k")} * vec4f(b0, b1, b2, b3);`).join("
   return {
     name: "matmul rows",
     buffers: buffersOf(product),
-    params: { ...batchParams, groups: "u32" },
+    params: { ...batchParams, groups: "u32", ...product.epilogue?.params },
     enables: enablesOf(product),
     code: `${bases}${widening(product)}${storer(product)}
 ${alone ? "" : `var<workgroup> parts: array<vec4f, ${threads * rows}>;`}

@@ -2,37 +2,15 @@
 
 import { DeviceError } from "../../core/errors.js";
 import { type Abilities, abilitiesOf, type FragmentSize } from "./adapter.js";
-import { BindGroups, layoutOf, type OnGpu, pieceOf, requireBindings } from "./bindings.js";
+import { type OnGpu, pieceOf } from "./bindings.js";
 import { Commands, type Counters, type Groups } from "./commands.js";
 import { Failures } from "./failures.js";
+import { Launches } from "./launches.js";
 import { Pipelines } from "./pipelines.js";
-import { type Piece, Pool, type Slot } from "./pool.js";
-import { type Epilogue, Kernel, type KernelSource, type Layout } from "./shader.js";
+import { type Piece, Pool } from "./pool.js";
+import { type Epilogue, Kernel, type KernelSource } from "./shader.js";
 
 const REPORT_BYTES = 16;
-
-/** What is recorded. Its buffers are those that its operands had when it was called. */
-interface Launch {
-  readonly op: string;
-  readonly kernel: Kernel;
-  readonly layout: Layout;
-  readonly pieces: readonly Piece[];
-  readonly slots: readonly Slot[];
-  readonly numbers: readonly number[];
-  readonly groups: Groups;
-}
-
-interface HeldLaunch extends Launch {
-  readonly result: Piece;
-  /** The kernel, with work to do on each result. */
-  kernelOf(epilogue?: Epilogue): Kernel;
-}
-
-/** The pipelines that work asked for, and what was known of pieces before it wrote to them. */
-interface Rehearsal {
-  readonly coming: Promise<void>[];
-  readonly written: [Piece, Uint8Array | undefined][];
-}
 
 export class Gpu {
   readonly failures: Failures;
@@ -44,12 +22,10 @@ export class Gpu {
   /** The operation whose kernels are recorded. */
   operation = "";
   private readonly commands: Commands;
-  private readonly bindGroups: BindGroups;
+  private readonly launches: Launches;
   private readonly kernels = new Map<string, Kernel>();
   /** What the kernel that runs has asked for. */
   private readonly temporaries: Piece[] = [];
-  private rehearsed: Rehearsal | undefined;
-  private held: HeldLaunch | undefined;
 
   constructor(
     readonly device: GPUDevice,
@@ -64,10 +40,10 @@ export class Gpu {
     this.pool = new Pool(
       device,
       (scope, bytes) => this.failures.watchAllocation(scope, bytes),
-      (slot) => this.bindGroups.forget(slot),
+      (slot) => this.launches.bindGroups.forget(slot),
     );
     this.pipelines = new Pipelines(device, this.failures, this.pool.range, this.abilities.subgroups);
-    this.bindGroups = new BindGroups(device, this.pool.range, this.commands.numbers);
+    this.launches = new Launches(device, this.failures, this.abilities, this.pool, this.pipelines, this.commands);
     this.report = this.pool.own(REPORT_BYTES);
     this.clearReport();
   }
@@ -78,7 +54,7 @@ export class Gpu {
 
   /** Is nothing computed now, since the work is only rehearsed? */
   get rehearsing(): boolean {
-    return this.rehearsed !== undefined;
+    return this.launches.rehearsed !== undefined;
   }
 
   /** Memory that no tensor owns; give it back with `pool.release`. */
@@ -128,9 +104,7 @@ export class Gpu {
     groups: Groups,
     first = 0,
   ): void {
-    if (groups === 0) return;
-    const launch = this.prepare(kernel, operands, numbers, groups);
-    this.record(launch, first);
+    if (groups > 0) this.launches.run(this.operation, kernel, operands, numbers, groups, first);
   }
 
   /** As `run`, but held back until the next launch is known, since `join` may add to it. */
@@ -141,113 +115,27 @@ export class Gpu {
     numbers: readonly number[],
     groups: Groups,
   ): void {
-    if (groups === 0) return;
-    const launch = this.prepare(kernelOf(), operands, numbers, groups);
-    if (launch.layout.cut) this.record(launch);
-    else this.held = { ...launch, result: pieceOf(result), kernelOf };
-  }
-
-  private prepare(
-    kernel: Kernel,
-    operands: readonly (OnGpu | Piece)[],
-    numbers: readonly number[],
-    groups: Groups,
-  ): Launch {
-    this.failures.requireDevice();
-    this.recordHeld();
-    const pieces = operands.map(pieceOf);
-    const { range } = this.pool;
-    const layout = layoutOf(kernel, pieces, range);
-    const op = this.operation || kernel.source.name;
-    if (layout.cut) requireBindings(op, kernel, operands, layout, range, this.abilities.bindings);
-    const slots = this.rehearsed ? [] : this.slotsOf(pieces, kernel);
-    for (const slot of slots) slot.batch = this.commands.batch;
-    return { op, kernel, layout, pieces, slots, numbers, groups };
-  }
-
-  private record({ op, kernel, layout, pieces, slots, numbers, groups }: Launch, first = 0): void {
-    if (this.rehearsed) {
-      this.rehearsed.coming.push(this.pipelines.ahead(kernel, layout));
-      return;
-    }
-    for (const i of kernel.written) pieces[i].checked = undefined;
-    const variant = this.pipelines.variant(kernel, layout);
-    const group = this.bindGroups.group(variant, slots, kernel, first);
-    this.commands.launch(op, kernel, variant, group, slots, numbers, groups);
-  }
-
-  private recordHeld(): void {
-    const { held } = this;
-    this.held = undefined;
-    if (held) this.record(held);
+    if (groups > 0) this.launches.hold(this.operation, kernelOf, operands, pieceOf(result), numbers, groups);
   }
 
   /** What the launch that is held back will have written. */
   get heldResult(): Piece | undefined {
-    return this.held?.result;
+    return this.launches.heldResult;
   }
 
   /** Lets the launch that is held back do elementwise work on its result; tells whether it can. */
   join(epilogue: Epilogue, inputs: readonly OnGpu[], output: OnGpu, numbers: readonly number[]): boolean {
-    const { held } = this;
-    if (!held) return false;
-    const out = pieceOf(output);
-    const added = [...inputs.map(pieceOf).filter((piece) => piece !== held.result), out];
-    const pieces = [...held.pieces, ...added];
-    const { range } = this.pool;
-    if (pieces.length > this.abilities.bindings || added.some(({ bytes }) => bytes > range)) return false;
-    // It is written beside the others, and they are read after it is.
-    if (pieces.indexOf(out) < pieces.length - 1) return false;
-    const slots = [...held.slots];
-    if (!this.rehearsed) for (const piece of added) slots.push(this.use(piece));
-    // An upload records what is held; and the new buffer may be one that was given back since.
-    if (this.held !== held || held.slots.some(({ buffer }) => buffer === slots.at(-1)!.buffer)) return false;
-    this.held = undefined;
-    const kernel = held.kernelOf(epilogue);
-    const op = `${held.op} with ${this.operation}`;
-    const all = [...held.numbers, ...numbers];
-    this.record({ ...held, op, kernel, layout: layoutOf(kernel, pieces, range), pieces, slots, numbers: all });
-    return true;
-  }
-
-  /** The buffers of a launch. A kernel that writes to a shelf may not read another place of it, so that piece moves out. */
-  private slotsOf(pieces: readonly Piece[], { source: { buffers } }: Kernel): Slot[] {
-    const slots = pieces.map((piece) => this.use(piece));
-    if (!slots.some(({ shelf }) => shelf)) return slots;
-    pieces.forEach((piece, i) => {
-      const clash = (slot: Slot, j: number) =>
-        slot.buffer === slots[i].buffer && slot !== slots[i] && (buffers[i].writes || buffers[j].writes);
-      if (!slots[i].shelf || !slots.some(clash)) return;
-      if (piece.slot?.shelf) this.pool.unshelve(piece, this.commands);
-      slots[i] = piece.slot!;
-    });
-    return slots;
+    return this.launches.join(this.operation, epilogue, inputs.map(pieceOf), pieceOf(output), numbers);
   }
 
   /** Moves pieces onto a shelf of their own, so that a kernel can bind all of them at once. */
   shelve(pieces: readonly Piece[]): void {
-    if (this.rehearsed) return;
-    this.recordHeld();
-    for (const piece of pieces) this.use(piece);
-    this.pool.shelve(pieces, this.commands);
+    this.launches.shelve(pieces);
   }
 
   /** A kernel that was given a shelf wrote to this piece of it. */
   touch({ slot }: Piece): void {
     if (slot) slot.batch = this.commands.batch;
-  }
-
-  /** The buffer of a piece, with what is known of its contents put on the device. */
-  private use(piece: Piece): Slot {
-    if (piece.slot) return piece.slot;
-    const { known } = piece;
-    const slot = this.pool.slotFor(piece, this.commands.batch, known !== undefined);
-    if (known) {
-      piece.known = undefined;
-      this.recordHeld();
-      this.commands.upload(slot, known);
-    }
-    return slot;
   }
 
   /** Bytes into a piece, after everything recorded so far. */
@@ -256,13 +144,13 @@ export class Gpu {
     piece.checked = undefined;
     if (bytes.length === 0) return;
     if (!piece.slot && bytes.length <= 16) {
-      this.rehearsed?.written.push([piece, piece.known]);
+      this.launches.rehearsed?.written.push([piece, piece.known]);
       piece.known = bytes.slice();
       return;
     }
-    if (this.rehearsed) return;
+    if (this.rehearsing) return;
     piece.known = undefined;
-    this.recordHeld();
+    this.launches.recordHeld();
     const slot = piece.slot ?? this.pool.slotFor(piece, this.commands.batch, true);
     this.commands.upload(slot, bytes);
   }
@@ -270,12 +158,12 @@ export class Gpu {
   /** Copies bytes out. The copy takes its place among the commands now; the wait comes after. */
   async read(piece: Piece, bytes: number): Promise<Uint8Array> {
     this.failures.requireDevice();
-    this.recordHeld();
+    this.launches.recordHeld();
     this.commands.counters.reads++;
     const size = Math.ceil(bytes / 4) * 4;
     const staging = this.pool.stage(size + REPORT_BYTES);
-    const slot = this.use(piece);
-    const report = this.use(this.report);
+    const slot = this.launches.use(piece);
+    const report = this.launches.use(this.report);
     this.commands.copyOut(slot, staging, 0, size);
     this.commands.copyOut(report, staging, size, REPORT_BYTES);
     const checks = this.failures.openCheck;
@@ -304,7 +192,7 @@ export class Gpu {
 
   /** Submits what was recorded. */
   flush(): void {
-    this.recordHeld();
+    this.launches.recordHeld();
     this.commands.flush();
   }
 
@@ -314,19 +202,9 @@ export class Gpu {
    * wrong with it shows itself when it is done in earnest.
    */
   async rehearse(work: () => void): Promise<void> {
-    this.recordHeld();
-    const { coming, written }: Rehearsal = (this.rehearsed = { coming: [], written: [] });
     const restorePeak = this.pool.holdPeak();
-    try {
-      work();
-    } catch {
-      // Done in earnest it throws again, where somebody waits for it.
-    } finally {
-      this.recordHeld();
-      this.rehearsed = undefined;
-      for (const [piece, known] of written.reverse()) piece.known = known;
-      restorePeak();
-    }
+    const coming = this.launches.rehearse(work);
+    restorePeak();
     await Promise.all(coming);
   }
 

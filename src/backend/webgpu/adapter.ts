@@ -100,9 +100,9 @@ export async function openDevice(
   { without = [] }: { without?: readonly GPUFeatureName[] } = {},
 ): Promise<GPUDevice> {
   const requiredLimits = Object.fromEntries(raisedLimits.map((limit) => [limit, adapter.limits[limit]]));
-  const requiredFeatures = usedFeatures.filter(
-    (feature) => adapter.features.has(feature) && !without.includes(feature),
-  );
+  // A device with subgroup matrices has subgroups too, asked for or not.
+  const left: readonly GPUFeatureName[] = without.includes("subgroups") ? [...without, SUBGROUP_MATRIX] : without;
+  const requiredFeatures = usedFeatures.filter((feature) => adapter.features.has(feature) && !left.includes(feature));
   try {
     return await adapter.requestDevice({ requiredLimits, requiredFeatures, label: "tenon" });
   } catch (cause) {

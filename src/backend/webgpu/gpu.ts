@@ -107,15 +107,16 @@ export class Gpu {
     if (groups > 0) this.launches.run(this.operation, kernel, operands, numbers, groups, first);
   }
 
-  /** As `run`, but held back until the next launch is known, since `join` may add to it. */
+  /** As `run`, but held back until the next launch is known, since `join` may add to it: `finish` gives the kernel then. */
   hold(
-    kernelOf: (epilogue?: Epilogue) => Kernel,
+    kernel: Kernel,
     operands: readonly (OnGpu | Piece)[],
     result: OnGpu | Piece,
     numbers: readonly number[],
     groups: Groups,
+    finish: (epilogue: Epilogue) => Kernel,
   ): void {
-    if (groups > 0) this.launches.hold(this.operation, kernelOf, operands, pieceOf(result), numbers, groups);
+    if (groups > 0) this.launches.hold(this.operation, kernel, operands, pieceOf(result), numbers, groups, finish);
   }
 
   /** What the launch that is held back will have written. */

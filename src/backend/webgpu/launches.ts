@@ -21,8 +21,8 @@ interface Launch {
 
 interface HeldLaunch extends Launch {
   readonly result: Piece;
-  /** The kernel, with work to do on each result. */
-  kernelOf(epilogue?: Epilogue): Kernel;
+  /** The kernel with work to do on each result. */
+  finish(epilogue: Epilogue): Kernel;
 }
 
 /** The pipelines that work asked for, and what was known of pieces before it wrote to them. */
@@ -60,15 +60,16 @@ export class Launches {
 
   hold(
     op: string,
-    kernelOf: (epilogue?: Epilogue) => Kernel,
+    kernel: Kernel,
     operands: readonly (OnGpu | Piece)[],
     result: Piece,
     numbers: readonly number[],
     groups: Groups,
+    finish: (epilogue: Epilogue) => Kernel,
   ): void {
-    const launch = this.prepare(op, kernelOf(), operands, numbers, groups);
+    const launch = this.prepare(op, kernel, operands, numbers, groups);
     if (launch.layout.cut) this.record(launch);
-    else this.held = { ...launch, result, kernelOf };
+    else this.held = { ...launch, result, finish };
   }
 
   private prepare(
@@ -128,7 +129,9 @@ export class Launches {
     const target = slots.at(-1)?.buffer;
     if (this.held !== held || slots.some(({ buffer }, i) => buffer === target && i < slots.length - 1)) return false;
     this.held = undefined;
-    const kernel = held.kernelOf(epilogue);
+    const { joined } = held.kernel;
+    let kernel = joined.get(epilogue);
+    if (!kernel) joined.set(epilogue, (kernel = held.finish(epilogue)));
     const layout = layoutOf(kernel, pieces, range);
     const all = [...held.numbers, ...numbers];
     this.record({ ...held, op: `${held.op} with ${op}`, kernel, layout, pieces, slots, numbers: all });

@@ -69,6 +69,8 @@ export class Kernel {
   /** Which buffers it writes. */
   readonly written: readonly number[];
   readonly variants = new Map<string, Variant>();
+  /** Those that do more with their results. */
+  readonly joined = new Map<Epilogue, Kernel>();
   /** Variants that are made ahead of use and not ready yet. */
   readonly coming = new Map<string, Promise<void>>();
 

@@ -5,7 +5,7 @@ import type { Gpu } from "../gpu.js";
 import { fill } from "../kernels/copy.js";
 import { fold } from "../kernels/reduce.js";
 import type { Piece } from "../pool.js";
-import { entry, groupsOf, type Kernel, THREADS } from "../shader.js";
+import { type Epilogue, entry, groupsOf, type Kernel, THREADS } from "../shader.js";
 import { type FragmentTile, fragmentMemory, fragmentSource, SUBGROUPS } from "./fragments.js";
 import { LANES, type OwnTile, ownSource } from "./own.js";
 import { type Product, productKey } from "./product.js";
@@ -96,7 +96,10 @@ function multiply(gpu: Gpu, a: Operand, b: Operand, output: Operand, layout: Mat
       const numbers = [m, n, k, z, ...places, ...last];
       if (gpu.software || !product.wideOut || accumulate || sums || matrices < count)
         gpu.run(kernelOf(product), operands, numbers, groups * matrices);
-      else gpu.hold((epilogue) => kernelOf({ ...product, epilogue }), operands, output, numbers, groups * matrices);
+      else {
+        const finish = (epilogue: Epilogue) => kernelOf({ ...product, epilogue });
+        gpu.hold(kernelOf(product), operands, output, numbers, groups * matrices, finish);
+      }
     });
   if (m <= MOST_ROWS) {
     // More threads share the steps of long rows on a graphics card, which has them.

@@ -27,8 +27,10 @@ export interface Product {
   readonly epilogue?: Epilogue;
 }
 
-export const productKey = ({ epilogue, ...rest }: Product): string =>
-  `${Object.values(rest)}${epilogue ? ` with ${epilogue.key}` : ""}`;
+export function productKey(product: Product): string {
+  const { epilogue } = product;
+  return Object.values(epilogue ? { ...product, epilogue: epilogue.key } : product).join();
+}
 
 /** Matrix z of the output is made of matrix first + (z / run) % count of a, and likewise of b. */
 export const batchParams = {

@@ -39,8 +39,8 @@ const rows: Row[] = [
     imports: { tenon: ["init", "loadModel"], "tenon/tokenizers": ["loadTokenizer"] },
     lazy: ["backend/wasm/", "backend/webgpu/", "tokenizers/models/bpe"],
     // The goal is 100: kernels of the backward pass and the tokenizers are what is to be taken apart. Products by
-    // subgroup matrices took 1.6 kB.
-    limit: 129,
+    // subgroup matrices took 1.6 kB, work on their results in the same launch 1.1.
+    limit: 131,
   },
 ];
 

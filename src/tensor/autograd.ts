@@ -100,9 +100,7 @@ export class GradNode {
     const result = this.pullback(grads);
     return this.edges.map((edge, i) => {
       const grad = result[i];
-      if (!edge || !grad) return undefined;
-      const fit = fitted(this.name, grad, this.inputSpecs[i]!);
-      return fit === grad ? grad.alias() : fit;
+      return edge && grad && fitted(this.name, grad, this.inputSpecs[i]!);
     });
   }
 
@@ -145,12 +143,11 @@ function propagate(
   slots(root.node)[root.outputIndex] = gradient.alias();
   try {
     for (const node of reachable(root.node)) {
-      const grads = pending.get(node);
-      if (grads === undefined) continue;
+      const grads = pending.get(node) ?? []; // none where no gradient arrives
       grads.forEach((grad, output) => {
         if (grad) arrive({ node, output }, grad);
       });
-      const inputGrads = tidy(() => node.run(grads));
+      const inputGrads = grads.length > 0 ? tidy(() => node.run(grads)) : [];
       inputGrads.forEach((grad, i) => {
         const edge = node.edges[i];
         if (!grad || !edge) return;
@@ -172,7 +169,15 @@ function propagate(
 
 function startingGradient(root: Tensor, gradient: Tensor | undefined, where: string): Tensor {
   if (gradient) {
-    if (sameShape(gradient.shape, root.shape)) return gradient.alias();
+    if (gradient.backend !== root.backend) {
+      throw new GradientError(
+        `${where}: needs a gradient on ${root.device}, got ${gradient.device ?? kindOf(gradient)}.`,
+        {
+          where,
+        },
+      );
+    }
+    if (sameShape(gradient.shape, root.shape)) return fitted(where, gradient, root);
     throw new ShapeError(
       `${where}: needs a gradient of the shape of its tensor, got ${showShape(gradient.shape)} and ${showShape(root.shape)}.`,
       { where, shapes: [gradient.shape, root.shape] },
@@ -229,8 +234,8 @@ export function backward(root: Tensor, options: BackwardOptions = {}): void {
       });
     } finally {
       start.dispose();
+      for (const leaf of leaves) leaf.grad = keep(unshared(leaf.grad!));
     }
-    for (const leaf of leaves) leaf.grad = keep(unshared(leaf.grad!));
   });
 }
 

@@ -86,8 +86,9 @@ const noAttrs: Attrs = Object.freeze({});
 export function dispatch(op: Op, inputs: readonly (Tensor | undefined)[], given: Attrs = noAttrs): readonly Tensor[] {
   if (interceptors.length === 0) return perform(op, inputs, given);
   const call: OpCall = { op, inputs, attrs: given, modulePath: currentModulePath, parent: currentCall };
+  const present = [...interceptors]; // one may remove itself meanwhile
   const chain = (at: number): readonly Tensor[] => {
-    if (at < interceptors.length) return interceptors[at](call, () => chain(at + 1));
+    if (at < present.length) return present[at](call, () => chain(at + 1));
     const before = currentCall;
     currentCall = call;
     try {

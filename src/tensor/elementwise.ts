@@ -36,7 +36,7 @@ function rowFor(op: Op, inputs: readonly { dtype: DType }[], attrs: Attrs): Row 
   let key = "";
   for (const input of inputs) key += `${input.dtype},`;
   if (op.definition.attrs)
-    for (const name in attrs) if (typeof attrs[name] !== "number") key += `${name}=${attrs[name]};`;
+    for (const name in attrs) key += `${name}=${typeof attrs[name] === "number" ? "#" : JSON.stringify(attrs[name])};`;
   let row = variants.get(key);
   if (row === undefined) variants.set(key, (row = buildRow(op, inputs, attrs)));
   return row;

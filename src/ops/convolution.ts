@@ -129,7 +129,7 @@ function pool(op: string, x: Tensor, kernelSize: Pair, options: PoolOptions, fil
   checkOptions(op, options, ["stride", "padding"]);
   const { stride = kernelSize, padding = 0 } = options;
   if (x.ndim !== 4) throw misfit(op, `needs x [N, C, H, W], got ${showShape(x.shape)}.`);
-  return windows(op, x, both(kernelSize), { stride, padding }, fill);
+  return named(op, () => windows(op, x, both(kernelSize), { stride, padding }, fill));
 }
 
 /** The largest element of each window of x [N, C, H, W]; equal ones share the gradient. */

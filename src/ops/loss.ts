@@ -8,7 +8,7 @@ import { abs, add, div, exp, le, log, log1p, maximum, mul, ne, neg, square, sub,
 import { gather } from "./indexing.js";
 import { reshape } from "./movement.js";
 import { sum } from "./reduce.js";
-import { checkLoss, type LossOptions, type Reduction, reduced, reducedOver } from "./reduction.js";
+import { checkLoss, counted, type LossOptions, type Reduction, reduced, reducedOver } from "./reduction.js";
 
 function checkSame(op: string, input: Tensor, target: Tensor): void {
   checkTensors(op, { input, target });
@@ -85,7 +85,7 @@ export function nllLoss(
     );
   }
   return named("nllLoss", () => {
-    const counts = ne(labels, ignoreIndex);
+    const counts = counted(labels, ignoreIndex);
     const safe = where(counts, labels, 0);
     const picked = reshape(gather(logProbabilities, 1, reshape(safe, [-1, 1])), [-1]);
     return reducedOver(where(counts, neg(picked), 0), counts, reduction);

@@ -70,6 +70,25 @@ describe.each(testDevices)("on $name", ({ device, open }) => {
     for (const each of results) each.dispose();
   });
 
+  test("the gradient of std is 0 where all elements are equal", async () => {
+    const x = t.tensor(
+      [
+        [2, 2],
+        [1, 3],
+        [Number.NaN, 1],
+      ],
+      { device, requiresGrad: true },
+    );
+    const result = x.std({ dim: 1 });
+    expect(await result.toArray()).toEqual([0, Math.fround(Math.SQRT2), Number.NaN]);
+    t.tidy(() => result.sum().backward());
+    const [[a, b], [c, d]] = (await x.grad!.toArray()) as number[][];
+    expect([a, b]).toEqual([0, 0]);
+    expect(c).toBeCloseTo(-Math.SQRT1_2, 6);
+    expect(d).toBeCloseTo(Math.SQRT1_2, 6);
+    for (const each of [x.grad!, x, result]) each.dispose();
+  });
+
   test("gradients flow through clone, maskedFill and unbind", async () => {
     const x = t.tensor([1, 2, 3, 4], { device, requiresGrad: true });
     t.tidy(() => {

@@ -4,7 +4,7 @@
  */
 
 import type { DeviceName } from "../backend/backend.js";
-import type { DType } from "../core/dtype.js";
+import { type DType, isFloat } from "../core/dtype.js";
 import { ConfigError, kindOf, nearest, RegistryError, TenonError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { noGrad } from "../tensor/autograd.js";
@@ -114,6 +114,11 @@ export abstract class Module {
 
   /** Puts another module in the place of the one at a path: an adapter around it, a quantised form of it. */
   setSubmodule(path: string, module: Module): void {
+    if (path === "" || !(module instanceof Module)) {
+      throw new ConfigError(`setSubmodule: needs a path below and a module, got "${path}" and ${kindOf(module)}.`, {
+        where: "setSubmodule",
+      });
+    }
     const old = this.getSubmodule(path);
     for (const [prefix, owner] of [...this.namedModules()]) {
       for (const [name, child] of owner.namedChildren()) {
@@ -210,14 +215,16 @@ export abstract class Module {
     }
   }
 
-  /** Calls a function with this module and all below, children first. */
-  apply(fn: (module: Module) => void): this {
-    for (const child of this.children()) child.apply(fn);
+  /** Calls a function with this module and all below, each once, children first. */
+  apply(fn: (module: Module) => void, seen = new Set<Module>()): this {
+    if (seen.has(this)) return this;
+    seen.add(this);
+    for (const child of this.children()) child.apply(fn, seen);
     fn(this);
     return this;
   }
 
-  /** Moves parameters and buffers to a device or dtype. They become new tensors: make the optimizer afterwards. */
+  /** Moves parameters and buffers to a device, those of float dtypes to a dtype. They become new tensors: make the optimizer afterwards. */
   to(target: { dtype?: DType; device?: DeviceName }): this {
     const moved = new Map<Tensor, Tensor>();
     for (const module of this.modules()) {
@@ -225,7 +232,10 @@ export abstract class Module {
         if (!(value instanceof Parameter || (value instanceof Tensor && module.bufferNames.has(name)))) continue;
         let next = moved.get(value);
         if (next === undefined) {
-          const copy = noGrad(() => value.detach().to(target));
+          // Positions and masks stay integers and truth values, as in PyTorch.
+          const own = isFloat(value.dtype) ? target : { ...target, dtype: undefined };
+          const moving = noGrad(() => value.to(own));
+          const copy = moving === value ? value.alias() : moving;
           next = value instanceof Parameter ? new Parameter(copy, value.requiresGrad) : keep(copy);
           moved.set(value, next);
         }
@@ -260,12 +270,18 @@ export abstract class Module {
 
   /** The tree of modules, one per line. */
   toString(): string {
+    if (showing.has(this)) return `${this.constructor.name}(…)`;
+    showing.add(this);
     const lines = [...this.namedChildren()].map(
       ([name, child]) => `  (${name}): ${String(child).replace(/\n/g, "\n  ")}`,
     );
+    showing.delete(this);
     const head = `${this.constructor.name}(${this.describe()}`;
     return lines.length ? `${head}\n${lines.join("\n")}\n)` : `${head})`;
   }
 }
+
+/** Those whose children are being shown: a module may hold one that it is a part of. */
+const showing = new Set<Module>();
 
 const join = (prefix: string, name: string): string => (prefix === "" ? name : `${prefix}.${name}`);

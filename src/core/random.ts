@@ -4,7 +4,7 @@
  * evaluation can change it.
  */
 
-import { ConfigError, show } from "./errors.js";
+import { ConfigError } from "./errors.js";
 import { cos, log, sin } from "./math.js";
 import { Sha256 } from "./sha256.js";
 
@@ -90,11 +90,9 @@ export class Generator {
   }
 
   setState(state: RandomState): void {
-    if (typeof state?.calls !== "object" || state.calls === null) {
-      throw new ConfigError(`random state: needs { seed, calls }, got ${show(state)}.`, { where: "random state" });
-    }
+    const calls = new Map(Object.entries(state.calls)); // throws before anything is taken
     this.seed = checkSeed(state.seed);
-    this.calls = new Map(Object.entries(state.calls));
+    this.calls = calls;
     this.keys.clear();
   }
 

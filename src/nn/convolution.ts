@@ -65,7 +65,6 @@ export class Conv2d extends Convolution {
   readonly options: ConvOptions;
 
   constructor(inChannels: number, outChannels: number, kernelSize: Pair, given: LayerOptions & ConvOptions = {}) {
-    checkOptions("Conv2d", given, convolutionOptions);
     const { bias, device, ...options } = given;
     const [height, width] = typeof kernelSize === "number" ? [kernelSize, kernelSize] : kernelSize;
     super([outChannels, inChannels / (options.groups ?? 1), height, width], { bias, device });

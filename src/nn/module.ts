@@ -114,11 +114,6 @@ export abstract class Module {
 
   /** Puts another module in the place of the one at a path: an adapter around it, a quantised form of it. */
   setSubmodule(path: string, module: Module): void {
-    if (path === "" || !(module instanceof Module)) {
-      throw new ConfigError(`setSubmodule: needs a path below and a module, got "${path}" and ${kindOf(module)}.`, {
-        where: "setSubmodule",
-      });
-    }
     const old = this.getSubmodule(path);
     for (const [prefix, owner] of [...this.namedModules()]) {
       for (const [name, child] of owner.namedChildren()) {
@@ -180,11 +175,11 @@ export abstract class Module {
       throw new ConfigError(`loadStateDict: needs tensors by name, got ${kindOf(state)}.`, { where: "loadStateDict" });
     }
     const own = new Map(this.savedTensors());
-    const given = new Set([...own].filter(([name]) => Object.hasOwn(state, name)).map(([, tensor]) => tensor));
+    const pairs = [...own].filter(([name]) => Object.hasOwn(state, name));
+    const given = new Set(pairs.map(([, tensor]) => tensor));
     const missing = [...own].filter(([, tensor]) => !given.has(tensor)).map(([name]) => name);
     const unexpected = Object.keys(state).filter((name) => !own.has(name));
     if (strict) refuseKeys("loadStateDict", { missing, unexpected }, own.keys());
-    const pairs = [...own].filter(([name]) => Object.hasOwn(state, name));
     for (const [name, tensor] of pairs) checkValue(`loadStateDict: ${name}`, tensor, state[name]);
     for (const [name, tensor] of pairs) assign(`loadStateDict: ${name}`, tensor, state[name]);
     return { missing, unexpected };
@@ -268,20 +263,15 @@ export abstract class Module {
     return this.toString();
   }
 
-  /** The tree of modules, one per line. */
-  toString(): string {
-    if (showing.has(this)) return `${this.constructor.name}(…)`;
-    showing.add(this);
+  /** The tree of modules, one per line; those that `above` holds already are told as `…`. */
+  toString(above: readonly Module[] = []): string {
+    const path = [...above, this];
     const lines = [...this.namedChildren()].map(
-      ([name, child]) => `  (${name}): ${String(child).replace(/\n/g, "\n  ")}`,
+      ([name, child]) => `  (${name}): ${path.includes(child) ? "…" : child.toString(path).replace(/\n/g, "\n  ")}`,
     );
-    showing.delete(this);
     const head = `${this.constructor.name}(${this.describe()}`;
     return lines.length ? `${head}\n${lines.join("\n")}\n)` : `${head})`;
   }
 }
-
-/** Those whose children are being shown: a module may hold one that it is a part of. */
-const showing = new Set<Module>();
 
 const join = (prefix: string, name: string): string => (prefix === "" ? name : `${prefix}.${name}`);

@@ -121,14 +121,16 @@ export const amin = (x: Tensor, options: ReduceOptions = {}): Tensor =>
   reduceOver("amin", "min", x, options).to({ dtype: x.dtype });
 
 /** Elements that compare so with 0 are counted; integers make no mistake. */
-const truth = (name: string, compare: typeof ne, x: Tensor, options: ReduceOptions): Tensor =>
-  named(name, () => compare(reduceOver(name, "sum", compare(x, 0), options), 0));
+const truth =
+  (name: string, compare: typeof ne) =>
+  (x: Tensor, options: ReduceOptions = {}): Tensor =>
+    named(name, () => compare(reduceOver(name, "sum", compare(x, 0), options), 0));
 
 /** Is any element over dims (all unless given) other than 0? As bool; of nothing, no. */
-export const any = (x: Tensor, options: ReduceOptions = {}): Tensor => truth("any", ne, x, options);
+export const any = truth("any", ne);
 
 /** Are all elements over dims (all unless given) other than 0? As bool; of nothing, yes. */
-export const all = (x: Tensor, options: ReduceOptions = {}): Tensor => truth("all", eq, x, options);
+export const all = truth("all", eq);
 
 const countOver = (x: Tensor, dim: ReduceOptions["dim"], name: string): number =>
   sizeOf(normalizeDims(name, dim, x.ndim).map((d) => x.shape[d]));
@@ -171,8 +173,8 @@ export function logsumexp(x: Tensor, options: ReduceOptions = {}): Tensor {
   });
 }
 
-const argOp = (name: "argmax" | "argmin", doc: string) =>
-  registerOp({
+function argReduce(name: "argmax" | "argmin", doc: string) {
+  const op = registerOp({
     name,
     doc,
     inputs: ["x"],
@@ -184,27 +186,23 @@ const argOp = (name: "argmax" | "argmin", doc: string) =>
     },
     run: (kernels, [x], [out], { dim }) => kernels.argReduce(name, x, out, splitAt(x.shape, dim)),
   });
-const argmaxOp = argOp("argmax", "position of the first largest element of a dim");
-const argminOp = argOp("argmin", "position of the first smallest element of a dim");
-
-function argReduce(op: typeof argmaxOp, x: Tensor, options: { dim?: number; keepdim?: boolean }): Tensor {
-  checkOptions(op.name, options, ["dim", "keepdim"]);
-  const { dim, keepdim = false } = options;
-  const input = widened(x);
-  const at = dim === undefined ? 0 : normalizeDim(op.name, dim, x.ndim);
-  const whole = dim === undefined || x.ndim === 0;
-  const result = dispatchOne(op, [whole ? reshape(input, [x.size]) : input], { dim: at });
-  const kept = x.shape.map((n, i) => (whole || i === at ? 1 : n));
-  return keepdim ? reshape(result, kept) : result;
+  return (x: Tensor, options: { dim?: number; keepdim?: boolean } = {}): Tensor => {
+    checkOptions(name, options, ["dim", "keepdim"]);
+    const { dim, keepdim = false } = options;
+    const input = widened(x);
+    const at = dim === undefined ? 0 : normalizeDim(name, dim, x.ndim);
+    const whole = dim === undefined || x.ndim === 0;
+    const result = dispatchOne(op, [whole ? reshape(input, [x.size]) : input], { dim: at });
+    const kept = x.shape.map((n, i) => (whole || i === at ? 1 : n));
+    return keepdim ? reshape(result, kept) : result;
+  };
 }
 
 /** int32 position of the first largest element of a dim (of the flattened tensor unless given). NaN wins. */
-export const argmax = (x: Tensor, options: { dim?: number; keepdim?: boolean } = {}): Tensor =>
-  argReduce(argmaxOp, x, options);
+export const argmax = argReduce("argmax", "position of the first largest element of a dim");
 
 /** int32 position of the first smallest element of a dim (of the flattened tensor unless given). NaN wins. */
-export const argmin = (x: Tensor, options: { dim?: number; keepdim?: boolean } = {}): Tensor =>
-  argReduce(argminOp, x, options);
+export const argmin = argReduce("argmin", "position of the first smallest element of a dim");
 
 const cumsumOp = registerOp({
   name: "cumsum",

@@ -196,16 +196,17 @@ export const zeros = (shape: Shape, options: TensorOptions = {}): Tensor => fill
 /** A tensor of ones; float32 unless the options say otherwise. */
 export const ones = (shape: Shape, options: TensorOptions = {}): Tensor => filled("ones", shape, 1, options);
 
-function filledLike(where: string, like: Tensor, value: number, options: TensorOptions): Tensor {
-  const { dtype = like.dtype, device = like.device } = options;
-  return filled(where, like.shape, value, { ...options, dtype, device });
-}
+const filledLike =
+  (where: string, value: number) =>
+  (like: Tensor, options: TensorOptions = {}): Tensor => {
+    const { dtype = like.dtype, device = like.device } = options;
+    return filled(where, like.shape, value, { ...options, dtype, device });
+  };
 
 /** Zeros of the shape, dtype and device of another tensor. */
-export const zerosLike = (like: Tensor, options: TensorOptions = {}): Tensor =>
-  filledLike("zerosLike", like, 0, options);
+export const zerosLike = filledLike("zerosLike", 0);
 /** Ones of the shape, dtype and device of another tensor. */
-export const onesLike = (like: Tensor, options: TensorOptions = {}): Tensor => filledLike("onesLike", like, 1, options);
+export const onesLike = filledLike("onesLike", 1);
 
 /** start, start + step, … below `end`; with one argument from 0. int32 when all are integers, else the default float type. */
 export function arange(start: number, end?: number, step = 1, options: TensorOptions = {}): Tensor {

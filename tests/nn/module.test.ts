@@ -104,8 +104,6 @@ describe("names", () => {
     expect(block.mlp).toBe(mlp);
     expect(model.extra[0]).toBe(extra);
     expect(model.forward(tensor(new Int32Array([1]))).shape).toEqual([1, 5]);
-    expect(() => model.setSubmodule("", mlp)).toThrow('setSubmodule: needs a path below and a module, got "" and');
-    expect(() => model.setSubmodule("extra.0", (() => 1) as any)).toThrow('got "extra.0" and a function.');
   });
 
   test("a module may know the one that it is a part of", () => {
@@ -118,9 +116,8 @@ describe("names", () => {
     const seen: Module[] = [];
     whole.apply((module) => seen.push(module));
     expect(seen).toEqual([part, whole]);
-    const shown = "Part(\n    (whole): Sequential(…)\n  )";
+    const shown = "Part(\n    (whole): …\n  )";
     expect(String(whole)).toBe(`Sequential(\n  (0): ${shown}\n  (1): ${shown}\n)`);
-    expect(String(whole)).toBe(String(whole));
   });
 
   test("printing shows the tree", () => {

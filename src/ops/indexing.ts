@@ -18,7 +18,7 @@ const wide = (grad: Tensor): Tensor => grad.to({ dtype: "float32" });
 
 /** The gradient of what was read at positions of a dim. */
 const spread = (grad: Tensor, dim: number, ids: Tensor, shape: Shape): Tensor =>
-  scatterAdd(zeros(shape, { device: grad.device }), dim, ids, wide(grad));
+  scatterAdd(zeros(shape, { dtype: "float32", device: grad.device }), dim, ids, wide(grad));
 
 const index = { name: "index", kind: "int" } as const;
 

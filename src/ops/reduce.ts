@@ -1,7 +1,7 @@
 /** Reductions. All go through one op on adjacent dims; other dims are brought together first. */
 
 import type { ReduceKind } from "../backend/backend.js";
-import { misfit } from "../core/errors.js";
+import { misfit, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { normalizeDim, normalizeDims, type Shape, sameShape, sizeOf, splitAt } from "../core/shape.js";
 import { dispatchOne } from "../tensor/dispatch.js";
@@ -95,7 +95,7 @@ function reduceOver(name: string, kind: ReduceKind, x: Tensor, options: ReduceOp
   const target = keepdim ? x.shape.map((n, i) => (dims.includes(i) ? 1 : n)) : rest.map((i) => x.shape[i]);
   if (dims.length === 0) return reshape(input, x.shape);
   if ((kind === "max" || kind === "min") && sizeOf(dims.map((d) => x.shape[d])) === 0) {
-    throw misfit(name, `needs at least one element to reduce, got shape [${x.shape.join(", ")}].`);
+    throw misfit(name, `needs at least one element to reduce, got shape ${showShape(x.shape)}.`);
   }
   const adjacent = dims[dims.length - 1] - dims[0] === dims.length - 1;
   const arranged = adjacent ? input : permute(input, [...rest, ...dims]);
@@ -181,7 +181,7 @@ function argReduce(name: "argmax" | "argmin", doc: string) {
     attrs: { dim: { type: "integer" } },
     infer: ([x], { dim }: { dim: number }) => {
       if (x.shape[dim] === 0)
-        throw misfit(name, `needs at least one element in dim ${dim}, got shape [${x.shape.join(", ")}].`);
+        throw misfit(name, `needs at least one element in dim ${dim}, got shape ${showShape(x.shape)}.`);
       return [{ shape: x.shape.filter((_, i) => i !== dim), dtype: "int32" as const }];
     },
     run: (kernels, [x], [out], { dim }) => kernels.argReduce(name, x, out, splitAt(x.shape, dim)),

@@ -1,6 +1,6 @@
 /** Strided regions of tensors: reading one, writing one into a filled tensor, and what is made of these two. */
 
-import { IndexError, misfit, ShapeError, showShape } from "../core/errors.js";
+import { IndexError, misfit, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { contiguousStrides, listed, normalizeDim, normalizeDims, type Shape } from "../core/shape.js";
 import { toStorage } from "../tensor/create.js";
@@ -128,7 +128,7 @@ export function narrow(x: Tensor, dim: number, start: number, length: number): T
 /** Position `index` of one dim, which is dropped. */
 export function select(x: Tensor, dim: number, index: number): Tensor {
   const at = normalizeDim("select", dim, x.ndim);
-  if (x.ndim === 0) throw new ShapeError("select: needs at least 1 dim, got [].", { where: "select" });
+  if (x.ndim === 0) throw misfit("select", "needs at least 1 dim, got [].");
   return named("select", () => squeeze(slice(x, ...x.shape.slice(0, at).map(() => null), index), at));
 }
 

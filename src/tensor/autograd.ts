@@ -4,11 +4,9 @@
  * local rule: broadcasting, accumulation and freeing happen here.
  */
 
-import type { Backend } from "../backend/backend.js";
-import type { DType } from "../core/dtype.js";
 import { GradientError, kindOf, ShapeError, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
-import { type Shape, sameShape } from "../core/shape.js";
+import { sameShape } from "../core/shape.js";
 import { accumulate, disposeAll, fitted, unshared } from "./gradients.js";
 import type { TensorSpec } from "./op.js";
 import { keep, refusePromise, type Scoped, tidy } from "./scope.js";
@@ -62,7 +60,7 @@ export class GradNode {
     readonly name: string,
     inputs: readonly (Tensor | undefined)[],
     saved: readonly Tensor[],
-    private readonly outputs: readonly { shape: Shape; dtype: DType; backend: Backend }[],
+    readonly outputCount: number,
     private readonly pullback: Pullback,
   ) {
     this.edges = inputs.map((input) =>
@@ -75,10 +73,6 @@ export class GradNode {
     this.inputSpecs = inputs.map((input) => input && { shape: input.shape, dtype: input.dtype });
     this.saved = saved;
     this.versions = saved.map((tensor) => tensor.storage.version);
-  }
-
-  get outputCount(): number {
-    return this.outputs.length;
   }
 
   /** Gradients of the inputs, in their shapes; each a tensor of its own, though storage may be shared. */

@@ -5,7 +5,7 @@ import { backendOf } from "../backend/devices.js";
 import { Storage } from "../backend/storage.js";
 import { DefaultGenerator } from "../core/determinism.js";
 import { checkDType, type DType, dtypes, encode, isFloat, type NumericArray } from "../core/dtype.js";
-import { DTypeError, kindOf, ShapeError, show } from "../core/errors.js";
+import { DTypeError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { type Generator, type RandomState, randomInteger, randomNormal } from "../core/random.js";
 import { checkShape, type Shape, sizeOf } from "../core/shape.js";
@@ -168,7 +168,7 @@ export function fromData(
   checkShape(where, shape);
   if (values.length !== sizeOf(shape)) {
     throw new ShapeError(
-      `${where}: needs ${sizeOf(shape)} values for shape [${shape.join(", ")}], got ${values.length}.`,
+      `${where}: needs ${sizeOf(shape)} values for shape ${showShape(shape)}, got ${values.length}.`,
       { where },
     );
   }

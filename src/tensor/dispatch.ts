@@ -232,11 +232,9 @@ function checkKind(op: Op, dtype: DType, i: number): void {
   const promoted = op.definition.promotion === "float" && kind === "float";
   if (kind === "number" || promoted || kind === info.kind) return;
   const hint =
-    kind === "float"
-      ? `Convert it: x.to({ dtype: "float32" }).`
-      : kind === "int"
-        ? `Convert it: x.to({ dtype: "int32" }).`
-        : "Compare it first, e.g. x.ne(0).";
+    kind === "bool"
+      ? "Compare it first, e.g. x.ne(0)."
+      : `Convert it: x.to({ dtype: "${kind === "int" ? "int32" : "float32"}" }).`;
   throw new DTypeError(`${op.name}: needs a ${kind} tensor for ${name}, got ${dtype}.`, {
     where: op.name,
     hint,

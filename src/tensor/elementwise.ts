@@ -170,8 +170,7 @@ export function castTo(input: Tensor, dtype: DType): Tensor {
   if (input.dtype === dtype) return input;
   const output = converted(input, dtype);
   if (gradEnabled() && input.requiresGrad && isFloat(dtype)) {
-    const { shape, backend } = output;
-    output.node = new GradNode("to", [input], [], [{ shape, dtype, backend }], (grads) => grads);
+    output.node = new GradNode("to", [input], [], 1, (grads) => grads);
   }
   return output;
 }

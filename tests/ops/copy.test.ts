@@ -133,6 +133,9 @@ test.each<[string, () => unknown, string]>([
     () => t.lstmCell(list, list, list, {} as any),
     "lstmCell: needs a tensor for x, got an array.",
   ],
+  ["stack of numbers", () => t.stack(list), "stack: needs a tensor for 0, got a number."],
+  ["groupNorm of a list", () => t.groupNorm(list, 1), "groupNorm: needs a tensor for x, got an array."],
+  ["split by a text", () => t.split(t.ones([2]), "1" as any), 'split: needs an array of whole numbers, got "1".'],
   ["clone of a list", () => t.clone(list), "clone: needs a tensor for x, got an array."],
 ])("%s is refused", (_, run, message) => {
   expect(() => t.tidy(run)).toThrow(message);

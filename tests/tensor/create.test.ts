@@ -169,9 +169,14 @@ describe("the others", () => {
     expect(() => t.randint(3, 3, [1])).toThrow("randint: needs integers low < high, got 3 and 3.");
   });
 
-  test("the default dtype is that of floats whose dtype is not given", () => {
+  test("the default dtype is that of floats whose dtype is not given, by users: what ops make is float32", async () => {
+    const x = t.tensor([1, 2], { requiresGrad: true });
     t.setDefaultDtype("bfloat16");
     try {
+      x.gather(0, t.tensor([1], { dtype: "int32" }))
+        .sum()
+        .backward();
+      expect(await x.grad!.toArray()).toEqual([0, 1]);
       expect([t.tensor(0.5).dtype, t.zeros([1]).dtype, t.arange(0, 1, 0.5).dtype, t.arange(2).dtype]).toEqual([
         "bfloat16",
         "bfloat16",

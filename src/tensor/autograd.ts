@@ -92,6 +92,11 @@ export class GradNode {
       }
     });
     const result = this.pullback(grads);
+    if (!Array.isArray(result)) {
+      throw new GradientError(`${this.name}: needs a list from its backward, got ${kindOf(result)}.`, {
+        where: this.name,
+      });
+    }
     return this.edges.map((edge, i) => {
       const grad = result[i];
       return edge && grad && fitted(this.name, grad, this.inputSpecs[i]!);

@@ -301,6 +301,20 @@ describe("the registry", () => {
     expect(backward).toThrow("test.wrong: needs a gradient that sums to the shape of its input, got [3] and [2].");
     x.dispose();
   });
+
+  test("a gradient that is not in a list is refused, not dropped", () => {
+    const alone = t.defineOp({
+      name: "test.alone",
+      doc: "x",
+      inputs: ["x"],
+      composition: ([x]) => x.clone(),
+      backward: ({ grad }) => grad as any,
+    });
+    const x = leaf([1, 2]);
+    const backward = () => t.tidy(() => (alone(x) as t.Tensor).sum().backward());
+    expect(backward).toThrow("test.alone: needs a list from its backward, got a Tensor.");
+    x.dispose();
+  });
 });
 
 describe("override: true replaces what the op's functions run", () => {

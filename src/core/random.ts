@@ -90,8 +90,9 @@ export class Generator {
   }
 
   setState(state: RandomState): void {
+    const calls = new Map(Object.entries(state.calls)); // throws before anything is taken
     this.seed = checkSeed(state.seed);
-    this.calls = new Map(Object.entries(state.calls));
+    this.calls = calls;
     this.keys.clear();
   }
 

@@ -154,7 +154,8 @@ export function initialize(model: Module, { generator = getDefaultGenerator(), r
     for (const [name, parameter] of model.namedParameters()) rule(name, parameter, callOf(name));
     return;
   }
-  for (const [prefix, module] of model.namedModules()) {
+  // Backwards, so that a tied parameter ends with the values of its first name.
+  for (const [prefix, module] of [...model.namedModules()].reverse()) {
     module.resetParameters((name) => callOf(prefix === "" ? name : `${prefix}.${name}`));
   }
 }

@@ -4,7 +4,7 @@
  */
 
 import type { DeviceName } from "../backend/backend.js";
-import type { DType } from "../core/dtype.js";
+import { type DType, isFloat } from "../core/dtype.js";
 import { ConfigError, kindOf, nearest, RegistryError, TenonError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { noGrad } from "../tensor/autograd.js";
@@ -175,11 +175,11 @@ export abstract class Module {
       throw new ConfigError(`loadStateDict: needs tensors by name, got ${kindOf(state)}.`, { where: "loadStateDict" });
     }
     const own = new Map(this.savedTensors());
-    const given = new Set([...own].filter(([name]) => Object.hasOwn(state, name)).map(([, tensor]) => tensor));
+    const pairs = [...own].filter(([name]) => Object.hasOwn(state, name));
+    const given = new Set(pairs.map(([, tensor]) => tensor));
     const missing = [...own].filter(([, tensor]) => !given.has(tensor)).map(([name]) => name);
     const unexpected = Object.keys(state).filter((name) => !own.has(name));
     if (strict) refuseKeys("loadStateDict", { missing, unexpected }, own.keys());
-    const pairs = [...own].filter(([name]) => Object.hasOwn(state, name));
     for (const [name, tensor] of pairs) checkValue(`loadStateDict: ${name}`, tensor, state[name]);
     for (const [name, tensor] of pairs) assign(`loadStateDict: ${name}`, tensor, state[name]);
     return { missing, unexpected };
@@ -210,14 +210,16 @@ export abstract class Module {
     }
   }
 
-  /** Calls a function with this module and all below, children first. */
-  apply(fn: (module: Module) => void): this {
-    for (const child of this.children()) child.apply(fn);
+  /** Calls a function with this module and all below, each once, children first. */
+  apply(fn: (module: Module) => void, seen = new Set<Module>()): this {
+    if (seen.has(this)) return this;
+    seen.add(this);
+    for (const child of this.children()) child.apply(fn, seen);
     fn(this);
     return this;
   }
 
-  /** Moves parameters and buffers to a device or dtype. They become new tensors: make the optimizer afterwards. */
+  /** Moves parameters and buffers to a device, those of float dtypes to a dtype. They become new tensors: make the optimizer afterwards. */
   to(target: { dtype?: DType; device?: DeviceName }): this {
     const moved = new Map<Tensor, Tensor>();
     for (const module of this.modules()) {
@@ -225,7 +227,10 @@ export abstract class Module {
         if (!(value instanceof Parameter || (value instanceof Tensor && module.bufferNames.has(name)))) continue;
         let next = moved.get(value);
         if (next === undefined) {
-          const copy = noGrad(() => value.detach().to(target));
+          // Positions and masks stay integers and truth values, as in PyTorch.
+          const own = isFloat(value.dtype) ? target : { ...target, dtype: undefined };
+          const moving = noGrad(() => value.to(own));
+          const copy = moving === value ? value.alias() : moving;
           next = value instanceof Parameter ? new Parameter(copy, value.requiresGrad) : keep(copy);
           moved.set(value, next);
         }
@@ -258,10 +263,11 @@ export abstract class Module {
     return this.toString();
   }
 
-  /** The tree of modules, one per line. */
-  toString(): string {
+  /** The tree of modules, one per line; those that `above` holds already are told as `…`. */
+  toString(above: readonly Module[] = []): string {
+    const path = [...above, this];
     const lines = [...this.namedChildren()].map(
-      ([name, child]) => `  (${name}): ${String(child).replace(/\n/g, "\n  ")}`,
+      ([name, child]) => `  (${name}): ${path.includes(child) ? "…" : child.toString(path).replace(/\n/g, "\n  ")}`,
     );
     const head = `${this.constructor.name}(${this.describe()}`;
     return lines.length ? `${head}\n${lines.join("\n")}\n)` : `${head})`;

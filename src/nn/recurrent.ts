@@ -52,7 +52,7 @@ abstract class Cell extends Module {
 
   /** A state of zeros for a batch like that of x [B, inputSize]. */
   protected start(x: Tensor): Tensor {
-    return zeros([x.shape[0], this.hiddenSize], { device: x.device });
+    return zeros([x.shape[0], this.hiddenSize], { dtype: "float32", device: x.device });
   }
 
   protected override describe(): string {

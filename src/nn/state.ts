@@ -16,42 +16,44 @@ export interface HostTensor {
 /** Values that can be loaded into a parameter or an optimizer's state. */
 export type StateValue = Tensor | HostTensor;
 
-/** Throws unless `value` is a tensor (on a device or not) of the shape of `target`. */
+/** Throws unless `value` is a tensor (on a device or not) of the shape of `target`, with as many values. */
 export function checkValue(where: string, target: Tensor, value: StateValue): void {
   if (typeof value !== "object" || value === null || !Array.isArray(value.shape)) {
     throw new ConfigError(`${where}: needs a tensor, got ${kindOf(value)}.`, { where });
   }
-  if (sameShape(target.shape, value.shape)) return;
-  throw new ShapeError(`${where}: needs shape ${showShape(target.shape)}, got ${showShape(value.shape)}.`, {
-    where,
-    shapes: [target.shape, value.shape],
-  });
+  if (!sameShape(target.shape, value.shape)) {
+    throw new ShapeError(`${where}: needs shape ${showShape(target.shape)}, got ${showShape(value.shape)}.`, {
+      where,
+      shapes: [target.shape, value.shape],
+    });
+  }
+  if (value instanceof Tensor) return;
+  checkDType(value.dtype, where);
+  if (value.data.length !== target.size) {
+    throw new ShapeError(`${where}: needs ${target.size} values, got ${value.data.length}.`, { where });
+  }
 }
 
 /** Overwrites the elements of `target`, converting dtype and device; checks first. */
 export function assign(where: string, target: Tensor, value: StateValue): void {
   checkValue(where, target, value);
   if (value instanceof Tensor) copyInto(target, value);
-  else writeInto(where, target, value);
+  else writeInto(target, value);
   target.storage.version++;
 }
 
 function copyInto(target: Tensor, value: Tensor): void {
-  const source = noGrad(() => value.detach().to({ dtype: target.dtype, device: target.device }));
+  const source = noGrad(() => value.to({ dtype: target.dtype, device: target.device }));
   const copy = { shape: [target.size], inputOffset: 0, inputStrides: [1], outputOffset: 0, outputStrides: [1] };
   target.backend.kernels.stridedCopy(source, target, copy);
-  source.dispose();
+  if (source !== value) source.dispose();
 }
 
-function writeInto(where: string, target: Tensor, { dtype, data }: HostTensor): void {
-  const from = checkDType(dtype, where);
-  if (data.length !== target.size) {
-    throw new ShapeError(`${where}: needs ${target.size} values, got ${data.length}.`, { where });
-  }
+function writeInto(target: Tensor, { dtype, data }: HostTensor): void {
   let stored = data;
-  if (from !== target.dtype) {
+  if (dtype !== target.dtype) {
     stored = new dtypes[target.dtype].array(data.length);
-    for (let i = 0; i < data.length; i++) stored[i] = encode(target.dtype, decode(from, data[i]));
+    for (let i = 0; i < data.length; i++) stored[i] = encode(target.dtype, decode(dtype, data[i]));
   }
   const bytes = new Uint8Array(stored.buffer, stored.byteOffset, byteSize(target.dtype, target.size));
   target.backend.write(target.storage.handle, bytes);

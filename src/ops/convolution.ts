@@ -125,21 +125,20 @@ export interface PoolOptions {
   padding?: Pair;
 }
 
-function pool(op: string, x: Tensor, kernelSize: Pair, options: PoolOptions, fill: number): Windows {
-  checkOptions(op, options, ["stride", "padding"]);
-  const { stride = kernelSize, padding = 0 } = options;
-  if (x.ndim !== 4) throw misfit(op, `needs x [N, C, H, W], got ${showShape(x.shape)}.`);
-  return windows(op, x, both(kernelSize), { stride, padding }, fill);
-}
+const pooling =
+  (op: string, fill: number, reduce: typeof amax) =>
+  (x: Tensor, kernelSize: Pair, options: PoolOptions = {}): Tensor => {
+    checkOptions(op, options, ["stride", "padding"]);
+    const { stride = kernelSize, padding = 0 } = options;
+    if (x.ndim !== 4) throw misfit(op, `needs x [N, C, H, W], got ${showShape(x.shape)}.`);
+    return named(op, () => {
+      const { values, height, width } = windows(op, x, both(kernelSize), { stride, padding }, fill);
+      return reshape(reduce(values, { dim: 2 }), [x.shape[0], x.shape[1], height, width]);
+    });
+  };
 
 /** The largest element of each window of x [N, C, H, W]; equal ones share the gradient. */
-export function maxPool2d(x: Tensor, kernelSize: Pair, options: PoolOptions = {}): Tensor {
-  const { values, height, width } = pool("maxPool2d", x, kernelSize, options, Number.NEGATIVE_INFINITY);
-  return named("maxPool2d", () => reshape(amax(values, { dim: 2 }), [x.shape[0], x.shape[1], height, width]));
-}
+export const maxPool2d = pooling("maxPool2d", Number.NEGATIVE_INFINITY, amax);
 
 /** The mean of each window of x [N, C, H, W], padding included. */
-export function avgPool2d(x: Tensor, kernelSize: Pair, options: PoolOptions = {}): Tensor {
-  const { values, height, width } = pool("avgPool2d", x, kernelSize, options, 0);
-  return named("avgPool2d", () => reshape(mean(values, { dim: 2 }), [x.shape[0], x.shape[1], height, width]));
-}
+export const avgPool2d = pooling("avgPool2d", 0, mean);

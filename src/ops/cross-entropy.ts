@@ -6,11 +6,11 @@ import { castTo } from "../tensor/elementwise.js";
 import { type BackwardContext, registerOp, type TensorSpec } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { checkTensors, factor, named } from "./define.js";
-import { add, mul, ne, neg, sub, where } from "./elementwise.js";
+import { add, mul, neg, sub, where } from "./elementwise.js";
 import { embedding } from "./indexing.js";
 import { linear } from "./matmul.js";
 import { mean, sum } from "./reduce.js";
-import { checkLoss, type LossOptions, reducedOver } from "./reduction.js";
+import { checkLoss, counted, type LossOptions, reducedOver } from "./reduction.js";
 import { logSoftmax } from "./softmax.js";
 
 const rowBackwardOp = registerOp({
@@ -75,7 +75,7 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntro
   }
   return named("crossEntropy", () => {
     let losses = dispatchOne(rowsOp, [logits, labels], { ignoreIndex });
-    const counts = ne(labels, ignoreIndex);
+    const counts = counted(labels, ignoreIndex);
     if (labelSmoothing !== 0) {
       const even = where(counts, neg(mean(logSoftmax(logits), { dim: -1 })), 0);
       losses = add(mul(losses, 1 - labelSmoothing), mul(even, labelSmoothing));
@@ -177,7 +177,7 @@ export function linearCrossEntropy(
       x.shape[0] * weight.shape[0] <= KEPT
         ? dispatchOne(rowsOp, [linear(x, weight), labels], { ignoreIndex })
         : dispatchOne(linearRowsOp, [x, weight, labels], { ignoreIndex });
-    const counts = ne(labels, ignoreIndex);
+    const counts = counted(labels, ignoreIndex);
     if (labelSmoothing !== 0) {
       // The mean of a row's logits is x times the mean of the weight's rows.
       const [states, rows] = [castTo(x, "float32"), castTo(weight, "float32")];

@@ -4,7 +4,7 @@ import { type DType, scalarType } from "../core/dtype.js";
 import { DeviceError, DTypeError, IndexError, ShapeError, type TenonError } from "../core/errors.js";
 import { fromData, getDefaultDtype } from "../tensor/create.js";
 import { dispatch, refuseInput } from "../tensor/dispatch.js";
-import { type Attrs, type InputSpec, type Op, type OpDefinition, registerOp } from "../tensor/op.js";
+import { type Attrs, checkDefinition, type InputSpec, type Op, type OpDefinition, registerOp } from "../tensor/op.js";
 import { Tensor } from "../tensor/tensor.js";
 
 /** What ops take for a tensor: one, or a number or boolean, which becomes a 0-d tensor on the same device. */
@@ -26,7 +26,7 @@ export function call(op: Op, inputs: readonly (TensorLike | undefined)[], attrs?
     );
     const fallback = inputs.find((other): other is Tensor => other instanceof Tensor);
     const dtype = beside
-      ? scalarType(input, beside.dtype, getDefaultDtype())
+      ? scalarType(input, op.definition.promotion === "float" ? "float32" : beside.dtype, getDefaultDtype())
       : typeof input === "boolean"
         ? "bool"
         : getDefaultDtype();
@@ -71,6 +71,7 @@ export interface OpFunction {
  * several outputs. Refuses a name that is taken unless `override: true`.
  */
 export function defineOp<A extends Attrs>(definition: OpDefinition<A>): OpFunction {
+  checkDefinition(definition);
   const op = registerOp(definition);
   const run = (...args: (TensorLike | undefined | Attrs)[]) => {
     const last = args[args.length - 1];

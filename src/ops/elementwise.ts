@@ -7,6 +7,7 @@ import { isFloat } from "../core/dtype.js";
 import { DTypeError } from "../core/errors.js";
 import * as e from "../core/expr.js";
 import * as f from "../core/functions.js";
+import { checkOptions } from "../core/options.js";
 import { registerOp } from "../tensor/op.js";
 import { Tensor } from "../tensor/tensor.js";
 import { binary, call, checkTensors, named, type TensorLike, unary } from "./define.js";
@@ -231,18 +232,21 @@ const clampRow = unary<{ min?: number; max?: number }>("clamp", "x held between 
     min: { type: "number", default: Number.NEGATIVE_INFINITY },
     max: { type: "number", default: Number.POSITIVE_INFINITY },
   },
-  expr: ([x], { min, max }) => {
-    const [low, high] = x.type === "f32" ? [min, max] : [e.toI32(min), e.toI32(max)];
-    return e.min(e.max(x, low), high);
-  },
+  expr: ([x], { min, max }) => e.min(e.max(x, min), max),
   derivative: ([x], { min, max }) => [e.select(e.and(e.ge(x, min), e.le(x, max)), e.constant(1), 0)],
 });
 
 /** x held between min and max; the gradient is 1 inside and at the ends. Integers beside a fraction become float32. */
 export function clamp(x: TensorLike, options: { min?: number; max?: number } = {}): Tensor {
-  const fraction = [options.min, options.max].some((end) => Number.isFinite(end) && !Number.isInteger(end));
-  const widened = fraction && x instanceof Tensor && !isFloat(x.dtype);
-  return clampRow(widened ? x.to({ dtype: "float32" }) : x, options);
+  const { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY } = options;
+  const fraction = [min, max].some((end) => Number.isFinite(end) && !Number.isInteger(end));
+  if (!(x instanceof Tensor) || isFloat(x.dtype) || (x.dtype === "bool" && !fraction)) return clampRow(x, options);
+  // Attributes are float32, which does not hold every int32.
+  checkOptions("clamp", options, ["min", "max"]);
+  return named("clamp", () => {
+    const above = min === Number.NEGATIVE_INFINITY ? x : maximum(x, min);
+    return max === Number.POSITIVE_INFINITY ? above : minimum(above, max);
+  });
 }
 
 // ── comparison and choice ───────────────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,13 @@ import { add } from "./elementwise.js";
 import { reshape } from "./movement.js";
 import { pad, slice } from "./region.js";
 
+/** Gradients of 16-bit floats are added up in float32. */
+const wide = (grad: Tensor): Tensor => grad.to({ dtype: "float32" });
+
+/** The gradient of what was read at positions of a dim. */
+const spread = (grad: Tensor, dim: number, ids: Tensor, shape: Shape): Tensor =>
+  scatterAdd(zeros(shape, { dtype: "float32", device: grad.device }), dim, ids, wide(grad));
+
 const index = { name: "index", kind: "int" } as const;
 
 const indexSelectOp: Op = registerOp({
@@ -27,7 +34,7 @@ const indexSelectOp: Op = registerOp({
     kernels.indexSelect(x, ids, out, { ...splitAt(x.shape, dim), count: ids.size }),
   saves: { inputs: [1] },
   backward: ({ grad, inputs: [, ids], attrs: { dim }, shapes }) => [
-    dispatchOne(indexSpreadOp, [ids, grad], { dim, shape: shapes[0] }),
+    dispatchOne(indexSpreadOp, [ids, wide(grad)], { dim, shape: shapes[0] }),
     undefined,
   ],
 });
@@ -98,10 +105,7 @@ const gatherOp = registerOp({
   run: (kernels, [x, ids], [out], { dim }: { dim: number }) =>
     kernels.gather(x, ids, out, { ...splitAt(x.shape, dim), count: ids.shape[dim] ?? 1 }),
   saves: { inputs: [1] },
-  backward: ({ grad, inputs: [, ids], attrs: { dim }, shapes }) => [
-    scatterAdd(zeros(shapes[0], { device: grad.device }), dim, ids, grad),
-    undefined,
-  ],
+  backward: ({ grad, inputs: [, ids], attrs: { dim }, shapes }) => [spread(grad, dim, ids, shapes[0]), undefined],
 });
 
 /** out[i][j] = x[index[i][j]][j] for dim 0, and so on: along `dim`, the element that the index at the same place names. */
@@ -187,9 +191,7 @@ const sortOp = registerOp({
   run: (kernels, [x], [values, indices], { dim, descending, count }) =>
     kernels.sort(x, values, indices, splitAt(x.shape, dim), { descending, count }),
   saves: { outputs: [1] },
-  backward: ({ grad, outputs, attrs: { dim }, shapes }) => [
-    scatterAdd(zeros(shapes[0], { device: grad.device }), dim, outputs[1], grad),
-  ],
+  backward: ({ grad, outputs, attrs: { dim }, shapes }) => [spread(grad, dim, outputs[1], shapes[0])],
 });
 
 /** Elements in order, and where they were. */

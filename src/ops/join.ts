@@ -2,7 +2,7 @@
 
 import { misfit, ShapeError, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
-import { contiguousStrides, normalizeDim, sameShape } from "../core/shape.js";
+import { contiguousStrides, listed, normalizeDim, sameShape } from "../core/shape.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -75,6 +75,7 @@ export function cat(tensors: readonly Tensor[], options: { dim?: number } = {}):
 export function stack(tensors: readonly Tensor[], options: { dim?: number } = {}): Tensor {
   checkOptions("stack", options, ["dim"]);
   checkList("stack", tensors);
+  checkTensors("stack", { ...tensors });
   const [first] = tensors;
   for (const other of tensors) {
     if (!sameShape(other.shape, first.shape)) {
@@ -97,7 +98,7 @@ export function split(x: Tensor, sizes: number | readonly number[], options: { d
   const at = normalizeDim("split", options.dim ?? 0, x.ndim);
   const total = x.shape[at] ?? 0;
   const even = typeof sizes === "number";
-  if (!(even ? [sizes] : sizes).every((size) => Number.isInteger(size) && size >= (even ? 1 : 0))) {
+  if (!(even ? [sizes] : listed("split", sizes)).every((size) => Number.isInteger(size) && size >= (even ? 1 : 0))) {
     throw misfit("split", `needs sizes that are whole numbers${even ? " from 1 up" : ""}, got ${sizes}.`);
   }
   const list = even

@@ -8,7 +8,7 @@ import { abs, add, div, exp, le, log, log1p, maximum, mul, ne, neg, square, sub,
 import { gather } from "./indexing.js";
 import { reshape } from "./movement.js";
 import { sum } from "./reduce.js";
-import { checkLoss, type LossOptions, type Reduction, reduced, reducedOver } from "./reduction.js";
+import { checkLoss, counted, type LossOptions, type Reduction, reduced, reducedOver } from "./reduction.js";
 
 function checkSame(op: string, input: Tensor, target: Tensor): void {
   checkTensors(op, { input, target });
@@ -20,42 +20,41 @@ function checkSame(op: string, input: Tensor, target: Tensor): void {
   }
 }
 
+/** A loss of each element, then reduced. */
+const pointwise =
+  <Options extends LossOptions>(
+    op: string,
+    loss: (input: Tensor, target: Tensor, options: Options) => Tensor,
+    names: readonly string[] = [],
+  ) =>
+  (input: Tensor, target: Tensor, options: Options = {} as Options): Tensor => {
+    checkLoss(op, options, names);
+    checkSame(op, input, target);
+    return named(op, () => reduced(loss(input, target, options), options.reduction));
+  };
+
 /** Mean of (input - target)^2. */
-export function mseLoss(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
-  checkLoss("mseLoss", options);
-  checkSame("mseLoss", input, target);
-  return named("mseLoss", () => reduced(square(sub(input, target)), options.reduction));
-}
+export const mseLoss = pointwise("mseLoss", (input, target) => square(sub(input, target)));
 
 /** Mean of |input - target|. */
-export function l1Loss(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
-  checkLoss("l1Loss", options);
-  checkSame("l1Loss", input, target);
-  return named("l1Loss", () => reduced(abs(sub(input, target)), options.reduction));
-}
+export const l1Loss = pointwise("l1Loss", (input, target) => abs(sub(input, target)));
 
 /** Quadratic below `delta`, linear above (Huber 1964). */
-export function huberLoss(input: Tensor, target: Tensor, options: LossOptions & { delta?: number } = {}): Tensor {
-  checkLoss("huberLoss", options, ["delta"]);
-  const { delta = 1, reduction } = options;
-  checkSame("huberLoss", input, target);
-  return named("huberLoss", () => {
+export const huberLoss = pointwise<LossOptions & { delta?: number }>(
+  "huberLoss",
+  (input, target, { delta = 1 }) => {
     const difference = sub(input, target);
     const size = abs(difference);
     const near = mul(square(difference), 0.5);
-    return reduced(where(le(size, delta), near, mul(sub(size, 0.5 * delta), delta)), reduction);
-  });
-}
+    return where(le(size, delta), near, mul(sub(size, 0.5 * delta), delta));
+  },
+  ["delta"],
+);
 
 /** Binary cross-entropy of logits and targets from 0 to 1, without overflow. */
-export function binaryCrossEntropyWithLogits(logits: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
-  checkLoss("binaryCrossEntropyWithLogits", options);
-  checkSame("binaryCrossEntropyWithLogits", logits, target);
-  return named("binaryCrossEntropyWithLogits", () => {
-    const linear = sub(maximum(logits, 0), mul(logits, target));
-    return reduced(add(linear, log1p(exp(neg(abs(logits))))), options.reduction);
-  });
-}
+export const binaryCrossEntropyWithLogits = pointwise("binaryCrossEntropyWithLogits", (logits, target) =>
+  add(sub(maximum(logits, 0), mul(logits, target)), log1p(exp(neg(abs(logits))))),
+);
 
 /** Divergence of target probabilities from log-probabilities: target * (log target - input); `batchmean` divides by the first size. */
 export function klDiv(input: Tensor, target: Tensor, options: { reduction?: Reduction | "batchmean" } = {}): Tensor {
@@ -64,8 +63,8 @@ export function klDiv(input: Tensor, target: Tensor, options: { reduction?: Redu
   checkSame("klDiv", input, target);
   return named("klDiv", () => {
     const safe = where(ne(target, 0), target, 1);
-    const pointwise = mul(target, sub(log(safe), input));
-    return reduction === "batchmean" ? div(sum(pointwise), input.shape[0]) : reduced(pointwise, reduction);
+    const losses = mul(target, sub(log(safe), input));
+    return reduction === "batchmean" ? div(sum(losses), input.shape[0]) : reduced(losses, reduction);
   });
 }
 
@@ -85,7 +84,7 @@ export function nllLoss(
     );
   }
   return named("nllLoss", () => {
-    const counts = ne(labels, ignoreIndex);
+    const counts = counted(labels, ignoreIndex);
     const safe = where(counts, labels, 0);
     const picked = reshape(gather(logProbabilities, 1, reshape(safe, [-1, 1])), [-1]);
     return reducedOver(where(counts, neg(picked), 0), counts, reduction);

@@ -7,7 +7,7 @@ import { onesLike } from "../tensor/create.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { registerOp, type TensorSpec } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { named } from "./define.js";
+import { checkTensors, named } from "./define.js";
 import { add, mul } from "./elementwise.js";
 import { reshape } from "./movement.js";
 
@@ -109,6 +109,7 @@ export function groupNorm(
   options: { eps?: number } = {},
 ): Tensor {
   checkOptions("groupNorm", options, ["eps"]);
+  checkTensors("groupNorm", { x });
   const [batch, channels] = x.shape;
   if (x.ndim < 2 || channels % numGroups !== 0) {
     throw misfit("groupNorm", `needs x [N, C, ...] with C divisible by ${numGroups}, got ${showShape(x.shape)}.`);

@@ -1,7 +1,7 @@
 /** Reductions. All go through one op on adjacent dims; other dims are brought together first. */
 
 import type { ReduceKind } from "../backend/backend.js";
-import { misfit } from "../core/errors.js";
+import { misfit, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { normalizeDim, normalizeDims, type Shape, sameShape, sizeOf, splitAt } from "../core/shape.js";
 import { dispatchOne } from "../tensor/dispatch.js";
@@ -29,24 +29,20 @@ const range = (shape: Shape, from: number, to: number) => ({
 
 /** Sum of all products but one, for `prod`: safe where elements are 0. */
 function prodGradient(grad: Tensor, x: Tensor, from: number, to: number): Tensor {
-  const reduceKeep = (y: Tensor, kind: ReduceKind) => {
-    const kept = x.shape.map((n, i) => (i >= from && i < to ? 1 : n));
-    return reshape(dispatchOne(reduceOp, [y], { kind, from, to }), kept);
-  };
   const zero = eq(x, 0);
   const filled = where(zero, 1, x);
-  const product = reduceKeep(filled, "prod");
-  const zeros = reduceKeep(zero.to({ dtype: "float32" }), "sum");
+  const product = reshape(dispatchOne(reduceOp, [filled], { kind: "prod", from, to }), grad.shape);
+  const zeros = reshape(dispatchOne(sumOp, [zero.to({ dtype: "float32" })], { from, to }), grad.shape);
   const others = where(zero, where(eq(zeros, 1), product, 0), where(eq(zeros, 0), div(product, filled), 0));
   return mul(grad, others);
 }
 
 const reduceOp = registerOp({
   name: "reduce",
-  doc: "sum, product, largest or smallest over adjacent dims",
+  doc: "product, largest or smallest over adjacent dims",
   inputs: ["x"],
   attrs: {
-    kind: { type: "string", values: ["sum", "prod", "max", "min"] },
+    kind: { type: "string", values: ["prod", "max", "min"] },
     from: { type: "integer" },
     to: { type: "integer" },
   },
@@ -58,11 +54,10 @@ const reduceOp = registerOp({
   backward: ({ grad, inputs: [x], outputs: [out], attrs: { kind, from, to } }) => {
     const kept = x.shape.map((n, i) => (i >= from && i < to ? 1 : n));
     const wide = reshape(grad, kept);
-    if (kind === "sum") return [expand(wide, x.shape)];
     if (kind === "prod") return [prodGradient(wide, x, from, to)];
     // Equal extremes share the gradient evenly, as in PyTorch's amax.
     const hit = eq(x, reshape(out, kept)).to({ dtype: "float32" });
-    const count = reshape(dispatchOne(reduceOp, [hit], { kind: "sum", from, to }), kept);
+    const count = reshape(dispatchOne(sumOp, [hit], { from, to }), kept);
     return [mul(hit, div(wide, count))];
   },
 });
@@ -96,14 +91,13 @@ function reduceOver(name: string, kind: ReduceKind, x: Tensor, options: ReduceOp
   const { dim, keepdim = false } = options;
   const dims = normalizeDims(name, dim, x.ndim);
   const input = widened(x);
-  const kept = x.shape.map((n, i) => (dims.includes(i) ? 1 : n));
-  const target = keepdim ? kept : x.shape.filter((_, i) => !dims.includes(i));
+  const rest = x.shape.map((_, i) => i).filter((i) => !dims.includes(i));
+  const target = keepdim ? x.shape.map((n, i) => (dims.includes(i) ? 1 : n)) : rest.map((i) => x.shape[i]);
   if (dims.length === 0) return reshape(input, x.shape);
   if ((kind === "max" || kind === "min") && sizeOf(dims.map((d) => x.shape[d])) === 0) {
-    throw misfit(name, `needs at least one element to reduce, got shape [${x.shape.join(", ")}].`);
+    throw misfit(name, `needs at least one element to reduce, got shape ${showShape(x.shape)}.`);
   }
   const adjacent = dims[dims.length - 1] - dims[0] === dims.length - 1;
-  const rest = x.shape.map((_, i) => i).filter((i) => !dims.includes(i));
   const arranged = adjacent ? input : permute(input, [...rest, ...dims]);
   const from = adjacent ? dims[0] : rest.length;
   const op = kind === "sum" ? sumOp : reduceOp;
@@ -127,14 +121,16 @@ export const amin = (x: Tensor, options: ReduceOptions = {}): Tensor =>
   reduceOver("amin", "min", x, options).to({ dtype: x.dtype });
 
 /** Elements that compare so with 0 are counted; integers make no mistake. */
-const truth = (name: string, compare: typeof ne, x: Tensor, options: ReduceOptions): Tensor =>
-  named(name, () => compare(reduceOver(name, "sum", compare(x, 0), options), 0));
+const truth =
+  (name: string, compare: typeof ne) =>
+  (x: Tensor, options: ReduceOptions = {}): Tensor =>
+    named(name, () => compare(reduceOver(name, "sum", compare(x, 0), options), 0));
 
 /** Is any element over dims (all unless given) other than 0? As bool; of nothing, no. */
-export const any = (x: Tensor, options: ReduceOptions = {}): Tensor => truth("any", ne, x, options);
+export const any = truth("any", ne);
 
 /** Are all elements over dims (all unless given) other than 0? As bool; of nothing, yes. */
-export const all = (x: Tensor, options: ReduceOptions = {}): Tensor => truth("all", eq, x, options);
+export const all = truth("all", eq);
 
 const countOver = (x: Tensor, dim: ReduceOptions["dim"], name: string): number =>
   sizeOf(normalizeDims(name, dim, x.ndim).map((d) => x.shape[d]));
@@ -159,75 +155,54 @@ const variance = (x: Tensor, options: ReduceOptions & { correction?: number } = 
 
 export { variance as var };
 
-/** The standard deviation over dims; the divisor is count - correction. */
-export const std = (x: Tensor, options: ReduceOptions & { correction?: number } = {}): Tensor =>
-  sqrt(varianceOver("std", x, options));
+/** The standard deviation over dims; the divisor is count - correction. The gradient of 0 is 0, as in PyTorch. */
+export function std(x: Tensor, options: ReduceOptions & { correction?: number } = {}): Tensor {
+  const squared = varianceOver("std", x, options);
+  const some = ne(squared, 0);
+  return where(some, sqrt(where(some, squared, 1)), 0);
+}
 
 /** log(sum(exp(x))) over dims, without overflow. */
 export function logsumexp(x: Tensor, options: ReduceOptions = {}): Tensor {
   checkOptions("logsumexp", options, ["dim", "keepdim"]);
-  return named("logsumexp", () => logsumexpOver(x, options.dim, options.keepdim ?? false));
+  return named("logsumexp", () => {
+    const largest = amax(x.detach(), { dim: options.dim, keepdim: true });
+    const shift = where(eq(sub(largest, largest), 0), largest, 0);
+    const total = log(sum(exp(sub(x, shift)), options));
+    return add(total, reshape(shift, total.shape));
+  });
 }
 
-function logsumexpOver(x: Tensor, dim: ReduceOptions["dim"], keepdim: boolean): Tensor {
-  const largest = amax(x.detach(), { dim, keepdim: true });
-  const shift = where(eq(sub(largest, largest), 0), largest, 0);
-  const wide = add(log(sum(exp(sub(x, shift)), { dim, keepdim: true })), shift);
-  const dims = normalizeDims("logsumexp", dim, x.ndim);
-  return keepdim
-    ? wide
-    : reshape(
-        wide,
-        x.shape.filter((_, i) => !dims.includes(i)),
-      );
-}
-
-const argOp = (name: "argmax" | "argmin", doc: string) =>
-  registerOp({
+function argReduce(name: "argmax" | "argmin", doc: string) {
+  const op = registerOp({
     name,
     doc,
     inputs: ["x"],
     attrs: { dim: { type: "integer" } },
     infer: ([x], { dim }: { dim: number }) => {
       if (x.shape[dim] === 0)
-        throw misfit(name, `needs at least one element in dim ${dim}, got shape [${x.shape.join(", ")}].`);
+        throw misfit(name, `needs at least one element in dim ${dim}, got shape ${showShape(x.shape)}.`);
       return [{ shape: x.shape.filter((_, i) => i !== dim), dtype: "int32" as const }];
     },
     run: (kernels, [x], [out], { dim }) => kernels.argReduce(name, x, out, splitAt(x.shape, dim)),
   });
-const argmaxOp = argOp("argmax", "position of the first largest element of a dim");
-const argminOp = argOp("argmin", "position of the first smallest element of a dim");
-
-function argReduce(op: typeof argmaxOp, x: Tensor, options: { dim?: number; keepdim?: boolean }): Tensor {
-  checkOptions(op.name, options, ["dim", "keepdim"]);
-  const { dim, keepdim = false } = options;
-  const input = widened(x);
-  if (dim === undefined) {
-    const position = dispatchOne(op, [reshape(input, [-1])], { dim: 0 });
-    return keepdim
-      ? reshape(
-          position,
-          x.shape.map(() => 1),
-        )
-      : position;
-  }
-  const at = normalizeDim(op.name, dim, x.ndim);
-  const result = dispatchOne(op, [x.ndim === 0 ? reshape(input, [1]) : input], { dim: at });
-  return keepdim
-    ? reshape(
-        result,
-        x.shape.map((n, i) => (i === at ? 1 : n)),
-      )
-    : result;
+  return (x: Tensor, options: { dim?: number; keepdim?: boolean } = {}): Tensor => {
+    checkOptions(name, options, ["dim", "keepdim"]);
+    const { dim, keepdim = false } = options;
+    const input = widened(x);
+    const at = dim === undefined ? 0 : normalizeDim(name, dim, x.ndim);
+    const whole = dim === undefined || x.ndim === 0;
+    const result = dispatchOne(op, [whole ? reshape(input, [x.size]) : input], { dim: at });
+    const kept = x.shape.map((n, i) => (whole || i === at ? 1 : n));
+    return keepdim ? reshape(result, kept) : result;
+  };
 }
 
 /** int32 position of the first largest element of a dim (of the flattened tensor unless given). NaN wins. */
-export const argmax = (x: Tensor, options: { dim?: number; keepdim?: boolean } = {}): Tensor =>
-  argReduce(argmaxOp, x, options);
+export const argmax = argReduce("argmax", "position of the first largest element of a dim");
 
 /** int32 position of the first smallest element of a dim (of the flattened tensor unless given). NaN wins. */
-export const argmin = (x: Tensor, options: { dim?: number; keepdim?: boolean } = {}): Tensor =>
-  argReduce(argminOp, x, options);
+export const argmin = argReduce("argmin", "position of the first smallest element of a dim");
 
 const cumsumOp = registerOp({
   name: "cumsum",

@@ -3,8 +3,7 @@
 import { ConfigError, listOf, show } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { div } from "./elementwise.js";
-
+import { div, ne } from "./elementwise.js";
 import { mean, sum } from "./reduce.js";
 
 /** What becomes of the losses of a batch: their mean, their sum, or all of them. */
@@ -36,6 +35,9 @@ export function checkLoss(
     where: op,
   });
 }
+
+/** Which labels count, bytes too: the ignored one may be -100. */
+export const counted = (labels: Tensor, ignoreIndex: number): Tensor => ne(labels.to({ dtype: "int32" }), ignoreIndex);
 
 /** The same where only some rows count; the others have the loss 0. */
 export function reducedOver(losses: Tensor, counts: Tensor, reduction: Reduction = "mean"): Tensor {

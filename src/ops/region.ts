@@ -1,8 +1,9 @@
 /** Strided regions of tensors: reading one, writing one into a filled tensor, and what is made of these two. */
 
-import { IndexError, misfit, ShapeError, showShape } from "../core/errors.js";
+import { IndexError, misfit, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { contiguousStrides, listed, normalizeDim, normalizeDims, type Shape } from "../core/shape.js";
+import { toStorage } from "../tensor/create.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { type Op, registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -127,7 +128,7 @@ export function narrow(x: Tensor, dim: number, start: number, length: number): T
 /** Position `index` of one dim, which is dropped. */
 export function select(x: Tensor, dim: number, index: number): Tensor {
   const at = normalizeDim("select", dim, x.ndim);
-  if (x.ndim === 0) throw new ShapeError("select: needs at least 1 dim, got [].", { where: "select" });
+  if (x.ndim === 0) throw misfit("select", "needs at least 1 dim, got [].");
   return named("select", () => squeeze(slice(x, ...x.shape.slice(0, at).map(() => null), index), at));
 }
 
@@ -146,6 +147,7 @@ export function pad(x: Tensor, pad: readonly number[], options: { value?: number
   if (pad.length % 2 !== 0 || pad.length > 2 * x.ndim || pad.some((n) => !Number.isInteger(n) || n < 0)) {
     throw misfit("pad", `needs pairs of whole numbers for at most ${x.ndim} dims, got ${showShape(pad)}.`);
   }
+  toStorage("pad", [value], x.dtype);
   const of = (dim: number) => pad.slice(2 * (x.ndim - 1 - dim), 2 * (x.ndim - dim));
   const start = x.shape.map((_, dim) => of(dim)[0] ?? 0);
   const shape = x.shape.map((n, dim) => n + start[dim] + (of(dim)[1] ?? 0));

@@ -79,6 +79,7 @@ const adamDefaults: AdamOptions = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, we
 
 /** Adam. Options: lr 1e-3, betas [0.9, 0.999], eps 1e-8, weightDecay 0 (added to the gradient as weightDecay * p). */
 export class Adam extends Optimizer<AdamOptions> {
+  static override readonly name: string = "Adam";
   protected readonly moments = ["expAvg", "expAvgSq"];
 
   constructor(params: Parameters | readonly ParameterGroup<AdamOptions>[], options: Partial<AdamOptions> = {}) {
@@ -98,6 +99,7 @@ const adamwDefaults: AdamOptions = { ...adamDefaults, weightDecay: 0.01 };
 
 /** AdamW. Options: lr 1e-3, betas [0.9, 0.999], eps 1e-8, weightDecay 0.01. */
 export class AdamW extends Optimizer<AdamOptions> {
+  static override readonly name: string = "AdamW";
   protected readonly moments = ["expAvg", "expAvgSq"];
 
   constructor(params: Parameters | readonly ParameterGroup<AdamOptions>[], options: Partial<AdamOptions> = {}) {

@@ -24,7 +24,9 @@ registerKernel("sumOfSquares", "webgpu", (tensors, [out], _, kernels) => kernels
 /** The Euclidean norm of all the given tensors together, as a 0-d tensor: the root of the sum of each one's squares. */
 export function totalNorm(tensors: Iterable<Tensor>): Tensor {
   const all = [...tensors];
-  return all.length === 0 ? zeros([]) : noGrad(() => tidy(() => sqrt(dispatchOne(sumOfSquaresOp, all))));
+  return all.length === 0
+    ? zeros([], { dtype: "float32" })
+    : noGrad(() => tidy(() => sqrt(dispatchOne(sumOfSquaresOp, all))));
 }
 
 /** The norm of the `.grad`s of parameters; those without one count for nothing. */

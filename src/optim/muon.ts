@@ -3,7 +3,7 @@
  * Newton-Schulz iterations. For the weight matrices inside a network; give embeddings, heads, biases and norms to AdamW.
  */
 
-import { ConfigError, showShape } from "../core/errors.js";
+import { ConfigError, show, showShape } from "../core/errors.js";
 import { madd, mul, sub } from "../core/expr.js";
 import { add, div, matmul, maximum, sub as minus, sqrt, square, sum, mul as times, transpose } from "../ops/index.js";
 import { tidy } from "../tensor/scope.js";
@@ -70,12 +70,18 @@ const defaults: MuonOptions = {
 
 /** Muon. Options: lr 1e-3, weightDecay 0.1, momentum 0.95, nesterov true, nsSteps 5, eps 1e-7, adjustLr "original". */
 export class Muon extends Optimizer<MuonOptions> {
+  static override readonly name: string = "Muon";
   protected readonly moments = ["momentumBuffer"];
 
   constructor(params: Parameters | readonly ParameterGroup<MuonOptions>[], options: Partial<MuonOptions> = {}) {
     checkOptions("Muon", options, defaults);
     super(params, { ...defaults, ...options });
-    for (const { params: own } of this.groups) {
+    for (const { params: own, options } of this.groups) {
+      if (!["original", "matchRmsAdamw"].includes(options.adjustLr)) {
+        throw new ConfigError(`Muon: needs original or matchRmsAdamw for adjustLr, got ${show(options.adjustLr)}.`, {
+          where: "Muon",
+        });
+      }
       for (const { name, tensor } of own) {
         if (tensor.ndim === 2) continue;
         throw new ConfigError(`Muon: needs matrices, got ${name} of shape ${showShape(tensor.shape)}.`, {

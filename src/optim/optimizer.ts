@@ -3,7 +3,7 @@
 import { ConfigError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
 import { checkOptions as checkNames } from "../core/options.js";
 import { sameShape } from "../core/shape.js";
-import { assign, refuseKeys, type StateValue } from "../nn/state.js";
+import { assign, checkValue, refuseKeys, type StateValue } from "../nn/state.js";
 import { noGrad } from "../tensor/autograd.js";
 import { zerosLike } from "../tensor/create.js";
 import { keep, tidy } from "../tensor/scope.js";
@@ -51,7 +51,10 @@ export interface StepOptions {
   scale?: Tensor;
 }
 
-/** What all optimizers share: groups of parameters, their moments, steps, state. */
+/**
+ * What all optimizers share: groups of parameters, their moments, steps, state. A state says whose it is by the name of
+ * the class, so each says its own (`static name`): minifiers rename classes, and a page's checkpoint is for Node too.
+ */
 export abstract class Optimizer<Options extends { lr: number }> {
   readonly groups: Group<Options>[];
   private readonly states = new Map<Tensor, ParameterState>();
@@ -70,17 +73,23 @@ export abstract class Optimizer<Options extends { lr: number }> {
     const list = [...params] as (Tensor | readonly [string, Tensor] | ParameterGroup<Options>)[];
     const isGroup = (item: unknown): item is ParameterGroup<Options> => Object.hasOwn(Object(item), "params");
     const groups = list.length > 0 && list.every(isGroup) ? list : [{ params: list as unknown as Parameters }];
-    const seen = new Set<Tensor>();
+    const seen = new Set<Tensor | string>();
     this.groups = groups.map(({ params: own, ...options }) => {
       checkOptions(type, options, defaults);
       const named = [...own].map((item) => {
-        const [name, tensor] = item instanceof Tensor || !Array.isArray(item) ? [String(seen.size), item] : item;
+        const [name, tensor] = item instanceof Tensor || !Array.isArray(item) ? [String(seen.size / 2), item] : item;
         if (!(tensor instanceof Tensor) || !tensor.isLeaf) {
           const got = tensor instanceof Tensor ? "the result of an operation" : kindOf(tensor);
           throw new ConfigError(`${type}: needs leaf tensors as parameters, got ${got} for ${name}.`, { where: type });
         }
         if (seen.has(tensor)) throw new ConfigError(`${type}: the parameter ${name} is given twice.`, { where: type });
-        seen.add(tensor);
+        if (seen.has(name)) {
+          throw new ConfigError(`${type}: needs a name for each parameter, got ${name} twice.`, {
+            where: type,
+            hint: "States are saved by name: of two models, put the model's own before each.",
+          });
+        }
+        seen.add(tensor).add(name);
         return { name, tensor };
       });
       return { params: named, options: { ...defaults, ...options } as Options };
@@ -120,7 +129,12 @@ export abstract class Optimizer<Options extends { lr: number }> {
             steps.push({ parameter, grad, state, options });
           }
         }
-        this.update(steps, scale);
+        try {
+          this.update(steps, scale);
+        } catch (error) {
+          for (const { state } of steps) state.step--; // refused: no step was taken
+          throw error;
+        }
       }),
     );
   }
@@ -211,8 +225,21 @@ export abstract class Optimizer<Options extends { lr: number }> {
     if (own.length !== given.length) {
       throw new ConfigError(`${where}: needs ${own.length} parameter groups, got ${given.length}.`, { where });
     }
+    own.forEach((group, i) => {
+      if (group.length === given[i].length && group.every((name) => given[i].includes(name))) return;
+      throw new ConfigError(`${where}: needs the same parameters in group ${i}, got ${given[i].join(", ")}.`, {
+        where,
+      });
+    });
     const expected = Object.keys(state.steps).flatMap((name) => this.moments.map((moment) => `${name}.${moment}`));
     refuseKeys(where, { missing: expected.filter((key) => !Object.hasOwn(state.tensors, key)), unexpected: [] }, []);
+    // All is checked before anything is written.
+    for (const { name, tensor } of this.groups.flatMap(({ params }) => params)) {
+      if (!Object.hasOwn(state.steps, name)) continue;
+      for (const moment of this.moments) {
+        checkValue(`${where}: ${name}.${moment}`, tensor, state.tensors[`${name}.${moment}`]);
+      }
+    }
     this.groups.forEach((group, i) => {
       group.options = { ...group.options, ...(state.groups[i].options as Options) };
       for (const { name, tensor } of group.params) {
@@ -246,7 +273,7 @@ export abstract class Optimizer<Options extends { lr: number }> {
 
 type Parameters_ = Readonly<Record<string, Tensor>> | readonly (Tensor | undefined)[] | undefined;
 
-/** Refuses options that the optimizer does not have, and numbers below 0. */
+/** Refuses options that the optimizer does not have, numbers below 0, and values of another type than its own. */
 export function checkOptions(where: string, options: object, defaults: object): void {
   checkNames(where, options, Object.keys(defaults));
   for (const [name, value] of Object.entries(options)) {
@@ -256,6 +283,7 @@ export function checkOptions(where: string, options: object, defaults: object): 
     const fallback = (defaults as Record<string, unknown>)[name];
     const isRate = (x: unknown) => typeof x === "number" && x >= 0 && x < 1;
     if (typeof fallback === "number" && !(typeof value === "number" && value >= 0)) refuse("a number from 0 up");
+    if (typeof fallback === "boolean" && typeof value !== "boolean") refuse("true or false");
     if (name === "betas" && !(Array.isArray(value) && value.length === 2 && value.every(isRate)))
       refuse("two numbers from 0 up to but without 1");
   }

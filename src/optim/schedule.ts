@@ -21,10 +21,16 @@ export interface ScheduleOptions {
 function withWarmup(options: ScheduleOptions, decay: (done: number) => number): Schedule {
   checkOptions("schedule", options, ["steps", "warmupSteps", "minFactor"]);
   const { steps, warmupSteps = 0, minFactor = 0 } = options;
-  if (!(Number.isInteger(steps) && steps >= 0)) {
-    throw new ConfigError(`schedule: needs a whole number from 0 up for steps, got ${show(steps)}.`, {
+  for (const [name, count] of Object.entries({ steps, warmupSteps })) {
+    if (Number.isInteger(count) && count >= 0) continue;
+    throw new ConfigError(`schedule: needs a whole number from 0 up for ${name}, got ${show(count)}.`, {
       where: "schedule",
       hint: "For example { steps: 1000, warmupSteps: 100 }.",
+    });
+  }
+  if (!(minFactor >= 0)) {
+    throw new ConfigError(`schedule: needs a number from 0 up for minFactor, got ${show(minFactor)}.`, {
+      where: "schedule",
     });
   }
   const length = Math.max(1, steps - warmupSteps);
@@ -91,6 +97,11 @@ export class LambdaLR {
   }
 
   loadStateDict({ step, baseRates }: { step: number; baseRates: readonly number[] }): void {
+    if (baseRates.length !== this.baseRates.length) {
+      throw new ConfigError(`LambdaLR: needs ${this.baseRates.length} rates, got ${baseRates.length}.`, {
+        where: "LambdaLR",
+      });
+    }
     this.current = step;
     this.baseRates.splice(0, this.baseRates.length, ...baseRates);
     this.set();

@@ -47,6 +47,7 @@ const defaults: SGDOptions = { lr: 1e-3, momentum: 0, dampening: 0, weightDecay:
 
 /** SGD. Options: lr 1e-3, momentum 0, dampening 0, weightDecay 0 (added to the gradient), nesterov false. */
 export class SGD extends Optimizer<SGDOptions> {
+  static override readonly name: string = "SGD";
   protected readonly moments = ["momentumBuffer"];
 
   constructor(params: Parameters | readonly ParameterGroup<SGDOptions>[], options: Partial<SGDOptions> = {}) {

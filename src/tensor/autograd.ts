@@ -4,11 +4,9 @@
  * local rule: broadcasting, accumulation and freeing happen here.
  */
 
-import type { Backend } from "../backend/backend.js";
-import type { DType } from "../core/dtype.js";
 import { GradientError, kindOf, ShapeError, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
-import { type Shape, sameShape } from "../core/shape.js";
+import { sameShape } from "../core/shape.js";
 import { accumulate, disposeAll, fitted, unshared } from "./gradients.js";
 import type { TensorSpec } from "./op.js";
 import { keep, refusePromise, type Scoped, tidy } from "./scope.js";
@@ -62,7 +60,7 @@ export class GradNode {
     readonly name: string,
     inputs: readonly (Tensor | undefined)[],
     saved: readonly Tensor[],
-    private readonly outputs: readonly { shape: Shape; dtype: DType; backend: Backend }[],
+    readonly outputCount: number,
     private readonly pullback: Pullback,
   ) {
     this.edges = inputs.map((input) =>
@@ -75,10 +73,6 @@ export class GradNode {
     this.inputSpecs = inputs.map((input) => input && { shape: input.shape, dtype: input.dtype });
     this.saved = saved;
     this.versions = saved.map((tensor) => tensor.storage.version);
-  }
-
-  get outputCount(): number {
-    return this.outputs.length;
   }
 
   /** Gradients of the inputs, in their shapes; each a tensor of its own, though storage may be shared. */
@@ -98,11 +92,14 @@ export class GradNode {
       }
     });
     const result = this.pullback(grads);
+    if (!Array.isArray(result)) {
+      throw new GradientError(`${this.name}: needs a list from its backward, got ${kindOf(result)}.`, {
+        where: this.name,
+      });
+    }
     return this.edges.map((edge, i) => {
       const grad = result[i];
-      if (!edge || !grad) return undefined;
-      const fit = fitted(this.name, grad, this.inputSpecs[i]!);
-      return fit === grad ? grad.alias() : fit;
+      return edge && grad && fitted(this.name, grad, this.inputSpecs[i]!);
     });
   }
 
@@ -145,12 +142,11 @@ function propagate(
   slots(root.node)[root.outputIndex] = gradient.alias();
   try {
     for (const node of reachable(root.node)) {
-      const grads = pending.get(node);
-      if (grads === undefined) continue;
+      const grads = pending.get(node) ?? []; // none where no gradient arrives
       grads.forEach((grad, output) => {
         if (grad) arrive({ node, output }, grad);
       });
-      const inputGrads = tidy(() => node.run(grads));
+      const inputGrads = grads.length > 0 ? tidy(() => node.run(grads)) : [];
       inputGrads.forEach((grad, i) => {
         const edge = node.edges[i];
         if (!grad || !edge) return;
@@ -172,7 +168,15 @@ function propagate(
 
 function startingGradient(root: Tensor, gradient: Tensor | undefined, where: string): Tensor {
   if (gradient) {
-    if (sameShape(gradient.shape, root.shape)) return gradient.alias();
+    if (gradient.backend !== root.backend) {
+      throw new GradientError(
+        `${where}: needs a gradient on ${root.device}, got ${gradient.device ?? kindOf(gradient)}.`,
+        {
+          where,
+        },
+      );
+    }
+    if (sameShape(gradient.shape, root.shape)) return fitted(where, gradient, root);
     throw new ShapeError(
       `${where}: needs a gradient of the shape of its tensor, got ${showShape(gradient.shape)} and ${showShape(root.shape)}.`,
       { where, shapes: [gradient.shape, root.shape] },
@@ -229,8 +233,8 @@ export function backward(root: Tensor, options: BackwardOptions = {}): void {
       });
     } finally {
       start.dispose();
+      for (const leaf of leaves) leaf.grad = keep(unshared(leaf.grad!));
     }
-    for (const leaf of leaves) leaf.grad = keep(unshared(leaf.grad!));
   });
 }
 

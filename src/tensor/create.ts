@@ -5,7 +5,7 @@ import { backendOf } from "../backend/devices.js";
 import { Storage } from "../backend/storage.js";
 import { DefaultGenerator } from "../core/determinism.js";
 import { checkDType, type DType, dtypes, encode, isFloat, type NumericArray } from "../core/dtype.js";
-import { DTypeError, kindOf, ShapeError, show } from "../core/errors.js";
+import { DTypeError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { type Generator, type RandomState, randomInteger, randomNormal } from "../core/random.js";
 import { checkShape, type Shape, sizeOf } from "../core/shape.js";
@@ -61,7 +61,7 @@ export function fromTyped(backend: Backend, data: NumericArray, shape: Shape, dt
 const integerRange = { int32: [-(2 ** 31), 2 ** 31 - 1], uint8: [0, 255] } as const;
 
 /** Converts numbers to a dtype's storage: floats are rounded, fractions cut off; integers that do not fit are refused. */
-function toStorage(where: string, values: ArrayLike<number>, dtype: DType): NumericArray {
+export function toStorage(where: string, values: ArrayLike<number>, dtype: DType): NumericArray {
   const out = new dtypes[dtype].array(values.length);
   if (dtype === "float32") {
     for (let i = 0; i < values.length; i++) out[i] = values[i];
@@ -168,7 +168,7 @@ export function fromData(
   checkShape(where, shape);
   if (values.length !== sizeOf(shape)) {
     throw new ShapeError(
-      `${where}: needs ${sizeOf(shape)} values for shape [${shape.join(", ")}], got ${values.length}.`,
+      `${where}: needs ${sizeOf(shape)} values for shape ${showShape(shape)}, got ${values.length}.`,
       { where },
     );
   }
@@ -185,6 +185,7 @@ function filled(where: string, shape: Shape, value: number | boolean, options: T
     throw new DTypeError(`${where}: needs a number or a boolean for value, got ${kindOf(value)}.`, { where });
   }
   const dtype = resolveDType(where, options, typeof value === "boolean" ? "bool" : defaultDType);
+  toStorage(where, [Number(value)], dtype);
   const result = Tensor.empty(backendOf(options.device), [...checkShape(where, shape)], dtype);
   result.backend.kernels.fill(result, Number(value));
   return finish(result, options);
@@ -194,12 +195,18 @@ function filled(where: string, shape: Shape, value: number | boolean, options: T
 export const zeros = (shape: Shape, options: TensorOptions = {}): Tensor => filled("zeros", shape, 0, options);
 /** A tensor of ones; float32 unless the options say otherwise. */
 export const ones = (shape: Shape, options: TensorOptions = {}): Tensor => filled("ones", shape, 1, options);
+
+const filledLike =
+  (where: string, value: number) =>
+  (like: Tensor, options: TensorOptions = {}): Tensor => {
+    const { dtype = like.dtype, device = like.device } = options;
+    return filled(where, like.shape, value, { ...options, dtype, device });
+  };
+
 /** Zeros of the shape, dtype and device of another tensor. */
-export const zerosLike = (like: Tensor, options: TensorOptions = {}): Tensor =>
-  filled("zerosLike", like.shape, 0, { dtype: like.dtype, device: like.device, ...options });
+export const zerosLike = filledLike("zerosLike", 0);
 /** Ones of the shape, dtype and device of another tensor. */
-export const onesLike = (like: Tensor, options: TensorOptions = {}): Tensor =>
-  filled("onesLike", like.shape, 1, { dtype: like.dtype, device: like.device, ...options });
+export const onesLike = filledLike("onesLike", 1);
 
 /** start, start + step, … below `end`; with one argument from 0. int32 when all are integers, else the default float type. */
 export function arange(start: number, end?: number, step = 1, options: TensorOptions = {}): Tensor {
@@ -213,7 +220,8 @@ export function arange(start: number, end?: number, step = 1, options: TensorOpt
   const count = Math.max(0, Math.ceil((to - from) / step));
   const integers = [from, to, step].every(Number.isInteger);
   const values = Float64Array.from({ length: count }, (_, i) => from + i * step);
-  return fromData(values, [count], { dtype: integers ? "int32" : defaultDType, ...options }, "arange");
+  const dtype = options.dtype ?? (integers ? "int32" : defaultDType);
+  return fromData(values, [count], { ...options, dtype }, "arange");
 }
 
 /** The identity matrix, or its first `columns` columns. */
@@ -286,5 +294,5 @@ export function randint(low: number, high: number, shape: Shape, options: Random
     { length: sizeOf(checkShape("randint", shape)) },
     (_, i) => low + randomInteger(call, i, high - low),
   );
-  return fromData(values, [...shape], { dtype: "int32", ...options }, "randint");
+  return fromData(values, [...shape], { ...options, dtype: options.dtype ?? "int32" }, "randint");
 }

@@ -86,8 +86,9 @@ const noAttrs: Attrs = Object.freeze({});
 export function dispatch(op: Op, inputs: readonly (Tensor | undefined)[], given: Attrs = noAttrs): readonly Tensor[] {
   if (interceptors.length === 0) return perform(op, inputs, given);
   const call: OpCall = { op, inputs, attrs: given, modulePath: currentModulePath, parent: currentCall };
+  const present = [...interceptors]; // one may remove itself meanwhile
   const chain = (at: number): readonly Tensor[] => {
-    if (at < interceptors.length) return interceptors[at](call, () => chain(at + 1));
+    if (at < present.length) return present[at](call, () => chain(at + 1));
     const before = currentCall;
     currentCall = call;
     try {
@@ -231,11 +232,9 @@ function checkKind(op: Op, dtype: DType, i: number): void {
   const promoted = op.definition.promotion === "float" && kind === "float";
   if (kind === "number" || promoted || kind === info.kind) return;
   const hint =
-    kind === "float"
-      ? `Convert it: x.to({ dtype: "float32" }).`
-      : kind === "int"
-        ? `Convert it: x.to({ dtype: "int32" }).`
-        : "Compare it first, e.g. x.ne(0).";
+    kind === "bool"
+      ? "Compare it first, e.g. x.ne(0)."
+      : `Convert it: x.to({ dtype: "${kind === "int" ? "int32" : "float32"}" }).`;
   throw new DTypeError(`${op.name}: needs a ${kind} tensor for ${name}, got ${dtype}.`, {
     where: op.name,
     hint,

@@ -36,7 +36,7 @@ function rowFor(op: Op, inputs: readonly { dtype: DType }[], attrs: Attrs): Row 
   let key = "";
   for (const input of inputs) key += `${input.dtype},`;
   if (op.definition.attrs)
-    for (const name in attrs) if (typeof attrs[name] !== "number") key += `${name}=${attrs[name]};`;
+    for (const name in attrs) key += `${name}=${typeof attrs[name] === "number" ? "#" : JSON.stringify(attrs[name])};`;
   let row = variants.get(key);
   if (row === undefined) variants.set(key, (row = buildRow(op, inputs, attrs)));
   return row;
@@ -170,8 +170,7 @@ export function castTo(input: Tensor, dtype: DType): Tensor {
   if (input.dtype === dtype) return input;
   const output = converted(input, dtype);
   if (gradEnabled() && input.requiresGrad && isFloat(dtype)) {
-    const { shape, backend } = output;
-    output.node = new GradNode("to", [input], [], [{ shape, dtype, backend }], (grads) => grads);
+    output.node = new GradNode("to", [input], [], 1, (grads) => grads);
   }
   return output;
 }

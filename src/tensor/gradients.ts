@@ -8,16 +8,15 @@ import type { TensorSpec } from "./op.js";
 import { Tensor } from "./tensor.js";
 
 const addProgram = expr.program(expr.add(expr.input(0), expr.input(1)));
-const copyProgram = expr.program(expr.input(0));
 
 /** Can a tensor of `shape` have been broadcast to `wide`? */
 const reaches = (shape: Shape, wide: Shape): boolean =>
   shape.length <= wide.length && shape.every((n, i) => n === 1 || n === wide[wide.length - shape.length + i]);
 
-/** A gradient in the dtype and shape of its input. The result may be the given tensor. */
+/** A gradient in the dtype and shape of its input; a tensor of its own, though storage may be shared. */
 export function fitted(op: string, grad: Tensor, { shape, dtype }: TensorSpec): Tensor {
   const summed = sumToShape(op, grad, shape);
-  return summed.dtype === dtype ? summed : converted(summed, dtype);
+  return summed.dtype !== dtype ? converted(summed, dtype) : summed === grad ? grad.alias() : summed;
 }
 
 /** Sums over the dims that broadcasting repeated. */
@@ -29,7 +28,7 @@ function sumToShape(op: string, grad: Tensor, shape: Shape): Tensor {
       { where: op, shapes: [grad.shape, shape], hint: "See the backward of this op's definition." },
     );
   }
-  let current = grad;
+  let current = grad.dtype === "float32" ? grad : converted(grad, "float32"); // 16-bit floats have no sums
   const reduce = (outer: number, size: number, inner: number, next: Shape) => {
     const out = Tensor.empty(current.backend, next, current.dtype);
     current.backend.kernels.reduce("sum", current, out, { outer, size, inner });
@@ -67,8 +66,7 @@ export function accumulate(sum: Tensor | undefined, more: Tensor): Tensor {
 /** A gradient in storage of its own, so that scaling one in place changes no other. Takes over `grad`. */
 export function unshared(grad: Tensor): Tensor {
   if (grad.storage.exclusive) return grad;
-  const copy = Tensor.empty(grad.backend, grad.shape, grad.dtype);
-  grad.backend.kernels.elementwise(copyProgram, [grad], [copy], []);
+  const copy = converted(grad, grad.dtype);
   grad.dispose();
   return copy;
 }

@@ -204,25 +204,27 @@ function checkAttr(op: string, name: string, spec: AttrSpec, value: AttrValue): 
 
 const registry = new Map<string, Op>();
 
-/** Adds an op to the registry. A name that is taken is refused unless `override: true`. */
-export function registerOp<A extends Attrs = any>(definition: OpDefinition<A>): Op {
-  const { name, inputs, expr, infer, run, composition, mutates, promotion = "none" } = definition;
+/** Refuses a definition that could not be run, or whose name is taken unless `override: true`. */
+export function checkDefinition(definition: OpDefinition<any>): void {
+  const { name, inputs, expr, infer, run, composition, mutates, promotion = "none", override } = definition;
   const refuse = (problem: string, hint?: string): never => {
     throw new RegistryError(`defineOp: ${problem}`, { where: "defineOp", hint });
   };
   if (typeof name !== "string" || name === "") refuse(`needs a name, got ${JSON.stringify(name)}.`);
-  const known = registry.get(name);
-  if (known && !definition.override)
+  if (registry.has(name) && !override)
     refuse(`the name "${name}" is taken.`, "Choose another name, or pass override: true to replace it.");
   if (!Array.isArray(inputs) || inputs.length === 0) refuse(`"${name}" needs at least one input.`);
   if (!expr && !infer && !composition) refuse(`"${name}" needs expr, infer with run or a kernel, or composition.`);
   if (run && !infer) refuse(`"${name}" has run but no infer.`, "infer gives the shapes and dtypes of the outputs.");
   if (mutates && promotion !== "none") refuse(`"${name}" mutates inputs, which promotion would copy.`);
-  if (known) {
-    known.define(definition);
-    return known;
-  }
-  const op = new Op(definition);
+}
+
+/** Adds an op to the registry, in place of one of the same name. Users come through `defineOp`, which checks first. */
+export function registerOp<A extends Attrs = any>(definition: OpDefinition<A>): Op {
+  const { name } = definition;
+  const known = registry.get(name);
+  if (known) known.define(definition);
+  const op = known ?? new Op(definition);
   registry.set(name, op);
   return op;
 }

@@ -20,8 +20,7 @@ export function record(op: Op, inputs: Inputs, outputs: readonly Tensor[], attrs
     : backward
       ? statedRule(op, inputs, outputs, attrs, needed)
       : compositionRule(op, inputs, attrs, needed);
-  const results = outputs.map(({ shape, dtype, backend }) => ({ shape, dtype, backend }));
-  const node = new GradNode(op.name, inputs, saved, results, pullback);
+  const node = new GradNode(op.name, inputs, saved, outputs.length, pullback);
   outputs.forEach((output, i) => {
     if (!isFloat(output.dtype)) return;
     output.node = node;

@@ -105,9 +105,8 @@ function move(tensor: Tensor, target: Backend): Tensor {
 function arrive(tensor: Tensor, elements: NumericArray, target: Backend): Tensor {
   const copy = fromTyped(target, elements, tensor.shape, tensor.dtype);
   if (gradEnabled() && tensor.requiresGrad) {
-    const { shape, dtype, backend } = copy;
     const home = tensor.backend;
-    copy.node = new GradNode("to", [tensor], [], [{ shape, dtype, backend }], ([grad]) => [grad && move(grad, home)]);
+    copy.node = new GradNode("to", [tensor], [], 1, ([grad]) => [grad && move(grad, home)]);
   }
   return copy;
 }

@@ -51,6 +51,9 @@ describe("streams", () => {
     b.setState(state);
     expect(b.next("x")).toEqual(a.next("x"));
     expect(b.getSeed()).toBe(3);
+    expect(() => b.setState({ seed: 9 } as any)).toThrow(TypeError);
+    expect(() => b.setState({ seed: -1, calls: {} })).toThrow("seed: needs an integer");
+    expect(b.getState()).toEqual(a.getState());
   });
   test("uniforms, normals, integers and permutations have their distributions", () => {
     const generator = new Generator(1);

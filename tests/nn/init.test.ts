@@ -103,6 +103,13 @@ describe("initialize", () => {
     expect(await first.a.weight.toArray()).not.toEqual(before);
   });
 
+  test("a tied parameter has the values of its first name", async () => {
+    const [tied, apart] = [new Net(["a", "b"]), new Net(["a", "b"])];
+    tied.b.weight = tied.a.weight;
+    for (const net of [tied, apart]) initialize(net, { generator: new Generator(5) });
+    expect(await tied.b.weight.toArray()).toEqual(await apart.a.weight.toArray());
+  });
+
   test("modules that stand alone follow manualSeed", async () => {
     const make = () => {
       manualSeed(3);

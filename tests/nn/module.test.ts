@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { init } from "../../src/backend/devices.js";
+import { init, memory } from "../../src/backend/devices.js";
 import { ConfigError, DisposedError, IndexError, ShapeError } from "../../src/core/errors.js";
 import { Embedding, Identity, LayerNorm, Linear, Module, ModuleList, Sequential } from "../../src/nn/index.js";
 import { add, sum } from "../../src/ops/index.js";
@@ -106,6 +106,20 @@ describe("names", () => {
     expect(model.forward(tensor(new Int32Array([1]))).shape).toEqual([1, 5]);
   });
 
+  test("a module may know the one that it is a part of", () => {
+    class Part extends Identity {
+      whole?: Module;
+    }
+    const part = new Part();
+    const whole = new Sequential(part, part);
+    part.whole = whole;
+    const seen: Module[] = [];
+    whole.apply((module) => seen.push(module));
+    expect(seen).toEqual([part, whole]);
+    const shown = "Part(\n    (whole): …\n  )";
+    expect(String(whole)).toBe(`Sequential(\n  (0): ${shown}\n  (1): ${shown}\n)`);
+  });
+
   test("printing shows the tree", () => {
     expect(String(new Sequential(new Linear(2, 3), new Identity()))).toBe(
       "Sequential(\n  (0): Linear(2, 3)\n  (1): Identity()\n)",
@@ -156,7 +170,25 @@ describe("state", () => {
     expect(() => linear.loadStateDict({ weight: fromData([before + 1], [1, 1]), bias: ones([2]) })).toThrow(
       "loadStateDict: bias: needs shape [1], got [2].",
     );
+    const data = new Float32Array(2);
+    for (const bias of [{ dtype: "float32", shape: [1], data } as const, { dtype: "float64" as any, shape: [1], data }])
+      expect(() => linear.loadStateDict({ weight: fromData([before + 1], [1, 1]), bias })).toThrow(
+        /needs 1 val|float64/,
+      );
     expect(await linear.weight.item()).toBe(before);
+  });
+
+  test("what was converted on the way is freed", () => {
+    const linear = new Linear(10, 10, { bias: false });
+    const values = ones([10, 10], { dtype: "int32" });
+    const before = memory().live;
+    linear.loadStateDict({ weight: values });
+    values.dispose();
+    expect(memory().live).toBeLessThan(before);
+    const wide = memory().live;
+    linear.to({ dtype: "float16" });
+    expect(memory().live).toBeLessThan(wide);
+    linear.dispose();
   });
 
   test("buffers are saved and not trained", () => {
@@ -194,6 +226,16 @@ describe("modes", () => {
     expect(model.head.weight).toBe(model.wte.weight);
     expect(model.wte.weight).toBeInstanceOf(Parameter);
     expect(before.disposed).toBe(true);
+  });
+
+  test("to() leaves buffers that are no floats in their dtype", async () => {
+    const model = new Identity();
+    model.registerBuffer("positions", tensor([70_001], { dtype: "int32" }));
+    model.registerBuffer("scale", ones([1]));
+    model.to({ dtype: "float16" });
+    const { positions, scale } = model.stateDict();
+    expect([positions.dtype, scale.dtype, await positions.item()]).toEqual(["int32", "float16", 70_001]);
+    model.dispose();
   });
 
   test("dispose gives everything back", () => {

@@ -70,6 +70,25 @@ describe.each(testDevices)("on $name", ({ device, open }) => {
     for (const each of results) each.dispose();
   });
 
+  test("the gradient of std is 0 where all elements are equal", async () => {
+    const x = t.tensor(
+      [
+        [2, 2],
+        [1, 3],
+        [Number.NaN, 1],
+      ],
+      { device, requiresGrad: true },
+    );
+    const result = x.std({ dim: 1 });
+    expect(await result.toArray()).toEqual([0, Math.fround(Math.SQRT2), Number.NaN]);
+    t.tidy(() => result.sum().backward());
+    const [[a, b], [c, d]] = (await x.grad!.toArray()) as number[][];
+    expect([a, b]).toEqual([0, 0]);
+    expect(c).toBeCloseTo(-Math.SQRT1_2, 6);
+    expect(d).toBeCloseTo(Math.SQRT1_2, 6);
+    for (const each of [x.grad!, x, result]) each.dispose();
+  });
+
   test("gradients flow through clone, maskedFill and unbind", async () => {
     const x = t.tensor([1, 2, 3, 4], { device, requiresGrad: true });
     t.tidy(() => {
@@ -114,6 +133,9 @@ test.each<[string, () => unknown, string]>([
     () => t.lstmCell(list, list, list, {} as any),
     "lstmCell: needs a tensor for x, got an array.",
   ],
+  ["stack of numbers", () => t.stack(list), "stack: needs a tensor for 0, got a number."],
+  ["groupNorm of a list", () => t.groupNorm(list, 1), "groupNorm: needs a tensor for x, got an array."],
+  ["split by a text", () => t.split(t.ones([2]), "1" as any), 'split: needs an array of whole numbers, got "1".'],
   ["clone of a list", () => t.clone(list), "clone: needs a tensor for x, got an array."],
 ])("%s is refused", (_, run, message) => {
   expect(() => t.tidy(run)).toThrow(message);

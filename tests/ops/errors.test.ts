@@ -650,6 +650,23 @@ test("positions may be bytes", async () => {
   const bytes = t.tensor(new Uint8Array([2, 0]));
   expect(await t.embedding(bytes, t.tensor([[1], [2], [3]])).toArray()).toEqual([[3], [1]]);
   expect(await t.gather(t.tensor([5, 6, 7]), 0, bytes).toArray()).toEqual([7, 5]);
+  const [logits, rows] = [
+    t.tensor([
+      [1, 2, 3],
+      [3, 2, 2],
+    ]),
+    t.tensor([
+      [1, 0],
+      [2, 1],
+    ]),
+  ];
+  const losses = (labels: t.Tensor) => [
+    t.crossEntropy(logits, labels),
+    t.nllLoss(logits, labels),
+    t.linearCrossEntropy(rows, logits.transpose(), labels),
+  ];
+  const [given, wanted] = [bytes, i([2, 0])].map((labels) => Promise.all(losses(labels).map((loss) => loss.item())));
+  expect(await given).toEqual(await wanted);
 });
 
 test("the door checks the number of inputs and the options of every op in the registry", () => {

@@ -1,5 +1,7 @@
 /** Each optimizer against its formula in float64, over several steps; states, groups, clipping. */
 
+import { fileURLToPath } from "node:url";
+import { rolldown } from "rolldown";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { init as start } from "../../src/backend/devices.js";
 import { ConfigError, ShapeError } from "../../src/core/errors.js";
@@ -198,6 +200,15 @@ describe("options", () => {
     expect(() => new SGD([])).toThrow("needs at least one parameter");
     const p = fresh();
     expect(() => new SGD([p, p])).toThrow("given twice");
+    expect(() => new SGD([p], { nesterov: "false" as any })).toThrow("needs true or false for nesterov");
+    const matrix = new Parameter(ones([1, 1]));
+    expect(() => new Muon([matrix], { adjustLr: "orginal" as any })).toThrow("needs original or matchRmsAdamw");
+  });
+
+  test("two parameters of one name are refused: states are saved by name", () => {
+    const [a, b] = [new Linear(1, 1), new Linear(1, 1)];
+    expect(() => new SGD([...a.namedParameters(), ...b.namedParameters()])).toThrow("got weight twice");
+    expect(() => new SGD([...a.parameters(), ...b.parameters()])).not.toThrow();
   });
 
   test("groups have their own", async () => {
@@ -248,6 +259,44 @@ describe("state", () => {
     expect(() => named("q").loadStateDict(state)).toThrow("missing q and unexpected p");
     const { "p.expAvg": _, ...tensors } = state.tensors;
     expect(() => named("p").loadStateDict({ ...state, tensors })).toThrow("missing p.expAvg");
+  });
+
+  test("is loaded whole or not at all, and into the same groups", async () => {
+    const make = () =>
+      new AdamW([
+        ["a", fresh()],
+        ["b", fresh()],
+      ]);
+    const [optimizer, other] = [make(), make()];
+    optimizer.step([tensor(gradient(1)), tensor(gradient(2))]);
+    other.step([tensor(gradient(3)), tensor(gradient(4))]);
+    other.lr = 7;
+    const state = other.stateDict();
+    const before = await optimizer.stateDict().tensors["a.expAvg"].toArray();
+    const tensors = { ...state.tensors, "b.expAvgSq": ones([2]) };
+    expect(() => optimizer.loadStateDict({ ...state, tensors })).toThrow("b.expAvgSq: needs shape [4], got [2].");
+    expect(optimizer.lr).toBe(1e-3);
+    expect(await optimizer.stateDict().tensors["a.expAvg"].toArray()).toEqual(before);
+    const pair = ([a, b]: string[]) => new SGD([{ params: [[a, fresh()]] }, { params: [[b, fresh()]], lr: 2 }]);
+    expect(() => pair(["a", "b"]).loadStateDict(pair(["b", "a"]).stateDict())).toThrow(
+      "SGD: loadStateDict: needs the same parameters in group 0, got b.",
+    );
+  });
+
+  test("a step that is refused counts for nothing", () => {
+    const optimizer = new AdamW([["p", fresh()]]);
+    expect(() => optimizer.step([tensor(p0)], { scale: 0.5 as any })).toThrow("needs a tensor");
+    expect(optimizer.stateDict().steps).toEqual({ p: 0 });
+  });
+
+  test("says whose it is where a minifier renamed the classes", async () => {
+    const input = fileURLToPath(new URL("../../src/optim/index.ts", import.meta.url));
+    const build = await rolldown({ input, platform: "browser", logLevel: "silent" });
+    const { output } = await build.generate({ format: "esm", minify: true, codeSplitting: false });
+    await build.close();
+    const page = await import(/* @vite-ignore */ `data:text/javascript,${encodeURIComponent(output[0].code)}`);
+    const names = ["Adam", "AdamW", "Muon", "SGD"];
+    expect(names.map((name) => page[name].name)).toEqual(names);
   });
 });
 

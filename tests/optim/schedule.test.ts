@@ -20,6 +20,11 @@ describe("schedules", () => {
     expect(end).toBeCloseTo(0.1, 14);
   });
 
+  test("numbers that are none are refused, not learnt with", () => {
+    expect(() => createSchedule("cosine", { steps: 9, warmupSteps: "1" as any })).toThrow('for warmupSteps, got "1".');
+    expect(() => createSchedule("linear", { steps: 9, minFactor: Number.NaN })).toThrow("for minFactor, got NaN.");
+  });
+
   test("an unknown name suggests the nearest", () => {
     expect(() => createSchedule("cosin" as ScheduleName, { steps: 1 })).toThrow('Did you mean "cosine"?');
   });
@@ -38,5 +43,7 @@ test("LambdaLR keeps the ratio of groups and restores its place", () => {
   const restored = new LambdaLR(other, (step) => 1 / (step + 1));
   restored.loadStateDict(JSON.parse(JSON.stringify(scheduler.stateDict())));
   restored.step();
+  expect(rates(other)).toEqual([1 / 3, 0.5 / 3]);
+  expect(() => restored.loadStateDict({ step: 0, baseRates: [1] })).toThrow("LambdaLR: needs 2 rates, got 1.");
   expect(rates(other)).toEqual([1 / 3, 0.5 / 3]);
 });

@@ -64,6 +64,62 @@ describe("backward()", () => {
     expect(a.grad!.storage).not.toBe(seed.storage);
   });
 
+  test("a gradient is taken in the dtype of its tensor, and refused from another device", async () => {
+    const x = leaf([3, 4]);
+    x.mul(x).backward({ gradient: t.tensor([1, 2], { dtype: "int32" }) });
+    expect(await gradOf(x)).toEqual([6, 16]);
+    expect(() => x.mul(x).backward({ gradient: t.ones([2], { device: "reference" }) })).toThrow(
+      "backward: needs a gradient on cpu, got reference.",
+    );
+    expect(() => t.grad(x.mul(x), [x], { gradient: 2 as any })).toThrow("grad: needs a gradient on cpu, got a number.");
+    expect(await gradOf(x)).toEqual([6, 16]);
+  });
+
+  test("a rule that throws leaves each leaf a gradient of its own", () => {
+    const bad = t.defineOp({
+      name: "test.badRule",
+      doc: "x, without a gradient",
+      inputs: ["x"],
+      composition: ([x]) => x.clone(),
+      backward: () => {
+        throw new Error("no rule");
+      },
+    });
+    const leaves = [leaf([1]), leaf([1]), leaf([1])];
+    const [a, b, c] = leaves;
+    t.tidy(() => {
+      const broken = bad(c); // its rule runs after those of what is recorded later
+      const loss = a.add(b).add(broken).sum();
+      expect(() => loss.backward()).toThrow("no rule");
+    });
+    expect(a.grad!.storage).not.toBe(b.grad!.storage);
+    for (const each of leaves) {
+      each.grad?.dispose();
+      each.dispose();
+    }
+  });
+
+  test("frees what no gradient reaches", () => {
+    const first = t.defineOp({
+      name: "test.firstOnly",
+      doc: "a + b, with a gradient for a",
+      inputs: ["a", "b"],
+      promotion: "float",
+      expr: ([x, y]) => t.expr.add(x, y),
+      derivative: () => [1, undefined],
+    });
+    const x = leaf([1, 2]);
+    const before = t.memory().live;
+    const loss = t.tidy(() => first(x.mul(2), x.square().exp()).sum());
+    const output = t.memory().live - before;
+    loss.backward();
+    x.grad!.dispose();
+    loss.dispose();
+    expect(output).toBeGreaterThan(0);
+    expect(t.memory().live).toBe(before);
+    x.dispose();
+  });
+
   test.each<[string, () => unknown, string]>([
     [
       "no history",

@@ -110,6 +110,27 @@ describe("the others", () => {
     ]);
   });
 
+  test("an option that is undefined is not given", async () => {
+    const none = { dtype: undefined, device: undefined };
+    const like = t.zeros([3], { dtype: "uint8", device: "reference" });
+    expect([t.onesLike(like, none).dtype, t.zerosLike(like, none).device]).toEqual(["uint8", "reference"]);
+    expect([t.arange(3, undefined, 1, none).dtype, t.randint(0, 2, [1], none).dtype]).toEqual(["int32", "int32"]);
+  });
+
+  test.each<[string, () => unknown, string]>([
+    ["full", () => t.full([2], 3e9, { dtype: "int32" }), "full: needs values from -2147483648 to 2147483647 for int32"],
+    ["bytes", () => t.full([2], -1, { dtype: "uint8" }), "full: needs values from 0 to 255 for uint8, got -1"],
+    ["no number", () => t.full([2], Number.NaN, { dtype: "int32" }), "full: needs values from -2147483648 to"],
+    ["pad", () => t.tensor(new Uint8Array(1)).pad([1, 1], { value: 300 }), "pad: needs values from 0 to 255 for uint8"],
+    [
+      "pooling integers",
+      () => t.full([1, 1, 2, 2], -5, { dtype: "int32" }).maxPool2d(2, { padding: 1 }),
+      "maxPool2d: needs values from",
+    ],
+  ])("a value that the dtype cannot hold is refused: %s", (_, run, message) => {
+    expect(() => t.tidy(run)).toThrow(message);
+  });
+
   test("arange and eye", async () => {
     expect(await read(t.arange(3))).toEqual(["int32", [3], [0, 1, 2]]);
     expect(await read(t.arange(1, 2, 0.5))).toEqual(["float32", [2], [1, 1.5]]);
@@ -148,9 +169,14 @@ describe("the others", () => {
     expect(() => t.randint(3, 3, [1])).toThrow("randint: needs integers low < high, got 3 and 3.");
   });
 
-  test("the default dtype is that of floats whose dtype is not given", () => {
+  test("the default dtype is that of floats whose dtype is not given, by users: what ops make is float32", async () => {
+    const x = t.tensor([1, 2], { requiresGrad: true });
     t.setDefaultDtype("bfloat16");
     try {
+      x.gather(0, t.tensor([1], { dtype: "int32" }))
+        .sum()
+        .backward();
+      expect(await x.grad!.toArray()).toEqual([0, 1]);
       expect([t.tensor(0.5).dtype, t.zeros([1]).dtype, t.arange(0, 1, 0.5).dtype, t.arange(2).dtype]).toEqual([
         "bfloat16",
         "bfloat16",

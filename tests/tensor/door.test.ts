@@ -105,6 +105,32 @@ describe.each(testDevices)("ops of one's own on $name", ({ device, open }) => {
   });
 });
 
+test("a row whose attribute may be absent, or is an object, has a program for each", async () => {
+  const optional = t.defineOp({
+    name: "test.optional",
+    doc: "x, or x + more",
+    inputs: ["x"],
+    attrs: { more: { type: "number", optional: true } },
+    expr: ([x], { more }) => (more === undefined ? x : expr.add(x, more)),
+  });
+  const chosen = t.defineOp({
+    name: "test.chosen",
+    doc: "x * how.factor",
+    inputs: ["x"],
+    attrs: { how: { type: "object" } },
+    expr: ([x], { how }) => expr.mul(x, how.factor),
+  });
+  const x = t.tensor([1]);
+  const results = [
+    optional(x),
+    optional(x, { more: 5 }),
+    optional(x),
+    chosen(x, { how: { factor: 2 } }),
+    chosen(x, { how: { factor: 3 } }),
+  ];
+  expect(await Promise.all(results.map((y) => y.item()))).toEqual([1, 6, 1, 2, 3]);
+});
+
 test("a row of one's own is the same program, and so the same kernel, as a built-in one", () => {
   const silu = t.defineOp({
     name: "test.silu",
@@ -275,6 +301,20 @@ describe("the registry", () => {
     expect(backward).toThrow("test.wrong: needs a gradient that sums to the shape of its input, got [3] and [2].");
     x.dispose();
   });
+
+  test("a gradient that is not in a list is refused, not dropped", () => {
+    const alone = t.defineOp({
+      name: "test.alone",
+      doc: "x",
+      inputs: ["x"],
+      composition: ([x]) => x.clone(),
+      backward: ({ grad }) => grad as any,
+    });
+    const x = leaf([1, 2]);
+    const backward = () => t.tidy(() => (alone(x) as t.Tensor).sum().backward());
+    expect(backward).toThrow("test.alone: needs a list from its backward, got a Tensor.");
+    x.dispose();
+  });
 });
 
 describe("override: true replaces what the op's functions run", () => {
@@ -338,6 +378,21 @@ describe("interceptors", () => {
     expect(seen[0]).toBe("a test.meanSquare");
     expect(seen[1]).toBe("b test.meanSquare");
     expect(await t.tidy(() => t.tensor(2).mul(3)).item()).toBe(6);
+  });
+
+  test("one that removes itself hides no call from the next", () => {
+    const names: string[] = [];
+    const once = t.intercept((_, next) => {
+      once();
+      return next();
+    });
+    const remove = t.intercept(({ op }, next) => {
+      names.push(op.name);
+      return next();
+    });
+    t.tidy(() => t.ones([1]).exp().log());
+    remove();
+    expect(names).toEqual(["exp", "log"]);
   });
 
   test("change no bit by watching, see conversions too, and are told apart when removed", async () => {

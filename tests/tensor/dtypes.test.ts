@@ -77,6 +77,13 @@ test.each<[string, (x: t.Tensor) => t.Tensor, t.DType | "refused", t.DType, t.DT
   expect(got).toEqual(expected);
 });
 
+test("numbers beside integers: held to the last digit, and to a float where the result is one", async () => {
+  const x = t.tensor([20_000_001, -3], { dtype: "int32" });
+  expect(await x.clamp({ min: -2, max: 16_777_217 }).toArray()).toEqual([16_777_217, -2]);
+  expect(x.clamp({ min: 0, max: Number.POSITIVE_INFINITY }).dtype).toBe("int32");
+  expect(await t.tensor([3], { dtype: "int32" }).div(6e9).item()).toBe(Math.fround(5e-10));
+});
+
 test("integers wrap, as in PyTorch", async () => {
   const bytes = t.tensor(new Uint8Array([255, 0]));
   expect(await bytes.add(1).toArray()).toEqual([0, 1]);
@@ -144,6 +151,20 @@ describe.each(["float16", "bfloat16"] as const)("%s", (dtype) => {
     expect(x.grad!.dtype).toBe(dtype);
     expect(await x.grad!.toArray()).toEqual([3, -4]);
   });
+
+  test.each(["reference", "cpu"] as const)(
+    "gradients of what moves elements are summed in float32 on %s",
+    async (device) => {
+      const x = t.tensor([1.5, -2], { dtype, device, requiresGrad: true });
+      const ids = t.tensor([1, 1, 0], { dtype: "int32", device });
+      for (const moved of [x.expand([2048, 2]), x.indexSelect(0, ids), x.gather(0, ids)]) {
+        x.grad = undefined;
+        moved.to({ dtype: "float32" }).mul(0.5).sum().backward();
+        expect(x.grad!.dtype).toBe(dtype);
+        expect(await x.grad!.toArray()).toEqual(moved.ndim === 2 ? [1024, 1024] : [0.5, 1]);
+      }
+    },
+  );
 });
 
 describe("to()", () => {

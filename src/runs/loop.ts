@@ -10,11 +10,11 @@ import { DataError, MemoryBudgetError } from "../core/errors.js";
 import type { Generator } from "../core/random.js";
 import { warn } from "../core/warnings.js";
 import { hashWeights, tensorsToWrite } from "../models/save.js";
+import { inference } from "../nn/inference.js";
 import { rehearse } from "../nn/rehearse.js";
 import type { StateValue } from "../nn/state.js";
 import { div, stack } from "../ops/index.js";
 import { clipCoefficient, gradNorm, type OptimizerState, type Schedule, type StepOptions } from "../optim/index.js";
-import { noGrad } from "../tensor/autograd.js";
 import { tidy } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { showBudget } from "./budget.js";
@@ -265,19 +265,13 @@ async function saveCheckpoint(context: LoopContext, step: number): Promise<Check
   return checkpoint;
 }
 
-/** The mean over parts of a split, weighted by labels; nothing is recorded for gradients. */
+/** The mean over parts of a split, weighted by labels. */
 export async function meanLoss(model: Task["model"], batches: AsyncIterable<MicroBatch>): Promise<number> {
-  const training = model.training;
-  model.eval();
-  try {
-    let total = 0;
-    let count = 0;
-    for await (const batch of batches) {
-      total += await taken(noGrad(() => tidy(() => batch.lossSum())));
-      count += batch.count;
-    }
-    return total / count;
-  } finally {
-    model.train(training);
+  let total = 0;
+  let count = 0;
+  for await (const batch of batches) {
+    total += await taken(inference(model, () => batch.lossSum()));
+    count += batch.count;
   }
+  return total / count;
 }

@@ -101,6 +101,14 @@ describe("classification of a CSV file", () => {
     model.dispose();
   });
 
+  test("every row of the validation split is judged, also where training leaves out a last batch that is not full", async () => {
+    const judged = (dropLast: boolean) =>
+      train(classify({ collate: { dropLast } }, { steps: 1, batchSize: 50 }), { store: new MemoryStore() });
+    const [all, full] = [await judged(false), await judged(true)];
+    expect(full.metrics).toEqual(all.metrics);
+    expect(full.valLoss).toBe(all.valLoss);
+  });
+
   test("statistics and vocabularies are those of the training split, and nothing else", async () => {
     const store = new MemoryStore();
     const result = await train(classify({}, { steps: 1 }), { store });

@@ -50,6 +50,37 @@ describe("replay", () => {
     expect((await store.list("")).length).toBe(before);
   });
 
+  test.each([
+    ["without a clock", undefined],
+    ["with one", () => performance.now()],
+  ])("a run that was stopped between two records is compared up to its last weights, %s", async (_, clock) => {
+    const kept = new MemoryStore();
+    const stopped = train(
+      {
+        data: { text: path() },
+        model: { model_type: "gpt2", n_layer: 1, n_head: 2, n_embd: 16 },
+        training: { steps: 90, batchSize: 2, blockSize: 16, evalEvery: 90, logEvery: 90, sampleEvery: 0 },
+      },
+      { store: kept },
+    );
+    for await (const event of stopped) if (event.type === "step" && event.step === 5) break;
+    const { steps, executionId: id } = await stopped.stop();
+    expect(steps).toBeLessThan(90);
+    const answer = await replay(id, { store: kept, clock });
+    expect(answer.statement).toBe(`Equal bits: ${steps} steps gave the recorded weights.`);
+
+    const checkpoint = `${id}/checkpoints/step-${String(steps).padStart(6, "0")}/checkpoint.json`;
+    const list = new TextDecoder().decode(await kept.read(checkpoint));
+    const [, hash] = /"model\.safetensors": \{[^}]*"sha256": "(\w+)"/.exec(list)!;
+    await kept.write(checkpoint, new TextEncoder().encode(list.replace(hash, "0".repeat(64))));
+    expect((await replay(id, { store: kept, clock })).statement).toMatch(
+      `Differs from step ${steps}: weights was 0000`,
+    );
+
+    await kept.remove(`${id}/checkpoints`);
+    await expect(replay(id, { store: kept, clock })).rejects.toThrow(/recorded nothing to compare/);
+  });
+
   test("a changed loss is found at its step", async () => {
     let lines = 0;
     const changed = await edited("metrics.jsonl", (text) =>

@@ -1,9 +1,10 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { init } from "tenon";
 import { type RunManifest, writeManifest } from "tenon/artifacts";
-import { loadRun, MemoryStore, replay, train, verify } from "tenon/runs";
+import { loadRun, MemoryStore, replay, type TrainingConfigInput, train, verify } from "tenon/runs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 let folder: string;
@@ -183,5 +184,23 @@ describe("replay", () => {
     await expect(replay(executionId, { store, data: { text: other } })).rejects.toThrow(
       /the data are not those of the run/,
     );
+  });
+
+  test.each([
+    ["a text that begins with a mark of its encoding", "marked.txt", (text: string) => `\ufeff${text}`, { text: "" }],
+    ["compressed rows", "rows.csv.gz", (text: string) => gzipSync(text), { csv: "", target: "y" }],
+  ])("verifying knows %s", async (_, name, bytes, data) => {
+    const there = join(folder, name);
+    const content = "text" in data ? "a line of text.\n" : "x,y\n1,a\n2,b\n";
+    const write = (more: string) => writeFile(there, bytes(content.repeat(30).replaceAll("\nx,y", "") + more));
+    await write("");
+    const kind = "text" in data ? "text" : "csv";
+    const config = { data: { ...data, [kind]: there }, training: { steps: 1, blockSize: 8, batchSize: 2 } };
+    const run = await train(config as TrainingConfigInput, { store });
+    expect((await verify(run.executionId, { store })).problems).toEqual([]);
+    await write("3,a\n");
+    expect((await verify(run.executionId, { store })).problems.join()).toMatch(/the data changed, SHA-256/);
+    await writeFile(there, Uint8Array.of(0x1f, 0x8b, 8, 1, 2, 3));
+    expect((await verify(run.executionId, { store })).problems.join()).toMatch(/the data changed/);
   });
 });

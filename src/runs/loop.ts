@@ -6,7 +6,7 @@
 import type { Checkpoint } from "../artifacts/checkpoint.js";
 import { stamp } from "../artifacts/format.js";
 import { safetensorsChunks } from "../artifacts/safetensors-write.js";
-import { DataError, MemoryBudgetError } from "../core/errors.js";
+import { DataError, MemoryBudgetError, NumericsError } from "../core/errors.js";
 import type { Generator } from "../core/random.js";
 import { warn } from "../core/warnings.js";
 import { hashWeights, tensorsToWrite } from "../models/save.js";
@@ -165,6 +165,13 @@ function tellDivergence(progress: Progress, step: number, loss: number): void {
   );
 }
 
+/** A model whose weights are not finite cannot write, which is no reason to stop; its loss tells it, if not yet. */
+function withoutSample(error: unknown, progress: Progress, step: number): undefined {
+  if (!(error instanceof NumericsError)) throw error;
+  if (progress.divergedAt === undefined)
+    warn("sample-left-out", `train: no sample at step ${step}, the model's weights are not finite.`, { step });
+}
+
 async function taken(scalar: Tensor): Promise<number> {
   const value = await scalar.item();
   scalar.dispose();
@@ -222,9 +229,11 @@ export async function runLoop(context: LoopContext, options: LoopOptions): Promi
       emit({ type: "eval", step, valLoss, metrics, final: step === steps });
     }
     if (task.sample && (due(options.sampleEvery) || (options.sampleEvery > 0 && step === steps))) {
-      const text = await task.sample();
-      recorder.metrics.sample(step, text);
-      emit({ type: "sample", step, text });
+      const text = await task.sample().catch((error) => withoutSample(error, progress, step));
+      if (text !== undefined) {
+        recorder.metrics.sample(step, text);
+        emit({ type: "sample", step, text });
+      }
     }
     checkpoint = undefined;
     if (due(options.checkpointEvery) && step < steps) checkpoint = await saveCheckpoint(context, step);

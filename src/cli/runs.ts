@@ -91,22 +91,20 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
     io.err(`${what}${near ? ` Did you mean "${near}"?` : ""}\n${USAGE}`);
     return 2;
   }
+  const threads = values.threads === undefined ? undefined : Number(values.threads);
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
+    io.err(`runs: --threads needs an integer from 1 to 64, got ${values.threads || "nothing"}.\n${USAGE}`);
+    return 2;
+  }
   const format = values.json ? "json" : values.markdown ? "markdown" : values.csv ? "csv" : "text";
   try {
     const { dir = "runs", json = false, data, force = false } = values;
-    return await command.run({ io, dir, format, json, data, force, threads: threadsOf(values.threads) }, operands);
+    return await command.run({ io, dir, format, json, data, force, threads }, operands);
   } catch (error) {
     if (!(error instanceof TenonError)) throw error;
     io.err(error.message);
     return 1;
   }
-}
-
-function threadsOf(given: string | undefined): number | undefined {
-  if (given === undefined) return undefined;
-  const threads = Number(given);
-  if (Number.isInteger(threads) && threads >= 1 && threads <= 64) return threads;
-  throw new ConfigError(`runs: --threads needs an integer from 1 to 64, got ${given}.`);
 }
 
 const load = (name: string, dir: string): Promise<LoadedRun> => {
@@ -251,7 +249,12 @@ async function exportTo({ io, dir, json }: Context, [name, file]: string[]): Pro
     target = await open(file, "wx");
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    const why = code === "EEXIST" ? "it is there already, and nothing is overwritten" : code;
+    const reasons: Record<string, string> = {
+      EEXIST: "it is there already, and nothing is overwritten",
+      ENOENT: "there is no such folder",
+      EACCES: "permission denied",
+    };
+    const why = reasons[String(code)] ?? code;
     throw new ConfigError(`${file}: cannot be written, ${why}.`, { cause });
   }
   try {

@@ -42,8 +42,10 @@ export interface CodeTask<B = any> {
 const CODE_NAMES = ["parameters", "loss", "step", "batches", "evaluate", "codeVersion", "dataVersion", "optimizer"];
 
 /** Is it a task in code, and not the JSON of a config? */
-export const isCode = (config: object | undefined): config is CodeConfig =>
-  config !== undefined && ((config as CodeConfig).model instanceof Module || CODE_NAMES.some((name) => name in config));
+export const isCode = (config: object | null | undefined): config is CodeConfig =>
+  typeof config === "object" &&
+  config !== null &&
+  ((config as CodeConfig).model instanceof Module || CODE_NAMES.some((name) => name in config));
 
 /** Bare tensors as a module. */
 class Parameters extends Module {

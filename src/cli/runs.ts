@@ -11,6 +11,7 @@ import { type ComparisonFormat, compareRuns, curvesOf, formatComparison, formatT
 import { dataKindOf } from "../runs/data-config.js";
 import { findContent } from "../runs/find.js";
 import { type LoadedRun, listRuns, loadRun } from "../runs/list.js";
+import type { MetricRecord } from "../runs/metrics.js";
 import { replay } from "../runs/replay.js";
 import { verify } from "../runs/verify.js";
 import type { CommandIo } from "./io.js";
@@ -157,6 +158,14 @@ async function show({ io, dir, json }: Context, [name]: string[]): Promise<numbe
   return 0;
 }
 
+/** Is there a number of one step that all runs recorded? */
+function share(runs: readonly (readonly MetricRecord[])[]): boolean {
+  const [first, ...others] = runs.map(
+    (records) => new Set(records.flatMap(({ step, values }) => Object.keys(values).map((name) => `${step} ${name}`))),
+  );
+  return [...first].some((key) => others.every((other) => other.has(key)));
+}
+
 async function compare({ io, dir, format }: Context, names: string[]): Promise<number> {
   const opened: LoadedRun[] = [];
   for (const name of names) opened.push(await load(name, dir));
@@ -167,7 +176,9 @@ async function compare({ io, dir, format }: Context, names: string[]): Promise<n
   io.out(
     first
       ? `\nThe first difference is ${first.name} at step ${first.step}: ${first.values.map(String).join(", ")}.`
-      : "\nAll metrics that these runs share are equal.",
+      : share(comparison.records)
+        ? "\nAll metrics that these runs share are equal."
+        : "\nThese runs share no record of a step.",
   );
   io.out(sameWeights ? "All ended with the same weights, bit for bit." : "Their final weights differ.");
   const shown = ["valLoss", "loss"].find((name) => curvesOf(comparison, name).every(({ steps }) => steps.length > 1));

@@ -1,6 +1,7 @@
 /** A model on disk: the Hugging Face layout, and a manifest that says what wrote it and the hash of its weights. */
 
 import { stampedJson } from "../artifacts/format.js";
+import { measured } from "../artifacts/pieces.js";
 import { safetensorsChunks, type TensorsToWrite, weightsHash } from "../artifacts/safetensors-write.js";
 import { openTarget, type SaveTarget, writeText } from "../core/store.js";
 import { VERSION } from "../core/version.js";
@@ -35,12 +36,13 @@ export const hashWeights = (model: Module): Promise<string> => weightsHash(tenso
 export async function saveModel(model: Model, target: SaveTarget): Promise<void> {
   const { store, folder } = openTarget(target, "save");
   const path = (name: string) => (folder === "" ? name : `${folder}/${name}`);
-  const tensors = tensorsToWrite(model.stateDict());
+  // Hashed on its way: what is read from the device is read once.
+  const weights = measured(safetensorsChunks(tensorsToWrite(model.stateDict())));
   for (const [name, text] of Object.entries(model.files())) await writeText(store, path(name), text);
-  await store.write(path("model.safetensors"), safetensorsChunks(tensors));
+  await store.write(path("model.safetensors"), weights);
   const manifest = {
     package: { name: "tenon", version: VERSION },
-    weightsHash: await weightsHash(tensors),
+    weightsHash: weights.record().sha256,
     tokenizerHash: model.tokenizerHash,
   };
   await writeText(store, path("manifest.json"), stampedJson("tenon-model", manifest));

@@ -197,6 +197,8 @@ export async function runLoop(context: LoopContext, options: LoopOptions): Promi
     });
     if (result === null) {
       if (step === 0) throw noBatch();
+      const left = `train: the batches ended after step ${step} of ${steps}; they can be iterated only once.`;
+      warn("batches-ended", left, { step, steps });
       break;
     }
     step++;

@@ -6,6 +6,13 @@ import { listOf, nearest } from "../core/errors.js";
 /** A wrong call: the exit code is 2, and the message is followed by where help is. */
 export class UsageError extends Error {}
 
+/** What a program of the user's threw, as its cause: no fault of ours, and told with the place in their code. */
+export class ProgramError extends Error {
+  constructor(cause: unknown) {
+    super("the program threw", { cause });
+  }
+}
+
 /** What an option takes: nothing, a text, texts (it may be repeated), a number (within limits), or one of some words. */
 export type OptionKind =
   | "flag"

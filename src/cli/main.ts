@@ -4,7 +4,7 @@
 import { nearest, TenonError } from "../core/errors.js";
 import { VERSION } from "../core/version.js";
 import { setWarningListener } from "../core/warnings.js";
-import { UsageError } from "./arguments.js";
+import { ProgramError, UsageError } from "./arguments.js";
 import { type Io, standardIo } from "./io.js";
 
 /** Runs with the arguments after its name; resolves with the exit code. */
@@ -101,6 +101,7 @@ function commandOf(args: readonly string[]): [name: string, rest: string[], comm
 /** Errors of ours and of the system say it in a sentence; anything else is a fault of the program and shows where. */
 function messageOf(error: unknown): string {
   if (error instanceof TenonError || (error as NodeJS.ErrnoException)?.syscall) return (error as Error).message;
+  if (error instanceof ProgramError) return stackOf(error.cause);
   return `${stackOf(error)}\nThis is a fault in tenon ${VERSION}, not in what you asked for.`;
 }
 

@@ -3,12 +3,12 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { ConfigError } from "../core/errors.js";
+import { ConfigError, TenonError } from "../core/errors.js";
 import { jsonLine } from "../core/json.js";
 import { setProgram } from "../node/code.js";
 import "../node/platform.js";
 import { run as runClean } from "../tensor/run.js";
-import { helpOf, parse, usage } from "./arguments.js";
+import { helpOf, ProgramError, parse, usage } from "./arguments.js";
 import type { CommandIo } from "./io.js";
 
 const table = usage({
@@ -39,8 +39,12 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   setProgram(path);
   const result = await runClean(
     async () => {
-      const module = await import(pathToFileURL(path).href);
-      return typeof module.default === "function" ? module.default() : undefined;
+      try {
+        const module = await import(pathToFileURL(path).href);
+        return typeof module.default === "function" ? await module.default() : undefined;
+      } catch (error) {
+        throw error instanceof TenonError ? error : new ProgramError(error);
+      }
     },
     {
       seed: values.seed,

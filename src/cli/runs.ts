@@ -11,6 +11,7 @@ import { type ComparisonFormat, compareRuns, curvesOf, formatComparison, formatT
 import { dataKindOf } from "../runs/data-config.js";
 import { findContent } from "../runs/find.js";
 import { type LoadedRun, listRuns, loadRun } from "../runs/list.js";
+import type { MetricRecord } from "../runs/metrics.js";
 import { replay } from "../runs/replay.js";
 import { verify } from "../runs/verify.js";
 import type { CommandIo } from "./io.js";
@@ -91,22 +92,20 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
     io.err(`${what}${near ? ` Did you mean "${near}"?` : ""}\n${USAGE}`);
     return 2;
   }
+  const threads = values.threads === undefined ? undefined : Number(values.threads);
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
+    io.err(`runs: --threads needs an integer from 1 to 64, got ${values.threads || "nothing"}.\n${USAGE}`);
+    return 2;
+  }
   const format = values.json ? "json" : values.markdown ? "markdown" : values.csv ? "csv" : "text";
   try {
     const { dir = "runs", json = false, data, force = false } = values;
-    return await command.run({ io, dir, format, json, data, force, threads: threadsOf(values.threads) }, operands);
+    return await command.run({ io, dir, format, json, data, force, threads }, operands);
   } catch (error) {
     if (!(error instanceof TenonError)) throw error;
     io.err(error.message);
     return 1;
   }
-}
-
-function threadsOf(given: string | undefined): number | undefined {
-  if (given === undefined) return undefined;
-  const threads = Number(given);
-  if (Number.isInteger(threads) && threads >= 1 && threads <= 64) return threads;
-  throw new ConfigError(`runs: --threads needs an integer from 1 to 64, got ${given}.`);
 }
 
 const load = (name: string, dir: string): Promise<LoadedRun> => {
@@ -159,6 +158,14 @@ async function show({ io, dir, json }: Context, [name]: string[]): Promise<numbe
   return 0;
 }
 
+/** Is there a number of one step that all runs recorded? */
+function share(runs: readonly (readonly MetricRecord[])[]): boolean {
+  const [first, ...others] = runs.map(
+    (records) => new Set(records.flatMap(({ step, values }) => Object.keys(values).map((name) => `${step} ${name}`))),
+  );
+  return [...first].some((key) => others.every((other) => other.has(key)));
+}
+
 async function compare({ io, dir, format }: Context, names: string[]): Promise<number> {
   const opened: LoadedRun[] = [];
   for (const name of names) opened.push(await load(name, dir));
@@ -169,7 +176,9 @@ async function compare({ io, dir, format }: Context, names: string[]): Promise<n
   io.out(
     first
       ? `\nThe first difference is ${first.name} at step ${first.step}: ${first.values.map(String).join(", ")}.`
-      : "\nAll metrics that these runs share are equal.",
+      : share(comparison.records)
+        ? "\nAll metrics that these runs share are equal."
+        : "\nThese runs share no record of a step.",
   );
   io.out(sameWeights ? "All ended with the same weights, bit for bit." : "Their final weights differ.");
   const shown = ["valLoss", "loss"].find((name) => curvesOf(comparison, name).every(({ steps }) => steps.length > 1));
@@ -251,7 +260,12 @@ async function exportTo({ io, dir, json }: Context, [name, file]: string[]): Pro
     target = await open(file, "wx");
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    const why = code === "EEXIST" ? "it is there already, and nothing is overwritten" : code;
+    const reasons: Record<string, string> = {
+      EEXIST: "it is there already, and nothing is overwritten",
+      ENOENT: "there is no such folder",
+      EACCES: "permission denied",
+    };
+    const why = reasons[String(code)] ?? code;
     throw new ConfigError(`${file}: cannot be written, ${why}.`, { cause });
   }
   try {

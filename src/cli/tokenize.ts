@@ -40,7 +40,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
     io.out(JSON.stringify({ count: ids.length, ids, tokens, offsets, hash: tokenizer.hash, ...flat(metrics) }));
     return 0;
   }
-  if (io.isTerminal) io.out(coloured(text, encoding.offsets));
+  if (io.isTerminal && !process.env["NO_COLOR"]) io.out(coloured(text, encoding.offsets));
   const shown = encoding.ids.slice(0, MOST_SHOWN);
   shown.forEach((id, i) => {
     io.out(`${String(id).padStart(8)}  ${JSON.stringify(encoding.tokens[i])}`);

@@ -1,11 +1,14 @@
 /** `tenon tokenizer train <files…>`: learns a tokenizer from text files and writes a `tokenizer.json`. */
 
-import { rename, writeFile } from "node:fs/promises";
+import { rename, rm, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { ConfigError } from "../core/errors.js";
 import "../node/platform.js";
 import { read } from "../tokenizers/files.js";
 import { trainTokenizer } from "../tokenizers/index.js";
 import { helpOf, parse, UsageError, usage } from "./arguments.js";
 import type { CommandIo } from "./io.js";
+import { isFolder } from "./locate.js";
 
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
@@ -32,6 +35,10 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
     return 0;
   }
   if (values.out === undefined) throw new UsageError("needs --out, the file to write.");
+  // Told before the training and not after it.
+  if (isFolder(values.out)) throw new ConfigError(`${values.out}: is a folder, a file to write was expected.`);
+  if (!isFolder(dirname(values.out)))
+    throw new ConfigError(`${values.out}: cannot be written, there is no such folder.`);
   async function* files(): AsyncGenerator<string> {
     for (const file of operands) yield utf8.decode(await read(file));
   }
@@ -51,8 +58,13 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
     },
   });
   const part = `${values.out}.part`;
-  await writeFile(part, `${JSON.stringify(tokenizer, null, 2)}\n`);
-  await rename(part, values.out);
+  try {
+    await writeFile(part, `${JSON.stringify(tokenizer, null, 2)}\n`);
+    await rename(part, values.out);
+  } catch (error) {
+    await rm(part, { force: true });
+    throw error;
+  }
   const { vocabSize, hash } = tokenizer;
   const { merges } = tokenizer.toJSON().model as { merges?: unknown[] };
   const summary = { out: values.out, model: values.model ?? "bpe", vocabSize, merges: merges?.length, hash };

@@ -67,7 +67,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   for (const [flag, path] of Object.entries(paths) as [keyof typeof paths, string][]) {
     if (values[flag] !== undefined) config = override(config, path, values[flag]);
   }
-  const [name, store] = resume === undefined ? [] : locate(resume, (config["out"] as string | undefined) ?? "runs");
+  const [name, store] = resume === undefined ? [] : locate(resume, (config?.["out"] as string | undefined) ?? "runs");
   await allowEngineFlags();
   const started = train(config as unknown as TrainingConfigInput, {
     ...(name === undefined ? {} : { resume: name, store }),

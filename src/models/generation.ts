@@ -8,10 +8,9 @@ import { ConfigError, show } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { Generator, randomBits } from "../core/random.js";
 import { warnOnce } from "../core/warnings.js";
+import { inference } from "../nn/inference.js";
 import { rehearse } from "../nn/rehearse.js";
-import { noGrad } from "../tensor/autograd.js";
 import { fromData } from "../tensor/create.js";
-import { tidy } from "../tensor/scope.js";
 import { KeyValueCache } from "./cache.js";
 import type { LanguageModel } from "./language-model.js";
 import { type Prompt, promptIds } from "./prompt.js";
@@ -98,7 +97,7 @@ function settings(model: LanguageModel, options: GenerateOptions): Settings {
     });
   }
   const stop = typeof options.stop === "string" ? [options.stop] : (options.stop ?? []);
-  if (stop.some((text) => typeof text !== "string" || text === "")) {
+  if (!Array.isArray(stop) || stop.some((text) => typeof text !== "string" || text === "")) {
     throw new ConfigError("generate: needs texts that are not empty for stop.", { where: "generate" });
   }
   if (stop.length > 0 && !model.tokenizer)
@@ -137,6 +136,12 @@ class Row {
   /** The prompt and what followed. */
   history(): number[] {
     return [...this.prompt, ...this.tokens];
+  }
+
+  /** The last `n` ids; of a row that finished with fewer, which only keeps its place in the batch, 0 before them. */
+  last(n: number): number[] {
+    const ids = this.history().slice(-n);
+    return [...new Array<number>(n - ids.length).fill(0), ...ids];
   }
 
   /** Takes a chosen token; returns the text that became certain: complete characters that begin no stop text. */
@@ -216,8 +221,6 @@ async function* decode(
   }
   const context = model.contextLength;
   const generator = new Generator(seed);
-  const training = model.training;
-  model.eval();
   // Ids that the next forward pass reads, per row; the cache holds what came before them.
   let pending = rows.map((row) => row.prompt.slice(-context));
   if (rows[0].prompt.length > context) {
@@ -231,12 +234,13 @@ async function* decode(
   try {
     for (let step = 0; rows.some((row) => !row.finished); step++) {
       if (cache.length + pending[0].length > context) {
-        pending = rows.map((row) => row.history().slice(-Math.ceil(context / 2)));
+        const kept = Math.ceil(context / 2);
+        pending = rows.map((row) => row.last(kept));
         cache.length = 0;
       }
       const ids = { flat: pending.flat(), shape: [rows.length, pending[0].length] };
-      const logits = noGrad(() =>
-        tidy(() => model.nextLogits(fromData(ids.flat, ids.shape, { dtype: "int32", device: model.device }), cache)),
+      const logits = inference(model, () =>
+        model.nextLogits(fromData(ids.flat, ids.shape, { dtype: "int32", device: model.device }), cache),
       );
       const data = (await logits.data()) as Float32Array;
       logits.dispose();
@@ -251,29 +255,26 @@ async function* decode(
       }
       if (signal?.aborted) return;
       // Finished rows stay in the batch with their last token, so that the others keep their places and bits.
-      pending = rows.map((row) => row.history().slice(-1));
+      pending = rows.map((row) => row.last(1));
     }
   } finally {
     cache.dispose();
-    model.train(training);
   }
 }
 
 /** Lets the device prepare for a prompt and the token after it. */
 export const prepareGeneration = (model: LanguageModel): Promise<void> =>
   rehearse(model, () => {
-    const { training, contextLength, device } = model;
+    const { contextLength, device } = model;
     const prompt = Math.max(1, Math.min(16, contextLength - 1));
     const cache = new KeyValueCache(model.cacheShape, 1, Math.min(contextLength, prompt + 1), device);
-    model.eval();
     try {
       for (const length of contextLength > prompt ? [prompt, 1] : [prompt]) {
         const ids = fromData(new Array(length).fill(0), [1, length], { dtype: "int32", device });
-        noGrad(() => model.nextLogits(ids, cache));
+        inference(model, () => model.nextLogits(ids, cache));
       }
     } finally {
       cache.dispose();
-      model.train(training);
     }
   });
 

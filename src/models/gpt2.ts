@@ -200,6 +200,9 @@ export class Gpt2 extends LanguageModel {
         where: "gpt2",
       });
     }
+    // Variants that files of Hugging Face may ask for: passed over, they would give other logits.
+    if (config.scale_attn_weights === false || config.scale_attn_by_inverse_layer_idx)
+      throw new ConfigError("gpt2: needs attention scaled by the width of its heads alone.", { where: "gpt2" });
     this.config = config;
     this.transformer = new Transformer(config);
     if (!config.tie_word_embeddings) this.lm_head = new Linear(config.n_embd, config.vocab_size, { bias: false });

@@ -36,12 +36,13 @@ export const hashWeights = (model: Module): Promise<string> => weightsHash(tenso
 export async function saveModel(model: Model, target: SaveTarget): Promise<void> {
   const { store, folder } = openTarget(target, "save");
   const path = (name: string) => (folder === "" ? name : `${folder}/${name}`);
-  const file = measured(safetensorsChunks(tensorsToWrite(model.stateDict())));
+  // Hashed on its way: what is read from the device is read once.
+  const weights = measured(safetensorsChunks(tensorsToWrite(model.stateDict())));
   for (const [name, text] of Object.entries(model.files())) await writeText(store, path(name), text);
-  await store.write(path("model.safetensors"), file);
+  await store.write(path("model.safetensors"), weights);
   const manifest = {
     package: { name: "tenon", version: VERSION },
-    weightsHash: file.record().sha256,
+    weightsHash: weights.record().sha256,
     tokenizerHash: model.tokenizerHash,
   };
   await writeText(store, path("manifest.json"), stampedJson("tenon-model", manifest));

@@ -10,11 +10,10 @@ import {
   type TableEncoding,
   type TargetEncoding,
 } from "../data/table.js";
+import { inference } from "../nn/inference.js";
 import { gelu, relu, sigmoid, silu, tanh } from "../ops/elementwise.js";
 import { crossEntropy, mseLoss, reshape, softmax } from "../ops/index.js";
-import { noGrad } from "../tensor/autograd.js";
 import { fromData } from "../tensor/create.js";
-import { tidy } from "../tensor/scope.js";
 import { Tensor } from "../tensor/tensor.js";
 import { type Fields, field, readConfig } from "./config.js";
 import { Model } from "./model.js";
@@ -173,18 +172,13 @@ export abstract class TableModel extends Model {
 
   /** Probabilities of classes, or numbers, of a batch; without gradients, without dropout. */
   private async outputs(features: TableColumn): Promise<Float32Array> {
-    const { training } = this;
-    this.eval();
-    try {
-      const result = noGrad(() =>
-        tidy(() => (this.config.task === "classification" ? softmax(this.forward(features)) : this.forward(features))),
-      );
-      const values = (await result.data()) as Float32Array;
-      result.dispose();
-      return values;
-    } finally {
-      this.train(training);
-    }
+    const result = inference(this, () => {
+      const outputs = this.forward(features);
+      return this.config.task === "classification" ? softmax(outputs) : outputs;
+    });
+    const values = (await result.data()) as Float32Array;
+    result.dispose();
+    return values;
   }
 
   /** Features as the tensor [N, in_features] that the layers take; images may come with dims of their own. */

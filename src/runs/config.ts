@@ -315,8 +315,12 @@ function resolveGpt2(model: ModelConfig, blockSize: number, where: string): Mode
   return { ...model, n_positions: positions };
 }
 
-/** Sets one field by its dotted path, for command-line flags: `override(config, "training.steps", 20)`. */
+/**
+ * Sets one field by its dotted path, for command-line flags: `override(config, "training.steps", 20)`. What is no object
+ * where one must be stays as it is, to be refused with the config.
+ */
 export function override(config: Record<string, unknown>, path: string, value: unknown): Record<string, unknown> {
+  if (typeof config !== "object" || config === null || Array.isArray(config)) return config;
   const [key, ...rest] = path.split(".");
   if (key === "__proto__") refuseKey(key, [], { where: "override", path: "", errorType: ConfigError });
   if (rest.length === 0) return { ...config, [key]: value };

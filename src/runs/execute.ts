@@ -2,14 +2,17 @@
 
 import { type Checkpoint, readCheckpointFile } from "../artifacts/checkpoint.js";
 import { checkStamp } from "../artifacts/format.js";
+import type { RunManifest } from "../artifacts/manifest.js";
 import { readSafetensors } from "../artifacts/safetensors.js";
 import type { TrainingState } from "../artifacts/training-state.js";
 import { memory } from "../backend/devices.js";
 import { DeviceError, RunError } from "../core/errors.js";
 import { stateValues } from "../models/load.js";
 import { hashWeights } from "../models/save.js";
+import { differences } from "./compare.js";
 import type { TrainingOptions } from "./config.js";
 import type { TrainingEvent, TrainingResult } from "./events.js";
+import { readManifestOf } from "./list.js";
 import { type LoopOptions, type LoopResult, type Progress, runLoop } from "./loop.js";
 import { scheduleOf } from "./optimizer.js";
 import type { TrainOptions } from "./options.js";
@@ -24,20 +27,24 @@ export async function execute(
   signal: AbortSignal,
 ): Promise<TrainingResult> {
   const { settings, store, task, optimizer, generator, capabilities, resume } = prepared;
-  const opened = resume === undefined ? undefined : await RunRecorder.resume(store, resume, options);
-  let recorder: RunRecorder | undefined = opened?.recorder;
+  let recorder: RunRecorder | undefined;
+  let fromStep = 0;
   const progress: Progress = { tokens: 0, trainLoss: Number.NaN, valLoss: Number.NaN, metrics: {} };
   try {
-    if (opened) {
-      await restore(prepared, opened.checkpoint, opened.state, opened.recorder);
-      const { metrics = {}, ...losses } = opened.state.loop as Progress;
+    if (resume !== undefined) {
+      // Before anything of the run is cut back or written.
+      refuseOther(prepared, await readManifestOf(store, resume));
+      const { checkpoint, state, ...opened } = await RunRecorder.resume(store, resume, options);
+      recorder = opened.recorder;
+      await restore(prepared, checkpoint, state);
+      fromStep = state.step;
+      const { metrics = {}, ...losses } = state.loop as Progress;
       Object.assign(progress, numbers(losses), { metrics: numbers(metrics) });
     } else {
       const draft = prepared.draft(await hashWeights(task.model));
       recorder = await RunRecorder.start(store, draft, { sinks: options.sinks, userConfig: prepared.userConfig });
     }
     const run = recorder as RunRecorder;
-    const fromStep = opened?.state.step ?? 0;
     const runDir = `${store.name}/${run.folder}`;
     const parameters = [...task.model.parameters()].reduce((sum, { size }) => sum + size, 0);
     emit({
@@ -82,30 +89,42 @@ const numbers = (values: object): Record<string, number> =>
 
 const loopOptions = (training: TrainingOptions): LoopOptions => ({ ...training, schedule: scheduleOf(training) });
 
-/** Puts a run back to where its checkpoint left it. */
-async function restore(
-  { task, optimizer, generator, draft }: Prepared,
-  checkpoint: Checkpoint,
-  state: TrainingState,
-  recorder: RunRecorder,
-): Promise<void> {
-  const { manifest } = recorder;
+/** Going on is for the same run: the same data, device and settings. */
+function refuseOther({ draft }: Prepared, manifest: RunManifest): void {
+  const where = manifest.executionId;
   const now = draft(manifest.initialWeights);
   if (now.data.fingerprint !== manifest.data.fingerprint) {
     throw new RunError(
-      `${recorder.executionId}: cannot go on, its data changed (fingerprint ${manifest.data.fingerprint.slice(0, 12)}…, now ${now.data.fingerprint.slice(0, 12)}…).`,
+      `${where}: cannot go on, its data changed (fingerprint ${manifest.data.fingerprint.slice(0, 12)}…, now ${now.data.fingerprint.slice(0, 12)}…).`,
       {
-        where: recorder.executionId,
+        where,
         hint: "Bring the data back as they were, or start a new run.",
       },
     );
   }
   if (now.device !== manifest.device || now.numerics !== manifest.numerics) {
     throw new RunError(
-      `${recorder.executionId}: was run on ${manifest.device} with ${manifest.numerics} numerics, got ${now.device} with ${now.numerics}.`,
-      { where: recorder.executionId },
+      `${where}: was run on ${manifest.device} with ${manifest.numerics} numerics, got ${now.device} with ${now.numerics}.`,
+      { where },
     );
   }
+  // Fields that its version did not know yet are no change.
+  const [changed] = differences([manifest.config, now.config]).filter(({ values: [then] }) => then !== undefined);
+  if (changed) {
+    const [then, got] = changed.values.map((value) => JSON.stringify(value) ?? "nothing");
+    throw new RunError(`${where}: cannot go on, its config changed: ${changed.path} was ${then}, is ${got}.`, {
+      where,
+      hint: "Give it as it was, or start a new run.",
+    });
+  }
+}
+
+/** Puts a run back to where its checkpoint left it. */
+async function restore(
+  { task, optimizer, generator }: Prepared,
+  checkpoint: Checkpoint,
+  state: TrainingState,
+): Promise<void> {
   const weights = readSafetensors(await readCheckpointFile(checkpoint, "model.safetensors"), "model.safetensors");
   task.model.loadStateDict(stateValues(weights.tensors));
   const moments = readSafetensors(

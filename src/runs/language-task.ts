@@ -25,7 +25,10 @@ export async function languageSetup(config: TrainingConfig, generator: Generator
     resid_pdrop: dropout,
     ...config.model,
   };
-  const model = await createModel(modelConfig, undefined, { seed: config.seed, device });
+  const model = await createModel(modelConfig, undefined, { seed: config.seed, device }).catch(async (error) => {
+    await data.close?.();
+    throw error;
+  });
   if (tokenizer) model.tokenizer = tokenizer;
   setGenerator(model, generator);
   return {

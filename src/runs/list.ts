@@ -5,6 +5,7 @@ import { MANIFEST, parseManifest, type RunManifest } from "../artifacts/manifest
 import { FormatError, listOf, RunError } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
 import { checkName, type RunStore, readText } from "../core/store.js";
+import { warn } from "../core/warnings.js";
 import { type Aggregate, Aggregates } from "./aggregates.js";
 import { type MetricRecord, readMetrics, readSamples } from "./metrics.js";
 import { openStore } from "./store.js";
@@ -35,7 +36,7 @@ export interface LoadedRun {
   aggregates(): Promise<RunAggregates>;
   timing(): Promise<MetricRecord[]>;
   samples(): Promise<{ step: number; text: string }[]>;
-  /** Complete checkpoints by step; their files are not re-hashed. */
+  /** Complete checkpoints by step; their files are not re-hashed. Broken lists of files are passed over with a warning. */
   checkpoints(): Promise<Checkpoint[]>;
   /** The last one whose every file is as it was written. */
   latestCheckpoint(): Promise<Checkpoint | undefined>;
@@ -105,8 +106,14 @@ export async function loadRun(name: string, { store = "runs" }: StoreOption = {}
     async checkpoints() {
       const found: Checkpoint[] = [];
       for (const { name, kind } of await place.list(checkpoints)) {
-        const complete = (await place.size(`${checkpoints}/${name}/checkpoint.json`)) !== undefined;
-        if (kind === "folder" && complete) found.push(await openCheckpoint(place, `${checkpoints}/${name}`));
+        const path = `${checkpoints}/${name}`;
+        if (kind !== "folder" || (await place.size(`${path}/checkpoint.json`)) === undefined) continue;
+        try {
+          found.push(await openCheckpoint(place, path));
+        } catch (error) {
+          if (!(error instanceof FormatError)) throw error;
+          warn("checkpoint-skipped", `${error.message} The checkpoint is passed over.`, { folder: path });
+        }
       }
       return found.sort((a, b) => a.step - b.step);
     },

@@ -6,15 +6,15 @@
 import type { Checkpoint } from "../artifacts/checkpoint.js";
 import { stamp } from "../artifacts/format.js";
 import { safetensorsChunks } from "../artifacts/safetensors-write.js";
-import { DataError, MemoryBudgetError } from "../core/errors.js";
+import { DataError, MemoryBudgetError, NumericsError } from "../core/errors.js";
 import type { Generator } from "../core/random.js";
 import { warn } from "../core/warnings.js";
 import { hashWeights, tensorsToWrite } from "../models/save.js";
+import { inference } from "../nn/inference.js";
 import { rehearse } from "../nn/rehearse.js";
 import type { StateValue } from "../nn/state.js";
 import { div, stack } from "../ops/index.js";
 import { clipCoefficient, gradNorm, type OptimizerState, type Schedule, type StepOptions } from "../optim/index.js";
-import { noGrad } from "../tensor/autograd.js";
 import { tidy } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { showBudget } from "./budget.js";
@@ -165,6 +165,13 @@ function tellDivergence(progress: Progress, step: number, loss: number): void {
   );
 }
 
+/** A model whose weights are not finite cannot write, which is no reason to stop; its loss tells it, if not yet. */
+function withoutSample(error: unknown, progress: Progress, step: number): undefined {
+  if (!(error instanceof NumericsError)) throw error;
+  if (progress.divergedAt === undefined)
+    warn("sample-left-out", `train: no sample at step ${step}, the model's weights are not finite.`, { step });
+}
+
 async function taken(scalar: Tensor): Promise<number> {
   const value = await scalar.item();
   scalar.dispose();
@@ -190,6 +197,8 @@ export async function runLoop(context: LoopContext, options: LoopOptions): Promi
     });
     if (result === null) {
       if (step === 0) throw noBatch();
+      const left = `train: the batches ended after step ${step} of ${steps}; they can be iterated only once.`;
+      warn("batches-ended", left, { step, steps });
       break;
     }
     step++;
@@ -222,9 +231,11 @@ export async function runLoop(context: LoopContext, options: LoopOptions): Promi
       emit({ type: "eval", step, valLoss, metrics, final: step === steps });
     }
     if (task.sample && (due(options.sampleEvery) || (options.sampleEvery > 0 && step === steps))) {
-      const text = await task.sample();
-      recorder.metrics.sample(step, text);
-      emit({ type: "sample", step, text });
+      const text = await task.sample().catch((error) => withoutSample(error, progress, step));
+      if (text !== undefined) {
+        recorder.metrics.sample(step, text);
+        emit({ type: "sample", step, text });
+      }
     }
     checkpoint = undefined;
     if (due(options.checkpointEvery) && step < steps) checkpoint = await saveCheckpoint(context, step);
@@ -265,19 +276,13 @@ async function saveCheckpoint(context: LoopContext, step: number): Promise<Check
   return checkpoint;
 }
 
-/** The mean over parts of a split, weighted by labels; nothing is recorded for gradients. */
+/** The mean over parts of a split, weighted by labels. */
 export async function meanLoss(model: Task["model"], batches: AsyncIterable<MicroBatch>): Promise<number> {
-  const training = model.training;
-  model.eval();
-  try {
-    let total = 0;
-    let count = 0;
-    for await (const batch of batches) {
-      total += await taken(noGrad(() => tidy(() => batch.lossSum())));
-      count += batch.count;
-    }
-    return total / count;
-  } finally {
-    model.train(training);
+  let total = 0;
+  let count = 0;
+  for await (const batch of batches) {
+    total += await taken(inference(model, () => batch.lossSum()));
+    count += batch.count;
   }
+  return total / count;
 }

@@ -3,7 +3,7 @@
  * the texts. Every record goes to the files, to the aggregates and to the sinks.
  */
 
-import { ConfigError } from "../core/errors.js";
+import { ConfigError, RunError } from "../core/errors.js";
 import type { RunStore } from "../core/store.js";
 import { Aggregates } from "./aggregates.js";
 import { LineFile, readLines } from "./lines.js";
@@ -37,6 +37,7 @@ export class MetricsLog {
   /** Which epoch (from 0) records belong to; undefined where there are none. */
   epoch: number | undefined;
   private readonly sinks: SinkGroup;
+  private closed = false;
 
   private constructor(
     private readonly files: Record<LineKind, LineFile>,
@@ -68,6 +69,7 @@ export class MetricsLog {
 
   /** Times and rates: wall-clock values, which take part in no comparison. */
   timing(step: number, values: Readonly<Record<string, number>>): void {
+    this.refuseClosed();
     checkRecord(step, values);
     this.files.timing.write({ step, ...values });
     this.sinks.write({ kind: "timing", step, values });
@@ -75,6 +77,7 @@ export class MetricsLog {
 
   /** A text that the model wrote. */
   sample(step: number, text: string, more: Readonly<Record<string, unknown>> = {}): void {
+    this.refuseClosed();
     this.files.samples.write({ step, text, ...more });
     this.sinks.write({ kind: "sample", step, text });
   }
@@ -95,12 +98,19 @@ export class MetricsLog {
     if (KINDS.some((kind) => this.files[kind].full)) await this.flush();
   }
 
+  /** Makes everything durable; nothing can be logged from here on. */
   async close(): Promise<void> {
     await this.flush();
     await this.sinks.close();
+    this.closed = true;
+  }
+
+  private refuseClosed(): void {
+    if (this.closed) throw new RunError("log: the run has ended, nothing is added to it.", { where: "log" });
   }
 
   private record(values: Readonly<Record<string, number>>, step: number): void {
+    this.refuseClosed();
     checkRecord(step, values);
     const { epoch } = this;
     this.files.metrics.write({ step, ...(epoch === undefined ? {} : { epoch }), ...values });
@@ -109,12 +119,15 @@ export class MetricsLog {
   }
 }
 
+/** Names that a record cannot have: readers of JSON refuse the last. */
+const RESERVED = ["", "step", "__proto__"];
+
 function checkRecord(step: number, values: Readonly<Record<string, number>>): void {
   if (!Number.isSafeInteger(step) || step < 0) {
     throw new ConfigError(`log: needs a step that is a whole number from 0, got ${step}.`, { where: "log", step });
   }
   for (const [name, value] of Object.entries(values)) {
-    if (typeof value !== "number" || name === "" || name === "step") {
+    if (typeof value !== "number" || RESERVED.includes(name)) {
       throw new ConfigError(`log: needs a number by a name other than "step", got ${typeof value} for "${name}".`, {
         where: "log",
         name,

@@ -42,8 +42,10 @@ export interface CodeTask<B = any> {
 const CODE_NAMES = ["parameters", "loss", "step", "batches", "evaluate", "codeVersion", "dataVersion", "optimizer"];
 
 /** Is it a task in code, and not the JSON of a config? */
-export const isCode = (config: object | undefined): config is CodeConfig =>
-  config !== undefined && ((config as CodeConfig).model instanceof Module || CODE_NAMES.some((name) => name in config));
+export const isCode = (config: object | null | undefined): config is CodeConfig =>
+  typeof config === "object" &&
+  config !== null &&
+  ((config as CodeConfig).model instanceof Module || CODE_NAMES.some((name) => name in config));
 
 /** Bare tensors as a module. */
 class Parameters extends Module {
@@ -152,7 +154,7 @@ export class ModuleTask implements Task {
     );
     if (!known && dataVersion === undefined)
       this.provisional = "the batches of the run come from an iterable, whose content has no name (dataVersion)";
-    if (evaluate) this.evaluate = async () => ({ loss: await evaluate() });
+    if (evaluate) this.evaluate = async () => ({ loss: numberOf(await evaluate(), "evaluate()") });
   }
 
   async next(): Promise<MicroBatch | null> {
@@ -166,12 +168,18 @@ export class ModuleTask implements Task {
     const batch = await this.source.next();
     if (batch === null) return null;
     const loss = await step(batch);
-    return { loss: loss instanceof Tensor ? Number(await loss.item()) : loss, tokens: rowsOf(batch) };
+    const value = loss instanceof Tensor ? Number(await loss.item()) : loss;
+    return { loss: numberOf(value, "step(batch)"), tokens: rowsOf(batch) };
   }
 
   files(): Record<string, string> {
     return {};
   }
+}
+
+function numberOf(value: unknown, of: string): number {
+  if (typeof value === "number") return value;
+  throw new ConfigError(`train: needs a number from ${of}, the loss, got ${kindOf(value)}.`, { where: "train" });
 }
 
 const isIterable = (value: unknown): boolean =>

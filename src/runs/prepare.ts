@@ -53,6 +53,17 @@ export async function prepareConfig(given: TrainingConfigInput | undefined, opti
   const capabilities = await openDevice(config);
   const generator = new Generator(config.seed);
   const setup = await (isTable(config.data) ? tableSetup : languageSetup)(config, generator, capabilities.device);
+  const release = async () => {
+    setup.task.model.dispose();
+    await setup.close?.();
+  };
+  let optimizer: LoopOptimizer;
+  try {
+    optimizer = makeOptimizer(setup.task, config.training);
+  } catch (error) {
+    await release();
+    throw error;
+  }
   return {
     settings: config,
     capabilities,
@@ -61,11 +72,8 @@ export async function prepareConfig(given: TrainingConfigInput | undefined, opti
     userConfig,
     resume,
     task: setup.task,
-    release: async () => {
-      setup.task.model.dispose();
-      await setup.close?.();
-    },
-    optimizer: makeOptimizer(setup.task, config.training),
+    release,
+    optimizer,
     draft: (initialWeights) => configDraft(config, setup, capabilities, initialWeights),
   };
 }
@@ -105,6 +113,8 @@ export async function prepareCode(config: CodeConfig, options: TrainOptions): Pr
   const { code, provisional = task.provisional } = await codeOf(codeVersion);
   const hashed = hashedSettings(settings, capabilities);
   const generator = new Generator(settings.seed);
+  const resume = options.resume === undefined ? undefined : await findRunFolder(store, options.resume);
+  const loopOptimizer = optimizer ?? makeOptimizer(task, settings.training);
   return {
     settings,
     capabilities,
@@ -112,9 +122,9 @@ export async function prepareCode(config: CodeConfig, options: TrainOptions): Pr
     task,
     store,
     release: lendGenerator(task.model, generator),
-    optimizer: optimizer ?? makeOptimizer(task, settings.training),
+    optimizer: loopOptimizer,
     userConfig: hashed,
-    resume: options.resume === undefined ? undefined : await findRunFolder(store, options.resume),
+    resume,
     draft: (initialWeights) => ({
       ...settingsDraft(settings, capabilities, initialWeights),
       code,

@@ -21,7 +21,7 @@ import {
   type TrainingState,
   writeTrainingState,
 } from "../artifacts/training-state.js";
-import { RunError } from "../core/errors.js";
+import { ConfigError, listOf, RunError, show } from "../core/errors.js";
 import { type RunStore, writeText } from "../core/store.js";
 import { codeName } from "./code.js";
 import { claimExecution, configHash, runFingerprint, runIdOf } from "./identity.js";
@@ -52,10 +52,13 @@ export interface Ending {
   readonly wallClock?: Record<string, unknown>;
 }
 
+const ENDINGS: readonly string[] = ["done", "stopped", "failed"];
 const LOCK = "run.lock";
 const LINE_FILES = ["config.json", "metrics.jsonl", "timing.jsonl", "samples.jsonl"];
 
 export class RunRecorder {
+  private ended = false;
+
   private constructor(
     readonly store: RunStore,
     private current: RunManifest,
@@ -170,6 +173,7 @@ export class RunRecorder {
     files: Readonly<Record<string, FileContent>>,
     state?: Omit<TrainingState, "step" | "runId" | "executionId" | "offsets">,
   ): Promise<Checkpoint> {
+    this.refuseEnded();
     if (this.last?.step === step) return this.last;
     await this.metrics.flush();
     const { runId, executionId } = this;
@@ -184,6 +188,12 @@ export class RunRecorder {
 
   /** Ends the run: everything durable, files hashed into the sealed manifest, the lock given back. */
   async finish(ending: Ending): Promise<RunManifest> {
+    this.refuseEnded();
+    if (!ENDINGS.includes(ending.status)) {
+      throw new ConfigError(`finish: needs a status ${listOf(ENDINGS, "or")}, got ${show(ending.status)}.`, {
+        where: "finish",
+      });
+    }
     try {
       await this.metrics.close();
       const files: Record<string, FileRecord> = {};
@@ -193,10 +203,17 @@ export class RunRecorder {
       }
       this.current = { ...this.current, ...ending, finalWeights: ending.finalWeights ?? null, files };
       await this.writeManifest();
+      this.ended = true;
       return this.current;
     } finally {
       await this.release();
     }
+  }
+
+  /** What is written after the end would belie the sealed manifest. */
+  private refuseEnded(): void {
+    if (!this.ended) return;
+    throw new RunError(`${this.executionId}: has ended, nothing is added to it.`, { where: this.executionId });
   }
 
   private writeManifest(): Promise<void> {

@@ -87,8 +87,11 @@ export function connect(endpoint: Endpoint): {
               waiting.delete(id);
             });
             const send = (request: Request) => endpoint.postMessage(request);
-            signal.addEventListener("abort", () => send({ tenon: "stop", id, reason: String(signal.reason) }));
+            const stop = () => send({ tenon: "stop", id, reason: String(signal.reason) });
             send({ tenon: "train", id, config: travelling(config), options });
+            // A run may be stopped in the turn that started it, before its work begins.
+            if (signal.aborted) stop();
+            else signal.addEventListener("abort", stop);
           }),
       ),
   };

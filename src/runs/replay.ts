@@ -5,15 +5,15 @@
 
 import type { RunManifest } from "../artifacts/manifest.js";
 import { init } from "../backend/devices.js";
-import { RunError } from "../core/errors.js";
+import { listOf, RunError } from "../core/errors.js";
 import { VERSION } from "../core/version.js";
 import type { TrainingConfigInput } from "./config.js";
 import { otherBuild } from "./draft.js";
-import type { TrainingEvent } from "./events.js";
+import { createRun, type TrainingEvent, type TrainingResult } from "./events.js";
 import { type LoadedRun, loadRun, type StoreOption } from "./list.js";
 import { MemoryStore } from "./memory-store.js";
 import { openStored } from "./stored-data.js";
-import { train } from "./train.js";
+import { work as train } from "./train.js";
 
 export interface ReplayOptions extends StoreOption {
   /** Replay although the package, the data or the device differ; the answer is marked. */
@@ -144,6 +144,14 @@ async function compare(
 ): Promise<Replay> {
   const { manifest } = run;
   const expected = await recorded(run);
+  // Not by spreading: a run may have more records than a call takes arguments.
+  const last = [...expected.metrics.keys(), ...expected.weights.keys()].reduce((a, b) => Math.max(a, b), 0);
+  if (last === 0) {
+    throw new RunError(`${manifest.executionId}: recorded nothing to compare, neither metrics nor a checkpoint.`, {
+      where: manifest.executionId,
+      hint: "Start it again: nothing of it was kept.",
+    });
+  }
   const config = {
     ...((await run.config()) as TrainingConfigInput),
     device,
@@ -156,11 +164,17 @@ async function compare(
   let now = manifest;
   // What its store kept (data that could be read only once) is there, not in the store of the replay.
   const data = (await openStored({ ...config.data, ...options.data }, run.store)) as TrainingConfigInput["data"];
-  const work = train({ ...config, data }, { store, clock: options.clock });
+  const work = createRun<TrainingEvent, TrainingResult>((emit, signal) => {
+    const tell = (event: TrainingEvent) => {
+      emit(event);
+      // Before the loop goes on, so that its last checkpoint is that of the record's last step.
+      if (event.type === "step" && event.step >= last) void work.stop();
+    };
+    return train({ ...config, data }, { store, clock: options.clock }, tell, signal);
+  });
   const exact = device === manifest.device && manifest.determinism.promise !== "tolerance";
   const tolerance = exact ? undefined : manifest.determinism.tolerances?.loss;
-  const state: State = { steps: 0, largest: { difference: 0, step: 0 }, tolerance };
-  const last = Math.max(0, ...expected.metrics.keys());
+  const state: State = { steps: 0, compared: new Set(), largest: { difference: 0, step: 0 }, tolerance };
   try {
     for await (const event of work) {
       if (event.type === "start")
@@ -174,7 +188,7 @@ async function compare(
       if (event.type === "step") {
         state.steps = event.step;
         options.onStep?.(event.step, last);
-        if ((exact && state.difference) || event.step >= last) void work.stop();
+        if (exact && state.difference) void work.stop();
       }
     }
     await work;
@@ -227,6 +241,8 @@ function otherEnvironment({ environment: then }: RunManifest, { environment: now
 
 interface State {
   steps: number;
+  /** Losses, weights, or both. */
+  readonly compared: Set<"losses" | "weights">;
   /** The first number that is not what was recorded. */
   difference?: ReplayDifference;
   /** The first loss that is further from it than the tolerance. */
@@ -242,7 +258,9 @@ function note(
   expected: number | string | undefined,
   got: number | string,
 ): void {
-  if (expected === undefined || Object.is(expected, got)) return;
+  if (expected === undefined) return;
+  state.compared.add(what === "weights" ? "weights" : "losses");
+  if (Object.is(expected, got)) return;
   state.difference ??= { step, what, expected, got };
   if (typeof expected !== "number" || typeof got !== "number" || what === "gradNorm") return;
   const difference = Math.abs(got - expected) / Math.max(1e-12, Math.abs(expected));
@@ -253,7 +271,7 @@ function note(
 
 function judge(
   manifest: RunManifest,
-  { steps, difference: first, beyond, largest, tolerance }: State,
+  { steps, compared, difference: first, beyond, largest, tolerance }: State,
   problems: readonly string[],
   now: RunManifest,
 ): Replay {
@@ -265,7 +283,7 @@ function judge(
     return {
       ...base,
       verdict: "equal bits",
-      statement: `Equal bits: ${steps} steps gave the recorded losses and weights.`,
+      statement: `Equal bits: ${steps} steps gave the recorded ${listOf([...compared])}.`,
     };
   const explanations = [...noted, ...otherEnvironment(manifest, now)];
   if (tolerance !== undefined && !beyond) {

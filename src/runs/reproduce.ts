@@ -47,7 +47,11 @@ function configFromManifest(manifest: RunManifest, data?: ReproduceOptions["data
       `it was made by tenon ${manifest.package.version}, this is ${VERSION}`,
       "Use that version; others make no promise.",
     );
-  const config = manifest.config as unknown as TrainingConfigInput & { data: Record<string, unknown> };
+  const { tokenizer, ...others } = manifest.config;
+  // Null stands for a run in which no tokenizer took part: of a table, or of ids.
+  const config = (tokenizer === null ? others : manifest.config) as unknown as TrainingConfigInput & {
+    data: Record<string, unknown>;
+  };
   if (typeof config.tokenizer === "string" && config.tokenizer.startsWith("sha256:"))
     refuse("its tokenizer is a file that is not here", "Replay the whole run where its files are: tenon runs replay.");
   const named = Object.keys(config.data).find((key) => String(config.data[key]).startsWith("sha256:"));

@@ -5,7 +5,8 @@ import type { RunManifest } from "../artifacts/manifest.js";
 import { safetensorsChunks, type TensorsToWrite, weightsHash } from "../artifacts/safetensors-write.js";
 import { capabilities } from "../backend/devices.js";
 import { determinism } from "../core/determinism.js";
-import { canonicalJson } from "../core/json.js";
+import { ConfigError, kindOf } from "../core/errors.js";
+import { canonicalJson, parseJson } from "../core/json.js";
 import { sha256Hex } from "../core/sha256.js";
 import { codeOf } from "./code.js";
 import { settingsDraft } from "./draft.js";
@@ -51,11 +52,16 @@ export async function startRun(
   config: Readonly<Record<string, unknown>>,
   { store = "runs", sinks, weights = {}, data = "", codeVersion, ...told }: StartRunOptions = {},
 ): Promise<StartedRun> {
-  const plain = JSON.parse(canonicalJson(config));
+  if (typeof config !== "object" || config === null || Array.isArray(config)) {
+    throw new ConfigError(`startRun: needs a config object, got ${kindOf(config)}.`, { where: "startRun" });
+  }
+  // Within the limits that the manifest is read with.
+  const plain = parseJson(canonicalJson(config), { where: "startRun: config", maxDepth: 60 }) as typeof config;
   const fingerprint = typeof data === "string" && HASH.test(data) ? data : sha256Hex(data);
   const machine = capabilities();
   const { device = machine.device, numerics = machine.numerics } = told;
-  const seed = Number.isSafeInteger(plain.seed) && plain.seed >= 0 ? plain.seed : 0;
+  const { seed: given } = plain as { seed?: unknown };
+  const seed = typeof given === "number" && Number.isSafeInteger(given) && given >= 0 ? given : 0;
   const asked = { seed, precision: "float32", device, numerics, deterministic: determinism() };
   const recorder = await RunRecorder.start(
     openStore(store),

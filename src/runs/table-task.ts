@@ -7,8 +7,7 @@ import type { Batch, Dataset, EncodedRow } from "../data/index.js";
 import { createModel } from "../models/index.js";
 import type { TableBatch, TableModel } from "../models/table-model.js";
 import { setGenerator } from "../nn/index.js";
-import { noGrad } from "../tensor/autograd.js";
-import { tidy } from "../tensor/scope.js";
+import { inference } from "../nn/inference.js";
 import type { TrainingConfig } from "./config.js";
 import { Accuracy, RegressionErrors, type Score } from "./scores.js";
 import { hashOf, openTable } from "./table-rows.js";
@@ -23,11 +22,13 @@ export async function tableSetup(config: TrainingConfig, generator: Generator, d
   const { batchSize, evalFraction, dropout } = training;
   const heldRows = val ? await val.count() : 0;
   const collate = { ...data.collate, batchSize };
+  // Every row is judged, also those of a last batch that training leaves out.
+  const judged = { ...collate, dropLast: false };
   const source = train
     .encode(encoding)
     .shuffle({ seed })
     .batch({ ...collate, epochs: Number.POSITIVE_INFINITY });
-  const validation = (share: number) => (held as Dataset<EncodedRow>).take(Math.ceil(share * heldRows)).batch(collate);
+  const validation = (share: number) => (held as Dataset<EncodedRow>).take(Math.ceil(share * heldRows)).batch(judged);
 
   const image = rows.schema.fields.find(({ name, shape }) => shape && name === encoding.features[0].name)?.shape;
   const shape =
@@ -75,29 +76,21 @@ export class TableTask implements Task {
   evaluate? = async (whole: boolean): Promise<Evaluation> => {
     const { model } = this;
     const score = this.score();
-    const { training } = model;
-    model.eval();
-    try {
-      let total = 0;
-      let count = 0;
-      for await (const batch of this.validation!(whole ? 1 : this.evalFraction)) {
-        const { features, target } = batch.columns as unknown as TableBatch;
-        const [outputs, loss] = noGrad(() =>
-          tidy(() => {
-            const outputs = model.forward(features);
-            return [outputs, model.lossOf(outputs, target, { reduction: "sum" })];
-          }),
-        );
-        score.add((await outputs.data()) as Float32Array, (target as { data: ArrayLike<number> }).data);
-        total += Number(await loss.item());
-        count += batch.size;
-        outputs.dispose();
-        loss.dispose();
-      }
-      return { loss: total / count, metrics: score.values() };
-    } finally {
-      model.train(training);
+    let total = 0;
+    let count = 0;
+    for await (const batch of this.validation!(whole ? 1 : this.evalFraction)) {
+      const { features, target } = batch.columns as unknown as TableBatch;
+      const [outputs, loss] = inference(model, () => {
+        const outputs = model.forward(features);
+        return [outputs, model.lossOf(outputs, target, { reduction: "sum" })];
+      });
+      score.add((await outputs.data()) as Float32Array, (target as { data: ArrayLike<number> }).data);
+      total += Number(await loss.item());
+      count += batch.size;
+      outputs.dispose();
+      loss.dispose();
     }
+    return { loss: total / count, metrics: score.values() };
   };
 
   private score(): Score {

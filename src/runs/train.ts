@@ -4,7 +4,7 @@ import { holdDefault } from "../backend/devices.js";
 import { memoryBudget, setMemoryBudget } from "../backend/storage.js";
 import { determinism, setDeterminism } from "../core/determinism.js";
 import { checkOptions } from "../core/options.js";
-import { setWarningListener } from "../core/warnings.js";
+import { setWarningListener, type Warning } from "../core/warnings.js";
 import type { TrainingConfigInput } from "./config.js";
 import { createRun, type TrainingEvent, type TrainingResult, type TrainingRun } from "./events.js";
 import { execute } from "./execute.js";
@@ -24,14 +24,22 @@ export function train(config: TrainingConfigInput | CodeConfig, options: TrainOp
 
 const optionNames = ["store", "sinks", "resume", "clock", "where"];
 
-/** Device and budget of a run are its own: after the last of those at work, the defaults are what they were. */
-let running = 0;
+/** The runs at work, each by what is told of warnings. */
+const running = new Set<(warning: Warning) => void>();
 let release = (): void => {};
 
+/** Device, budget and mode of a run are its own: after the last of those at work, the process is what it was. */
 function holdDefaults(): () => void {
   const budget = memoryBudget();
   const putBack = holdDefault();
+  const mode = determinism();
+  const outer = setWarningListener((warning) => {
+    for (const tell of running) tell(warning);
+    outer?.(warning);
+  });
   return () => {
+    setWarningListener(outer);
+    setDeterminism(mode);
     putBack();
     setMemoryBudget(budget);
   };
@@ -45,19 +53,14 @@ export async function work(
   signal: AbortSignal,
 ): Promise<TrainingResult> {
   checkOptions("train", options, optionNames);
-  if (running++ === 0) release = holdDefaults();
-  const outer = setWarningListener(undefined);
-  const mode = determinism();
-  setWarningListener((warning) => {
-    emit({ type: "warning", ...warning });
-    outer?.(warning);
-  });
+  if (running.size === 0) release = holdDefaults();
+  const tell = (warning: Warning) => emit({ type: "warning", ...warning });
+  running.add(tell);
   try {
     const prepared = isCode(config) ? await prepareCode(config, options) : await prepareConfig(config, options);
     return await execute(prepared, options, emit, signal);
   } finally {
-    setWarningListener(outer);
-    setDeterminism(mode);
-    if (--running === 0) release();
+    running.delete(tell);
+    if (running.size === 0) release();
   }
 }

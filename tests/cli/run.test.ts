@@ -75,7 +75,7 @@ describe("tenon runs replay", () => {
   test("nothing to replay, and a wrong number of threads", async () => {
     expect((await tenon(runs, "replay")).code).toBe(2);
     expect(await tenon(runs, "replay", id, "--threads", "x")).toMatchObject({
-      code: 1,
+      code: 2,
       err: expect.stringMatching(/1 to 64/),
     });
   });

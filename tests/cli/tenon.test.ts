@@ -100,13 +100,20 @@ describe("tenon", () => {
   test("fails with one message and exit code 1, and a stack only with --debug", async () => {
     writeFileSync(join(dir, "misspelt.json"), JSON.stringify({ ...config, training: { stpes: 3 } }));
     writeFileSync(join(dir, "broken.json"), '{ "data": ');
-    const [misspelt, debug, broken, missing, noRun] = await Promise.all(
+    writeFileSync(join(dir, "null.json"), "null");
+    writeFileSync(join(dir, "five.json"), JSON.stringify({ ...config, training: 5 }));
+    writeFileSync(join(dir, "throws.mjs"), 'export default () => {\n  throw new Error("mine");\n};');
+    const [misspelt, debug, broken, missing, noRun, none, noneSet, five, throwing] = await Promise.all(
       [
         "train misspelt.json",
         "train misspelt.json --debug",
         "train broken.json --json",
         "train none.json",
         "generate none --json",
+        "train null.json",
+        "train null.json --steps 5",
+        "train five.json --steps 5",
+        "run throws.mjs",
       ].map(call),
     );
     expect(misspelt).toMatchObject({ code: 1, out: "" });
@@ -117,6 +124,16 @@ describe("tenon", () => {
     expect(broken.err).toMatch(/^broken\.json: is not valid JSON: .*\n$/);
     expect(missing.err).toBe("none.json: cannot be read, no such file.\n");
     expect(noRun).toMatchObject({ code: 1, out: "", err: expect.stringMatching(/holds no run "none"/) });
+    for (const { code, err } of [none, noneSet]) {
+      expect(code).toBe(1);
+      expect(err).toBe("null.json: needs an object, got null.\n");
+    }
+    expect(five).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^five\.json: "training" needs an object, got 5/),
+    });
+    expect(throwing).toMatchObject({ code: 1, err: expect.stringMatching(/^Error: mine\n +at .*throws\.mjs:2:/) });
+    expect(throwing.err).not.toMatch(/fault in tenon/);
     expect(readdirSync(dir)).not.toContain("runs");
   });
 

@@ -173,6 +173,31 @@ describe("generate", () => {
       expect(warnings).toContain("prompt-cut");
     }));
 
+  test("the window of a batch slides also where a row has ended before", () =>
+    withModel(async (model) => {
+      model.generationConfig = { eos_token_id: 3 };
+      let slid = 0;
+      for (let seed = 0; seed < 8; seed++) {
+        const options = { maxTokens: 30, seed };
+        const [first, ...others] = await model.generate([[1], [2], [4]], options);
+        expect(first.tokens).toEqual((await model.generate([1], options)).tokens);
+        if (first.tokens.length > 12 && others.some(({ tokens }) => tokens.length < 4)) slid++;
+      }
+      expect(slid).toBeGreaterThan(0);
+    }));
+
+  test("a model in training is as it was, whatever else it writes meanwhile; nothing is dropped out", () =>
+    withModel(async (model) => {
+      const options = { maxTokens: 12, seed: 3 };
+      const alone = await model.generate([4, 5], options);
+      model.train();
+      // The first ends while the second has far to go.
+      const [, long] = await Promise.all([model.generate([1], { maxTokens: 2 }), model.generate([4, 5], options)]);
+      expect(long.tokens).toEqual(alone.tokens);
+      expect(model.training).toBe(true);
+      for await (const _ of model.stream([4, 5], options)) expect(model.training).toBe(true);
+    }));
+
   test("the record says what replays it", () =>
     withModel(async (model) => {
       const { record, tokens, logprobs } = await model.generate("7", { maxTokens: 3, seed: 2, logprobs: true });
@@ -187,6 +212,7 @@ describe("generate", () => {
     [{ minP: 2 }, /minP/],
     [{ maxTokens: -1 }, /maxTokens/],
     [{ stop: "" }, /stop/],
+    [{ stop: 5 }, /needs texts that are not empty for stop/],
     [{ temprature: 1 }, /Did you mean "temperature"/],
   ])("refuses %j", (options, message) =>
     withModel((model) => expect(model.generate([1], options as never)).rejects.toThrow(message)),

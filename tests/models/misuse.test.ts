@@ -233,6 +233,16 @@ test("a field of a config that is nearly a known one is warned of, once, in code
   expect(await warningsOf(async () => (await t.loadModel(folder)).dispose())).toEqual([]);
 });
 
+test.each([{ scale_attn_by_inverse_layer_idx: true }, { scale_attn_weights: false }])(
+  "a config that asks for other attention is refused, not computed as if it had not: %j",
+  async (more) => {
+    const config = { model_type: "gpt2", n_layer: 1, n_head: 1, n_embd: 8, n_positions: 8, vocab_size: 4 };
+    await expect(t.createModel({ ...config, ...more })).rejects.toThrow(/attention scaled by the width of its heads/);
+    const plain = { scale_attn_by_inverse_layer_idx: false, scale_attn_weights: true };
+    (await t.createModel({ ...config, ...plain })).dispose();
+  },
+);
+
 test("a file in the place of a folder is told which folder it is in", async () => {
   const folder = mkdtempSync(join(tmpdir(), "tenon-"));
   await model.save(folder);

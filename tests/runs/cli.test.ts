@@ -62,7 +62,13 @@ describe("tenon runs", () => {
     expect((await tenonRuns("compare", first, other, "--markdown")).out).toMatch(/^\| +\| [0-9a-f]{16}-1 \|/);
     expect((await tenonRuns("compare", first, other, "--csv")).out).toMatch(/^,[0-9a-f]{16}-1,[0-9a-f]{16}-1\n/);
     expect(JSON.parse((await tenonRuns("compare", first, other, "--json")).out).sameWeights).toBe(false);
-    expect((await tenonRuns("compare", first, first)).out).toMatch(/same weights, bit for bit/);
+    const same = (await tenonRuns("compare", first, first)).out;
+    expect(same).toMatch(/All metrics that these runs share are equal/);
+    expect(same).toMatch(/same weights, bit for bit/);
+    const blind = await writeSampleRun(new FileStore(join(dir, "runs")), { seed: 96 });
+    rmSync(join(dir, "runs", blind, "metrics.jsonl"));
+    expect((await tenonRuns("compare", first, blind)).out).toMatch(/These runs share no record of a step/);
+    rmSync(join(dir, "runs", blind), { recursive: true });
   });
 
   it("verifies, with an exit code", async () => {

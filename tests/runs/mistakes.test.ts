@@ -56,6 +56,18 @@ describe("a task in code", () => {
       '"float32", the only precision that exists so far',
     ],
     ["an empty list", { batches: [] }, DataError, "train: needs at least one batch, got none."],
+    [
+      "an evaluation that returns nothing",
+      { evaluate: () => undefined },
+      ConfigError,
+      "train: needs a number from evaluate(), the loss, got undefined.",
+    ],
+    [
+      "a step that returns a text",
+      { step: () => "0.5" },
+      ConfigError,
+      "train: needs a number from step(batch), the loss, got a string.",
+    ],
     ["an iterator at its end", { batches: [].values() }, DataError, "was their iterator read to its end before?"],
   ];
   test.each(wrong)("%s", async (_, change, kind, message) => {
@@ -63,6 +75,14 @@ describe("a task in code", () => {
     expect(error).toBeInstanceOf(kind);
     expect(error.message).toContain(message);
   });
+});
+
+test("batches that can be iterated only once, and end before the steps do, are told", async () => {
+  const { result, events } = await trainWeight({ batches: [1, 2, 3].values() });
+  expect(result.steps).toBe(3);
+  expect(events.flatMap((event) => (event.type === "warning" ? [event.message] : []))).toEqual([
+    "train: the batches ended after step 3 of 4; they can be iterated only once.",
+  ]);
 });
 
 test("code runs where its parameters are, and a config that asks for another device is refused", async () => {

@@ -1,6 +1,6 @@
 /** `"optimizer": "muon"` in a config: Muon for the weight matrices inside a network, AdamW for everything else. */
 
-import { createModel, init, zeros } from "tenon";
+import { createModel, init, memory, zeros } from "tenon";
 import type { Module } from "tenon/nn";
 import { AdamW, Muon } from "tenon/optim";
 import { MemoryStore, replay, train } from "tenon/runs";
@@ -75,6 +75,13 @@ describe("who is trained by Muon", () => {
       'train: optimizer "muon" needs a weight matrix inside the network, got none. Embeddings, the head,',
     );
     linear.dispose();
+    const before = memory().live;
+    const data = { csv: new File([`x,y${"\n1,a\n2,b".repeat(20)}`], "t.csv"), target: "y" };
+    const config = { data, model: { model_type: "mlp", hidden_sizes: [] }, training: { optimizer: "muon" } } as const;
+    await expect(train(config, { store: new MemoryStore() }).result).rejects.toThrow(
+      /needs a weight matrix inside the network/,
+    );
+    expect(memory().live, "the model was freed").toBe(before);
     expect(() => resolveSettings({ training: { adamwLearningRate: 1 } })).toThrow(
       '"training.adamwLearningRate" needs no value where the optimizer is "adamw", got 1',
     );

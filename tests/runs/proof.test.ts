@@ -8,6 +8,7 @@ import { MANIFEST, parseManifest, writeManifest } from "../../src/artifacts/mani
 import { bytesSource } from "../../src/artifacts/sources.js";
 import { FormatError, RunError } from "../../src/core/errors.js";
 import { type RunStore, readText, writeText } from "../../src/core/store.js";
+import { setWarningListener, type Warning } from "../../src/core/warnings.js";
 import "../../src/node/platform.js";
 import { exportRun, importRun } from "../../src/runs/archive.js";
 import { compareRuns, differences, formatComparison } from "../../src/runs/compare.js";
@@ -103,6 +104,20 @@ describe("finding by content", () => {
     const kinds = new Set((await findContent("c", { store })).map(({ kind }) => kind));
     expect(kinds.has("tokenizer")).toBe(true);
     await expect(findContent("xyz", { store })).rejects.toThrow(/needs 1 to 64 hex digits, got "xyz"/);
+  });
+
+  it("a checkpoint whose list is broken hides nothing else", async () => {
+    const { store, first, second } = await threeRuns();
+    await writeText(store, `${first}/checkpoints/step-000004/checkpoint.json`, "{");
+    const { manifest } = await loadRun(second, { store });
+    expect(await findContent(manifest.finalWeights as string, { store })).toMatchObject([
+      { runs: [first, second], path: `${second}/checkpoints/step-000004/model.safetensors` },
+    ]);
+    const warnings: Warning[] = [];
+    const listener = setWarningListener((warning) => warnings.push(warning));
+    expect(await (await loadRun(first, { store })).checkpoints()).toEqual([]);
+    setWarningListener(listener);
+    expect(warnings.map(({ code }) => code)).toEqual(["checkpoint-skipped"]);
   });
 
   it("loads weights by their hash, after making it again", async () => {

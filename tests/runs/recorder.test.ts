@@ -153,6 +153,26 @@ describe("startRun", () => {
     expect(other.runId).not.toBe(run.runId);
   });
 
+  it("refuses what could not be read back, and all that comes after its end", async () => {
+    const store = new MemoryStore();
+    for (const config of [null, [1], "seed"])
+      await expect(startRun(config as never, { store })).rejects.toThrow(/startRun: needs a config object, got/);
+    const own = JSON.parse('{ "__proto__": 1 }');
+    await expect(startRun(own, { store })).rejects.toThrow(/startRun: config: the key "__proto__" is refused/);
+    expect(await store.list("")).toEqual([]);
+    const run = await startRun({}, { store, codeVersion: "1" });
+    expect(() => run.log("__proto__", 1, 1)).toThrow(/needs a number by a name other than/);
+    await expect(run.finish({ status: "good" as never })).rejects.toThrow(/done, stopped or failed, got "good"/);
+    run.log("loss", 1, 1);
+    await run.finish();
+    expect(() => run.log("loss", 2, 2)).toThrow(/has ended/);
+    expect(() => run.sample(2, "more")).toThrow(/has ended/);
+    await expect(run.checkpoint(2, weights(1))).rejects.toThrow(/has ended/);
+    await expect(run.finish({ status: "failed" })).rejects.toThrow(/has ended/);
+    expect((await verify(run.id, { store })).problems).toEqual([]);
+    expect((await loadRun(run.id, { store })).manifest.status).toBe("done");
+  });
+
   it("says that the ID is provisional where nothing names the code", async () => {
     const store = new MemoryStore();
     const host = platform();

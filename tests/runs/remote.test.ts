@@ -54,6 +54,14 @@ describe("training on the other end of a line", () => {
     expect(stopped.steps).toBeLessThan(100_000);
   });
 
+  it("stops when asked in the turn that started it", async () => {
+    const [there, here] = line();
+    serveTraining(there, { store: new MemoryStore() });
+    const stopped = await connect(here).train(config(300)).stop();
+    expect(stopped.stopped).toBe(true);
+    expect(stopped.steps).toBeLessThan(300);
+  });
+
   it("throws the errors of the other end as what they are", async () => {
     const [there, here] = line();
     serveTraining(there, { store: new MemoryStore() });

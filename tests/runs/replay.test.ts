@@ -1,9 +1,10 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { init } from "tenon";
 import { type RunManifest, writeManifest } from "tenon/artifacts";
-import { loadRun, MemoryStore, replay, train, verify } from "tenon/runs";
+import { loadRun, MemoryStore, replay, type TrainingConfigInput, train, verify } from "tenon/runs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 let folder: string;
@@ -48,6 +49,37 @@ describe("replay", () => {
     expect(answer.steps).toBe(8);
     expect(answer.forced).toBe(false);
     expect((await store.list("")).length).toBe(before);
+  });
+
+  test.each([
+    ["without a clock", undefined],
+    ["with one", () => performance.now()],
+  ])("a run that was stopped between two records is compared up to its last weights, %s", async (_, clock) => {
+    const kept = new MemoryStore();
+    const stopped = train(
+      {
+        data: { text: path() },
+        model: { model_type: "gpt2", n_layer: 1, n_head: 2, n_embd: 16 },
+        training: { steps: 90, batchSize: 2, blockSize: 16, evalEvery: 90, logEvery: 90, sampleEvery: 0 },
+      },
+      { store: kept },
+    );
+    for await (const event of stopped) if (event.type === "step" && event.step === 5) break;
+    const { steps, executionId: id } = await stopped.stop();
+    expect(steps).toBeLessThan(90);
+    const answer = await replay(id, { store: kept, clock });
+    expect(answer.statement).toBe(`Equal bits: ${steps} steps gave the recorded weights.`);
+
+    const checkpoint = `${id}/checkpoints/step-${String(steps).padStart(6, "0")}/checkpoint.json`;
+    const list = new TextDecoder().decode(await kept.read(checkpoint));
+    const [, hash] = /"model\.safetensors": \{[^}]*"sha256": "(\w+)"/.exec(list)!;
+    await kept.write(checkpoint, new TextEncoder().encode(list.replace(hash, "0".repeat(64))));
+    expect((await replay(id, { store: kept, clock })).statement).toMatch(
+      `Differs from step ${steps}: weights was 0000`,
+    );
+
+    await kept.remove(`${id}/checkpoints`);
+    await expect(replay(id, { store: kept, clock })).rejects.toThrow(/recorded nothing to compare/);
   });
 
   test("a changed loss is found at its step", async () => {
@@ -152,5 +184,23 @@ describe("replay", () => {
     await expect(replay(executionId, { store, data: { text: other } })).rejects.toThrow(
       /the data are not those of the run/,
     );
+  });
+
+  test.each([
+    ["a text that begins with a mark of its encoding", "marked.txt", (text: string) => `\ufeff${text}`, { text: "" }],
+    ["compressed rows", "rows.csv.gz", (text: string) => gzipSync(text), { csv: "", target: "y" }],
+  ])("verifying knows %s", async (_, name, bytes, data) => {
+    const there = join(folder, name);
+    const content = "text" in data ? "a line of text.\n" : "x,y\n1,a\n2,b\n";
+    const write = (more: string) => writeFile(there, bytes(content.repeat(30).replaceAll("\nx,y", "") + more));
+    await write("");
+    const kind = "text" in data ? "text" : "csv";
+    const config = { data: { ...data, [kind]: there }, training: { steps: 1, blockSize: 8, batchSize: 2 } };
+    const run = await train(config as TrainingConfigInput, { store });
+    expect((await verify(run.executionId, { store })).problems).toEqual([]);
+    await write("3,a\n");
+    expect((await verify(run.executionId, { store })).problems.join()).toMatch(/the data changed, SHA-256/);
+    await writeFile(there, Uint8Array.of(0x1f, 0x8b, 8, 1, 2, 3));
+    expect((await verify(run.executionId, { store })).problems.join()).toMatch(/the data changed/);
   });
 });

@@ -3,7 +3,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as t from "tenon";
 import { fromCsv, fromRows } from "tenon/data";
-import { MemoryStore, replay, type TrainingConfigInput, type TrainingResult, train } from "tenon/runs";
+import {
+  loadRun,
+  MemoryStore,
+  replay,
+  reproduce,
+  type TrainingConfigInput,
+  type TrainingResult,
+  train,
+} from "tenon/runs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { expectedWeights, trainOnBlob } from "./table-in-memory.js";
 
@@ -101,6 +109,14 @@ describe("classification of a CSV file", () => {
     model.dispose();
   });
 
+  test("every row of the validation split is judged, also where training leaves out a last batch that is not full", async () => {
+    const judged = (dropLast: boolean) =>
+      train(classify({ collate: { dropLast } }, { steps: 1, batchSize: 50 }), { store: new MemoryStore() });
+    const [all, full] = [await judged(false), await judged(true)];
+    expect(full.metrics).toEqual(all.metrics);
+    expect(full.valLoss).toBe(all.valLoss);
+  });
+
   test("statistics and vocabularies are those of the training split, and nothing else", async () => {
     const store = new MemoryStore();
     const result = await train(classify({}, { steps: 1 }), { store });
@@ -154,6 +170,8 @@ describe("classification of a CSV file", () => {
     const store = new MemoryStore();
     const { executionId } = await train(classify({}, { steps: 10, evalEvery: 5 }), { store });
     expect(await replay(executionId, { store })).toMatchObject({ verdict: "equal bits", steps: 10 });
+    const { manifest } = await loadRun(executionId, { store });
+    expect((await reproduce(manifest, { data: path("flowers.csv") })).verdict).toBe("equal bits");
   });
 
   test("a resumed run refuses data that changed", async () => {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import * as t from "tenon";
 import { MemoryStore, type TrainingEvent, train } from "tenon/runs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { determinism } from "../../src/core/determinism.js";
 
 let folder: string;
 let text: string;
@@ -137,6 +138,65 @@ describe("train from a config", () => {
     expect(t.ones([1]).device).toBe("reference");
     expect(() => t.ones([300_000_000])).toThrow(/of a budget of 953\.7 MiB/);
     await t.init({ device: "cpu", memoryBudget: undefined });
+  });
+
+  test("runs side by side: the process is afterwards what it was, whichever ends first", async () => {
+    const told: string[] = [];
+    const listener = ({ code }: t.Warning) => void told.push(code);
+    const before = t.setWarningListener(listener);
+    try {
+      const small = (steps: number, deterministic: boolean) =>
+        config({ deterministic }, { steps, learningRate: 1e30, warmupSteps: 0, sampleEvery: 0 });
+      const first = train(small(40, true), { store: new MemoryStore() });
+      let second: typeof first | undefined;
+      for await (const { type } of first)
+        if (type === "step") second ??= train(small(80, false), { store: new MemoryStore() });
+      const events = await collect(second!);
+      expect(determinism()).toBe("warn");
+      // Both diverge; each tells it once, and the process hears of both.
+      expect(events.filter(({ type }) => type === "warning").length).toBeGreaterThan(0);
+      expect(told.filter((code) => code === "loss-not-finite").length).toBe(2);
+    } finally {
+      expect(t.setWarningListener(before)).toBe(listener);
+    }
+  });
+
+  test("a run that diverges goes on to its end, where it cannot write samples any more", async () => {
+    const store = new MemoryStore();
+    const events = await collect(train(config({}, { learningRate: 1e30, sampleEvery: 1 }), { store }));
+    const done = events.at(-1);
+    expect(done).toMatchObject({ type: "done", result: { steps: 12 } });
+    const divergedAt = (done as Extract<TrainingEvent, { type: "done" }>).result.divergedAt!;
+    expect(divergedAt).toBe(2);
+    expect(events.flatMap((event) => (event.type === "warning" ? [event.code] : []))).toEqual([
+      "sample-left-out",
+      "loss-not-finite",
+    ]);
+    expect(events.some(({ type }) => type === "sample")).toBe(false);
+  });
+
+  test("what cannot go on frees what it loaded, and leaves the run as it was", async () => {
+    const store = new MemoryStore();
+    const run = train(config({}, { steps: 400 }), { store });
+    for await (const event of run) if (event.type === "step" && event.step === 3) break;
+    const { executionId } = await run.stop();
+    const read = async (name: string) => new TextDecoder().decode(await store.read(`${executionId}/${name}`));
+    const files = await Promise.all(["manifest.json", "metrics.jsonl"].map(read));
+    const live = t.memory().live;
+
+    const given = await read("config.json");
+    const edited = given.replace('"steps": 400', '"steps": 500');
+    expect(edited).not.toBe(given);
+    await store.write(`${executionId}/config.json`, new TextEncoder().encode(edited));
+    await expect(train(undefined as never, { store, resume: executionId }).result).rejects.toThrow(
+      /cannot go on, its config changed: training\.steps was 400, is 500/,
+    );
+    await store.write(`${executionId}/config.json`, new TextEncoder().encode(given));
+    const release = await store.lock(`${executionId}/run.lock`);
+    await expect(train(undefined as never, { store, resume: executionId }).result).rejects.toThrow(/is locked/);
+    await release();
+    expect(t.memory().live).toBe(live);
+    expect(await Promise.all(["manifest.json", "metrics.jsonl"].map(read))).toEqual(files);
   });
 
   test("text shorter than a block, empty text", async () => {

@@ -137,6 +137,8 @@ export function testModelApi(open: () => Promise<unknown>): void {
         files[name] = await store.read(`m/${name}`);
       const loaded = await t.loadModel(files);
       expect(await t.hashWeights(loaded)).toBe(await t.hashWeights(model));
+      const manifest = JSON.parse(new TextDecoder().decode(await store.read("m/manifest.json")));
+      expect(manifest.weightsHash).toBe(await t.hashWeights(model));
       const options = { temperature: 0, maxTokens: 4, ignoreEos: true };
       expect((await loaded.generate([3], options)).tokens).toEqual((await model.generate([3], options)).tokens);
       for (const each of [model, loaded]) each.dispose();

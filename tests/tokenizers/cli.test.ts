@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, expect, test, vi } from "vitest";
 import { UsageError } from "../../src/cli/arguments.js";
 import { run as tokenize } from "../../src/cli/tokenize.js";
 import { run as train } from "../../src/cli/tokenizer-train.js";
@@ -38,10 +38,16 @@ test("train, then tokenize, with and without --json", async () => {
   expect(result.metrics.coverage).toBe(1);
   const coloured = await call(tokenize, [out, "--text", "the cat"], true);
   expect(coloured.lines[0]).toContain("\u001b[48;5;24m");
+  vi.stubEnv("NO_COLOR", "1");
+  expect((await call(tokenize, [out, "--text", "the cat"], true)).lines.join()).not.toContain("\u001b");
+  vi.unstubAllEnvs();
 });
 
 test("wrong calls are usage errors", async () => {
   await expect(call(tokenize, ["x.json"])).rejects.toThrow(UsageError);
   await expect(call(train, ["x.txt"])).rejects.toThrow(/--out/);
+  await expect(call(train, ["x.txt", "--out", folder])).rejects.toThrow(/is a folder, a file to write was expected/);
+  const nowhere = join(folder, "none", "t.json");
+  await expect(call(train, ["x.txt", "--out", nowhere])).rejects.toThrow(/there is no such folder/);
   await expect(call(tokenize, [join(folder, "missing.json"), "--text", "a"])).rejects.toThrow(/no such file/);
 });

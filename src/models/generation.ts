@@ -4,13 +4,16 @@
  * generation it slides, keeping the last half.
  */
 
+import { backendOf } from "../backend/devices.js";
 import { ConfigError, show } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { Generator, randomBits } from "../core/random.js";
 import { warnOnce } from "../core/warnings.js";
 import { inference } from "../nn/inference.js";
 import { rehearse } from "../nn/rehearse.js";
+import { argmax, reshape } from "../ops/index.js";
 import { fromData } from "../tensor/create.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { KeyValueCache } from "./cache.js";
 import type { LanguageModel } from "./language-model.js";
 import { type Prompt, promptIds } from "./prompt.js";
@@ -231,18 +234,30 @@ async function* decode(
   }
   const capacity = Math.min(context, pending[0].length + maxTokens);
   const cache = new KeyValueCache(model.cacheShape, rows.length, capacity, model.device);
+  // Where values come later, the device goes on with the likeliest tokens while this side still waits for them.
+  const ahead = sampling.temperature === 0 && sampling.repetitionPenalty === 1 && !backendOf(model.device).view;
+  const weights = ahead ? [...model.parameters()] : [];
+  const changes = () => weights.reduce((sum, { storage }) => sum + storage.version, 0);
+  let early: Tensor | undefined;
   try {
     for (let step = 0; rows.some((row) => !row.finished); step++) {
-      if (cache.length + pending[0].length > context) {
+      if (!early && cache.length + pending[0].length > context) {
         const kept = Math.ceil(context / 2);
         pending = rows.map((row) => row.last(kept));
         cache.length = 0;
       }
       const ids = { flat: pending.flat(), shape: [rows.length, pending[0].length] };
-      const logits = inference(model, () =>
-        model.nextLogits(fromData(ids.flat, ids.shape, { dtype: "int32", device: model.device }), cache),
-      );
-      const data = (await logits.data()) as Float32Array;
+      const next = (given: () => Tensor) => inference(model, () => model.nextLogits(given(), cache));
+      const logits = early ?? next(() => fromData(ids.flat, ids.shape, { dtype: "int32", device: model.device }));
+      early = undefined;
+      const arriving = logits.data() as Promise<Float32Array>;
+      const before = changes();
+      if (ahead && step + 1 < maxTokens && cache.length < context) {
+        arriving.catch(() => {}); // what follows may throw first
+        await undefined; // what was recorded sets off
+        early = next(() => likeliest(logits));
+      }
+      const data = await arriving;
       logits.dispose();
       // Row r draws word r of the step's call: the first row of a batch samples like the prompt alone.
       const words = randomBits(generator.at("sample", step), rows[rows.length - 1].place + 1);
@@ -256,8 +271,15 @@ async function* decode(
       if (signal?.aborted) return;
       // Finished rows stay in the batch with their last token, so that the others keep their places and bits.
       pending = rows.map((row) => row.last(1));
+      if (early && changes() !== before) {
+        // Whoever took the tokens trained the model in between.
+        early.dispose();
+        early = undefined;
+        cache.length--;
+      }
     }
   } finally {
+    early?.dispose();
     cache.dispose();
   }
 }
@@ -271,12 +293,15 @@ export const prepareGeneration = (model: LanguageModel): Promise<void> =>
     try {
       for (const length of contextLength > prompt ? [prompt, 1] : [prompt]) {
         const ids = fromData(new Array(length).fill(0), [1, length], { dtype: "int32", device });
-        inference(model, () => model.nextLogits(ids, cache));
+        inference(model, () => likeliest(model.nextLogits(ids, cache)));
       }
     } finally {
       cache.dispose();
     }
   });
+
+/** The ids [B, 1] with the largest of logits [B, V]. */
+const likeliest = (logits: Tensor): Tensor => reshape(argmax(logits, { dim: 1 }), [logits.shape[0], 1]);
 
 export async function generate(
   model: LanguageModel,

@@ -184,6 +184,48 @@ describe.skipIf(!backend)("the command stream", () => {
     expect(tokens[1]).toEqual(tokens[0]);
   });
 
+  test("tokens computed before this side has read the last are those of the CPU: windows, ends, weights that change", async () => {
+    const results: unknown[] = [];
+    for (const device of ["cpu", "webgpu"] as const) {
+      const model = await createModel({ ...config, n_positions: 8 }, undefined, { seed: 5, device });
+      const { live } = t.memory();
+      const { tokens } = await model.generate([1, 2, 3], { maxTokens: 20, temperature: 0 });
+      model.config.eos_token_id = tokens[2];
+      const [first, second] = await model.generate(
+        [
+          [1, 2, 3],
+          [4, 5, 6],
+        ],
+        { maxTokens: 9, temperature: 0 },
+      );
+      model.config.eos_token_id = null;
+      const streamed: number[] = [];
+      const columns = Array.from({ length: 16 }, (_, i) => (i % 3) - 1);
+      const largest = [...model.parameters()].find(({ ndim }) => ndim === 2)!;
+      for await (const { id } of model.stream([1, 2, 3], { maxTokens: 7, temperature: 0 })) {
+        streamed.push(id);
+        if (streamed.length === 1)
+          tidy(() => t.noGrad(() => void largest.copy_(largest.mul(t.tensor(columns, { device })))));
+      }
+      results.push({
+        tokens,
+        first: first.tokens,
+        ends: [first.finishReason, second.finishReason],
+        second: second.tokens,
+        streamed,
+      });
+      for await (const _ of model.stream([1, 2, 3], { temperature: 0 })) break;
+      expect(t.memory().live).toBe(live);
+      model.dispose();
+    }
+    expect(results[1]).toEqual(results[0]);
+    const [{ first, tokens, streamed }] = results as { first: number[]; tokens: number[]; streamed: number[] }[];
+    expect(first.length).toBeLessThan(9);
+    expect(streamed[0]).toBe(tokens[0]);
+    expect(streamed[1]).not.toBe(tokens[1]);
+    expect(streamed).not.toEqual(tokens.slice(0, 7));
+  });
+
   test("a thousand small steps grow nothing", async () => {
     const { gpu } = backend!;
     const w = t.full([20, 20], 0.01);

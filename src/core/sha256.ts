@@ -1,4 +1,4 @@
-/** SHA-256 (FIPS 180-4): a synchronous, streaming implementation; hosts may offer a native one (`platform().sha256`). */
+/** SHA-256 (FIPS 180-4): a synchronous, streaming implementation; hosts may offer a native one (`platform().createSha256`). */
 
 import { type Hasher, platform } from "./platform.js";
 

@@ -41,6 +41,7 @@ async function run(parameter: Parameter, optimizer: Optimizer<{ lr: number }>, s
 }
 
 function near(got: number[], want: number[], tolerance = 1e-6): void {
+  expect(got.length).toBe(want.length);
   got.forEach((value, i) => {
     expect(Math.abs(value - want[i]), `${got} and ${want}`).toBeLessThan(tolerance * Math.max(1, Math.abs(want[i])));
   });

@@ -113,6 +113,17 @@ describe("memory()", () => {
     stop();
     expect(t.memory().sites).toEqual([]);
   });
+
+  test("goes on naming for one tracer when another ends, once or twice", () => {
+    const [first, second] = [t.traceAllocations(), t.traceAllocations()];
+    second();
+    second();
+    const x = t.ones([100]).exp();
+    expect(t.memory().sites.map(({ site }) => site)).toContain("exp");
+    x.dispose();
+    first();
+    expect(t.memory().sites).toEqual([]);
+  });
 });
 
 describe("a budget", () => {

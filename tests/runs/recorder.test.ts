@@ -83,14 +83,18 @@ describe("a run that is written", () => {
   it("leaves nothing behind where it cannot begin", async () => {
     for (const file of ["config.json", "manifest.json", "metrics.jsonl", "run.lock"]) {
       const store = new MemoryStore();
-      for (const method of ["write", "append", "lock"] as const) {
-        const working = store[method].bind(store) as (path: string, bytes?: Uint8Array) => Promise<never>;
-        store[method] = async (path: string, bytes?: never) => {
-          if (path.endsWith(file)) throw new RunError(`${path}: the disk is full.`);
-          return working(path, bytes);
-        };
-      }
-      await expect(RunRecorder.start(store, draft)).rejects.toThrow(/the disk is full/);
+      const full = new Proxy(store, {
+        get: (on, name) => {
+          const value = Reflect.get(on, name, on);
+          if (typeof value !== "function") return value;
+          return async (path: string, ...more: unknown[]) => {
+            const writes = ["write", "append", "lock"].includes(String(name));
+            if (writes && path.endsWith(file)) throw new RunError(`${path}: the disk is full.`);
+            return value.call(on, path, ...more);
+          };
+        },
+      });
+      await expect(RunRecorder.start(full, draft)).rejects.toThrow(/the disk is full/);
       expect(await store.list("")).toEqual([]);
     }
   });

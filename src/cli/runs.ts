@@ -221,7 +221,8 @@ async function again({ io, dir, json, data, force, threads }: Context, [name]: s
     force,
     clock,
     ...(threads === undefined ? {} : { threads }),
-    ...(data ? { data: { [await dataKind(name, dir)]: data } } : {}),
+    // A file of ids stands alone, others may be several.
+    ...(data ? { data: { [await dataKind(name, dir)]: data.length === 1 ? data[0] : data } } : {}),
     onStep(step, steps) {
       if (json || clock() - told < 2000) return;
       told = clock();

@@ -26,7 +26,7 @@ const table = usage({
     data: { kind: "text", value: "FILE", help: "a text to learn from, in place of the stories" },
     steps: { kind: { integer: [1, Number.MAX_SAFE_INTEGER] }, help: "optimizer steps; 2000 unless told" },
     seed: { kind: { integer: [0, Number.MAX_SAFE_INTEGER] }, help: "of everything that is random; 1337 unless told" },
-    device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "auto: a hardware GPU, else the CPU" },
+    device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "auto, the CPU, unless told" },
     threads: { kind: { integer: [1, 64] }, help: "of the CPU; all cores unless told" },
     out: { kind: "text", value: "DIR", help: 'folder that holds the runs; "runs" unless told' },
   },

@@ -30,7 +30,7 @@ const table = usage({
   options: {
     steps: { kind: { integer: [1, WHOLE] }, help: "optimizer steps" },
     seed: { kind: { integer: [0, WHOLE] }, help: "of everything that is random" },
-    device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "auto: a hardware GPU, else the CPU" },
+    device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "auto: the CPU; with fast numerics a hardware GPU" },
     threads: { kind: { integer: [1, 64] }, help: "of the CPU; all cores unless told, the result is the same" },
     numerics: { kind: ["portable", "fast"], help: "portable: the same bits on every machine" },
     "memory-budget": { kind: { bytes: true }, help: "bytes that all tensors together may use, e.g. 500MB" },

@@ -194,8 +194,14 @@ export class FileStore implements RunStore {
     const root = await fs.realpath(this.name).catch(() => undefined);
     if (root === undefined) return;
     for (let depth = parts.length; depth > 0; depth--) {
-      const real = await fs.realpath(join(this.name, ...parts.slice(0, depth))).catch(() => undefined);
-      if (real === undefined) continue;
+      const at = join(this.name, ...parts.slice(0, depth));
+      const real = await fs.realpath(at).catch(() => undefined);
+      if (real === undefined) {
+        // What is written to a link without a target appears where it points.
+        const link = (await fs.lstat(at).catch(() => undefined))?.isSymbolicLink();
+        if (link) throw new RunError(`${this.name}/${path}: a link leads nowhere.`, { where: path, path });
+        continue;
+      }
       if (real === root || real.startsWith(root + sep)) return;
       throw new RunError(`${this.name}/${path}: a link leads outside the store, to ${real}.`, { where: path, path });
     }

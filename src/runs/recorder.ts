@@ -100,8 +100,9 @@ export class RunRecorder {
     });
     const runId = runIdOf(fingerprint);
     const executionId = await claimExecution(store, runId);
-    const release = await store.lock(`${executionId}/${LOCK}`);
+    let release: (() => Promise<void>) | undefined;
     try {
+      release = await store.lock(`${executionId}/${LOCK}`);
       const manifest: RunManifest = {
         ...draft,
         runId,
@@ -117,7 +118,9 @@ export class RunRecorder {
       await metrics.flush();
       return new RunRecorder(store, manifest, metrics, release);
     } catch (error) {
-      await release();
+      // A run that never began leaves no broken folder behind; why it did not is what the caller is told.
+      await release?.().catch(() => undefined);
+      await store.remove(executionId).catch(() => undefined);
       throw error;
     }
   }

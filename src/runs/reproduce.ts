@@ -61,7 +61,9 @@ function configFromManifest(manifest: RunManifest, data?: ReproduceOptions["data
       .join(", ");
     refuse(`it needs ${files}`, "Give the file: it is known by its hash, whatever its name.");
   }
-  return named ? { ...config, data: { ...config.data, [named]: data } } : config;
+  // A file of ids stands alone, others may be several.
+  const place = Array.isArray(data) && data.length === 1 ? data[0] : data;
+  return named ? { ...config, data: { ...config.data, [named]: place } } : config;
 }
 
 /** Trains as the manifest says and compares data, tokenizer, weights and results. */

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { train } from "tenon/runs";
+import { loadRun, reproduce, train } from "tenon/runs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { run } from "../../src/cli/run.js";
 import { run as runs } from "../../src/cli/runs.js";
@@ -70,6 +70,27 @@ describe("tenon runs replay", () => {
     expect(forced.out).toMatch(/Differs from step 1: loss was [\d.]+, now [\d.]+\.\nnote +the data are not/);
     expect(forced.out).toMatch(/run by force; this is no proof/);
     expect((await tenon(runs, "replay", id, "--data", text, ...where)).code).toBe(0);
+  });
+
+  test("a file of ids, which stands alone, is given too", async () => {
+    const [ids, moved] = [join(dir, "ids.bin"), join(dir, "moved.bin")];
+    const bytes = new Uint8Array(Uint16Array.from({ length: 400 }, (_, i) => (i * i) % 7).buffer);
+    for (const path of [ids, moved]) writeFileSync(path, bytes);
+    const { executionId } = await train(
+      {
+        data: { tokens: ids, dtype: "uint16" },
+        model: { model_type: "gpt2", n_layer: 1, n_head: 1, n_embd: 8, vocab_size: 7 },
+        training: { steps: 2, batchSize: 2, blockSize: 8 },
+        device: "cpu",
+      },
+      { store },
+    );
+    rmSync(ids);
+    const where = ["--dir", join(dir, "runs")];
+    expect((await tenon(runs, "replay", executionId, ...where)).err).toMatch(/ids\.bin: cannot be read/);
+    expect((await tenon(runs, "replay", executionId, "--data", moved, ...where)).out).toMatch(/Equal bits/);
+    const { manifest } = await loadRun(executionId, { store });
+    expect((await reproduce(manifest, { data: [moved] })).verdict).toBe("equal bits");
   });
 
   test("nothing to replay, and a wrong number of threads", async () => {

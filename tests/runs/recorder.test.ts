@@ -1,6 +1,7 @@
 import { capabilities } from "tenon";
 import { describe, expect, it } from "vitest";
 import { readTrainingState, TRAINING_STATE } from "../../src/artifacts/training-state.js";
+import { RunError } from "../../src/core/errors.js";
 import { platform, setPlatform } from "../../src/core/platform.js";
 import { readText, writeText } from "../../src/core/store.js";
 import { setWarningListener } from "../../src/core/warnings.js";
@@ -77,6 +78,25 @@ describe("a run that is written", () => {
     expect(again.state.step).toBe(3);
     expect(again.recorder.manifest.files).toBeUndefined();
     await again.recorder.finish({ status: "failed" });
+  });
+
+  it("leaves nothing behind where it cannot begin", async () => {
+    for (const file of ["config.json", "manifest.json", "metrics.jsonl", "run.lock"]) {
+      const store = new MemoryStore();
+      const full = new Proxy(store, {
+        get: (on, name) => {
+          const value = Reflect.get(on, name, on);
+          if (typeof value !== "function") return value;
+          return async (path: string, ...more: unknown[]) => {
+            const writes = ["write", "append", "lock"].includes(String(name));
+            if (writes && path.endsWith(file)) throw new RunError(`${path}: the disk is full.`);
+            return value.call(on, path, ...more);
+          };
+        },
+      });
+      await expect(RunRecorder.start(full, draft)).rejects.toThrow(/the disk is full/);
+      expect(await store.list("")).toEqual([]);
+    }
   });
 
   it("gives each execution a folder of its own, and a run without a checkpoint cannot be resumed", async () => {

@@ -87,6 +87,9 @@ describe("file system store", () => {
       await expect(attempt()).rejects.toThrow(/a link leads outside the store/);
     }
     expect(readFileSync(join(secret, "s.txt"), "utf8")).toBe("secret");
+    symlinkSync(join(secret, "later.txt"), join(path, "nowhere"));
+    await expect(store.append("nowhere", new Uint8Array(1))).rejects.toThrow(/nowhere: a link leads nowhere/);
+    expect(readdirSync(secret)).toEqual(["s.txt"]);
     await writeText(store, "in/x.txt", "inside");
     expect(await readText(store, "real/x.txt")).toBe("inside");
   });

@@ -1,12 +1,10 @@
 /**
  * Generation with a key-value cache. Prompts of equal length run as one batch; every row gets the logits it would get
- * alone, and draws random numbers of its own. The model sees at most its context: of a longer prompt the last tokens, and when the window is full during
- * generation it slides, keeping the last half.
+ * alone, and draws random numbers of its own. The model sees at most its context: of a longer prompt the last tokens, and
+ * when the window is full during generation it slides, keeping the last half.
  */
 
 import { backendOf } from "../backend/devices.js";
-import { ConfigError, show } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
 import { Generator, randomBits } from "../core/random.js";
 import { warnOnce } from "../core/warnings.js";
 import { inference } from "../nn/inference.js";
@@ -15,48 +13,11 @@ import { argmax, reshape } from "../ops/index.js";
 import { fromData } from "../tensor/create.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { KeyValueCache } from "./cache.js";
+import { type GenerateOptions, type Settings, settings } from "./generation-options.js";
+import { type Generation, type GenerationRecord, Row } from "./generation-row.js";
 import type { LanguageModel } from "./language-model.js";
 import { type Prompt, promptIds } from "./prompt.js";
-import { type Choice, checkSampling, chooseToken, type SamplingOptions, samplingDefaults } from "./sampling.js";
-
-export interface GenerateOptions extends SamplingOptions {
-  /** Most new tokens; 100 unless given. `maxNewTokens` is the same. */
-  maxTokens?: number;
-  maxNewTokens?: number;
-  /** Ends the text before the first of these (needs a tokenizer). */
-  stop?: string | readonly string[];
-  /** Seed of the sampling stream; 0 unless given. */
-  seed?: number;
-  /** Also return the log-probability of each token. */
-  logprobs?: boolean;
-  /** Go on after an end-of-text token. */
-  ignoreEos?: boolean;
-  signal?: AbortSignal;
-}
-
-/** What replays a generation. */
-export interface GenerationRecord {
-  prompt: number[];
-  seed: number;
-  options: Record<string, unknown>;
-  tokens: number[];
-  finishReason: Generation["finishReason"];
-  /** Place in a batch of equally long prompts, which chooses its random numbers; 0 alone. */
-  row: number;
-  tokenizerHash?: string;
-}
-
-export interface Generation {
-  /** The new text; empty without a tokenizer. */
-  text: string;
-  /** The new token ids. */
-  tokens: number[];
-  promptTokens: number[];
-  /** Natural logarithms of the model's probabilities of `tokens`. */
-  logprobs?: number[];
-  finishReason: "length" | "stop" | "eos" | "aborted";
-  record: GenerationRecord;
-}
+import { type Choice, chooseToken } from "./sampling.js";
 
 export interface StreamedToken {
   /** The end-of-text token comes only where it sets free text that was held back. */
@@ -68,148 +29,6 @@ export interface StreamedToken {
   text: string;
   /** Computed when it is read. */
   readonly logprob: number;
-}
-
-const optionNames = () => [
-  ...Object.keys(samplingDefaults),
-  "maxTokens",
-  "maxNewTokens",
-  "stop",
-  "seed",
-  "logprobs",
-  "ignoreEos",
-  "signal",
-];
-
-interface Settings {
-  readonly sampling: Required<SamplingOptions>;
-  readonly maxTokens: number;
-  readonly stop: readonly string[];
-  readonly seed: number;
-  readonly eos: ReadonlySet<number>;
-  readonly signal?: AbortSignal;
-  readonly logprobs: boolean;
-}
-
-function settings(model: LanguageModel, options: GenerateOptions): Settings {
-  checkOptions("generate", options, optionNames());
-  const maxTokens = options.maxTokens ?? options.maxNewTokens ?? 100;
-  if (!Number.isSafeInteger(maxTokens) || maxTokens < 0) {
-    throw new ConfigError(`generate: needs a whole number from 0 up for maxTokens, got ${show(maxTokens)}.`, {
-      where: "generate",
-    });
-  }
-  const stop = typeof options.stop === "string" ? [options.stop] : (options.stop ?? []);
-  if (!Array.isArray(stop) || stop.some((text) => typeof text !== "string" || text === "")) {
-    throw new ConfigError("generate: needs texts that are not empty for stop.", { where: "generate" });
-  }
-  if (stop.length > 0 && !model.tokenizer)
-    throw new ConfigError("generate: needs a tokenizer for stop.", { where: "generate" });
-  const eos = options.ignoreEos ? null : (model.generationConfig?.eos_token_id ?? model.config.eos_token_id ?? null);
-  return {
-    sampling: checkSampling(options),
-    maxTokens,
-    stop,
-    seed: options.seed ?? 0,
-    eos: new Set(eos === null ? [] : Array.isArray(eos) ? (eos as number[]) : [eos as number]),
-    signal: options.signal,
-    logprobs: options.logprobs ?? false,
-  };
-}
-
-/** One row on its way. */
-class Row {
-  readonly tokens: number[] = [];
-  readonly logprobs: number[] = [];
-  text = "";
-  private told = 0;
-  finished: Generation["finishReason"] | undefined;
-  private readonly decoder;
-
-  constructor(
-    private readonly model: LanguageModel,
-    readonly prompt: number[],
-    private readonly settings: Settings,
-    /** Which word of a step's random numbers is its own. */
-    readonly place = 0,
-  ) {
-    this.decoder = model.tokenizer?.decodeStream();
-  }
-
-  /** The prompt and what followed. */
-  history(): number[] {
-    return [...this.prompt, ...this.tokens];
-  }
-
-  /** The last `n` ids; of a row that finished with fewer, which only keeps its place in the batch, 0 before them. */
-  last(n: number): number[] {
-    const ids = this.history().slice(-n);
-    return [...new Array<number>(n - ids.length).fill(0), ...ids];
-  }
-
-  /** Takes a chosen token; returns the text that became certain: complete characters that begin no stop text. */
-  accept(choice: Choice): string {
-    const { token } = choice;
-    if (this.settings.eos.has(token)) {
-      this.finished = "eos";
-      return "";
-    }
-    this.tokens.push(token);
-    if (this.settings.logprobs) this.logprobs.push(choice.logprob);
-    const before = this.text.length;
-    this.text += this.decoder?.push(token) ?? "";
-    const ends = this.settings.stop
-      .map((stop) => this.text.indexOf(stop, Math.max(0, before - stop.length + 1)))
-      .filter((at) => at >= 0);
-    if (ends.length > 0) {
-      this.text = this.text.slice(0, Math.min(...ends));
-      this.finished = "stop";
-    } else if (this.tokens.length >= this.settings.maxTokens) this.finished = "length";
-    return this.tell(this.finished === "stop" ? 0 : stopBegun(this.text, this.settings.stop));
-  }
-
-  /** Text of a character that never became complete, and what looked like a stop text and was none. */
-  end(): string {
-    if (this.finished !== "stop") this.text += this.decoder?.end() ?? "";
-    return this.tell(0);
-  }
-
-  /** The text since the last time, but for the last `held` code units. */
-  private tell(held: number): string {
-    const from = this.told;
-    this.told = this.text.length - held;
-    return this.text.slice(from, this.told);
-  }
-
-  result(options: GenerateOptions): Generation {
-    const { seed, logprobs } = this.settings;
-    const { signal: _, ...recorded } = options;
-    return {
-      text: this.text,
-      tokens: this.tokens,
-      promptTokens: this.prompt,
-      ...(logprobs ? { logprobs: this.logprobs } : {}),
-      finishReason: this.finished ?? "aborted",
-      record: {
-        prompt: this.prompt,
-        seed,
-        options: { ...recorded, maxTokens: this.settings.maxTokens, seed },
-        tokens: this.tokens,
-        finishReason: this.finished ?? "aborted",
-        row: this.place,
-        ...(this.model.tokenizer ? { tokenizerHash: this.model.tokenizer.hash } : {}),
-      },
-    };
-  }
-}
-
-/** Length of the longest end of `text` that a stop text begins with. */
-function stopBegun(text: string, stop: readonly string[]): number {
-  let longest = 0;
-  for (const each of stop)
-    for (let n = Math.min(each.length - 1, text.length); n > longest; n--)
-      if (text.endsWith(each.slice(0, n))) longest = n;
-  return longest;
 }
 
 /** Runs rows of one prompt length together; yields after each step. */

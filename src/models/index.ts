@@ -1,7 +1,9 @@
 /** `tenon/models`: language models, small models of tables, and the functions that make, load and run them. */
 
 export type { ConvNet, ConvNetConfig } from "./convnet.js";
-export type { GenerateOptions, Generation, GenerationRecord, StreamedToken } from "./generation.js";
+export type { StreamedToken } from "./generation.js";
+export type { GenerateOptions } from "./generation-options.js";
+export type { Generation, GenerationRecord } from "./generation-row.js";
 export { Gpt2, type Gpt2Config } from "./gpt2.js";
 export type { TokenIds } from "./ids.js";
 export { type Batch, LanguageModel, type StepResult, type TrainStepOptions } from "./language-model.js";

@@ -11,14 +11,9 @@ import { tidy } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { loadTokenizer, type Tokenizer, type TokenizerDefinition } from "../tokenizers/index.js";
 import type { KeyValueCache } from "./cache.js";
-import {
-  type GenerateOptions,
-  type Generation,
-  generate,
-  prepareGeneration,
-  type StreamedToken,
-  stream,
-} from "./generation.js";
+import { generate, prepareGeneration, type StreamedToken, stream } from "./generation.js";
+import type { GenerateOptions } from "./generation-options.js";
+import type { Generation } from "./generation-row.js";
 import { readIds, type TokenIds } from "./ids.js";
 import { type JsonReader, jsonFile, Model } from "./model.js";
 import type { Prompt } from "./prompt.js";

@@ -1,7 +1,8 @@
 /** A generation made again from its record, and compared token by token. */
 
 import { ConfigError } from "../core/errors.js";
-import { type GenerationRecord, regenerate } from "./generation.js";
+import { regenerate } from "./generation.js";
+import type { GenerationRecord } from "./generation-row.js";
 import type { LanguageModel } from "./language-model.js";
 
 export interface GenerationReplay {

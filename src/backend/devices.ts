@@ -239,7 +239,17 @@ function retire(name: DeviceName): void {
   const backend = backends.get(name);
   if (!backend) return;
   backends.delete(name);
-  if (backend.memory().live === 0) backend.destroy();
+  const { free } = backend;
+  const closeUnused = () => {
+    if (backend.memory().live > 0) return;
+    backend.free = free;
+    backend.destroy();
+  };
+  backend.free = (handle, bytes) => {
+    free(handle, bytes);
+    closeUnused();
+  };
+  closeUnused();
 }
 
 const optionNames = ["device", "threads", "numerics", "deterministic", "memoryBudget", "engineFlags", "onWarning"];

@@ -20,9 +20,9 @@ export interface Division {
   total: number;
   /** Shares start at multiples of this. */
   granule?: number;
-  /** Index of the argument that holds the scratch address, if the kernel uses scratch. */
+  /** Index of the argument that receives the scratch address, if the kernel uses scratch. */
   scratchArgument?: number;
-  /** Scratch bytes per thread; the caller has allocated `threads` times as much. */
+  /** Scratch bytes per thread. */
   scratchBytes?: number;
   /** Estimated work in units of about one nanosecond on one thread: below the pool's threshold nobody is woken. */
   cost: number;
@@ -59,6 +59,8 @@ export class Pool {
   private readonly words: Int32Array;
   private readonly values: Float64Array;
   private workers: PlatformWorker[] = [];
+  /** Scratch areas of a divided task: workers keep their number when others stop. */
+  private slots = 1;
   private lastRecord = 0;
   private maySleep = true;
   private readonly patience: number;
@@ -101,7 +103,7 @@ export class Pool {
         this.reason = `workers were refused: ${(error as Error).message}`;
         break;
       }
-      this.workers.push(worker);
+      this.slots = this.workers.push(worker) + 1;
       starts.push(
         new Promise((resolve) => {
           worker.onMessage(() => resolve());
@@ -123,11 +125,12 @@ export class Pool {
    */
   load(bytes: Uint8Array<ArrayBuffer>): Record<string, number> {
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory: this.memory.memory } });
+    // First, since there may be no memory for it: kernels must have the same numbers everywhere.
+    if (this.memory.shared) this.publish(bytes);
     const numbers: Record<string, number> = {};
     for (const [name, kernel] of Object.entries(instance.exports)) {
       numbers[name] = this.kernels.push(kernel as Kernel) - 1;
     }
-    if (this.memory.shared) this.publish(bytes);
     return numbers;
   }
 
@@ -150,9 +153,25 @@ export class Pool {
 
   /** Runs a kernel over its whole range, on all threads where the work is worth it; returns when it is finished. */
   run(kernel: number, args: number[], division: Division): void {
-    const { rangeArgument, total } = division;
+    const { total, scratchArgument, scratchBytes } = division;
     if (total <= 0) return;
-    const shares = this.shares(division);
+    const shares = args.length > MAX_ARGUMENTS ? 1 : this.shares(division);
+    if (scratchArgument === undefined || !scratchBytes) {
+      this.runShares(kernel, args, division, shares);
+      return;
+    }
+    const bytes = shares === 1 ? scratchBytes : scratchBytes * this.slots;
+    const scratch = this.memory.alloc(bytes);
+    args[scratchArgument] = scratch;
+    try {
+      this.runShares(kernel, args, division, shares);
+    } finally {
+      this.memory.release(scratch, bytes);
+    }
+  }
+
+  private runShares(kernel: number, args: number[], division: Division, shares: number): void {
+    const { rangeArgument, total } = division;
     if (shares === 1) {
       args[rangeArgument] = 0;
       args[rangeArgument + 1] = total;

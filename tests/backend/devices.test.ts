@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from "vitest";
-import { backendOf, init } from "../../src/backend/devices.js";
+import { backendOf, init, memory } from "../../src/backend/devices.js";
 import { platform, setPlatform } from "../../src/core/platform.js";
 import type { Warning } from "../../src/core/warnings.js";
 import "../../src/node/platform.js";
@@ -35,11 +35,14 @@ test("a device whose options changed ends its workers once nothing lives on it",
     const threads = platform().cores + 2;
     await init({ device: "cpu", threads, onWarning: () => {} });
     const [first, second] = [empty(backendOf("cpu"), [3]), empty(backendOf("cpu"), [3])];
+    const { live } = memory();
     await init({ device: "cpu", threads: 1 });
+    expect(memory().live).toBe(live);
     first.storage.release();
     expect(ended).toEqual([]);
     second.storage.release();
     expect(ended).toHaveLength(threads - 1);
+    expect(memory().live).toBeLessThan(live);
   } finally {
     setPlatform(host);
   }

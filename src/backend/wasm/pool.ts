@@ -64,6 +64,8 @@ export class Pool {
   private lastRecord = 0;
   private maySleep = true;
   private readonly patience: number;
+  /** Ends the wait for workers that start. */
+  private waitNoMore = () => {};
   private readonly started: Promise<void>;
 
   /** Starts the workers; work may be given at once, they join in when they are up. */
@@ -83,7 +85,7 @@ export class Pool {
     return this.workers.length + 1;
   }
 
-  /** Resolves when every worker has started or was refused. Waiting for it is optional. */
+  /** Resolves when every worker has started, was refused, or was stopped. Waiting for it is optional. */
   ready(): Promise<void> {
     return this.started;
   }
@@ -95,6 +97,9 @@ export class Pool {
       return Promise.resolve();
     }
     const starts: Promise<void>[] = [];
+    const stopped = new Promise<void>((resolve) => {
+      this.waitNoMore = resolve;
+    });
     for (let thread = 1; thread < threads; thread++) {
       let worker: PlatformWorker;
       try {
@@ -116,7 +121,7 @@ export class Pool {
       );
       worker.post({ memory: this.memory.memory, thread, spin });
     }
-    return Promise.all(starts).then(() => undefined);
+    return Promise.race([Promise.all(starts), stopped]).then(() => undefined);
   }
 
   /**
@@ -262,5 +267,6 @@ export class Pool {
   stop(): void {
     for (const worker of this.workers) worker.terminate();
     this.workers = [];
+    this.waitNoMore();
   }
 }

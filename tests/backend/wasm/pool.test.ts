@@ -164,6 +164,14 @@ test("kernels keep their numbers in all threads when there was no memory for a m
   expect(memory.i32.subarray(p >>> 2, (p >>> 2) + count).every((value) => value === 1000)).toBe(true);
 });
 
+test("nobody waits for the start of workers that were stopped", async () => {
+  const { pool } = makePool(3);
+  const ready = pool.ready();
+  pool.stop();
+  await ready;
+  expect(pool.threads).toBe(1);
+});
+
 test("a worker that is lost with a share in its hands: an error instead of a wait without end, then one thread", async () => {
   // Ends the worker between taking a share and computing it.
   const fatal = workerScript.replace("run(words[", "process.exit(1); run(words[");

@@ -33,6 +33,8 @@ export interface InitOptions {
 }
 
 const backends = new Map<DeviceName, Backend>();
+/** Those closed by a change of options on which something lives. */
+const retired = new Set<Backend>();
 let defaultName: DeviceName | undefined;
 let reason = "";
 let cpuOptions: { threads?: number; numerics: Numerics; engineFlags: string[] } = {
@@ -239,7 +241,19 @@ function retire(name: DeviceName): void {
   const backend = backends.get(name);
   if (!backend) return;
   backends.delete(name);
-  if (backend.memory().live === 0) backend.destroy();
+  const { free } = backend;
+  retired.add(backend);
+  const closeUnused = () => {
+    if (backend.memory().live > 0) return;
+    retired.delete(backend);
+    backend.free = free;
+    backend.destroy();
+  };
+  backend.free = (handle, bytes) => {
+    free(handle, bytes);
+    closeUnused();
+  };
+  closeUnused();
 }
 
 const optionNames = ["device", "threads", "numerics", "deterministic", "memoryBudget", "engineFlags", "onWarning"];
@@ -277,4 +291,4 @@ function checkInit(options: InitOptions): void {
 export const capabilities = (): Capabilities => capabilitiesOf(backends, unavailable, backendOf(), reason);
 
 /** Live, pooled and peak bytes, in all and by device; and by what allocated them, while that is traced. */
-export const memory = (): MemoryReport => memoryOf(backends);
+export const memory = (): MemoryReport => memoryOf(backends, retired);

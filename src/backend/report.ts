@@ -78,9 +78,10 @@ export interface MemoryReport {
   sites: AllocationSite[];
 }
 
-export function memoryOf(open: ReadonlyMap<DeviceName, Backend>): MemoryReport {
+/** Of the open devices, and in the totals of those that `init` opened anew while tensors lived on them. */
+export function memoryOf(open: ReadonlyMap<DeviceName, Backend>, retired: Iterable<Backend>): MemoryReport {
   const devices = Object.fromEntries([...open].map(([name, backend]) => [name, backend.memory()]));
-  const total = (key: "live" | "pooled" | "peak") =>
-    Object.values(devices).reduce((sum, device) => sum + device[key], 0);
+  const all = [...Object.values(devices), ...[...retired].map((backend) => backend.memory())];
+  const total = (key: "live" | "pooled" | "peak") => all.reduce((sum, device) => sum + device[key], 0);
   return { live: total("live"), pooled: total("pooled"), peak: total("peak"), devices, sites: allocationSites() };
 }

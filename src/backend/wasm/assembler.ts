@@ -101,18 +101,11 @@ export class FunctionBuilder {
     });
   }
   /** Leaves the function. */
-  return(value?: Value): void {
-    this.emit(value ? value.code : [], 0x0f);
+  return(): void {
+    this.emit(0x0f);
   }
   call(target: FunctionRef, ...values: (Value | number)[]): void {
-    this.emit(this.callCode(target, values));
-  }
-  /** A call as a float-valued expression. */
-  callF32(target: FunctionRef, ...values: (Value | number)[]): F32 {
-    return new F32(this.callCode(target, values));
-  }
-  private callCode(target: FunctionRef, values: (Value | number)[]): Code {
-    return [...values.map((value, k) => codeOf(target.parameters[k], value)), 0x10, unsigned(target.index)];
+    this.emit(...values.map((value, k) => codeOf(target.parameters[k], value)), 0x10, unsigned(target.index));
   }
 
   storeI32(address: I32, value: IntLike, offset = 0): void {
@@ -173,7 +166,6 @@ interface Entry {
   name: string;
   exported: boolean;
   parameters: TypeName[];
-  result?: TypeName;
   builder: FunctionBuilder;
 }
 
@@ -181,34 +173,27 @@ interface Entry {
 export class ModuleBuilder {
   private readonly functions: Entry[] = [];
 
-  /** Names of the exported functions, in the order of definition. */
-  get exports(): string[] {
-    return this.functions.filter((entry) => entry.exported).map((entry) => entry.name);
-  }
-
-  /** Defines and exports a function without a result. */
+  /** Defines and exports a function; none has a result. */
   export<P extends Parameters>(
     name: string,
     parameters: P,
     build: (f: FunctionBuilder, p: ParameterLocals<P>) => void,
   ): FunctionRef {
-    return this.define(name, true, parameters, undefined, build);
+    return this.define(name, true, parameters, build);
   }
   /** Defines a function that only this module calls. */
   internal<P extends Parameters>(
     name: string,
     parameters: P,
     build: (f: FunctionBuilder, p: ParameterLocals<P>) => void,
-    result?: TypeName,
   ): FunctionRef {
-    return this.define(name, false, parameters, result, build);
+    return this.define(name, false, parameters, build);
   }
 
   private define<P extends Parameters>(
     name: string,
     exported: boolean,
     parameters: P,
-    result: TypeName | undefined,
     build: (f: FunctionBuilder, p: ParameterLocals<P>) => void,
   ): FunctionRef {
     const types = Object.values(parameters);
@@ -216,7 +201,7 @@ export class ModuleBuilder {
     const locals = Object.fromEntries(
       Object.entries(parameters).map(([key, type], index) => [key, new wrap[type]([0x20, ...unsigned(index)], index)]),
     );
-    const index = this.functions.push({ name, exported, parameters: types, result, builder }) - 1;
+    const index = this.functions.push({ name, exported, parameters: types, builder }) - 1;
     build(builder, locals as ParameterLocals<P>);
     return { index, parameters: types };
   }
@@ -231,11 +216,7 @@ export class ModuleBuilder {
     const list = this.functions;
     sink.put([0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
     section(1, () => {
-      const signature = (entry: Entry): Code => [
-        0x60,
-        vector(entry.parameters.map((type) => [typeCode[type]])),
-        vector(entry.result ? [[typeCode[entry.result]]] : []),
-      ];
+      const signature = (entry: Entry): Code => [0x60, vector(entry.parameters.map((type) => [typeCode[type]])), 0];
       sink.put(vector(list.map(signature)));
     });
     section(2, () => {

@@ -1,7 +1,7 @@
 /**
  * One linear memory for all tensors, and the allocator on it: a stack of free blocks per size class. Freed blocks are
- * kept (the first touch of a page costs far more than anything else here); when nothing fits, free neighbours are
- * merged and cut anew before the memory grows or the request is refused.
+ * kept (the first touch of a page costs far more than anything else here); when nothing fits and the memory cannot grow,
+ * free neighbours are merged and cut anew before the request is refused.
  */
 
 import { MemoryBudgetError } from "../../core/errors.js";
@@ -35,7 +35,7 @@ export interface MemoryStatistics {
  */
 export function classBytes(bytes: number): number {
   if (bytes <= 256) return bytes <= ALIGNMENT ? ALIGNMENT : (bytes + ALIGNMENT - 1) & -ALIGNMENT;
-  const step = powers[29 - Math.clz32(bytes - 1)];
+  const step = powers[(29 - Math.clz32(bytes - 1)) & 31]; // whatever it is above 4 GiB, a number
   return Math.ceil(bytes / step) * step;
 }
 

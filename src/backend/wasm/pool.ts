@@ -20,9 +20,9 @@ export interface Division {
   total: number;
   /** Shares start at multiples of this. */
   granule?: number;
-  /** Index of the argument that holds the scratch address, if the kernel uses scratch. */
+  /** Index of the argument that receives the scratch address, if the kernel uses scratch. */
   scratchArgument?: number;
-  /** Scratch bytes per thread; the caller has allocated `threads` times as much. */
+  /** Scratch bytes per thread. */
   scratchBytes?: number;
   /** Estimated work in units of about one nanosecond on one thread: below the pool's threshold nobody is woken. */
   cost: number;
@@ -59,9 +59,13 @@ export class Pool {
   private readonly words: Int32Array;
   private readonly values: Float64Array;
   private workers: PlatformWorker[] = [];
+  /** Scratch areas of a divided task: workers keep their number when others stop. */
+  private slots = 1;
   private lastRecord = 0;
   private maySleep = true;
   private readonly patience: number;
+  /** Ends the wait for workers that start. */
+  private waitNoMore = () => {};
   private readonly started: Promise<void>;
 
   /** Starts the workers; work may be given at once, they join in when they are up. */
@@ -81,7 +85,7 @@ export class Pool {
     return this.workers.length + 1;
   }
 
-  /** Resolves when every worker has started or was refused. Waiting for it is optional. */
+  /** Resolves when every worker has started, was refused, or was stopped. Waiting for it is optional. */
   ready(): Promise<void> {
     return this.started;
   }
@@ -93,6 +97,9 @@ export class Pool {
       return Promise.resolve();
     }
     const starts: Promise<void>[] = [];
+    const stopped = new Promise<void>((resolve) => {
+      this.waitNoMore = resolve;
+    });
     for (let thread = 1; thread < threads; thread++) {
       let worker: PlatformWorker;
       try {
@@ -101,7 +108,7 @@ export class Pool {
         this.reason = `workers were refused: ${(error as Error).message}`;
         break;
       }
-      this.workers.push(worker);
+      this.slots = this.workers.push(worker) + 1;
       starts.push(
         new Promise((resolve) => {
           worker.onMessage(() => resolve());
@@ -114,7 +121,7 @@ export class Pool {
       );
       worker.post({ memory: this.memory.memory, thread, spin });
     }
-    return Promise.all(starts).then(() => undefined);
+    return Promise.race([Promise.all(starts), stopped]).then(() => undefined);
   }
 
   /**
@@ -123,11 +130,12 @@ export class Pool {
    */
   load(bytes: Uint8Array<ArrayBuffer>): Record<string, number> {
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory: this.memory.memory } });
+    // First, since there may be no memory for it: kernels must have the same numbers everywhere.
+    if (this.memory.shared) this.publish(bytes);
     const numbers: Record<string, number> = {};
     for (const [name, kernel] of Object.entries(instance.exports)) {
       numbers[name] = this.kernels.push(kernel as Kernel) - 1;
     }
-    if (this.memory.shared) this.publish(bytes);
     return numbers;
   }
 
@@ -150,9 +158,25 @@ export class Pool {
 
   /** Runs a kernel over its whole range, on all threads where the work is worth it; returns when it is finished. */
   run(kernel: number, args: number[], division: Division): void {
-    const { rangeArgument, total } = division;
+    const { total, scratchArgument, scratchBytes } = division;
     if (total <= 0) return;
-    const shares = this.shares(division);
+    const shares = args.length > MAX_ARGUMENTS ? 1 : this.shares(division);
+    if (scratchArgument === undefined || !scratchBytes) {
+      this.runShares(kernel, args, division, shares);
+      return;
+    }
+    const bytes = shares === 1 ? scratchBytes : scratchBytes * this.slots;
+    const scratch = this.memory.alloc(bytes);
+    args[scratchArgument] = scratch;
+    try {
+      this.runShares(kernel, args, division, shares);
+    } finally {
+      this.memory.release(scratch, bytes);
+    }
+  }
+
+  private runShares(kernel: number, args: number[], division: Division, shares: number): void {
+    const { rangeArgument, total } = division;
     if (shares === 1) {
       args[rangeArgument] = 0;
       args[rangeArgument + 1] = total;
@@ -243,5 +267,6 @@ export class Pool {
   stop(): void {
     for (const worker of this.workers) worker.terminate();
     this.workers = [];
+    this.waitNoMore();
   }
 }

@@ -68,9 +68,6 @@ export class I32 {
   shl(bits: IntLike): I32 {
     return this.binary(bits, 0x74);
   }
-  shrS(bits: IntLike): I32 {
-    return this.binary(bits, 0x75);
-  }
   shrU(bits: IntLike): I32 {
     return this.binary(bits, 0x76);
   }
@@ -97,9 +94,6 @@ export class I32 {
   gt(other: IntLike): I32 {
     return this.binary(other, 0x4a);
   }
-  le(other: IntLike): I32 {
-    return this.binary(other, 0x4c);
-  }
   ge(other: IntLike): I32 {
     return this.binary(other, 0x4e);
   }
@@ -117,10 +111,6 @@ export class I32 {
   /** The nearest float32 of this signed integer. */
   toF32(): F32 {
     return new F32([this.code, 0xb2]);
-  }
-  /** The float32 with these bits. */
-  asF32(): F32 {
-    return new F32([this.code, 0xbe]);
   }
 
   i32(offset = 0): I32 {
@@ -146,10 +136,6 @@ export class I32 {
   /** One 32-bit value in lane 0, zeros above. */
   load32Zero(offset = 0): V128 {
     return new V128([this.code, simd(92, at(2, offset))]);
-  }
-  /** 8 bytes in lanes 0 and 1, zeros above. */
-  load64Zero(offset = 0): V128 {
-    return new V128([this.code, simd(93, at(2, offset))]);
   }
   /** `vector` with one 32-bit lane replaced from memory. */
   load32Lane(vector: V128, lane: number, offset = 0): V128 {
@@ -188,19 +174,9 @@ export class F32 {
   div(other: FloatLike): F32 {
     return this.binary(other, 0x95);
   }
-  /** The smaller; NaN when either is NaN. */
-  min(other: FloatLike): F32 {
-    return this.binary(other, 0x96);
-  }
   /** The larger; NaN when either is NaN. */
   max(other: FloatLike): F32 {
     return this.binary(other, 0x97);
-  }
-  abs(): F32 {
-    return new F32([this.code, 0x8b]);
-  }
-  neg(): F32 {
-    return new F32([this.code, 0x8c]);
   }
   sqrt(): F32 {
     return new F32([this.code, 0x91]);
@@ -216,14 +192,6 @@ export class F32 {
   }
   gt(other: FloatLike): I32 {
     return new I32([this.code, real(other), 0x5e]);
-  }
-  /** Truncated to a signed integer, saturating; NaN gives 0. */
-  toI32(): I32 {
-    return new I32([this.code, 0xfc, 0]);
-  }
-  /** The bits as an integer. */
-  asI32(): I32 {
-    return new I32([this.code, 0xbc]);
   }
   /** All four lanes. */
   splat(): V128 {

@@ -4,7 +4,7 @@
  */
 
 import { floatBits, intBits } from "./encoding.js";
-import { F32, type FloatLike, I32, type IntLike, int, simd, V128 } from "./values.js";
+import { F32, type FloatLike, type IntLike, int, simd, V128 } from "./values.js";
 
 const unary = (opcode: number) => (a: V128) => new V128([a.code, simd(opcode)]);
 const binary = (opcode: number) => (a: V128, b: V128) => new V128([a.code, b.code, simd(opcode)]);
@@ -45,7 +45,6 @@ export const f32x4 = {
   /** Truncates, saturating; NaN gives 0. */
   toI32: unary(248),
   fromI32: unary(250),
-  fromU32: unary(251),
 };
 
 /** Four 32-bit integer lanes. */
@@ -54,16 +53,13 @@ export const i32x4 = {
   consts: (a: number, b: number, c: number, d: number) =>
     new V128(simd(12, intBits(a), intBits(b), intBits(c), intBits(d))),
   splat: (n: IntLike) => (typeof n === "number" ? i32x4.const(n) : new V128([n.code, simd(17)])),
-  lane: (a: V128, lane: number) => new I32([a.code, simd(27, lane)]),
   eq: binary(55),
   ne: binary(56),
   ltS: binary(57),
   ltU: binary(58),
   gtS: binary(59),
-  gtU: binary(60),
   leS: binary(61),
   geS: binary(63),
-  geU: binary(64),
   abs: unary(160),
   neg: unary(161),
   shl: shift(171),
@@ -76,9 +72,8 @@ export const i32x4 = {
   maxS: binary(184),
   /** Low half of sixteen unsigned bytes, widened to eight 16-bit lanes. */
   lowU8: unary(137),
-  /** Low or high half of eight unsigned 16-bit lanes, widened. */
+  /** Low half of eight unsigned 16-bit lanes, widened. */
   lowU16: unary(169),
-  highU16: unary(170),
   /** Eight 32-bit values clamped into eight unsigned 16-bit lanes. */
   narrowU16: binary(134),
   /** Eight 16-bit values clamped into unsigned bytes, sixteen lanes. */
@@ -102,7 +97,6 @@ export const v128 = {
   xor: binary(81),
   /** Bits of `a` where the mask is 1, of `b` where it is 0. */
   bitselect: ternary(82),
-  anyTrue: (a: V128) => new I32([a.code, simd(83)]),
   /** Four 32-bit lanes picked from the eight of a (0-3) and b (4-7). */
   shuffle: (a: V128, b: V128, ...lanes: [number, number, number, number]) =>
     new V128([

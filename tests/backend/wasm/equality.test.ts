@@ -262,6 +262,16 @@ describe("elementwise", () => {
     }
   });
 
+  test("more operands than the pool hands to workers", () => {
+    const names = Array.from({ length: 130 }, (_, i) => `x${i}`);
+    const sum = e.program(names.map((_, i) => e.input(i)).reduce((a, b) => e.add(a, b)));
+    const inputs = Object.fromEntries(names.map((name, i) => [name, given(spread(300, i))]));
+    same("130 inputs", { ...inputs, out: out([300]) } as Record<string, Spec>, (backend, t) => {
+      const all = names.map((name) => t[name]);
+      backend.kernels.elementwise(sum, all, [t.out], []);
+    });
+  });
+
   test("constants, and one value for all", () => {
     const none = e.program(e.constant(2.5), e.add(e.scalar(0), 1));
     same("no inputs", { x: out([37]), y: out([37]) }, (backend, t) =>

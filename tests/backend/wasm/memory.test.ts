@@ -1,6 +1,10 @@
+import "../../../src/node/platform.js";
 import { describe, expect, test } from "vitest";
+import type { Backend, Operand } from "../../../src/backend/backend.js";
+import { createCpuBackend } from "../../../src/backend/wasm/backend.js";
 import { ALIGNMENT, classBytes, HEAP_START, LinearMemory } from "../../../src/backend/wasm/memory.js";
 import { MemoryBudgetError } from "../../../src/core/errors.js";
+import { empty } from "../operands.js";
 
 const MIB = 1024 * 1024;
 
@@ -74,7 +78,47 @@ test("size classes: at least the request, multiples of 64, at most a quarter mor
     expect(classBytes(size)).toBe(size);
     if (bytes > 256) expect(size).toBeLessThan(bytes * 1.25);
   }
+  for (const bytes of [2 ** 32 + 1, 2 ** 32 + 4, 3 * 2 ** 32 + 2]) expect(classBytes(bytes)).toBeGreaterThan(bytes);
 });
+
+const square = { m: 256, n: 256, k: 256, transposeA: false, transposeB: false, batchA: [0], batchB: [0] };
+const hungry: Record<string, (kernels: Backend["kernels"], x: Operand, y: Operand) => void> = {
+  "a product": ({ matmul }, x, y) => matmul(x, x, y, square),
+  products: ({ matmul }, x, y) => matmul(x, x, y, { ...square, m: 8, batchA: [0, 1], batchB: [0, 0] }),
+  "a long sum": ({ reduce }, x, y) => reduce("sum", x, y, { outer: 1, size: 65536, inner: 1 }),
+};
+for (const [name, work] of Object.entries(hungry)) {
+  test(`${name} that is refused a part of its memory gives back the other parts`, () => {
+    const backend = createCpuBackend({ threads: 2, maximumBytes: 16 * MIB });
+    const { pool, memory } = backend.engine;
+    pool.threshold = 0;
+    const [x, y] = [empty(backend, [256, 256]), empty(backend, [256, 256])];
+    work(backend.kernels, x, y);
+    const outcomes = new Set<boolean>();
+    for (let room = 64; room < 4 * MIB; room *= 1.3) {
+      const blocks = [{ address: memory.alloc(room), size: room }];
+      for (let size = 4 * MIB; size >= 64; size /= 2) {
+        try {
+          for (;;) blocks.push({ address: memory.alloc(size), size });
+        } catch {}
+      }
+      memory.release(blocks[0].address, room);
+      const { live } = memory.statistics();
+      try {
+        work(backend.kernels, x, y);
+        outcomes.add(true);
+      } catch (error) {
+        expect(error).toBeInstanceOf(MemoryBudgetError);
+        outcomes.add(false);
+      }
+      expect(memory.statistics().live, `with room for ${room}`).toBe(live);
+      for (const { address, size } of blocks.slice(1)) memory.release(address, size);
+    }
+    expect(outcomes.size).toBe(2);
+    for (const { storage } of [x, y]) storage.release();
+    backend.destroy();
+  });
+}
 
 test("addresses above 2 GiB work where the engine grants them", () => {
   const memory = new LinearMemory({ shared: true });

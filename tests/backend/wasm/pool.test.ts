@@ -15,7 +15,10 @@ afterEach(() => {
   setPlatform(host);
 });
 
-/** A pool with two kernels: `add(p, from, to, amount)` over 32-bit words, and `trap`, which fails. */
+/**
+ * A pool with three kernels: `add(p, from, to, amount)` over 32-bit words, `note(p, from, to, scratch)`, which leaves its
+ * scratch address in its share of them, and `trap`, which fails.
+ */
 function makePool(threads: number, options: { shared?: boolean; spin?: number; patience?: number } = {}) {
   const memory = new LinearMemory({ shared: options.shared ?? true, maximumBytes: 2 ** 25 });
   const pool = new Pool(memory, { threads, ...options });
@@ -28,9 +31,12 @@ function makePool(threads: number, options: { shared?: boolean; spin?: number; p
       f.storeI32(at, at.i32().add(amount));
     }),
   );
+  module.export("note", { p: "i32", from: "i32", to: "i32", scratch: "i32" }, (f, { p, from, to, scratch }) =>
+    f.for(from, to, 1, (i) => f.storeI32(p.add(i.shl(2)), scratch)),
+  );
   module.export("trap", { from: "i32", to: "i32" }, (f, { to }) => f.if(to.gt(4), () => f.storeI32(to.or(-4), 1)));
   const kernels = pool.load(module.bytes({ shared: memory.shared, maximum: memory.maximumPages }));
-  return { memory, pool, kernels };
+  return { memory, pool, kernels, module };
 }
 
 describe.each([1, 2, 3, 5])("%i threads", (threads) => {
@@ -112,6 +118,58 @@ test("a worker that dies does not hang the process: the others do its work, and 
     pool.run(kernels.add, [p, 0, 0, 1], { rangeArgument: 1, total: 100, cost: 1e6 });
   }
   expect([...memory.i32.subarray(p >>> 2, (p >>> 2) + 100)]).toEqual(Array(100).fill(50));
+});
+
+test("scratch memory is each thread's own, also beside a worker that died", async () => {
+  setPlatform({
+    ...host,
+    spawn: (script, name) => host.spawn(name === "tenon-1" ? "throw new Error('no')" : script, name),
+  });
+  const { memory, pool, kernels } = makePool(3);
+  await pool.ready();
+  const count = 100_000;
+  const p = memory.alloc(4 * count);
+  const found = new Set<number>();
+  const division = { rangeArgument: 1, total: count, scratchArgument: 3, scratchBytes: 1 << 16, cost: 1e6 };
+  for (let round = 0; round < 1000 && found.size < 2; round++) {
+    pool.run(kernels.note, [p, 0, 0, 0], division);
+    for (const address of memory.i32.subarray(p >>> 2, (p >>> 2) + count)) found.add(address);
+  }
+  expect(found.size).toBe(2);
+  const { live } = memory.statistics();
+  const before = memory.alloc(1 << 20); // past all that was scratch
+  for (const address of found) expect(address + division.scratchBytes).toBeLessThanOrEqual(before);
+  expect(live).toBe(memory.statistics().live - (1 << 20));
+  memory.release(before, 1 << 20);
+});
+
+test("kernels keep their numbers in all threads when there was no memory for a module", async () => {
+  const { memory, pool, module } = makePool(2);
+  await pool.ready();
+  const bytes = module.bytes({ shared: true, maximum: memory.maximumPages });
+  const blocks: [address: number, bytes: number][] = [];
+  const fill = (size: number) => {
+    for (;;) blocks.push([memory.alloc(size), size]);
+  };
+  for (let size = 2 ** 24; size >= 64; size /= 2) expect(() => fill(size)).toThrow();
+  expect(() => pool.load(bytes)).toThrow("bytes are needed in one piece");
+  for (const [address, size] of blocks) memory.release(address, size);
+  const { add } = pool.load(bytes);
+  const count = 10_000;
+  const p = memory.alloc(4 * count);
+  memory.i32.fill(0, p >>> 2, (p >>> 2) + count);
+  for (let round = 0; round < 1000; round++) {
+    pool.run(add, [p, 0, 0, 1], { rangeArgument: 1, total: count, cost: 1e6 });
+  }
+  expect(memory.i32.subarray(p >>> 2, (p >>> 2) + count).every((value) => value === 1000)).toBe(true);
+});
+
+test("nobody waits for the start of workers that were stopped", async () => {
+  const { pool } = makePool(3);
+  const ready = pool.ready();
+  pool.stop();
+  await ready;
+  expect(pool.threads).toBe(1);
 });
 
 test("a worker that is lost with a share in its hands: an error instead of a wait without end, then one thread", async () => {

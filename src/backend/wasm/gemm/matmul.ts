@@ -65,26 +65,28 @@ function gemm(engine: Engine, call: MatmulCall): void {
   const pack = transposeA || transposeB || 4 * Math.max(m, n) * k > UNPACKED;
   const [panelA, panelB] = panelSizes(shape, blockK);
   const scratchBytes = gemmScratch(shape, blockM, blockN, blockK);
-  const scratch = engine.memory.alloc(scratchBytes * engine.pool.threads);
-  const offsets = count > 1 || call.batchA[0] !== 0 || call.batchB[0] !== 0 ? writeOffsets(engine, call) : 0;
   const row = 4 * n;
   const division = divide(call, shape, scratchBytes);
-  const shared =
-    pack && count === 1 && engine.pool.shares(division) > 1
-      ? packShared(engine, call, division, { blockK, blocks })
-      : undefined;
-  // biome-ignore format: one line per operand, in the order of gemmParameters
-  const args = [
-    0, count, 0, m, 0, n, k,
-    call.a, transposeA ? 4 : 4 * k, transposeA ? 4 * m : 4,
-    call.b, transposeB ? 4 : row, transposeB ? 4 * k : 4,
-    call.out, row, m * row, offsets, call.bias, Number(call.accumulate), Number(call.resume ?? false),
-    Number(pack), shared?.a ?? 0, shared?.b ?? 0, scratch, blockM, blockN, blockK, panelA, panelB,
-  ];
-  engine.pool.run(family.gemm, args, division);
-  engine.memory.release(scratch, scratchBytes * engine.pool.threads);
-  if (shared) engine.memory.release(shared.block, shared.bytes);
-  if (offsets) engine.memory.release(offsets, 8 * count);
+  let offsets = 0;
+  let shared: ReturnType<typeof packShared>;
+  // Each of the three pieces of memory may be refused.
+  try {
+    if (count > 1 || call.batchA[0] !== 0 || call.batchB[0] !== 0) offsets = writeOffsets(engine, call);
+    if (pack && count === 1 && engine.pool.shares(division) > 1)
+      shared = packShared(engine, call, division, { blockK, blocks });
+    // biome-ignore format: one line per operand, in the order of gemmParameters
+    const args = [
+      0, count, 0, m, 0, n, k,
+      call.a, transposeA ? 4 : 4 * k, transposeA ? 4 * m : 4,
+      call.b, transposeB ? 4 : row, transposeB ? 4 * k : 4,
+      call.out, row, m * row, offsets, call.bias, Number(call.accumulate), Number(call.resume ?? false),
+      Number(pack), shared?.a ?? 0, shared?.b ?? 0, 0, blockM, blockN, blockK, panelA, panelB,
+    ];
+    engine.pool.run(family.gemm, args, division);
+  } finally {
+    if (shared) engine.memory.release(shared.block, shared.bytes);
+    if (offsets) engine.memory.release(offsets, 8 * count);
+  }
 }
 
 /** Divides the matrices where there are several, else the longer side: columns share packed A, rows packed B. */
@@ -157,19 +159,16 @@ const turned = (call: MatmulCall): MatmulCall => ({
 
 function gemv(engine: Engine, { a, b, out, m, n, k, transposeB, batchA, batchB, bias, accumulate }: MatmulCall): void {
   const family = engine.family("gemv", (module) => defineGemv(module, engine.fused));
-  const scratchBytes = gemvScratch(m);
-  const scratch = engine.memory.alloc(scratchBytes * engine.pool.threads);
   const matrixA = a + batchA[0] * m * k * 4;
   const matrixB = b + batchB[0] * k * n * 4;
-  const args = [0, n, n, k, matrixA, matrixB, out, bias, Number(accumulate), scratch];
+  const args = [0, n, n, k, matrixA, matrixB, out, bias, Number(accumulate), 0];
   // A part of each row of B [k, n] is one stream for the memory: the longer, the faster; so one share per thread.
   engine.pool.run(family[`gemv${transposeB ? "Out" : "In"}${m}`], args, {
     rangeArgument: gemvPosition.n0,
     total: n,
     granule: transposeB ? 16 : Math.ceil(n / engine.pool.threads / 16) * 16,
     scratchArgument: gemvPosition.scratch,
-    scratchBytes,
+    scratchBytes: gemvScratch(m),
     cost: (m * n * k) / 8,
   });
-  engine.memory.release(scratch, scratchBytes * engine.pool.threads);
 }

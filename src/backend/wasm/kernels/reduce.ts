@@ -8,7 +8,7 @@ import { f32x4, i32x4, v128 } from "../vectors.js";
 import { sumColumns } from "./norm.js";
 import { addressOf } from "./operands.js";
 import { rowAt, rowScratch, SUM_BLOCK, sumRow, sumTree, termsOf } from "./rows.js";
-import { runRows } from "./run.js";
+import { runRows, withMemory } from "./run.js";
 
 type NumberType = "float32" | "int32";
 
@@ -19,6 +19,8 @@ export function reduce(engine: Engine, kind: ReduceKind, input: Operand, output:
 
 /** Below this many blocks a single long sum is not worth dividing. */
 const DIVIDED_BLOCKS = 4;
+/** The bytes of such a row are no signed integer. */
+const LONGEST_ROW = 2 ** 29;
 
 function sum(engine: Engine, input: Operand, output: Operand, { outer, size, inner }: Split): void {
   if (inner > 1) {
@@ -27,18 +29,18 @@ function sum(engine: Engine, input: Operand, output: Operand, { outer, size, inn
   }
   const { sumRows, sumBlocks, foldBlocks } = engine.family("sum", defineSum);
   const blocks = Math.ceil(size / SUM_BLOCK);
-  if (outer >= engine.pool.threads || blocks < DIVIDED_BLOCKS) {
+  if (blocks < DIVIDED_BLOCKS || (outer >= engine.pool.threads && size < LONGEST_ROW)) {
     const args = [0, 0, addressOf(input), addressOf(output), size, 0];
     runRows(engine, sumRows, { rows: outer, args, scratchBytes: rowScratch(size), cost: outer * size * 0.15 });
     return;
   }
-  const results = engine.memory.alloc(4 * blocks);
-  for (let row = 0; row < outer; row++) {
-    const args = [0, 0, addressOf(input) + row * size * 4, results, size, 0];
-    runRows(engine, sumBlocks, { rows: blocks, args, scratchBytes: rowScratch(SUM_BLOCK), cost: size * 0.15 });
-    engine.pool.call(foldBlocks, [results, blocks, addressOf(output) + row * 4]);
-  }
-  engine.memory.release(results, 4 * blocks);
+  withMemory(engine, 4 * blocks, (results) => {
+    for (let row = 0; row < outer; row++) {
+      const args = [0, 0, addressOf(input) + row * size * 4, results, size, 0];
+      runRows(engine, sumBlocks, { rows: blocks, args, scratchBytes: rowScratch(SUM_BLOCK), cost: size * 0.15 });
+      engine.pool.call(foldBlocks, [results, blocks, addressOf(output) + row * 4]);
+    }
+  });
 }
 
 function defineSum(module: ModuleBuilder): void {

@@ -14,20 +14,14 @@ export interface RowRun {
 }
 
 export function runRows(engine: Engine, kernel: number, { rows, args, scratchBytes, cost, granule }: RowRun): void {
-  const threads = engine.pool.threads;
-  const bytes = Math.ceil(scratchBytes / 64) * 64;
-  const scratch = engine.memory.alloc(bytes * threads);
-  const last = args.length - 1;
-  args[last] = scratch;
   engine.pool.run(kernel, args, {
     rangeArgument: 0,
     total: rows,
     granule,
-    scratchArgument: last,
-    scratchBytes: bytes,
+    scratchArgument: args.length - 1,
+    scratchBytes: Math.ceil(scratchBytes / 64) * 64,
     cost,
   });
-  engine.memory.release(scratch, bytes * threads);
 }
 
 /** Memory that is there while `work` runs. */

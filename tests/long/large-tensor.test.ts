@@ -1,0 +1,22 @@
+/** A tensor of more than 2 GiB: its bytes are no signed 32-bit integer. */
+
+import "../../src/node/platform.js";
+import { expect, test } from "vitest";
+import { createCpuBackend } from "../../src/backend/wasm/backend.js";
+import { empty } from "../backend/operands.js";
+
+test("a sum over 2 GiB, on one thread too", () => {
+  const backend = createCpuBackend({ threads: 1 });
+  const { memory } = backend.engine;
+  if (memory.statistics().maximum < 2 ** 32) return console.log("not tested: the engine grants too little");
+  const size = 2 ** 29 + 3;
+  const [x, y] = [empty(backend, [size]), empty(backend, [1])];
+  const values = backend.view!(x); // pages never touched hold zeros
+  values[0] = 3;
+  values[2 ** 28] = 2;
+  values[size - 1] = 4;
+  backend.kernels.reduce("sum", x, y, { outer: 1, size, inner: 1 });
+  expect(backend.view!(y)[0]).toBe(9);
+  for (const { storage } of [x, y]) storage.release();
+  backend.destroy();
+});

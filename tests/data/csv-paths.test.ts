@@ -70,6 +70,7 @@ const dialects: CsvOptions[] = [
   { decimal: "," },
   { delimiter: "\t", nullValues: ["", "NA"] },
   { nullValues: [] },
+  { nullValues: ["", "12"] },
   { quote: "'", comment: "#" },
 ];
 
@@ -114,6 +115,16 @@ describe.each(dialects)("%j", (dialect) => {
     expect(skipped).toBeGreaterThan(50);
     expect(kept.length).toBeGreaterThan(50);
   });
+});
+
+// A text that was just read is known again by its characters: within quotes they may be such as end one without.
+test.each([
+  ['"x,y",1\n', "x,y,1\n"],
+  ['"x\ny",1\n', "x\ny,1\n"],
+  ['x"y,1\n', '"x"y",1\n'],
+])("%j is no reason to read %j the same way", async (first, second) => {
+  const data = fromCsv({ text: `a,b\n${first}${second}` }, { schema: { fields: { a: "string", b: "int32" } } });
+  await expect(data.toArray()).rejects.toThrow("row 2 (line");
 });
 
 describe("lines that are no rows", () => {

@@ -149,7 +149,7 @@ export function flatMapStage<T, U>(
     parents: [parent],
     prepare: () => parent.prepare(),
     schema: options.schema,
-    step: { flatMap: identity(options) },
+    step: { flatMap: identity(options), ...(options.seed !== undefined && { seed: options.seed }) },
     async *open({ epoch, skip }) {
       async function* flat() {
         for await (const chunk of inner.open({ epoch, skip: 0 })) yield chunk.flatMap(allOf);

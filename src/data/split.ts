@@ -104,7 +104,8 @@ function blockSize(uppers: readonly number[]): number {
     if (uppers.every((upper) => Math.abs(upper * size - Math.round(upper * size)) < 1e-9)) return size;
   }
   let size = 1000;
-  const isEmpty = (upper: number, part: number) => Math.round(upper * size) === Math.round((uppers[part - 1] ?? 0) * size);
+  const isEmpty = (upper: number, part: number) =>
+    Math.round(upper * size) === Math.round((uppers[part - 1] ?? 0) * size);
   while (size < LARGEST_BLOCK && uppers.some(isEmpty)) size *= 10;
   return size;
 }
@@ -230,7 +231,12 @@ export function splitByColumn<T>(
     Object.keys(parts).map((name, part) => {
       let tally: Tally | undefined;
       const counting = () => assign((tally = { rows: 0, dropped: 0 }));
-      const stage = partStage(parent, { splitBy: column, parts: plainValue(parts) as Json, part: name, others }, counting, part);
+      const stage = partStage(
+        parent,
+        { splitBy: column, parts: plainValue(parts) as Json, part: name, others },
+        counting,
+        part,
+      );
       if (others === "drop") Object.defineProperty(stage, "dropped", { get: () => tally, enumerable: true });
       return [name, stage];
     }),

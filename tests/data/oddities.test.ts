@@ -209,6 +209,44 @@ describe("steps and batches tell what they cannot do, and make nothing of it", (
       "expected an int32, got 1.5",
     ],
     [
+      "null within a list of numbers",
+      () => first(numbers.map(() => ({ x: [1, null] }), { schema: { fields: [{ name: "x", type: "list" }] } })),
+      'column "x", row 0 of the batch: expected a list of float32, got null',
+    ],
+    [
+      "ids that are none",
+      () => first(numbers.map(() => ({ x: [1, 3e9] }), { schema: { fields: [{ name: "x", type: "tokens" }] } })),
+      "expected a list of token ids (integers from 0), got 3000000000",
+    ],
+    [
+      "fractions in an image",
+      () =>
+        first(
+          numbers.map(() => ({ x: Float32Array.of(0.5, 1) }), {
+            schema: { fields: [{ name: "x", type: "image", shape: [2] }] },
+          }),
+        ),
+      "expected bytes of shape [2], got 0.5",
+    ],
+    [
+      "padding that the column cannot hold",
+      () =>
+        numbers
+          .map(() => ({ x: Uint16Array.of(1) }))
+          .batch({ batchSize: 1, ragged: "pad", padValue: -100 })
+          .next(),
+      'column "x" cannot hold the padValue -100',
+    ],
+    [
+      "fractions to pack",
+      () =>
+        numbers
+          .map(() => ({ ids: [1.5] }))
+          .pack({ blockSize: 1 })
+          .toArray(),
+      "pack: row 0 needs whole numbers as ids and labels, got 1.5",
+    ],
+    [
       "a value outside the vocabulary",
       () =>
         first(

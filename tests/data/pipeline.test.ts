@@ -198,7 +198,9 @@ describe("split", () => {
     const set = vi.spyOn(Map.prototype, "set");
     const rows = Array.from({ length: 50 }, (_, i) => ({ user: `u${i}` }));
     await fromRows(rows).split({ a: 0.5, b: 0.5 }, { group: "user" }).a.toArray();
-    const streams = set.mock.calls.flatMap(([key], k) => (/^split group/.test(String(key)) ? [set.mock.contexts[k]] : []));
+    const streams = set.mock.calls.flatMap(([key], k) =>
+      /^split group/.test(String(key)) ? [set.mock.contexts[k]] : [],
+    );
     set.mockRestore();
     expect(streams.length).toBeGreaterThanOrEqual(50);
     for (const map of streams) expect(map.size).toBe(1);
@@ -367,6 +369,12 @@ describe("determinism", () => {
         .toArray(),
     ).rejects.toThrow("must use nothing from outside itself");
     expect(() => data.map((row) => row, { workers: -1 })).toThrow("workers needs an integer from 0, got -1");
+  });
+  test("rows that cannot be sent to a worker are mapped here, and all others get their own answers", async () => {
+    const data = fromRows(numbers(8000))
+      .map(({ i }) => (i === 1500 ? { i, f: () => 1 } : { i }))
+      .map(({ i }) => ({ i }), { workers: 1 });
+    expect(await column(data.take(5000) as Dataset)).toEqual(range(5000));
   });
   test("orders are fixed for ever", async () => {
     // Changing these changes every run that was ever recorded: it needs a line in docs/decisions.md.

@@ -29,7 +29,7 @@ export function fromRows(rows: readonly Row[], options: SourceOptions = {}): Dat
         yield { rows: rows as Row[] };
       },
     },
-    { ...options, schema, extraColumns: options.extraColumns ?? (options.schema ? "error" : "drop") },
+    { ...options, schema },
   );
   let checked: Promise<Row[]> | undefined;
   const access = async () => {

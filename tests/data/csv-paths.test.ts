@@ -142,6 +142,11 @@ describe("lines that are no rows", () => {
       fromCsv({ text }, { comment: "#", skipRows: 1, schema: { fields: { a: "int32", b: "int32" } } }).toArray(),
     ).rejects.toThrow('row 1 (line 6), column "b": expected an int32, got "x"');
   });
+  test("a .tsv is one by its name, also where an address goes on", async () => {
+    const text = "a\tb,c,d\n1\tx\n";
+    for (const name of ["x.tsv", "https://host/x.tsv.gz?raw=1", "x.TSV#top"])
+      expect(await fromCsv({ text, name }).toArray()).toEqual([{ a: 1, "b,c,d": "x" }]);
+  });
   test("Excel names the delimiter in a line of its own", async () => {
     expect(await fromCsv({ text: "sep=;\r\na;b\r\n1;2,5\r\n" }, { decimal: "," }).toArray()).toEqual([
       { a: 1, b: 2.5 },

@@ -1,5 +1,6 @@
 import {
   type Dataset,
+  encodeInstructions,
   encodeRow,
   fitTable,
   fromCsv,
@@ -93,6 +94,7 @@ describe("numbers of JSON are what was written", () => {
     ["1e-999", 0],
     ['"number 1e999 9007199254740993"', "number 1e999 9007199254740993"],
     ['"a \\" 1e999"', 'a " 1e999'],
+    ['["\\u006eumber 12", 9007199254740993]', ["number 12", 9007199254740993n]],
     ["[9007199254740993, [-9007199254740993], {}]", [9007199254740993n, [-9007199254740993n], {}]],
   ];
   test.each(kept)("%s is kept", async (text, value) => {
@@ -286,6 +288,20 @@ describe("steps and batches tell what they cannot do, and make nothing of it", (
       "NaN for a prediction",
       async () => encodeRow(await fitTable(fromRows([{ x: 1 }, { x: 2 }])), { x: Number.NaN }),
       'column "x": expected a finite number, got NaN',
+    ],
+    [
+      "a target that is no number",
+      async () => {
+        const schema = { fields: [{ name: "x", type: "float32" as const }] };
+        const nan = numbers.map(() => ({ x: Number.NaN }), { schema });
+        return nan.encode((await fitTable(numbers, { features: [], target: "x" })) as never).toArray();
+      },
+      'column "x": expected a finite number, got NaN',
+    ],
+    [
+      "a long id as a text to learn",
+      async () => encodeInstructions({ encode: () => ({ ids: [] }) })({ instruction: "a", output: 12345678901234567n }),
+      'needs a text in the column "output", got 12345678901234567',
     ],
     ["no options", async () => numbers.batch("4" as never), 'batch: needs its options as an object, got "4"'],
     [

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { type Dataset, fromCsv, fromIdx, fromRows, type Row } from "tenon/data";
+import { type Dataset, fromCsv, fromIdx, fromJsonl, fromRows, type Row } from "tenon/data";
 import { describe, expect, test, vi } from "vitest";
 import { Generator } from "../../src/core/random.js";
 import { permutation } from "../../src/data/shuffle.js";
@@ -85,6 +85,28 @@ describe("steps", () => {
       break;
     }
     expect(closed).toBe(true);
+  });
+  test("so does one whose schema was inferred first, and one whose header is broken", async () => {
+    let closed = 0;
+    async function* source(text: string) {
+      try {
+        for (;;) yield text;
+      } finally {
+        closed++;
+      }
+    }
+    for (const data of [
+      await fromCsv(source("a,b\n1,2\n".repeat(20_000)), { onViolation: "skip" }),
+      await fromJsonl(source('{"a":1}\n'.repeat(20_000))),
+    ]) {
+      for await (const row of data) {
+        expect(row).toBeDefined();
+        break;
+      }
+    }
+    expect(closed).toBe(2);
+    await expect((async () => fromCsv(source("a,a\n1,2\n".repeat(20_000))))()).rejects.toThrow('"a" is named twice');
+    expect(closed).toBe(3);
   });
 });
 
@@ -203,7 +225,7 @@ describe("split", () => {
     );
     set.mockRestore();
     expect(streams.length).toBeGreaterThanOrEqual(50);
-    for (const map of streams) expect(map.size).toBe(1);
+    for (const map of streams as Map<unknown, unknown>[]) expect(map.size).toBe(1);
   });
   test("by a column", async () => {
     const parts = fromCsv({ text: csv(9) }).splitBy("g", { train: ["a", "b"], val: "c" });

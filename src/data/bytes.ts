@@ -1,7 +1,7 @@
 /** Where bytes come from: a path, a URL, a Blob or File, a stream, or memory. One door for every file format. */
 
 import { ConfigError, DataError } from "../core/errors.js";
-import { type ByteSource, platform } from "../core/platform.js";
+import { type ByteSource, pathOfUrl, platform } from "../core/platform.js";
 import { createHasher } from "../core/sha256.js";
 import { gunzip } from "./gzip.js";
 import { bodyOf, fetchStream, openUrl, requireOk } from "./http.js";
@@ -86,7 +86,7 @@ function rawBytes(source: DataSource, options: BytesOptions): Bytes {
     );
   }
   if (source instanceof URL) {
-    if (source.protocol === "file:") return pathBytes(pathOf(source), options);
+    if (source.protocol === "file:") return pathBytes(pathOfUrl(source), options);
     return urlBytes(source.href, named(source.href), options);
   }
   if (source instanceof Response) return responseBytes(source, options);
@@ -110,9 +110,6 @@ function rawBytes(source: DataSource, options: BytesOptions): Bytes {
     },
   );
 }
-
-/** Windows has no slash before its drives. */
-const pathOf = ({ pathname }: URL): string => decodeURIComponent(pathname).replace(/^\/(?=[a-z]:(\/|$))/i, "");
 
 /** Node's Buffer is a Uint8Array whose `slice` does not copy: the same bytes without that. */
 const plain = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);

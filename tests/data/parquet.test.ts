@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fromParquet } from "tenon/data";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { setWarningListener } from "../../src/core/warnings.js";
+import { inferField, type TopColumn } from "../../src/data/parquet-schema.js";
 import { DATA, describeWithData } from "./shared.js";
 
 /** Rows as JSON would hold them: the form of hyparquet's expectations. */
@@ -24,6 +25,23 @@ function plain(value: unknown): unknown {
     );
   return value;
 }
+
+test("a column whose first rows are all null has the type that the file says", () => {
+  const typeOf = (element: object, more: object = {}) => {
+    const column = { name: "x", element: { name: "x", ...element }, int64: false, undeclaredBytes: false, ...more };
+    return inferField({ required: false, ...column } as TopColumn, [{ x: null }, { x: null }]);
+  };
+  const field = (type: string) => ({ name: "x", type, nullable: true });
+  expect(typeOf({ type: "INT32" })).toEqual(field("int32"));
+  expect(typeOf({ type: "INT32", logical_type: { type: "INTEGER" } })).toEqual(field("int32"));
+  expect(typeOf({ type: "INT64" }, { int64: true, range: [0, 2 ** 40] })).toEqual(field("float32"));
+  expect(typeOf({ type: "BOOLEAN" })).toEqual(field("bool"));
+  expect(typeOf({ type: "BYTE_ARRAY", converted_type: "UTF8" })).toEqual(field("string"));
+  for (const meaning of ["DATE", "DECIMAL", "TIME_MILLIS"]) {
+    expect(typeOf({ type: "INT32", converted_type: meaning })).toEqual(field("json"));
+  }
+  expect(typeOf({ type: "INT64", logical_type: { type: "TIMESTAMP" } }, { int64: true })).toEqual(field("json"));
+});
 
 describeWithData("hyparquet's files", "parquet/hyparquet", (folder) => {
   const files = readdirSync(folder).filter((file) => file.endsWith(".parquet"));

@@ -170,7 +170,11 @@ describe.skipIf(!existsSync(sample))("from a URL", () => {
     else if (request.url === "/cut") {
       response.writeHead(200, { "Content-Length": bytes.length });
       response.write(bytes.subarray(0, 1000), () => response.destroy());
-    } else if (range && request.url === "/ranges") {
+    } else if (range && request.url === "/changed" && range[1] !== "0") {
+      const [start, end] = [Number(range[1]), Number(range[2])];
+      const sent = `bytes ${start}-${end}/${bytes.length + 1}`;
+      response.writeHead(206, { "Content-Range": sent }).end(bytes.subarray(start, end + 1));
+    } else if (range && (request.url === "/ranges" || request.url === "/changed")) {
       const [start, end] = [Number(range[1]), Math.min(Number(range[2]), bytes.length - 1)];
       response
         .writeHead(206, { "Content-Range": `bytes ${start}-${end}/${bytes.length}` })
@@ -201,6 +205,11 @@ describe.skipIf(!existsSync(sample))("from a URL", () => {
     setWarningListener(before);
     expect(requests.length).toBe(1);
     expect(warnings.join()).toContain("the server has no range requests; the whole file is kept in memory");
+  });
+  test("a file that is another one by the next request is an error", async () => {
+    await expect(fromParquet(`${origin}/changed`).toArray()).rejects.toThrow(
+      /asked for bytes from \d+ of \d+, the server sent bytes .* The file has changed since it was opened/,
+    );
   });
   test("HTTP errors and cut connections are errors", async () => {
     await expect(fromParquet(`${origin}/missing`).toArray()).rejects.toThrow("the server answered HTTP 404 Not Found");

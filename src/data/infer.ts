@@ -94,12 +94,12 @@ export function valueReader(
 export function inferRows(rows: readonly Readonly<Record<string, unknown>>[]): Schema {
   const names = new Set<string>();
   for (const row of rows) for (const name of Object.keys(row)) names.add(name);
-  const valueOf = valueReader(names);
+  const valueIn = valueReader(names);
   return {
     fields: [...names].map((name) =>
       inferValues(
         name,
-        rows.map((row) => valueOf(row, name)),
+        rows.map((row) => valueIn(row, name)),
       ),
     ),
   };

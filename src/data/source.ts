@@ -159,7 +159,7 @@ function conform(
 ): (row: Row | UnreadableRow, line: number | undefined) => Row | undefined {
   const { fields } = schema;
   const known = new Set(fields.map((field) => field.name));
-  const valueOf = valueReader(fields.map(({ name }) => name));
+  const valueIn = valueReader(fields.map(({ name }) => name));
   return (row, line) => {
     report.rows++;
     const violate = (value: string, expected: string, column?: string): boolean => {
@@ -176,7 +176,7 @@ function conform(
     }
     const out: Row = {};
     for (const field of fields) {
-      const value = valueOf(row, field.name);
+      const value = valueIn(row, field.name);
       if (value === null || value === undefined) {
         out[field.name] = null;
         if (field.nullable || field.type === "json") continue;

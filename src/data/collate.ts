@@ -89,6 +89,7 @@ export function collate(
 ): Record<string, BatchColumn> {
   const known = schema?.fields.filter((field) => field.role !== "ignore").map((field) => field.name);
   const names = options.columns ?? known ?? Object.keys(rows[0]);
+  if (!known && !options.columns) refuseFurther(rows);
   const columns: Record<string, BatchColumn> = {};
   for (const name of names) {
     if (schema ? !schema.fields.some((field) => field.name === name) : !(name in rows[0])) {
@@ -102,6 +103,19 @@ export function collate(
   }
   checkMasks(columns);
   return columns;
+}
+
+/** Without a schema the first row says what there is; what another has besides must not be lost. */
+function refuseFurther(rows: Rows): void {
+  rows.forEach((row, i) => {
+    for (const name in row) {
+      if (name in rows[0] || row[name] === undefined) continue;
+      throw new DataError(`batch: row ${i} of the batch has a column "${name}", which row 0 lacks.`, {
+        where: "batch",
+        hint: "Give every row the same columns, or pass columns: those to keep.",
+      });
+    }
+  });
 }
 
 function fieldOfValue(name: string, value: unknown): Field {

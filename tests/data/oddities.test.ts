@@ -240,6 +240,11 @@ describe("steps and batches tell what they cannot do, and make nothing of it", (
       'column "x" cannot hold the padValue -100',
     ],
     [
+      "a column that the first row lacks",
+      () => first(fromRows([{ x: 1 }, { x: 2 }]).map((row, { index }) => (index === 1 ? { ...row, labels: 3 } : row))),
+      'row 1 of the batch has a column "labels", which row 0 lacks',
+    ],
+    [
       "fractions to pack",
       () =>
         numbers

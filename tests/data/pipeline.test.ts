@@ -51,6 +51,22 @@ describe("steps", () => {
     await expect(broken.toArray()).rejects.toThrow("five");
     await expect(broken.prefetch(2).toArray()).rejects.toThrow("five");
   });
+  test("after an error no further calls begin", async () => {
+    let calls = 0;
+    const broken = fromRows(numbers(500)).map(
+      async (row) => {
+        calls++;
+        await new Promise(setImmediate);
+        if (row["i"] === 3) throw new Error("three");
+        return row;
+      },
+      { concurrency: 4 },
+    );
+    await expect(broken.toArray()).rejects.toThrow("three");
+    const then = calls;
+    for (let k = 0; k < 10; k++) await new Promise(setImmediate);
+    expect(calls).toBe(then);
+  });
   test("random numbers of a map depend on seed, epoch and row alone", async () => {
     const noisy = (concurrency: number) =>
       data().map((_, { uniform }) => ({ i: uniform() + uniform() }), { seed: 3, concurrency });

@@ -188,6 +188,8 @@ describe("instruction data", () => {
     await expect(new TokenBatches(fromRows([{ x: 1 }]).batch(1)).next()).rejects.toThrow(
       'need a column "ids" of tokens, got x',
     );
+    const floats = fromRows([{ ids: Int32Array.of(1, 2), labels: [1, 2] }]).map((row) => row);
+    await expect(new TokenBatches(floats.batch(1)).next()).rejects.toThrow('need a column "labels" of int32');
   });
   test("through a dataset to padded batches with masked labels", async () => {
     const data = fromRows([

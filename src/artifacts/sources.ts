@@ -1,7 +1,7 @@
 /** Bytes to read from, wherever they are: memory, a Blob, a URL, a file, a folder of any of these. */
 
 import { ConfigError, DataError, kindOf, show } from "../core/errors.js";
-import { type ByteSource, platform } from "../core/platform.js";
+import { type ByteSource, pathOfUrl, platform } from "../core/platform.js";
 import { checkName, type RunStore, storeSource } from "../core/store.js";
 
 /** Bytes in memory as a source. `name` appears in messages. */
@@ -18,14 +18,11 @@ export const blobSource = (blob: Blob, name = (blob as File).name ?? "blob"): By
   read: async (start, end) => new Uint8Array(await blob.slice(start, end).arrayBuffer()),
 });
 
-/** The path that a `file:` URL names: `/data/a b.txt`, `C:/data/a b.txt`. */
-const filePath = (url: string): string => decodeURIComponent(new URL(url).pathname).replace(/^\/(?=[a-z]:)/i, "");
-
 /** Fetches a whole URL, or opens a `file:` URL where the host has files; throws DataError naming it. */
 export async function urlSource(url: string | URL): Promise<ByteSource> {
   const name = String(url);
   const { openFile } = platform();
-  if (openFile && name.startsWith("file:")) return openFile(filePath(name));
+  if (openFile && name.startsWith("file:")) return openFile(pathOfUrl(name));
   let response: Response;
   try {
     response = await fetch(name);

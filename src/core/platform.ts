@@ -97,6 +97,10 @@ const webPlatform: Platform = {
   environment: () => ({ host: "web", userAgent: globalThis.navigator?.userAgent ?? "unknown" }),
 };
 
+/** The path that a `file:` URL names: `/data/a b.txt`; on Windows `C:/data/a b.txt`. */
+export const pathOfUrl = (url: string | URL): string =>
+  decodeURIComponent(new URL(url).pathname).replace(/^\/(?=[a-z]:)/i, "");
+
 let current: Platform = webPlatform;
 
 /** The platform in force. */

@@ -77,6 +77,14 @@ export class Batches implements BatchSource<Batch>, AsyncIterable<Batch> {
     if (!(Number.isSafeInteger(batchSize) && batchSize > 0)) {
       throw new ConfigError(`batch: batchSize needs a positive integer, got ${batchSize}.`, { where: "batch" });
     }
+    const { epochs = 1 } = options;
+    if (!(epochs === Number.POSITIVE_INFINITY || (Number.isSafeInteger(epochs) && epochs > 0))) {
+      throw new ConfigError(`batch: epochs needs a positive integer or Infinity, got ${epochs}.`, { where: "batch" });
+    }
+    for (const [name, value] of Object.entries({ maxLength: options.maxLength, multipleOf: options.multipleOf })) {
+      if (value === undefined || (Number.isSafeInteger(value) && value > 0)) continue;
+      throw new ConfigError(`batch: ${name} needs a positive integer, got ${value}.`, { where: "batch" });
+    }
     this.stage = stage;
     this.options = options;
     this.pool = new BufferPool(options.reuseBuffers ?? false);
@@ -87,10 +95,11 @@ export class Batches implements BatchSource<Batch>, AsyncIterable<Batch> {
     const { epochs = 1, batchSize, dropLast = false } = this.options;
     while (this.epoch < epochs) {
       this.reader ??= await this.openAt(this.epoch, this.batch * batchSize);
-      const rows = await this.take(batchSize);
+      const rows = await this.orClose(() => this.take(batchSize));
       if (rows.length === batchSize || (rows.length > 0 && !dropLast)) {
+        const batch = await this.orClose(() => this.collate(rows));
         this.batch++;
-        return this.collate(rows);
+        return batch;
       }
       if (this.batch === 0 && epochs === Number.POSITIVE_INFINITY) {
         throw new DataError(`batch: an epoch has ${rows.length} rows, no batch of ${batchSize} can be made.`, {
@@ -103,6 +112,16 @@ export class Batches implements BatchSource<Batch>, AsyncIterable<Batch> {
       this.batch = 0;
     }
     return null;
+  }
+
+  /** After an error the place is the same, and whoever asks again meets the error again: it is no end of the data. */
+  private async orClose<R>(work: () => R | Promise<R>): Promise<R> {
+    try {
+      return await work();
+    } catch (error) {
+      await this.close().catch(() => {});
+      throw error;
+    }
   }
 
   private async openAt(epoch: number, skip: number): Promise<AsyncIterator<unknown[]>> {

@@ -1,7 +1,7 @@
 /** Where bytes come from: a path, a URL, a Blob or File, a stream, or memory. One door for every file format. */
 
 import { ConfigError, DataError } from "../core/errors.js";
-import { type ByteSource, platform } from "../core/platform.js";
+import { type ByteSource, pathOfUrl, platform } from "../core/platform.js";
 import { createHasher } from "../core/sha256.js";
 import { gunzip } from "./gzip.js";
 import { bodyOf, fetchStream, openUrl, requireOk } from "./http.js";
@@ -49,8 +49,24 @@ export function openBytes(source: DataSource, options: BytesOptions = {}): Bytes
   const raw = rawBytes(source, options);
   return {
     ...raw,
-    stream: () => gunzip(raw.stream(), raw.name, options.maxDecompressedBytes),
+    stream: () => {
+      const stored = options.signal ? untilStopped(raw.stream(), raw.name, options.signal) : raw.stream();
+      return gunzip(stored, raw.name, options.maxDecompressedBytes);
+    },
   };
+}
+
+/** Throws DataError when reading was to stop. */
+export function checkSignal(name: string, signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new DataError(`${name}: reading was stopped.`, { where: name, cause: signal.reason });
+}
+
+async function* untilStopped(pieces: AsyncIterable<Uint8Array>, name: string, signal: AbortSignal) {
+  for await (const piece of pieces) {
+    checkSignal(name, signal);
+    yield piece;
+  }
+  checkSignal(name, signal);
 }
 
 function rawBytes(source: DataSource, options: BytesOptions): Bytes {
@@ -70,7 +86,7 @@ function rawBytes(source: DataSource, options: BytesOptions): Bytes {
     );
   }
   if (source instanceof URL) {
-    if (source.protocol === "file:") return pathBytes(decodeURIComponent(source.pathname), options);
+    if (source.protocol === "file:") return pathBytes(pathOfUrl(source), options);
     return urlBytes(source.href, named(source.href), options);
   }
   if (source instanceof Response) return responseBytes(source, options);
@@ -104,7 +120,7 @@ const describe = (value: unknown): string =>
 const READ = 1 << 18;
 
 /** A pass over random-access bytes in pieces of 256 KiB. */
-async function* sequentially(open: () => Promise<ByteSource>): AsyncGenerator<Uint8Array> {
+export async function* sequentially(open: () => Promise<ByteSource>): AsyncGenerator<Uint8Array> {
   const file = await open();
   try {
     for (let at = 0; at < file.byteLength; at += READ) yield await file.read(at, Math.min(file.byteLength, at + READ));
@@ -180,9 +196,18 @@ function streamBytes(source: ReadableStream<Uint8Array> | AsyncIterable<Uint8Arr
       });
     }
     used = true;
+    /** The first half of a character (a surrogate) whose second half comes with the next text. */
+    let half = "";
     for await (const piece of iterate(source)) {
-      yield typeof piece === "string" ? encoder.encode(piece) : plain(piece);
+      if (typeof piece !== "string") {
+        yield plain(piece);
+        continue;
+      }
+      const text = half + piece;
+      half = /[\ud800-\udbff]$/.test(text) ? text.slice(-1) : "";
+      yield encoder.encode(half ? text.slice(0, -1) : text);
     }
+    if (half) yield encoder.encode(half);
   }
   const open = async (): Promise<ByteSource> => {
     const bytes = await readAll(stream(), name);

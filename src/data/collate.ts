@@ -89,6 +89,7 @@ export function collate(
 ): Record<string, BatchColumn> {
   const known = schema?.fields.filter((field) => field.role !== "ignore").map((field) => field.name);
   const names = options.columns ?? known ?? Object.keys(rows[0]);
+  if (!known && !options.columns) refuseFurther(rows);
   const columns: Record<string, BatchColumn> = {};
   for (const name of names) {
     if (schema ? !schema.fields.some((field) => field.name === name) : !(name in rows[0])) {
@@ -102,6 +103,19 @@ export function collate(
   }
   checkMasks(columns);
   return columns;
+}
+
+/** Without a schema the first row says what there is; what another has besides must not be lost. */
+function refuseFurther(rows: Rows): void {
+  rows.forEach((row, i) => {
+    for (const name in row) {
+      if (name in rows[0] || row[name] === undefined) continue;
+      throw new DataError(`batch: row ${i} of the batch has a column "${name}", which row 0 lacks.`, {
+        where: "batch",
+        hint: "Give every row the same columns, or pass columns: those to keep.",
+      });
+    }
+  });
 }
 
 function fieldOfValue(name: string, value: unknown): Field {
@@ -177,10 +191,7 @@ function scalars(
     const number = toNumber(value);
     // An array of integers would take anything, and hold something else.
     if (type === "float32" ? Number.isNaN(number) && typeof value !== "number" : number !== (number | 0)) {
-      throw new DataError(
-        `batch: column "${name}", row ${i} of the batch: expected ${expectation(field)}, got ${showValue(value)}.`,
-        { where: "batch", hint: "The function that made the row gives other values than its schema says." },
-      );
+      throw otherValue(field, i, value);
     }
     data[i] = number;
   }
@@ -190,6 +201,39 @@ function scalars(
 const numberOf = (value: unknown): number =>
   typeof value === "number" || typeof value === "boolean" || typeof value === "bigint" ? Number(value) : Number.NaN;
 
+const otherValue = (field: Field, row: number, value: unknown): DataError =>
+  new DataError(
+    `batch: column "${field.name}", row ${row} of the batch: expected ${expectation(field)}, got ${showValue(value)}.`,
+    { where: "batch", hint: "The function that made the row gives other values than its schema says." },
+  );
+
+const isFloats = (data: Typed): boolean => data instanceof Float32Array || data instanceof Float64Array;
+
+/** Copies items `[from, from + length)`. Throws DataError on one of which the array would make another. */
+function copyItems(
+  data: Typed,
+  to: number,
+  list: ArrayLike<unknown>,
+  from: number,
+  length: number,
+  field: Field,
+  row: number,
+): void {
+  if (list.constructor === data.constructor) {
+    data.set((list as Typed).subarray(from, from + length), to);
+    return;
+  }
+  const floats = isFloats(data);
+  for (let i = 0; i < length; i++) {
+    const item = list[from + i];
+    const number = numberOf(item);
+    data[to + i] = number;
+    if (floats ? Number.isNaN(number) && typeof item !== "number" : data[to + i] !== number) {
+      throw otherValue(field, row, item);
+    }
+  }
+}
+
 /** Arrays that all have the shape of their field; a null is an array of zeros that the mask leaves out. */
 function shaped(rows: Rows, field: Field, shape: readonly number[], make: Maker, pool: BufferPool): BatchColumn {
   const size = shape.reduce((a, b) => a * b, 1);
@@ -198,7 +242,7 @@ function shaped(rows: Rows, field: Field, shape: readonly number[], make: Maker,
   rows.forEach((row, i) => {
     const value = row[field.name] as ArrayLike<number> | null | undefined;
     if (value?.length === size) {
-      data.set(value, i * size);
+      copyItems(data, i * size, value, 0, size, field, i);
       mask?.fill(1, i * size, (i + 1) * size);
     } else if (!mask || value) {
       const got = value ? `${value.length} values` : "null";
@@ -219,12 +263,17 @@ function lists(rows: Rows, field: Field, make: Maker, options: CollateOptions, p
   const pad = typeof padValue === "number" ? padValue : (padValue[name] ?? 0);
   const data = make(pool, rows.length * width);
   const mask = ragged === "error" ? undefined : new Uint8Array(pool.take(rows.length * width));
-  if (pad !== 0) data.fill(pad);
+  if (pad !== 0 && data.fill(pad)[0] !== pad && !isFloats(data) && data.length > 0) {
+    throw new ConfigError(`batch: column "${name}" cannot hold the padValue ${pad}.`, {
+      where: "batch",
+      hint: 'Give the column a schema with items "int32" or "float32".',
+    });
+  }
   values.forEach((list, row) => {
     const length = Math.min(list.length, width);
     const from = truncateSide === "left" ? list.length - length : 0;
     const to = row * width + (padSide === "left" ? width - length : 0);
-    for (let i = 0; i < length; i++) data[to + i] = Number(list[from + i]);
+    copyItems(data, to, list, from, length, field, row);
     mask?.fill(1, to, to + length);
   });
   const column: BatchColumn = { data, shape: [rows.length, width] };

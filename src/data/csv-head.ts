@@ -63,7 +63,7 @@ export function readHead(text: string, name: string, options: CsvDialect, final:
   if (start === undefined) return undefined;
   const separator = options.delimiter === undefined ? SEPARATOR_LINE.exec(text.slice(start, start + 8)) : null;
   if (separator) start += separator[0].length;
-  const byName = /\.tsv(\.gz)?$/i.test(name) ? "\t" : sniffDelimiter(text, start, quote);
+  const byName = /\.tsv(\.gz)?([?#].*)?$/i.test(name) ? "\t" : sniffDelimiter(text, start, quote);
   const delimiter = options.delimiter ?? separator?.[1] ?? byName;
   for (const [key, value] of Object.entries({ delimiter, quote, comment: comment ?? null })) {
     if (value !== null && (value.length !== 1 || /[\r\n]/.test(value))) {

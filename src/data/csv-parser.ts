@@ -60,9 +60,13 @@ export class CsvParser {
   private readonly before: string[];
   private readonly beforeAt: number[];
   private readonly beforeLength: number[];
+  /** Within quotes other characters end a text than without. */
+  private readonly beforeQuoted: boolean[];
   private readonly emptyIsNull: boolean;
   /** There are null texts other than "". */
   private readonly moreNulls: boolean;
+  /** Some of them are digits: a number may stand for null. */
+  private readonly numericNulls: boolean;
   /** Decimal mark of numbers. */
   private readonly markCode: number;
   private readonly codesOf = makeCodes();
@@ -89,9 +93,11 @@ export class CsvParser {
     this.before = columns.map(() => "");
     this.beforeAt = columns.map(() => 0);
     this.beforeLength = columns.map(() => 0);
+    this.beforeQuoted = columns.map(() => false);
     for (const column of columns) if (column) this.template[column.name] = null;
     this.emptyIsNull = format.nullValues.has("");
     this.moreNulls = format.nullValues.size > (this.emptyIsNull ? 1 : 0);
+    this.numericNulls = [...format.nullValues].some((text) => /\d/.test(text));
   }
 
   /** Adds a piece of text and returns the rows that are complete. `final` ends the file. */
@@ -204,13 +210,14 @@ export class CsvParser {
             value |= 0; // whole numbers have one zero
           }
           if (this.ranged[j] && !fitsNumber(value, columns[j]!)) return -1;
+          if (this.numericNulls && this.format.nullValues.has(text.slice(start, pos))) return -1;
           row[names[j]] = value;
         }
       } else {
         if (kind === SLOW) return -1;
         const from = pos;
         // Neighbours are often equal: then there is nothing to search and no new string to make.
-        const before = this.beforeLength[j];
+        const before = this.beforeQuoted[j] === quoted ? this.beforeLength[j] : 0;
         pos = from + before;
         const stop = quoted ? quoteCode : delimiterCode;
         if (before > 0 && pos < length && codes[pos] === stop && equalCodes(codes, this.beforeAt[j], from, before)) {
@@ -228,6 +235,7 @@ export class CsvParser {
           this.beforeLength[j] = 0;
           if (kind !== SKIP && !this.readText(row, j, text.slice(from, pos))) return -1;
           this.beforeAt[j] = from;
+          this.beforeQuoted[j] = quoted;
           // What stands for null, and what is no text, is not remembered.
           if (this.before[j].length === pos - from) this.beforeLength[j] = pos - from;
         }

@@ -11,7 +11,7 @@ import { inferText, SAMPLE_ROWS } from "./infer.js";
 import { checkChoices, checkSourceOptions } from "./options.js";
 import type { Row } from "./row.js";
 import type { Field, Schema } from "./schema.js";
-import { hashOnce, type SourceOptions, sourceStage } from "./source.js";
+import { type Begun, goOn, hashOnce, type SourceOptions, sourceStage } from "./source.js";
 import { natural } from "./stage.js";
 import type { ReadReport } from "./violation.js";
 
@@ -57,17 +57,16 @@ export function fromCsv(source: DataSource, options: CsvOptions = {}): OpeningDa
   const bytes = openBytes(source, options);
   const { name } = bytes;
   const { onViolation = "error", extraColumns = "error" } = options;
-  let resumed: { held: string[]; rest: AsyncIterator<string> } | undefined;
+  let resumed: Begun<string> | undefined;
 
   async function* pieces(): AsyncGenerator<string> {
     if (!resumed) {
       yield* decodeText(bytes.stream(), name, options);
       return;
     }
-    const { held, rest } = resumed;
+    const begun = resumed;
     resumed = undefined;
-    yield* held;
-    yield* { [Symbol.asyncIterator]: () => rest };
+    yield* goOn(begun);
   }
 
   /** Reads until the sample is full; what a stream gave is kept for the first pass. */
@@ -80,20 +79,23 @@ export function fromCsv(source: DataSource, options: CsvOptions = {}): OpeningDa
     const { infer: guess = true, sampleRows: wanted = SAMPLE_ROWS } = options;
     /** Looked at again when it has doubled, so that long lines are not read from their beginning for every piece. */
     let looked = 0;
-    while (!head || (guess && rows.length < wanted)) {
-      const { done, value } = await rest.next();
-      if (!done) {
-        held.push(value);
-        text += value;
-        if (text.length < Math.min(2 * looked, MOST_SAMPLED)) continue;
+    try {
+      while (!head || (guess && rows.length < wanted)) {
+        const { done, value } = await rest.next();
+        if (!done) {
+          held.push(value);
+          text += value;
+          if (text.length < Math.min(2 * looked, MOST_SAMPLED)) continue;
+        }
+        looked = text.length;
+        head = readHead(text, name, options, done === true);
+        if (head && guess) rows = sampleRows(text, head, done === true, wanted);
+        if (done || text.length > MOST_SAMPLED) break;
       }
-      looked = text.length;
-      head = readHead(text, name, options, done === true);
-      if (head && guess) rows = sampleRows(text, head, done === true, wanted);
-      if (done || text.length > MOST_SAMPLED) break;
+      if (!bytes.repeatable) resumed = { held, rest };
+    } finally {
+      if (!resumed) await rest.return?.(undefined);
     }
-    if (bytes.repeatable) await rest.return?.(undefined);
-    else resumed = { held, rest };
     if (!head) throw emptyFile(name);
     if (!guess) return { fields: head.names.map((column) => ({ name: column, type: "string" })) };
     return { fields: inferFields(head.names, rows, nullSet(options), options.decimal === ",") };

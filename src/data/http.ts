@@ -83,7 +83,7 @@ export async function openUrl(url: string, name: string, signal?: AbortSignal): 
   const total = Number(/\/(\d+)$/.exec(first.headers.get("content-range") ?? "")?.[1] ?? Number.NaN);
   if (first.status === 206 && Number.isSafeInteger(total)) {
     await first.body?.cancel();
-    return { name, byteLength: total, read: (start, end) => readRange(url, name, start, end, signal) };
+    return { name, byteLength: total, read: (start, end) => readRange(url, name, start, end, total, signal) };
   }
   const whole = first.status === 206 ? await request(url, name, { signal }) : first;
   warnOnce("range-unsupported", `${name}: the server has no range requests; the whole file is kept in memory.`, {
@@ -95,7 +95,14 @@ export async function openUrl(url: string, name: string, signal?: AbortSignal): 
   return { name, byteLength: bytes.length, read: async (start, end) => bytes.slice(start, end) };
 }
 
-async function readRange(url: string, name: string, start: number, end: number, signal?: AbortSignal) {
+async function readRange(
+  url: string,
+  name: string,
+  start: number,
+  end: number,
+  total: number,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
   const out = new Uint8Array(Math.max(0, end - start));
   if (out.length === 0) return out;
   const response = await request(url, name, { signal, headers: { Range: `bytes=${start}-${end - 1}` } });
@@ -103,6 +110,16 @@ async function readRange(url: string, name: string, start: number, end: number, 
     await response.body?.cancel();
     throw new DataError(`${name}: asked for bytes ${start} to ${end}, the server answered with the whole file.`, {
       where: name,
+    });
+  }
+  // Pages of other origins may not be shown what came.
+  const came = response.headers.get("content-range");
+  const [, first = "", of = ""] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(came ?? "") ?? [];
+  if (came !== null && (Number(first) !== start || (of !== "*" && Number(of) !== total))) {
+    await response.body?.cancel();
+    throw new DataError(`${name}: asked for bytes from ${start} of ${total}, the server sent ${came}.`, {
+      where: name,
+      hint: "The file has changed since it was opened, perhaps: open it again.",
     });
   }
   let at = 0;

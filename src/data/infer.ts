@@ -80,15 +80,26 @@ export function inferValues(name: string, values: readonly unknown[]): Field {
 const isNumber = (value: unknown): boolean =>
   typeof value === "number" || (typeof value === "bigint" && Number.isSafeInteger(Number(value)));
 
+/** Reads values of rows: a column may have the name of what every object has (`constructor`), and lack a value. */
+export function valueReader(
+  names: Iterable<string>,
+): (row: Readonly<Record<string, unknown>>, name: string) => unknown {
+  for (const name of names) {
+    if (name in Object.prototype) return (row, column) => (Object.hasOwn(row, column) ? row[column] : undefined);
+  }
+  return (row, column) => row[column];
+}
+
 /** The schema of rows of JavaScript values; columns in order of first appearance. */
 export function inferRows(rows: readonly Readonly<Record<string, unknown>>[]): Schema {
   const names = new Set<string>();
   for (const row of rows) for (const name of Object.keys(row)) names.add(name);
+  const valueIn = valueReader(names);
   return {
     fields: [...names].map((name) =>
       inferValues(
         name,
-        rows.map((row) => row[name]),
+        rows.map((row) => valueIn(row, name)),
       ),
     ),
   };

@@ -31,7 +31,9 @@ export function parseExactly(text: string, where: string, limited: boolean): unk
     limited || source.includes("__proto__") ? parseJson(source, { where }) : JSON.parse(source);
   if (!SUSPECT.test(text)) return parse(text);
   let mark = "number ";
-  while (text.includes(mark)) mark += "# ";
+  // An escape could spell the mark: then it is looked for in the text without escapes.
+  const plain = /\\u00/.test(text) ? JSON.stringify(parse(text)) : text;
+  while (plain.includes(mark)) mark += "# ";
   const marked = markNumbers(text, mark);
   return marked === undefined ? parse(text) : restore(parse(marked), mark);
 }

@@ -4,6 +4,7 @@ import { ConfigError, DataError } from "../core/errors.js";
 import type { Row } from "./row.js";
 import type { TokenSequence } from "./tokens.js";
 import { tokensInMemory } from "./tokens.js";
+import { showValue } from "./violation.js";
 
 /** What we need of a tokenizer; those of `tenon/tokenizers` fit. */
 export interface TextTokenizer {
@@ -51,7 +52,7 @@ export function encodeTexts(tokenizer: TextTokenizer, { column = "text", endOfTe
   return (row: Row): { ids: Int32Array } => {
     const text = row[column];
     if (typeof text !== "string") {
-      throw new DataError(`encodeTexts: needs a text in the column "${column}", got ${JSON.stringify(text)}.`, {
+      throw new DataError(`encodeTexts: needs a text in the column "${column}", got ${showValue(text)}.`, {
         where: "encodeTexts",
       });
     }
@@ -83,6 +84,13 @@ export async function collectTokens(
       all = larger;
     }
     all.set(piece, length);
+    const lost = piece.findIndex((id, i) => id !== all[length + i]);
+    if (lost >= 0) {
+      throw new ConfigError(`collectTokens: ids of a vocabulary of ${vocabSize} go up to 65535, got ${piece[lost]}.`, {
+        where: "collectTokens",
+        hint: "Pass one more than the greatest id as vocabSize, the end of text included.",
+      });
+    }
     length += piece.length;
   }
   return tokensInMemory(all.slice(0, length), name);
@@ -204,16 +212,17 @@ export function instructionParts(
   { columns = {}, messages = "messages" }: InstructionOptions,
   place: string,
 ): TextPart[] {
-  const chat = row[messages];
-  if (chat !== undefined) return chatParts(chat, place);
   const { prompt = "instruction", input = "input", response = "output" } = columns;
+  const chat = row[messages];
+  // In a table of both forms the rows of one have null in the columns of the other.
+  if (chat !== undefined && (chat !== null || (row[prompt] ?? null) === null)) return chatParts(chat, place);
   const [question, answer] = [row[prompt], row[response]];
   for (const [column, value] of [
     [prompt, question],
     [response, answer],
   ]) {
     if (typeof value === "string") continue;
-    throw new DataError(`${place}: needs a text in the column "${column}", got ${JSON.stringify(value)}.`, {
+    throw new DataError(`${place}: needs a text in the column "${column}", got ${showValue(value)}.`, {
       where: "encodeInstructions",
       hint: "Name the columns with the option columns, or pass format.",
     });
@@ -228,13 +237,13 @@ export function instructionParts(
 /** ChatML: every message between markers; what the assistant says is learnt, with the marker that ends it. */
 function chatParts(chat: unknown, place: string): TextPart[] {
   if (!Array.isArray(chat) || chat.length === 0) {
-    throw new DataError(`${place}: needs a list of messages, got ${JSON.stringify(chat)}.`, {
+    throw new DataError(`${place}: needs a list of messages, got ${showValue(chat)}.`, {
       where: "encodeInstructions",
     });
   }
   return chat.flatMap((message: ChatMessage, i) => {
     if (typeof message?.role !== "string" || typeof message.content !== "string") {
-      throw new DataError(`${place}, message ${i + 1}: needs { role, content }, got ${JSON.stringify(message)}.`, {
+      throw new DataError(`${place}, message ${i + 1}: needs { role, content }, got ${showValue(message)}.`, {
         where: "encodeInstructions",
       });
     }

@@ -100,10 +100,15 @@ async function mapInOrder<T, U>(
   const out = new Array<U>(chunk.length);
   let next = 0;
   const worker = async () => {
-    while (next < chunk.length) {
-      const i = next++;
-      const value = fn(chunk[i], i);
-      out[i] = value instanceof Promise ? await value : value;
+    try {
+      while (next < chunk.length) {
+        const i = next++;
+        const value = fn(chunk[i], i);
+        out[i] = value instanceof Promise ? await value : value;
+      }
+    } catch (error) {
+      next = chunk.length; // the others begin no further calls
+      throw error;
     }
   };
   await Promise.all(Array.from({ length: Math.min(concurrency, chunk.length) }, worker));
@@ -149,7 +154,7 @@ export function flatMapStage<T, U>(
     parents: [parent],
     prepare: () => parent.prepare(),
     schema: options.schema,
-    step: { flatMap: identity(options) },
+    step: { flatMap: identity(options), ...(options.seed !== undefined && { seed: options.seed }) },
     async *open({ epoch, skip }) {
       async function* flat() {
         for await (const chunk of inner.open({ epoch, skip: 0 })) yield chunk.flatMap(allOf);

@@ -65,6 +65,12 @@ export function packStage(parent: Stage, options: PackOptions): Stage<TokenBlock
         for (let i = 0; i < length; i++) {
           block.ids[filled] = i < ids.length ? ids[i] : endOfText!;
           block.labels[filled] = i < ids.length ? labels[i] : endOfText!;
+          if (i < ids.length && (block.ids[filled] !== ids[i] || block.labels[filled] !== labels[i])) {
+            const wrong = block.ids[filled] !== ids[i] ? ids[i] : labels[i];
+            throw new DataError(`pack: row ${number} needs whole numbers as ids and labels, got ${showValue(wrong)}.`, {
+              where: "pack",
+            });
+          }
           block.segments[filled++] = segment;
           if (filled === blockSize) {
             out.push(block);

@@ -41,7 +41,7 @@ type ColumnDecoder = Parameters<Library["readPage"]>[2];
 type Parts = readonly ArrayLike<unknown>[];
 
 export class GroupReader {
-  /** Undeclared columns that are text: decided by the first row group that is read. */
+  /** Undeclared columns that are text: decided by the first row group that is read and has rows. */
   private texts?: Set<string>;
   private readonly tree: ReturnType<Library["parquetSchema"]>;
   private readonly parsers: Library["DEFAULT_PARSERS"];
@@ -71,6 +71,7 @@ export class GroupReader {
       const leaves = wanted.filter((meta) => meta.path_in_schema[0] === column.name);
       parts.push(await this.decode(column, leaves, chunks, Number(num_rows), budget));
     }
+    if (num_rows === 0n) return [];
     this.decideTexts(parts);
     const rows = toRows(this.columns, parts, Number(num_rows));
     for (const { name, undeclaredBytes, int64 } of this.columns) {

@@ -3,7 +3,7 @@
 import type { FileMetaData, SchemaElement } from "hyparquet";
 import { inferValues, isCategory } from "./infer.js";
 import type { Row } from "./row.js";
-import type { Field } from "./schema.js";
+import type { Field, FieldType } from "./schema.js";
 
 /** A column of the top level of the file's schema. */
 export interface TopColumn {
@@ -56,6 +56,14 @@ export function topLevelColumns(metadata: FileMetaData): TopColumn[] {
   return columns;
 }
 
+/** The type that the file itself says, for columns of whose values the sample has none. */
+function declaredType({ type, converted_type, logical_type }: SchemaElement): FieldType | undefined {
+  if (type === "BOOLEAN") return "bool";
+  if (converted_type === "UTF8" || logical_type?.type === "STRING") return "string";
+  const whole = (type === "INT32" || type === "INT64") && /^(U?INT_\d+)?$/.test(converted_type ?? "");
+  return whole && (logical_type === undefined || logical_type.type === "INTEGER") ? "int32" : undefined;
+}
+
 /** The field of a column: numbers by the file's own types, the rest by the first rows. */
 export function inferField({ name, element, int64, required, range }: TopColumn, sample: readonly Row[]): Field {
   const nullable = required ? {} : { nullable: true };
@@ -67,10 +75,10 @@ export function inferField({ name, element, int64, required, range }: TopColumn,
     for (const row of sample) if (row[name] !== null) texts.push(row[name] as string);
     if (texts.length > 0) return { name, type: isCategory(texts) ? "category" : "string", ...nullable };
   }
-  const field = inferValues(
-    name,
-    sample.map((row) => row[name]),
-  );
+  const values = sample.map((row) => row[name]);
+  const field = inferValues(name, values);
+  const declared = plain && values.length > 0 && values.every((value) => value === null) && declaredType(element);
+  if (declared) field.type = declared;
   if (plain && int64 && (field.type === "int32" || field.type === "float32")) {
     const fits = range !== undefined && range[0] >= -(2 ** 31) && range[1] < 2 ** 31;
     return { name, type: fits ? "int32" : "float32", ...nullable };

@@ -4,7 +4,7 @@ import type { FileMetaData } from "hyparquet";
 import { ConfigError, DataError, listOf } from "../core/errors.js";
 import type { ByteSource } from "../core/platform.js";
 import type { Json } from "./batch-source.js";
-import { type DataSource, openBytes } from "./bytes.js";
+import { checkSignal, type DataSource, openBytes, sequentially } from "./bytes.js";
 import { OpeningDataset } from "./dataset.js";
 import { SAMPLE_ROWS } from "./infer.js";
 import { checkSourceOptions } from "./options.js";
@@ -52,10 +52,13 @@ export function fromParquet(source: DataSource, options: ParquetOptions = {}): O
     return opened;
   };
   const step = { parquet: { columns: (options.columns ?? null) as Json, binary: options.binary ?? "auto" } };
-  const contentHash = hashOnce({ ...bytes, stream: () => storedBytes(bytes.open) });
+  const contentHash = hashOnce({ ...bytes, stream: () => sequentially(bytes.open) });
   async function* groups(): AsyncGenerator<Row[]> {
     const file = await open();
-    for (let group = 0; group < file.groups; group++) yield await file.read(group);
+    for (let group = 0; group < file.groups; group++) {
+      checkSignal(name, options.signal);
+      yield await file.read(group);
+    }
   }
   let stage: Stage<Row>;
   if (options.schema) {
@@ -89,13 +92,6 @@ function refuseEncrypted({ row_groups }: FileMetaData, kept: readonly TopColumn[
     where: name,
     hint: "Name the columns that are not, with the option columns, or write the file without encryption.",
   });
-}
-
-async function* storedBytes(open: () => Promise<ByteSource>): AsyncGenerator<Uint8Array> {
-  const file = await open();
-  for (let at = 0; at < file.byteLength; at += 1 << 20)
-    yield await file.read(at, Math.min(file.byteLength, at + (1 << 20)));
-  await file.close?.();
 }
 
 interface OpenParquet {
@@ -144,17 +140,19 @@ async function openParquet(
   const reader = new GroupReader(library, metadata, kept, binary, maxDecompressedBytes);
   const readGroup = (group: number) => withFile((file) => reader.read(file, group));
   const groups = metadata.row_groups.length;
-  /** The first group, read for the schema and kept for the first pass. */
+  /** The first group that has rows, read for the schema and kept for the first pass. */
+  const sampled = metadata.row_groups.findIndex(({ num_rows }) => num_rows > 0n);
   let first: Promise<Row[]> | undefined;
   return {
     groups,
     read(group) {
-      const kept = group === 0 ? first : undefined;
+      if (group !== sampled || !first) return readGroup(group);
+      const kept = first;
       first = undefined;
-      return kept ?? readGroup(group);
+      return kept;
     },
     async infer() {
-      first = groups > 0 ? readGroup(0) : undefined;
+      first = sampled >= 0 ? readGroup(sampled) : undefined;
       const sample = first ? (await first).slice(0, SAMPLE_ROWS) : [];
       return { fields: kept.map((field) => inferField(field, sample)) };
     },

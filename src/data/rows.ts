@@ -5,6 +5,7 @@ import { createHasher } from "../core/sha256.js";
 import { Dataset } from "./dataset.js";
 import { inferRows, SAMPLE_ROWS } from "./infer.js";
 import { checkSourceOptions } from "./options.js";
+import { plainValue } from "./plain.js";
 import type { Row } from "./row.js";
 import { parseSchema } from "./schema.js";
 import { type SourceOptions, valueStage } from "./source.js";
@@ -28,7 +29,7 @@ export function fromRows(rows: readonly Row[], options: SourceOptions = {}): Dat
         yield { rows: rows as Row[] };
       },
     },
-    { ...options, schema, extraColumns: options.extraColumns ?? (options.schema ? "error" : "drop") },
+    { ...options, schema },
   );
   let checked: Promise<Row[]> | undefined;
   const access = async () => {
@@ -64,17 +65,8 @@ const utf8 = new TextEncoder();
 /** SHA-256 over the canonical JSON of each row, a line each; typed arrays as plain lists. */
 function hashRows(rows: readonly Row[]): string {
   const hasher = createHasher();
-  const plain = (value: unknown): unknown =>
-    ArrayBuffer.isView(value)
-      ? Array.from(value as Uint8Array)
-      : typeof value === "bigint"
-        ? String(value)
-        : value instanceof Date
-          ? value.toISOString()
-          : value;
   for (const row of rows) {
-    const line = Object.fromEntries(Object.entries(row).map(([key, value]) => [key, plain(value)]));
-    hasher.update(utf8.encode(`${canonicalJson(line)}\n`));
+    hasher.update(utf8.encode(`${canonicalJson(plainValue(row))}\n`));
   }
   return hasher.digest();
 }

@@ -4,7 +4,7 @@ import { listOf } from "../core/errors.js";
 import type { Json } from "./batch-source.js";
 import { type Bytes, type BytesOptions, hashBytes } from "./bytes.js";
 import { coerceValue, INVALID } from "./coerce.js";
-import { inferRows, SAMPLE_ROWS } from "./infer.js";
+import { inferRows, SAMPLE_ROWS, valueReader } from "./infer.js";
 import type { Row } from "./row.js";
 import { expectation, parseSchema, type Schema, type SchemaInput } from "./schema.js";
 import { type Stage, skipping } from "./stage.js";
@@ -62,6 +62,22 @@ export function sourceStage(source: RowSource, given: SchemaInput | Schema | und
   };
 }
 
+/** A pass that a sample was taken of: what was read for it, and the rest. */
+export interface Begun<T> {
+  held: T[];
+  rest: AsyncIterator<T>;
+}
+
+/** The pass from its beginning; whoever leaves it early, wherever that is, ends it. */
+export async function* goOn<T>({ held, rest }: Begun<T>): AsyncGenerator<T> {
+  try {
+    yield* held;
+    yield* { [Symbol.asyncIterator]: () => rest };
+  } finally {
+    await rest.return?.();
+  }
+}
+
 /** In place of a row that the format could not read. */
 export class UnreadableRow {
   constructor(
@@ -85,7 +101,7 @@ export function valueStage(source: ValueSource, options: SourceOptions): Stage<R
   const { onViolation = "error", extraColumns = "error" } = options;
   const inferred = options.schema === undefined;
   type Part = { rows: (Row | UnreadableRow)[]; lines?: number[] };
-  let resumed: { held: Part[]; rest: AsyncIterator<Part> } | undefined;
+  let resumed: Begun<Part> | undefined;
   const infer = async (): Promise<Schema> => {
     const rest = source.rows()[Symbol.asyncIterator]();
     const held: Part[] = [];
@@ -106,10 +122,9 @@ export function valueStage(source: ValueSource, options: SourceOptions): Stage<R
       yield* source.rows();
       return;
     }
-    const { held, rest } = resumed;
+    const begun = resumed;
     resumed = undefined;
-    yield* held;
-    yield* { [Symbol.asyncIterator]: () => rest };
+    yield* goOn(begun);
   }
   return sourceStage(
     {
@@ -144,6 +159,7 @@ function conform(
 ): (row: Row | UnreadableRow, line: number | undefined) => Row | undefined {
   const { fields } = schema;
   const known = new Set(fields.map((field) => field.name));
+  const valueIn = valueReader(fields.map(({ name }) => name));
   return (row, line) => {
     report.rows++;
     const violate = (value: string, expected: string, column?: string): boolean => {
@@ -160,7 +176,7 @@ function conform(
     }
     const out: Row = {};
     for (const field of fields) {
-      const value = row[field.name];
+      const value = valueIn(row, field.name);
       if (value === null || value === undefined) {
         out[field.name] = null;
         if (field.nullable || field.type === "json") continue;
@@ -176,7 +192,7 @@ function conform(
     }
     if (extraColumns === "error") {
       for (const name in row) {
-        if (known.has(name)) continue;
+        if (known.has(name) || !Object.hasOwn(row, name)) continue;
         if (!violate(showValue(row[name]), `one of the columns ${listOf([...known])}`, name)) return undefined;
       }
     }

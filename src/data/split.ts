@@ -1,11 +1,13 @@
 /** Parts of a dataset that never overlap and never change when rows are appended. */
 
 import { ConfigError, DataError } from "../core/errors.js";
+import { canonicalJson } from "../core/json.js";
 import { checkOptions } from "../core/options.js";
 import { Generator, randomPermutation, randomUniform } from "../core/random.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { Json } from "./batch-source.js";
 import { checkChoices } from "./options.js";
+import { plainValue } from "./plain.js";
 import { type Ratios, ratioBounds } from "./ratio.js";
 import { chunksOf, type Pass, type RandomAccess, type Stage, skipping } from "./stage.js";
 import { showValue } from "./violation.js";
@@ -23,17 +25,21 @@ export interface SplitOptions {
 type Assign = (row: unknown, index: number) => number;
 
 /**
- * Deals rows to parts in blocks: the smallest block in which every ratio is a whole number of rows (at most 1000) is
- * permuted by the seed and cut by the ratios. So the counts are exact block by block, a row's part depends on the
+ * Deals rows to parts in blocks: the smallest block in which every ratio is a whole number of rows (or else 1000, or
+ * the first power of ten in which every part has a row) is permuted by the seed and cut by the ratios. So the counts are exact block by block, a row's part depends on the
  * seed and its number alone, and appended rows change nothing before them.
  */
 class Dealer {
   readonly block: number;
   private readonly uppers: number[];
   private readonly generator: Generator;
-  private cached = { key: "", places: new Uint32Array(0) as Uint32Array };
+  /** The latest block of each stratum: rows of different strata come in any order. */
+  private readonly cached = new Map<string, { block: number; places: Uint32Array }>();
 
-  constructor(ratios: Ratios, seed: number) {
+  constructor(
+    ratios: Ratios,
+    private readonly seed: number,
+  ) {
     const bounds = ratioBounds(ratios);
     this.uppers = bounds.map(({ upper }) => upper);
     this.block = blockSize(this.uppers);
@@ -47,17 +53,20 @@ class Dealer {
   }
 
   private places(stream: string, block: number): Uint32Array {
-    const key = `${block} ${stream}`;
-    if (this.cached.key !== key) {
-      this.cached = { key, places: randomPermutation(this.generator.at(stream, block), this.block) };
+    let cached = this.cached.get(stream);
+    if (cached?.block !== block) {
+      cached = { block, places: randomPermutation(this.generator.at(stream, block), this.block) };
+      if (this.cached.size * this.block > MOST_CACHED) this.cached.clear();
+      this.cached.set(stream, cached);
     }
-    return this.cached.places;
+    return cached.places;
   }
 
   /** Part of a group by the hash of its value. */
   partOfGroup(value: unknown): number {
-    const word = Number.parseInt(sha256Hex(JSON.stringify([typeof value, String(value)])).slice(0, 13), 16);
-    const call = this.generator.at(`split group ${word}`, 0);
+    const word = Number.parseInt(sha256Hex(keyOf(value)).slice(0, 13), 16);
+    // A generator of its own: one remembers every stream that it was asked for, and there may be millions of groups.
+    const call = new Generator(this.seed).at(`split group ${word}`, 0);
     const uniform = randomUniform(call, 1)[0];
     return this.uppers.findIndex((upper) => uniform < upper) >>> 0;
   }
@@ -85,13 +94,28 @@ class Dealer {
   }
 }
 
-/** The smallest block from 1 to 1000 in which every bound is whole; 1000 where there is none. */
+/** Numbers that are kept of blocks at hand. */
+const MOST_CACHED = 1 << 22;
+const LARGEST_BLOCK = 10 ** 7;
+
+/** The smallest block from 1 to 999 in which every bound is whole; else 1000, or more where a part would have no row. */
 function blockSize(uppers: readonly number[]): number {
   for (let size = 1; size < 1000; size++) {
     if (uppers.every((upper) => Math.abs(upper * size - Math.round(upper * size)) < 1e-9)) return size;
   }
-  return 1000;
+  let size = 1000;
+  const isEmpty = (upper: number, part: number) =>
+    Math.round(upper * size) === Math.round((uppers[part - 1] ?? 0) * size);
+  while (size < LARGEST_BLOCK && uppers.some(isEmpty)) size *= 10;
+  return size;
 }
+
+/** What tells values of a column apart, on every machine: dates, lists and objects by what they hold. */
+const keyOf = (value: unknown): string =>
+  JSON.stringify([
+    typeof value,
+    typeof value === "object" && value !== null ? canonicalJson(plainValue(value)) : String(value),
+  ]);
 
 function columnOf(row: unknown, column: string): unknown {
   const value = (row as Record<string, unknown>)[column];
@@ -125,12 +149,12 @@ export function splitStages<T>(parent: Stage<T>, ratios: Ratios, options: SplitO
       };
     }
     if (stratify === undefined) return (_, index) => dealer.part("split", index);
-    const counts = new Map<unknown, number>();
+    const counts = new Map<string, number>();
     return (row) => {
-      const value = columnOf(row, stratify);
-      const count = counts.get(value) ?? 0;
-      counts.set(value, count + 1);
-      return dealer.part(`split ${JSON.stringify([typeof value, String(value)])}`, count);
+      const key = keyOf(columnOf(row, stratify));
+      const count = counts.get(key) ?? 0;
+      counts.set(key, count + 1);
+      return dealer.part(`split ${key}`, count);
     };
   };
   const byNumber = stratify === undefined && group === undefined;
@@ -207,7 +231,12 @@ export function splitByColumn<T>(
     Object.keys(parts).map((name, part) => {
       let tally: Tally | undefined;
       const counting = () => assign((tally = { rows: 0, dropped: 0 }));
-      const stage = partStage(parent, { splitBy: column, parts: parts as Json, part: name, others }, counting, part);
+      const stage = partStage(
+        parent,
+        { splitBy: column, parts: plainValue(parts) as Json, part: name, others },
+        counting,
+        part,
+      );
       if (others === "drop") Object.defineProperty(stage, "dropped", { get: () => tally, enumerable: true });
       return [name, stage];
     }),

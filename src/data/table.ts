@@ -62,8 +62,9 @@ export interface EncodedRow {
 const NORMALIZERS = ["standard", "minmax", "none"] as const;
 
 /**
- * Learns an encoding in one pass over the training part. Missing numbers later become the mean, missing and unknown
- * categories the zero code (unknown ones with a warning); a missing target is an error.
+ * Learns an encoding in one pass over the training part. Missing numbers later become 0 (the mean with `standard`, the
+ * least number with `minmax`), missing and unknown categories the zero code (unknown ones with a warning); a missing
+ * target is an error.
  */
 export async function fitTable(
   train: { readonly stage: Stage<Row> },
@@ -220,7 +221,7 @@ export function encodeRow(encoding: TableEncoding, row: Readonly<Record<string, 
 
 function encodeFeature(feature: FeatureEncoding, value: unknown, out: Float32Array, at: number): void {
   const { kind, name, offset, scale, values, width } = feature;
-  if (value === null) return; // the mean, or the zero code
+  if (value === null) return; // 0, or the zero code
   if (value === undefined) {
     throw new DataError(`encode: the row has no column "${name}".`, {
       where: "encode",
@@ -262,7 +263,7 @@ function encodeTarget({ name, task, classes, offset, scale }: TargetEncoding, va
     const code = value === null || value === undefined ? -1 : classes!.indexOf(String(value));
     if (code >= 0) return code;
     throw new DataError(
-      `encode: target "${name}": expected one of ${classes!.length} classes, got ${JSON.stringify(value)}.`,
+      `encode: target "${name}": expected one of ${classes!.length} classes, got ${showValue(value)}.`,
       {
         where: "encode",
         hint: "Filter rows without a target out; give the schema the full list of values.",
@@ -270,6 +271,7 @@ function encodeTarget({ name, task, classes, offset, scale }: TargetEncoding, va
     );
   }
   if (typeof value !== "number") throw wrongKind(name, "a number", value);
+  if (!Number.isFinite(value)) throw wrongKind(name, "a finite number", value);
   return (value - offset) / scale;
 }
 

@@ -28,7 +28,15 @@ export class TokenBatches implements BatchSource<TokenBatch> {
       );
     }
     const out: TokenBatch = { ids: ids.data, shape: [ids.shape[0], ids.shape[1]] };
-    if (labels) out.labels = labels.data as Int32Array;
+    if (labels) {
+      if (!(labels.data instanceof Int32Array)) {
+        throw new DataError('token batches: need a column "labels" of int32, got another type.', {
+          where: "token batches",
+          hint: 'Make them as Int32Array, or pass map() a schema: { name: "labels", type: "list", items: "int32" }.',
+        });
+      }
+      out.labels = labels.data;
+    }
     if (ids.mask) {
       out.attentionMask = ids.mask;
       // Padding never counts, whatever its label says.

@@ -59,7 +59,9 @@ export class TokenBlocks implements BatchSource<TokenBatch> {
     const call = this.generator.at(stream, this.batch++);
     const places = this.tokens.length - this.width + 1;
     const offsets = Array.from({ length: batchSize }, (_, row) => randomOffset(call, row, batchSize, places));
-    return readRows(this.tokens, offsets, this.width);
+    return orBack(readRows(this.tokens, offsets, this.width), () => {
+      this.batch--;
+    });
   }
 
   state(): { batch: number } {
@@ -125,7 +127,9 @@ export class SequentialBlocks implements BatchSource<TokenBatch> {
       (_, row) => Math.floor(((this.block + row) * this.available) / this.blocks) * blockSize,
     );
     this.block += rows;
-    return readRows(this.tokens, offsets, this.width);
+    return orBack(readRows(this.tokens, offsets, this.width), () => {
+      this.block -= rows;
+    });
   }
 
   state(): { block: number } {
@@ -164,6 +168,15 @@ function readRows(tokens: TokenSequence, offsets: number[], width: number): Toke
   });
   return waiting.length > 0 ? Promise.all(waiting).then(() => batch) : batch;
 }
+
+/** A batch that could not be read was not given: who asks again gets the same one. */
+const orBack = (batch: TokenBatch | Promise<TokenBatch>, back: () => void): TokenBatch | Promise<TokenBatch> =>
+  batch instanceof Promise
+    ? batch.catch((error) => {
+        back();
+        throw error;
+      })
+    : batch;
 
 const asSequence = (tokens: TokenArray | TokenSequence): TokenSequence =>
   ArrayBuffer.isView(tokens) ? tokensInMemory(tokens) : tokens;

@@ -52,8 +52,9 @@ class Mapper<T, U> {
     if (this.failure) return Promise.reject(this.failure);
     this.alive ??= setInterval(() => {}, 1 << 30);
     return new Promise((resolve, reject) => {
-      this.waiting.push({ resolve, reject });
+      // Rows that cannot be sent throw here, and get no answer: they must not wait for one.
       this.worker.post({ rows, first, epoch });
+      this.waiting.push({ resolve, reject });
     });
   }
 

@@ -48,17 +48,29 @@ export async function readIfThere(address: string): Promise<Uint8Array | undefin
   try {
     return await read(address);
   } catch (error) {
-    if (error instanceof DataError) return undefined;
+    if (error instanceof DataError && isMissing(error)) return undefined;
     throw error;
   }
 }
 
-const utf8 = /* @__PURE__ */ new TextDecoder();
+/** A file that is not there; a server or a disk that fails must not look like one. Some hosts say 403 for 404. */
+function isMissing({ details, cause }: DataError): boolean {
+  const code = (cause as { code?: string } | undefined)?.code;
+  return details.status === undefined
+    ? !code || /^ENO(ENT|TDIR)$/.test(code)
+    : /^4(0[34]|10)$/.test(`${details.status}`);
+}
 
-/** Bytes of a file as text. Throws FormatError for more than there may be. */
+const utf8 = /* @__PURE__ */ new TextDecoder("utf-8", { fatal: true });
+
+/** Bytes of a file as text. Throws FormatError for what is no UTF-8, and for more than there may be. */
 export function text(bytes: Uint8Array, name: string): string {
   if (bytes.length > LARGEST_FILE) throw tooLarge(name, bytes.length);
-  return utf8.decode(bytes);
+  try {
+    return utf8.decode(bytes);
+  } catch (cause) {
+    throw new FormatError(`${name}: needs UTF-8, got other bytes.`, { where: name, cause });
+  }
 }
 
 export function parse(json: string, name: string): unknown {

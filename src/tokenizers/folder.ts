@@ -49,7 +49,7 @@ async function configOf(folder: string): Promise<Record<string, unknown> | undef
 /** A `vocab.json` with the `merges.txt` beside it, or alone where there is none. */
 export async function withMerges(address: string, options: LoadOptions): Promise<Found> {
   const bytes = await read(address);
-  const merges = await readIfThere(address.replace(/vocab\.json$/, "merges.txt"));
+  const merges = await readIfThere(address.replace(/vocab\.json(?=$|\?)/, "merges.txt"));
   return merges ? vocabAndMerges(bytes, merges, address, options) : { source: bytes, name: address, options };
 }
 

@@ -1,6 +1,6 @@
 /** `loadTokenizer`: from a URL, a path, a Blob, bytes or an object to a tokenizer. */
 
-import { platform } from "../core/platform.js";
+import { pathOfUrl, platform } from "../core/platform.js";
 import { createTokenizer } from "./create.js";
 import { type TokenizerDefinition, tokenText } from "./definition.js";
 import { isUrl, parse, read, text } from "./files.js";
@@ -45,12 +45,12 @@ export async function loadTokenizer(source: TokenizerSource, options: LoadOption
 /** `file:` URLs as paths. */
 function fileAddress(source: string | URL): string {
   const address = String(source);
-  return address.startsWith("file:") ? decodeURIComponent(new URL(address).pathname) : address;
+  return address.startsWith("file:") ? pathOfUrl(address) : address;
 }
 
 async function loadFrom(address: string, options: LoadOptions): Promise<Tokenizer> {
   const isFolder = isUrl(address) ? address.endsWith("/") : await platform().isDirectory?.(address);
-  if (!isFolder && !/vocab\.json$/.test(address)) return loadBytes(await read(address), address, options);
+  if (!isFolder && !/vocab\.json($|\?)/.test(address)) return loadBytes(await read(address), address, options);
   const { fromFolder, withMerges } = await import("./folder.js");
   const found = isFolder ? await fromFolder(address, options) : await withMerges(address, options);
   const { source, name } = found;

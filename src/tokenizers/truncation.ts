@@ -1,6 +1,7 @@
 /** Cutting encodings that are too long and filling up short ones. */
 
 import { ConfigError } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import type { Padding, Truncation } from "./definition.js";
 import { joinRows, madeUpRow, type Row, sliceRow } from "./encoding.js";
 
@@ -36,8 +37,10 @@ export function truncationOptions(
   if (option === undefined || option === false) return undefined;
   let options: TruncationOptions;
   if (typeof option === "number") options = { maxLength: option };
-  else if (option !== true) options = option;
-  else {
+  else if (option !== true) {
+    checkOptions("encode: truncation", option, ["maxLength", "strategy", "stride", "direction"]);
+    options = option;
+  } else {
     if (!file)
       throw new ConfigError("encode: truncation: true needs settings in the tokenizer.json, got none.", {
         hint: "Give { maxLength }.",
@@ -76,6 +79,7 @@ export function paddingOptions(
   }
   const fixed = typeof file?.strategy === "object" ? file.strategy.Fixed : "longest";
   const given = option === true ? {} : option;
+  checkOptions("encode: padding", given, ["length", "multipleOf", "direction", "id", "typeId", "token"]);
   const options = {
     length: given.length ?? (option === true ? fixed : "longest"),
     multipleOf: given.multipleOf ?? (option === true ? (file?.pad_to_multiple_of ?? 0) : 0),
@@ -86,6 +90,12 @@ export function paddingOptions(
   };
   if (options.length !== "longest" && !(Number.isInteger(options.length) && options.length >= 0)) {
     throw new ConfigError(`encode: padding needs a whole number or "longest" as its length, got ${options.length}.`);
+  }
+  const { direction, multipleOf } = options;
+  if (!["right", "left"].includes(direction) || !(Number.isInteger(multipleOf) && multipleOf >= 0)) {
+    throw new ConfigError(
+      `encode: padding needs a direction right or left and a whole number multipleOf, got ${direction} and ${multipleOf}.`,
+    );
   }
   return options;
 }

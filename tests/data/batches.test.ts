@@ -84,6 +84,28 @@ describe("batches", () => {
         .next(),
     ).rejects.toThrow('batch: no column "y"');
     expect(() => fromRows(rows).batch(0)).toThrow("batchSize needs a positive integer, got 0");
+    for (const [name, value] of [
+      ["epochs", Number.NaN],
+      ["multipleOf", 0],
+      ["maxLength", 1.5],
+    ] as const) {
+      expect(() => fromRows(rows).batch({ batchSize: 1, [name]: value })).toThrow(`${name} needs a positive integer`);
+    }
+  });
+  test("an error stays where it is: whoever asks again does not get the end, or the next batch", async () => {
+    const unread = fromCsv({ text: "x\n1\n2\n3\nold\n" }, { schema: { fields: { x: "int32" } } });
+    const uneven = fromRows([{ x: [1] }, { x: [2] }, { x: [3] }, { x: [4, 5] }, { x: [6] }]);
+    for (const [data, given] of [
+      [unread, 0], // the piece of text that it stands in gives no rows
+      [uneven, 1],
+    ] as const) {
+      const batches = data.batch({ batchSize: 2, epochs: 2 });
+      for (let k = 0; k < given; k++) await batches.next();
+      for (let again = 0; again < 3; again++) {
+        await expect(batches.next()).rejects.toThrow('column "x"');
+        expect(batches.state()).toEqual({ epoch: 0, batch: given });
+      }
+    }
   });
 });
 

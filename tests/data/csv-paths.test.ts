@@ -70,6 +70,7 @@ const dialects: CsvOptions[] = [
   { decimal: "," },
   { delimiter: "\t", nullValues: ["", "NA"] },
   { nullValues: [] },
+  { nullValues: ["", "12"] },
   { quote: "'", comment: "#" },
 ];
 
@@ -116,6 +117,16 @@ describe.each(dialects)("%j", (dialect) => {
   });
 });
 
+// A text that was just read is known again by its characters: within quotes they may be such as end one without.
+test.each([
+  ['"x,y",1\n', "x,y,1\n"],
+  ['"x\ny",1\n', "x\ny,1\n"],
+  ['x"y,1\n', '"x"y",1\n'],
+])("%j is no reason to read %j the same way", async (first, second) => {
+  const data = fromCsv({ text: `a,b\n${first}${second}` }, { schema: { fields: { a: "string", b: "int32" } } });
+  await expect(data.toArray()).rejects.toThrow("row 2 (line");
+});
+
 describe("lines that are no rows", () => {
   const text = "made by a logger\n\n# a comment\na,b\n# 9,9\n1,x\n#\n2,#y\n\n3,z\n# the end";
   const rows = [
@@ -130,6 +141,11 @@ describe("lines that are no rows", () => {
     await expect(
       fromCsv({ text }, { comment: "#", skipRows: 1, schema: { fields: { a: "int32", b: "int32" } } }).toArray(),
     ).rejects.toThrow('row 1 (line 6), column "b": expected an int32, got "x"');
+  });
+  test("a .tsv is one by its name, also where an address goes on", async () => {
+    const text = "a\tb,c,d\n1\tx\n";
+    for (const name of ["x.tsv", "https://host/x.tsv.gz?raw=1", "x.TSV#top"])
+      expect(await fromCsv({ text, name }).toArray()).toEqual([{ a: 1, "b,c,d": "x" }]);
   });
   test("Excel names the delimiter in a line of its own", async () => {
     expect(await fromCsv({ text: "sep=;\r\na;b\r\n1;2,5\r\n" }, { decimal: "," }).toArray()).toEqual([

@@ -6,6 +6,7 @@ import {
   encodeInstructions,
   encodeTexts,
   fromJson,
+  fromJsonl,
   fromRows,
   fromText,
   instructionStep,
@@ -38,6 +39,10 @@ describe("documents", () => {
     const tokens = await collectTokens(tokenizeDocuments(documents, bytes, { endOfText: 256 }), bytes.vocabSize);
     expect([...((await tokens.read(0, tokens.length)) as Uint16Array)]).toEqual([97, 98, 256, 99, 256]);
     expect((await tokens.read(0, 1)) as Uint16Array).toBeInstanceOf(Uint16Array);
+  });
+  test("an id that two bytes do not hold is refused", async () => {
+    const pieces = tokenizeDocuments(["ab"], bytes, { endOfText: 65536 });
+    await expect(collectTokens(pieces, 65536)).rejects.toThrow("go up to 65535, got 65536");
   });
   test("rows of text become blocks of tokens", async () => {
     const rows = fromText({ text: "abc\nde\nfghi\n" }).map(encodeTexts(bytes, { endOfText: 10 }), tokenStep(bytes));
@@ -124,6 +129,16 @@ describe("instruction data", () => {
     expect(decode([...labels].filter((label) => label !== -100))).toBe("yo<|im_end|>\nby<|im_end|>\n");
     expect(decode(ids)).toContain("<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nyo");
   });
+  test("rows of both forms in one file: those of one have null in the columns of the other", async () => {
+    const text = [
+      '{"instruction":"a","output":"b"}',
+      '{"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"yo"}]}',
+    ].join("\n");
+    const examples = await fromJsonl({ text }).flatMap(encodeInstructions(bytes)).toArray();
+    const learnt = examples.map(({ labels }) => decode([...labels].filter((label) => label !== -100)));
+    expect(learnt).toEqual(["b", "yo<|im_end|>\n"]);
+    expect(() => encodeInstructions(bytes)({ messages: null })).toThrow("needs a list of messages, got null");
+  });
   test("an own format", () => {
     const encode = encodeInstructions(bytes, {
       format: (row) => [
@@ -173,6 +188,8 @@ describe("instruction data", () => {
     await expect(new TokenBatches(fromRows([{ x: 1 }]).batch(1)).next()).rejects.toThrow(
       'need a column "ids" of tokens, got x',
     );
+    const floats = fromRows([{ ids: Int32Array.of(1, 2), labels: [1, 2] }]).map((row) => row);
+    await expect(new TokenBatches(floats.batch(1)).next()).rejects.toThrow('need a column "labels" of int32');
   });
   test("through a dataset to padded batches with masked labels", async () => {
     const data = fromRows([

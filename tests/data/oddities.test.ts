@@ -1,5 +1,6 @@
 import {
   type Dataset,
+  encodeInstructions,
   encodeRow,
   fitTable,
   fromCsv,
@@ -93,6 +94,7 @@ describe("numbers of JSON are what was written", () => {
     ["1e-999", 0],
     ['"number 1e999 9007199254740993"', "number 1e999 9007199254740993"],
     ['"a \\" 1e999"', 'a " 1e999'],
+    ['["\\u006eumber 12", 9007199254740993]', ["number 12", 9007199254740993n]],
     ["[9007199254740993, [-9007199254740993], {}]", [9007199254740993n, [-9007199254740993n], {}]],
   ];
   test.each(kept)("%s is kept", async (text, value) => {
@@ -209,6 +211,49 @@ describe("steps and batches tell what they cannot do, and make nothing of it", (
       "expected an int32, got 1.5",
     ],
     [
+      "null within a list of numbers",
+      () => first(numbers.map(() => ({ x: [1, null] }), { schema: { fields: [{ name: "x", type: "list" }] } })),
+      'column "x", row 0 of the batch: expected a list of float32, got null',
+    ],
+    [
+      "ids that are none",
+      () => first(numbers.map(() => ({ x: [1, 3e9] }), { schema: { fields: [{ name: "x", type: "tokens" }] } })),
+      "expected a list of token ids (integers from 0), got 3000000000",
+    ],
+    [
+      "fractions in an image",
+      () =>
+        first(
+          numbers.map(() => ({ x: Float32Array.of(0.5, 1) }), {
+            schema: { fields: [{ name: "x", type: "image", shape: [2] }] },
+          }),
+        ),
+      "expected bytes of shape [2], got 0.5",
+    ],
+    [
+      "padding that the column cannot hold",
+      () =>
+        numbers
+          .map(() => ({ x: Uint16Array.of(1) }))
+          .batch({ batchSize: 1, ragged: "pad", padValue: -100 })
+          .next(),
+      'column "x" cannot hold the padValue -100',
+    ],
+    [
+      "a column that the first row lacks",
+      () => first(fromRows([{ x: 1 }, { x: 2 }]).map((row, { index }) => (index === 1 ? { ...row, labels: 3 } : row))),
+      'row 1 of the batch has a column "labels", which row 0 lacks',
+    ],
+    [
+      "fractions to pack",
+      () =>
+        numbers
+          .map(() => ({ ids: [1.5] }))
+          .pack({ blockSize: 1 })
+          .toArray(),
+      "pack: row 0 needs whole numbers as ids and labels, got 1.5",
+    ],
+    [
       "a value outside the vocabulary",
       () =>
         first(
@@ -248,6 +293,20 @@ describe("steps and batches tell what they cannot do, and make nothing of it", (
       "NaN for a prediction",
       async () => encodeRow(await fitTable(fromRows([{ x: 1 }, { x: 2 }])), { x: Number.NaN }),
       'column "x": expected a finite number, got NaN',
+    ],
+    [
+      "a target that is no number",
+      async () => {
+        const schema = { fields: [{ name: "x", type: "float32" as const }] };
+        const nan = numbers.map(() => ({ x: Number.NaN }), { schema });
+        return nan.encode((await fitTable(numbers, { features: [], target: "x" })) as never).toArray();
+      },
+      'column "x": expected a finite number, got NaN',
+    ],
+    [
+      "a long id as a text to learn",
+      async () => encodeInstructions({ encode: () => ({ ids: [] }) })({ instruction: "a", output: 12345678901234567n }),
+      'needs a text in the column "output", got 12345678901234567',
     ],
     ["no options", async () => numbers.batch("4" as never), 'batch: needs its options as an object, got "4"'],
     [

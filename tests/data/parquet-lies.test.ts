@@ -10,6 +10,12 @@ test("the file without lies is read", async () => {
   expect(rows[199]).toEqual({ id: 199, name: "n199" });
 });
 
+test("a row group without rows says nothing about types", async () => {
+  const data = await fromParquet(parquetFile(200, { emptyFirst: true }));
+  expect(data.schema.fields.map(({ type }) => type)).toEqual(["int32", "string"]);
+  for (const _ of "twice") expect((await data.toArray()).at(-1)).toEqual({ id: 199, name: "n199" });
+});
+
 const lies: [Lies, string][] = [
   [{ rows: 6 }, "6 rows in all, 5 in the row groups"],
   [{ rows: -5 }, "-5 rows in all"],

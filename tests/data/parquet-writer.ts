@@ -39,6 +39,8 @@ export interface Lies {
   codec?: number;
   type?: number;
   pageType?: number;
+  /** No lie: a row group without rows before the one with them. */
+  emptyFirst?: boolean;
 }
 
 /** Columns `id` (int32: 0, 1, 2, …) and `name` (text: n0, n1, …), plainly encoded. The lies are about `id`. */
@@ -49,19 +51,19 @@ export function parquetFile(rows: number, lies: Lies = {}): Uint8Array {
     ...le(`n${i}`.length),
     ...new TextEncoder().encode(`n${i}`),
   ]).flat();
-  const page = (data: number[], say: Lies): number[] => [
+  const page = (data: number[], say: Lies, values: number): number[] => [
     ...struct(
       i32(1, say.pageType ?? 0),
       i32(2, say.pageSize ?? data.length),
       i32(3, say.pageCompressedSize ?? data.length),
-      inner(5, struct(i32(1, say.pageValues ?? rows), i32(2, say.encoding ?? 0), i32(3, 3), i32(4, 3))),
+      inner(5, struct(i32(1, say.pageValues ?? values), i32(2, say.encoding ?? 0), i32(3, 3), i32(4, 3))),
     ),
     ...data,
   ];
   const bytes = [...text("PAR1").slice(1)];
-  const column = (name: string, type: number, data: number[], say: Lies): number[] => {
+  const column = (name: string, type: number, data: number[], say: Lies, values = rows): number[] => {
     const offset = bytes.length;
-    bytes.push(...page(data, say));
+    bytes.push(...page(data, say, values));
     return struct(
       i64(2, offset),
       inner(
@@ -71,7 +73,7 @@ export function parquetFile(rows: number, lies: Lies = {}): Uint8Array {
           list(2, 5, [zigzag(0)]),
           list(3, 8, [text(name)]),
           i32(4, say.codec ?? 0),
-          i64(5, say.columnValues ?? rows),
+          i64(5, say.columnValues ?? values),
           i64(6, bytes.length - offset),
           i64(7, say.columnSize ?? bytes.length - offset),
           i64(9, say.columnOffset ?? offset),
@@ -79,6 +81,7 @@ export function parquetFile(rows: number, lies: Lies = {}): Uint8Array {
       ),
     );
   };
+  const before = lies.emptyFirst ? [column("id", 1, [], {}, 0), column("name", 6, [], {}, 0)] : [];
   const columns = [column("id", 1, ids, lies), column("name", 6, names, {})];
   const footer = struct(
     i32(1, 1),
@@ -88,7 +91,10 @@ export function parquetFile(rows: number, lies: Lies = {}): Uint8Array {
       struct(i32(1, 6), i32(3, 0), string(4, "name"), i32(6, 0)),
     ]),
     i64(3, lies.rows ?? rows),
-    list(4, 12, [struct(list(1, 12, columns), i64(2, bytes.length), i64(3, lies.groupRows ?? rows))]),
+    list(4, 12, [
+      ...(lies.emptyFirst ? [struct(list(1, 12, before), i64(2, 0), i64(3, 0))] : []),
+      struct(list(1, 12, columns), i64(2, bytes.length), i64(3, lies.groupRows ?? rows)),
+    ]),
   );
   return Uint8Array.from([...bytes, ...footer, ...le(footer.length), ...text("PAR1").slice(1)]);
 }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fromParquet } from "tenon/data";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { setWarningListener } from "../../src/core/warnings.js";
+import { inferField, type TopColumn } from "../../src/data/parquet-schema.js";
 import { DATA, describeWithData } from "./shared.js";
 
 /** Rows as JSON would hold them: the form of hyparquet's expectations. */
@@ -24,6 +25,23 @@ function plain(value: unknown): unknown {
     );
   return value;
 }
+
+test("a column whose first rows are all null has the type that the file says", () => {
+  const typeOf = (element: object, more: object = {}) => {
+    const column = { name: "x", element: { name: "x", ...element }, int64: false, undeclaredBytes: false, ...more };
+    return inferField({ required: false, ...column } as TopColumn, [{ x: null }, { x: null }]);
+  };
+  const field = (type: string) => ({ name: "x", type, nullable: true });
+  expect(typeOf({ type: "INT32" })).toEqual(field("int32"));
+  expect(typeOf({ type: "INT32", logical_type: { type: "INTEGER" } })).toEqual(field("int32"));
+  expect(typeOf({ type: "INT64" }, { int64: true, range: [0, 2 ** 40] })).toEqual(field("float32"));
+  expect(typeOf({ type: "BOOLEAN" })).toEqual(field("bool"));
+  expect(typeOf({ type: "BYTE_ARRAY", converted_type: "UTF8" })).toEqual(field("string"));
+  for (const meaning of ["DATE", "DECIMAL", "TIME_MILLIS"]) {
+    expect(typeOf({ type: "INT32", converted_type: meaning })).toEqual(field("json"));
+  }
+  expect(typeOf({ type: "INT64", logical_type: { type: "TIMESTAMP" } }, { int64: true })).toEqual(field("json"));
+});
 
 describeWithData("hyparquet's files", "parquet/hyparquet", (folder) => {
   const files = readdirSync(folder).filter((file) => file.endsWith(".parquet"));
@@ -152,7 +170,11 @@ describe.skipIf(!existsSync(sample))("from a URL", () => {
     else if (request.url === "/cut") {
       response.writeHead(200, { "Content-Length": bytes.length });
       response.write(bytes.subarray(0, 1000), () => response.destroy());
-    } else if (range && request.url === "/ranges") {
+    } else if (range && request.url === "/changed" && range[1] !== "0") {
+      const [start, end] = [Number(range[1]), Number(range[2])];
+      const sent = `bytes ${start}-${end}/${bytes.length + 1}`;
+      response.writeHead(206, { "Content-Range": sent }).end(bytes.subarray(start, end + 1));
+    } else if (range && (request.url === "/ranges" || request.url === "/changed")) {
       const [start, end] = [Number(range[1]), Math.min(Number(range[2]), bytes.length - 1)];
       response
         .writeHead(206, { "Content-Range": `bytes ${start}-${end}/${bytes.length}` })
@@ -183,6 +205,11 @@ describe.skipIf(!existsSync(sample))("from a URL", () => {
     setWarningListener(before);
     expect(requests.length).toBe(1);
     expect(warnings.join()).toContain("the server has no range requests; the whole file is kept in memory");
+  });
+  test("a file that is another one by the next request is an error", async () => {
+    await expect(fromParquet(`${origin}/changed`).toArray()).rejects.toThrow(
+      /asked for bytes from \d+ of \d+, the server sent bytes .* The file has changed since it was opened/,
+    );
   });
   test("HTTP errors and cut connections are errors", async () => {
     await expect(fromParquet(`${origin}/missing`).toArray()).rejects.toThrow("the server answered HTTP 404 Not Found");

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { type Dataset, fromCsv, fromIdx, fromRows, type Row } from "tenon/data";
-import { describe, expect, test } from "vitest";
+import { type Dataset, fromCsv, fromIdx, fromJsonl, fromRows, type Row } from "tenon/data";
+import { describe, expect, test, vi } from "vitest";
 import { Generator } from "../../src/core/random.js";
 import { permutation } from "../../src/data/shuffle.js";
 import { inPieces } from "./shared.js";
@@ -51,6 +51,22 @@ describe("steps", () => {
     await expect(broken.toArray()).rejects.toThrow("five");
     await expect(broken.prefetch(2).toArray()).rejects.toThrow("five");
   });
+  test("after an error no further calls begin", async () => {
+    let calls = 0;
+    const broken = fromRows(numbers(500)).map(
+      async (row) => {
+        calls++;
+        await new Promise(setImmediate);
+        if (row["i"] === 3) throw new Error("three");
+        return row;
+      },
+      { concurrency: 4 },
+    );
+    await expect(broken.toArray()).rejects.toThrow("three");
+    const then = calls;
+    for (let k = 0; k < 10; k++) await new Promise(setImmediate);
+    expect(calls).toBe(then);
+  });
   test("random numbers of a map depend on seed, epoch and row alone", async () => {
     const noisy = (concurrency: number) =>
       data().map((_, { uniform }) => ({ i: uniform() + uniform() }), { seed: 3, concurrency });
@@ -85,6 +101,28 @@ describe("steps", () => {
       break;
     }
     expect(closed).toBe(true);
+  });
+  test("so does one whose schema was inferred first, and one whose header is broken", async () => {
+    let closed = 0;
+    async function* source(text: string) {
+      try {
+        for (;;) yield text;
+      } finally {
+        closed++;
+      }
+    }
+    for (const data of [
+      await fromCsv(source("a,b\n1,2\n".repeat(20_000)), { onViolation: "skip" }),
+      await fromJsonl(source('{"a":1}\n'.repeat(20_000))),
+    ]) {
+      for await (const row of data) {
+        expect(row).toBeDefined();
+        break;
+      }
+    }
+    expect(closed).toBe(2);
+    await expect((async () => fromCsv(source("a,a\n1,2\n".repeat(20_000))))()).rejects.toThrow('"a" is named twice');
+    expect(closed).toBe(3);
   });
 });
 
@@ -172,6 +210,38 @@ describe("split", () => {
     expect(val.size).toBeGreaterThan(15);
     expect(val.size).toBeLessThan(45);
     expect((await users([...rows].reverse()))[1]).toEqual(new Set(val));
+  });
+  test("dates, lists and objects are told apart by what they hold, to the millisecond", async () => {
+    const values = [
+      (k: number) => new Date(1.6e12 + k),
+      (k: number) => Uint8Array.of(7, k),
+      (k: number) => ({ in: [k, new Date(k)] }),
+    ];
+    for (const value of values) {
+      const rows = Array.from({ length: 400 }, (_, i) => ({ i, of: value(i % 20) }));
+      const { val } = fromRows(rows).split({ train: 0.9, val: 0.1 }, { seed: 1, stratify: "of" });
+      const stratified = await column(val);
+      for (let k = 0; k < 20; k++) expect(stratified.filter((i) => i % 20 === k).length).toBe(2);
+      const { a, b } = fromRows(rows).split({ a: 0.5, b: 0.5 }, { seed: 1, group: "of" });
+      const groups = [await column(a), await column(b)].map((part) => new Set(part.map((i) => i % 20)));
+      expect(groups[0].size + groups[1].size).toBe(20);
+      expect(Math.min(groups[0].size, groups[1].size)).toBeGreaterThan(3);
+    }
+  });
+  test("a share of less than a row in a thousand gets its rows", async () => {
+    const parts = fromRows(numbers(20_000)).split({ train: 0.9997, val: 0.0003 }, { seed: 1 });
+    expect([await parts.train.count(), await parts.val.count()]).toEqual([19_994, 6]);
+  });
+  test("nothing is kept of groups that passed by", async () => {
+    const set = vi.spyOn(Map.prototype, "set");
+    const rows = Array.from({ length: 50 }, (_, i) => ({ user: `u${i}` }));
+    await fromRows(rows).split({ a: 0.5, b: 0.5 }, { group: "user" }).a.toArray();
+    const streams = set.mock.calls.flatMap(([key], k) =>
+      /^split group/.test(String(key)) ? [set.mock.contexts[k]] : [],
+    );
+    set.mockRestore();
+    expect(streams.length).toBeGreaterThanOrEqual(50);
+    for (const map of streams as Map<unknown, unknown>[]) expect(map.size).toBe(1);
   });
   test("by a column", async () => {
     const parts = fromCsv({ text: csv(9) }).splitBy("g", { train: ["a", "b"], val: "c" });
@@ -338,6 +408,12 @@ describe("determinism", () => {
     ).rejects.toThrow("must use nothing from outside itself");
     expect(() => data.map((row) => row, { workers: -1 })).toThrow("workers needs an integer from 0, got -1");
   });
+  test("rows that cannot be sent to a worker are mapped here, and all others get their own answers", async () => {
+    const data = fromRows(numbers(8000))
+      .map(({ i }) => (i === 1500 ? { i, f: () => 1 } : { i }))
+      .map(({ i }) => ({ i }), { workers: 1 });
+    expect(await column(data.take(5000) as Dataset)).toEqual(range(5000));
+  });
   test("orders are fixed for ever", async () => {
     // Changing these changes every run that was ever recorded: it needs a line in docs/decisions.md.
     expect(digest(await column(fromRows(numbers(500)).shuffle(42)))).toMatchInlineSnapshot(
@@ -374,6 +450,12 @@ describe("fingerprint", () => {
       () => base().filter(() => true, { name: "all", version: 2 }),
       () => base().concat(base()),
       () => base().repeat(2),
+      () => base().flatMap((row) => [row], { name: "each", version: 1, seed: 1 }),
+      () => base().flatMap((row) => [row], { name: "each", version: 1, seed: 2 }),
+      () => fromRows([{ of: [new Date(1)] }]),
+      () => fromRows([{ of: [new Date(2)] }]),
+      () => fromRows([{ of: [12345678901234567n] }]),
+      () => fromRows([{ of: 1n }]).splitBy("of", { one: 1n }).one,
     ];
     const prints = await Promise.all(variants.map((make) => print(make())));
     expect(new Set(prints).size).toBe(variants.length);

@@ -7,6 +7,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { fromCsv, fromIdx, fromJson, fromJsonl, fromRows, fromText, readIdx } from "tenon/data";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { platform } from "../../src/core/platform.js";
 import { describeWithData, inPieces } from "./shared.js";
 
 const rows = [
@@ -120,6 +121,20 @@ describe("JSON lines", () => {
       );
     }
   });
+  test("columns may have the names of what every object has", async () => {
+    const text = '{"constructor":"Ferrari","toString":1}\n{"toString":2}\n{"constructor":"McLaren"}\n';
+    const expected = [
+      { constructor: "Ferrari", toString: 1 },
+      { constructor: null, toString: 2 },
+      { constructor: "McLaren", toString: null },
+    ];
+    const data = await fromJsonl({ text });
+    expect(data.schema.fields.map(({ type }) => type)).toEqual(["string", "int32"]);
+    expect(await data.toArray()).toEqual(expected);
+    const nullable = [{ name: "constructor", type: "string" as const, nullable: true }];
+    const schema = { fields: [...nullable, { name: "toString", type: "int32" as const, nullable: true }] };
+    expect(await fromJsonl({ text }, { schema }).toArray()).toEqual(expected);
+  });
   test("a prototype cannot be smuggled in", async () => {
     await expect(
       fromJsonl({ text: '{"__proto__":{"a":1}}' }, { schema: { fields: { a: "json" } } }).toArray(),
@@ -159,6 +174,12 @@ describe("text", () => {
       expect(await read({ by: "document" }, size)).toEqual(["one\r\ntwo\n\nthree", "four", "five"]);
       expect(await read({ by: "whole" }, size)).toEqual([text]);
     }
+  });
+  test("a character that two texts of a stream share is one", async () => {
+    async function* halves() {
+      for (const piece of ["a \ud83d", "\ude00 b\ud83d", "", "\ude01\n"]) yield piece;
+    }
+    expect(await fromText(halves()).toArray()).toEqual([{ text: "a \u{1f600} b\u{1f601}" }]);
   });
   test("options are checked", async () => {
     expect(() => fromText({ text: "x" }, { by: "word" as never })).toThrow(
@@ -219,6 +240,11 @@ describe("rows in memory", () => {
     ]);
     expect(data.report).toMatchObject({ rows: 2, nulledValues: 1 });
   });
+  test("a column that comes first in a later row is told, not dropped", async () => {
+    const late = [...Array.from({ length: 1000 }, (_, i) => ({ a: i })), { a: 1, b: 2 }];
+    await expect(fromRows(late).toArray()).rejects.toThrow('rows: row 1001, column "b": expected one of the columns a');
+    expect((await fromRows(late, { extraColumns: "drop" }).toArray()).at(-1)).toEqual({ a: 1 });
+  });
   test("their schema is inferred", () => {
     const data = fromRows([{ i: 1, f: 0.5, s: "long enough text", l: [1.5], t: true, n: null, d: new Date(0) }]);
     expect(Object.fromEntries(data.schema.fields.map(({ name, type }) => [name, type]))).toEqual({
@@ -258,6 +284,36 @@ describe("schemas", () => {
   test.each(bad)("%j", (schema, message) => {
     expect(() => fromRows([], { schema: schema as never })).toThrow(message);
   });
+});
+
+test("files, blobs and streams stop at a signal, too", async () => {
+  const blob = new Blob(["a line\n".repeat(1 << 18)]);
+  for (const source of [blob, blob.stream()]) {
+    const stop = new AbortController();
+    const read = async () => {
+      for await (const row of fromText(source, { signal: stop.signal })) if (row) stop.abort();
+    };
+    await expect(read()).rejects.toThrow("reading was stopped");
+  }
+});
+
+test("file: addresses of Windows are its paths", async () => {
+  const opened: string[] = [];
+  const host = platform();
+  const open = vi.spyOn(host, "openFile").mockImplementation(async (path) => {
+    opened.push(path);
+    throw new Error("not here");
+  });
+  for (const url of ["file:///C:/my%20data/x.csv", "file:///home/c:/x.csv"]) {
+    await fromCsv(new URL(url))
+      .toArray()
+      .catch(() => {});
+    await fromCsv(url)
+      .toArray()
+      .catch(() => {});
+  }
+  open.mockRestore();
+  expect([...new Set(opened)]).toEqual(["C:/my data/x.csv", "/home/c:/x.csv"]);
 });
 
 describe("HTTP", () => {

@@ -46,6 +46,27 @@ describe("TokenBlocks", () => {
     expect(() => other.restore({ row: 1 })).toThrow('needs a state with "batch"');
   });
 
+  test("a batch that could not be read was not given", async () => {
+    const memory = tokensInMemory(corpus);
+    const sources = [
+      (tokens: TokenSequence) => new TokenBlocks(tokens, options),
+      (tokens: TokenSequence) => new SequentialBlocks(tokens, options),
+    ];
+    for (const make of sources) {
+      let broken = true;
+      const source = make({
+        ...memory,
+        read: async (start, end) => {
+          if (broken) throw new Error("no disk");
+          return memory.read(start, end);
+        },
+      });
+      await expect(source.next()).rejects.toThrow("no disk");
+      broken = false;
+      expect(await source.next()).toEqual(await make(memory).next());
+    }
+  });
+
   test("batches that the caller keeps are not overwritten", async () => {
     const source = new TokenBlocks(corpus, options);
     const kept = await source.next();

@@ -149,6 +149,21 @@ describe("what is handed over", () => {
     ],
     ["an unknown unit", () => tokenizer.encode("a", { offsetUnit: "char" as never }), /offsetUnit .*, got char/],
     ["a length as padding", () => tokenizer.encode("a", { padding: 8 as never }), /padding needs true or/],
+    [
+      "a length of padding under another name",
+      () => tokenizer.encode("a", { padding: { max_length: 8 } as never }),
+      /padding: has no option "max_length"/,
+    ],
+    [
+      "a direction of padding that is none",
+      () => tokenizer.encode("a", { padding: { direction: "start" as never } }),
+      /padding needs a direction right or left and a whole number multipleOf, got start and 0/,
+    ],
+    [
+      "truncation by another name",
+      () => tokenizer.encode("a", { truncation: { maxLength: 8, side: "left" } as never }),
+      /truncation: has no option "side"/,
+    ],
     ["an id that is no list", () => tokenizer.decode(5 as never), /decode: needs a list of ids, got 5/],
     ["a text as a batch", () => tokenizer.encodeBatch("ab" as never), /encodeBatch: needs a list of texts, got ab/],
     ["a batch with a number", () => tokenizer.encodeBatch(["a", 5 as never]), /a text, or two in a list, at 1, got 5/],
@@ -189,6 +204,39 @@ test("the unknown token of metrics is the model's, not a word that looks like on
   expect(tokenizerMetrics(await loadTokenizer(words("?")), ["unk"]).unknownRate).toBe(0);
   expect(tokenizerMetrics(await loadTokenizer(words("?")), ["x"]).unknownRate).toBe(1);
   expect(tokenizerMetrics(await loadTokenizer(words("unk")), ["x"]).unknownRate).toBe(1);
+});
+
+test("a server that fails is no file that is missing; addresses may go on behind the name", async () => {
+  let broken = "/broken/tokenizer.json";
+  const files: Record<string, string> = {
+    "/vocab.json": '{"a": 0, "b": 1, "ab": 2}',
+    "/merges.txt": "#version: 0.2\na b\n",
+    "/vocab.txt": "[CLS]\n[SEP]\n[UNK]\na\n",
+  };
+  const server = createServer(({ url = "" }, response) => {
+    const file = files[url.replace(/^\/broken/, "").replace("?download=true", "")];
+    response.writeHead(url === broken ? 503 : file === undefined ? 404 : 200).end(file);
+  });
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  try {
+    for (const name of ["tokenizer.json", "tokenizer_config.json"]) {
+      broken = `/broken/${name}`;
+      await expect(loadTokenizer(`${address}/broken/`)).rejects.toThrow(`${name}: needs status 200, got 503`);
+    }
+    expect((await loadTokenizer(`${address}/`)).encode("ab").ids).toEqual([2]);
+    expect((await loadTokenizer(`${address}/vocab.json?download=true`)).encode("ab").ids).toEqual([2]);
+    expect((await loadTokenizer(`${address}/vocab.txt?download=true`)).encode("a").ids).toEqual([0, 3, 1]);
+  } finally {
+    await new Promise((closed) => server.close(closed));
+  }
+});
+
+test("a file that is no UTF-8 is refused, not read with other characters", async () => {
+  const bytes = new TextEncoder().encode(JSON.stringify(charTokenizer("aé")));
+  expect((await loadTokenizer(bytes)).encode("é").ids).toEqual([1]);
+  const latin1 = Uint8Array.from(Buffer.from(JSON.stringify(charTokenizer("aé")), "latin1"));
+  await expect(loadTokenizer(latin1)).rejects.toThrow("tokenizer: needs UTF-8, got other bytes");
 });
 
 test("an answer that is cut off, a wrong address and a server that is not there are told apart", async () => {

@@ -25,10 +25,11 @@ test("truncation, overflow and padding", async () => {
   const tokenizer = await loadTokenizer(truncation.definition);
   const lower = (name: string) => name[0].toLowerCase() + name.slice(1);
   for (const row of truncation.cases) {
+    const { maxLength, stride, direction } = row;
     const encode = () =>
       tokenizer.encode(row.text, {
         textPair: row.pair,
-        truncation: { ...row, strategy: lower(row.strategy) as never },
+        truncation: { maxLength, stride, direction, strategy: lower(row.strategy) as never },
         padding: row.padLen && { length: row.padLen, direction: row.direction, id: 9, typeId: 3, token: "P" },
       });
     if (row.error) {

@@ -55,6 +55,7 @@ async function* decode(
   const cache = new KeyValueCache(model.cacheShape, rows.length, capacity, model.device);
   // Where values come later, the device goes on with the likeliest tokens while this side still waits for them.
   const ahead = sampling.temperature === 0 && sampling.repetitionPenalty === 1 && !backendOf(model.device).view;
+  const modules = [...model.modules()];
   const weights = ahead ? [...model.parameters()] : [];
   const changes = () => weights.reduce((sum, { storage }) => sum + storage.version, 0);
   let early: Tensor | undefined;
@@ -66,7 +67,7 @@ async function* decode(
         cache.length = 0;
       }
       const ids = { flat: pending.flat(), shape: [rows.length, pending[0].length] };
-      const next = (given: () => Tensor) => inference(model, () => model.nextLogits(given(), cache));
+      const next = (given: () => Tensor) => inference(model, () => model.nextLogits(given(), cache), modules);
       const logits = early ?? next(() => fromData(ids.flat, ids.shape, { dtype: "int32", device: model.device }));
       early = undefined;
       const arriving = logits.data() as Promise<Float32Array>;

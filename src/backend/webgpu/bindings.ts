@@ -88,7 +88,8 @@ export class BindGroups {
   /** The group of a launch; buffers in step are bound from element `first` on. */
   group(variant: Variant, slots: readonly Slot[], kernel: Kernel, first: number): GPUBindGroup {
     let hash = variant.id ^ first;
-    for (const { id } of slots) hash = Math.imul(hash, 31) + id;
+    for (const { id } of slots) hash = Math.imul(hash ^ id, 0x9e3779b1);
+    hash >>>= 2; // a small integer in every engine
     const alike = this.known.get(hash);
     if (alike)
       for (const known of alike)

@@ -19,7 +19,8 @@ interface Launch {
   readonly groups: Groups;
 }
 
-interface HeldLaunch extends Launch {
+interface HeldLaunch {
+  readonly launch: Launch;
   readonly result: Piece;
   /** The kernel with work to do on each result. */
   finish(epilogue: Epilogue): Kernel;
@@ -69,7 +70,7 @@ export class Launches {
   ): void {
     const launch = this.prepare(op, kernel, operands, numbers, groups);
     if (launch.layout.cut) this.record(launch);
-    else this.held = { ...launch, result, finish };
+    else this.held = { launch, result, finish };
   }
 
   private prepare(
@@ -107,7 +108,7 @@ export class Launches {
   recordHeld(): void {
     const { held } = this;
     this.held = undefined;
-    if (held) this.record(held);
+    if (held) this.record(held.launch);
   }
 
   get heldResult(): Piece | undefined {
@@ -117,24 +118,26 @@ export class Launches {
   join(op: string, epilogue: Epilogue, inputs: readonly Piece[], output: Piece, numbers: readonly number[]): boolean {
     const { held } = this;
     if (!held) return false;
-    const added = [...inputs.filter((piece) => piece !== held.result), output];
-    const pieces = [...held.pieces, ...added];
+    const { launch, result, finish } = held;
+    const added = [...inputs.filter((piece) => piece !== result), output];
+    const pieces = [...launch.pieces, ...added];
     const { range } = this.pool;
     if (pieces.length > this.abilities.bindings || added.some(({ bytes }) => bytes > range)) return false;
     // It is written beside the others, and they are read after it is.
     if (pieces.indexOf(output) < pieces.length - 1) return false;
-    const slots = [...held.slots];
+    const slots = [...launch.slots];
     if (!this.rehearsed) for (const piece of added) slots.push(this.use(piece));
     // An upload records what is held; and what is written may be a buffer that was given back since, or a shelf.
     const target = slots.at(-1)?.buffer;
     if (this.held !== held || slots.some(({ buffer }, i) => buffer === target && i < slots.length - 1)) return false;
     this.held = undefined;
-    const { joined } = held.kernel;
+    const { joined } = launch.kernel;
     let kernel = joined.get(epilogue);
-    if (!kernel) joined.set(epilogue, (kernel = held.finish(epilogue)));
+    if (!kernel) joined.set(epilogue, (kernel = finish(epilogue)));
     const layout = layoutOf(kernel, pieces, range);
-    const all = [...held.numbers, ...numbers];
-    this.record({ ...held, op: `${held.op} with ${op}`, kernel, layout, pieces, slots, numbers: all });
+    const all = [...launch.numbers, ...numbers];
+    const { groups } = launch;
+    this.record({ op: `${launch.op} with ${op}`, kernel, layout, pieces, slots, numbers: all, groups });
     return true;
   }
 

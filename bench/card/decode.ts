@@ -59,7 +59,7 @@ export const decode: Part = async (given) => {
   }
   say();
   say(
-    `${shape.layers} layers, ${shape.heads} heads, ${shape.width} wide, ${shape.vocabulary} tokens, random weights, vectors float32; greedy, positions ${prompt + skipped} to ${prompt + tokens}, each token chosen on this side from logits that are read whole.`,
+    `${shape.layers} layers, ${shape.heads} heads, ${shape.width} wide, ${shape.vocabulary} tokens, random weights, vectors float32; greedy, positions ${prompt + skipped} to ${prompt + tokens}, the likeliest token goes on as the next input on the card, while its logits are read whole.`,
   );
   return undefined;
 };

@@ -1,6 +1,7 @@
 /** `tenon runs …`: listing, showing, comparing, checking and finding runs. */
 
-import { open, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { link, open, rename, rm } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { ConfigError, nearest, TenonError } from "../core/errors.js";
 import { canonicalJson, jsonLine } from "../core/json.js";
@@ -256,27 +257,29 @@ async function find({ io, dir, json, format }: Context, [prefix]: string[]): Pro
 
 async function exportTo({ io, dir, json }: Context, [name, file]: string[]): Promise<number> {
   const [run, store] = locate(name, dir);
-  let target: Awaited<ReturnType<typeof open>>;
-  try {
-    target = await open(file, "wx");
-  } catch (cause) {
+  const refuse = (cause: unknown): never => {
     const { code } = cause as NodeJS.ErrnoException;
     const reasons: Record<string, string> = {
       EEXIST: "it is there already, and nothing is overwritten",
       ENOENT: "there is no such folder",
       EACCES: "permission denied",
     };
-    const why = reasons[String(code)] ?? code;
-    throw new ConfigError(`${file}: cannot be written, ${why}.`, { cause });
-  }
+    throw new ConfigError(`${file}: cannot be written, ${reasons[String(code)] ?? code}.`, { cause });
+  };
+  if (existsSync(file)) refuse({ code: "EEXIST" });
+  // Half an archive is none: it has its name when it is whole.
+  const partial = `${file}.${process.pid}.tmp`;
+  const target = await open(partial, "w").catch(refuse);
   try {
-    for await (const piece of exportRun(run, { store })) await target.writeFile(piece);
-    await target.close();
-  } catch (error) {
-    // Half an archive is none.
-    await target.close();
-    await rm(file, { force: true });
-    throw error;
+    try {
+      for await (const piece of exportRun(run, { store })) await target.writeFile(piece);
+      await target.sync();
+    } finally {
+      await target.close();
+    }
+    await link(partial, file).catch((cause) => (cause.code === "EEXIST" ? refuse(cause) : rename(partial, file)));
+  } finally {
+    await rm(partial, { force: true });
   }
   io.out(json ? canonicalJson({ file }) : `${file} holds ${run}.`);
   return 0;

@@ -24,6 +24,9 @@ const whole = (value: unknown) => Number.isSafeInteger(value) && (value as numbe
 /** Kinds of fields. */
 export const field = {
   size: (fallback: number) => make(fallback, "a whole number above 0", whole),
+  /** How many of something that takes room before any tensor is made. */
+  count: (fallback: number, most: number) =>
+    make(fallback, `a whole number from 1 to ${most}`, (value) => whole(value) && (value as number) <= most),
   optionalSize: () => make(null, "a whole number above 0 or null", (value) => value === null || whole(value)),
   number: (fallback: number) =>
     make(fallback, "a number", (value) => typeof value === "number" && Number.isFinite(value)),

@@ -55,7 +55,7 @@ const fields = () => ({
   vocab_size: field.size(50257),
   n_positions: field.size(1024),
   n_embd: field.size(768),
-  n_layer: field.size(12),
+  n_layer: field.count(12, 10_000),
   n_head: field.size(12),
   n_inner: field.optionalSize(),
   activation_function: field.oneOf(["gelu_new", "gelu", "relu"]),

@@ -233,6 +233,10 @@ test("a field of a config that is nearly a known one is warned of, once, in code
   expect(await warningsOf(async () => (await t.loadModel(folder)).dispose())).toEqual([]);
 });
 
+test("a config of more layers than memory has room for is refused before any is made", async () => {
+  await expect(t.createModel({ model_type: "gpt2", n_layer: 1e9 })).rejects.toThrow(/a whole number from 1 to 10000/);
+});
+
 test.each([{ scale_attn_by_inverse_layer_idx: true }, { scale_attn_weights: false }])(
   "a config that asks for other attention is refused, not computed as if it had not: %j",
   async (more) => {

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -98,7 +98,7 @@ describe("tenon runs", () => {
       code: 1,
       err: expect.stringMatching(/was edited/),
     });
-    expect(existsSync(file)).toBe(false);
+    expect(readdirSync(dir).filter((name) => name.startsWith("half"))).toEqual([]);
     rmSync(join(dir, "runs", broken), { recursive: true });
   });
 
@@ -119,6 +119,7 @@ describe("tenon runs", () => {
   it("exports to a file and imports it elsewhere, overwriting nothing", async () => {
     const file = join(dir, "run.tar");
     expect((await tenonRuns("export", first, file)).code).toBe(0);
+    expect(readdirSync(dir).filter((name) => name.startsWith("run.tar"))).toEqual(["run.tar"]);
     expect(await tenonRuns("export", first, file)).toMatchObject({
       code: 1,
       err: expect.stringMatching(/there already/),

@@ -1,23 +1,12 @@
 /** Long byte work in short pieces, so that a page answers between them. */
 
 import { useWasmSha256 } from "../backend/wasm/sha256.js";
+import { breathe } from "../core/breathe.js";
 import { platform } from "../core/platform.js";
 import { createHasher } from "../core/sha256.js";
 
 /** Bytes between two breaths: about 10 ms of hashing in plain JavaScript. */
 const PIECE = 2 * 1024 * 1024;
-
-/** Lets waiting events run: a macrotask without the 4 ms that browsers add to nested timers. */
-function breathe(): Promise<void> {
-  return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(0);
-  });
-}
 
 /** Consecutive views of `bytes`; long arrays yield to the event loop in between. */
 export async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

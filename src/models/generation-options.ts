@@ -1,6 +1,6 @@
 /** What a generation is asked for. */
 
-import { ConfigError, show } from "../core/errors.js";
+import { ConfigError, kindOf, show } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import type { LanguageModel } from "./language-model.js";
 import { checkSampling, type SamplingOptions, samplingDefaults } from "./sampling.js";
@@ -56,6 +56,11 @@ export function settings(model: LanguageModel, options: GenerateOptions): Settin
   }
   if (stop.length > 0 && !model.tokenizer)
     throw new ConfigError("generate: needs a tokenizer for stop.", { where: "generate" });
+  if (options.signal !== undefined && typeof options.signal?.aborted !== "boolean") {
+    throw new ConfigError(`generate: needs an AbortSignal for signal, got ${kindOf(options.signal)}.`, {
+      where: "generate",
+    });
+  }
   const eos = options.ignoreEos ? null : (model.generationConfig?.eos_token_id ?? model.config.eos_token_id ?? null);
   return {
     sampling: checkSampling(options),

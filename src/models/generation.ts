@@ -5,6 +5,7 @@
  */
 
 import { backendOf } from "../backend/devices.js";
+import { breathe } from "../core/breathe.js";
 import { Generator, randomBits } from "../core/random.js";
 import { warnOnce } from "../core/warnings.js";
 import { inference } from "../nn/inference.js";
@@ -61,6 +62,7 @@ async function* decode(
   let early: Tensor | undefined;
   try {
     for (let step = 0; rows.some((row) => !row.finished); step++) {
+      if (signal?.aborted) return;
       if (!early && cache.length + pending[0].length > context) {
         const kept = Math.ceil(context / 2);
         pending = rows.map((row) => row.last(kept));
@@ -88,7 +90,7 @@ async function* decode(
         const choice = chooseToken(scores, seen, sampling, () => words[row.place] * 2 ** -32);
         yield { row, choice, text: row.accept(choice) };
       }
-      if (signal?.aborted) return;
+      await breathe(); // on the CPU nothing else lets others have their turn
       // Finished rows stay in the batch with their last token, so that the others keep their places and bits.
       pending = rows.map((row) => row.last(1));
       if (early && changes() !== before) {

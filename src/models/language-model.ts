@@ -1,6 +1,7 @@
 /** What all language models share: loss, training steps, generation, saving. A family adds its layers. */
 
 import type { DeviceName } from "../backend/backend.js";
+import { breathe } from "../core/breathe.js";
 import { ConfigError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import type { InitialRule } from "../nn/index.js";
@@ -178,6 +179,7 @@ export abstract class LanguageModel extends Model {
     });
     const [loss, norm] = await figures.data(); // the one time that the step waits for the device
     figures.dispose();
+    await breathe(); // on the CPU nothing else lets others have their turn
     return { loss, gradNorm: norm };
   }
 

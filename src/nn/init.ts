@@ -8,6 +8,7 @@ import type { DeviceName } from "../backend/backend.js";
 import { backendOf } from "../backend/devices.js";
 import { dtypes, encode } from "../core/dtype.js";
 import { ConfigError } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { type Generator, type RandomCall, randomNormal, randomUniform } from "../core/random.js";
 import { checkShape, type Shape } from "../core/shape.js";
 import { getDefaultGenerator } from "../tensor/create.js";
@@ -40,12 +41,18 @@ export const zeros_ = (target: Tensor): Tensor => constant_(target, 0);
 export const ones_ = (target: Tensor): Tensor => constant_(target, 1);
 
 /** Uniform in [low, high). */
-export const uniform_ = (target: Tensor, { low = 0, high = 1, call = nextCall() } = {}): Tensor =>
-  store(target, randomUniform(call, target.size), low, high - low);
+export function uniform_(target: Tensor, options: { low?: number; high?: number; call?: RandomCall } = {}): Tensor {
+  checkOptions("uniform_", options, ["low", "high", "call"]);
+  const { low = 0, high = 1, call = nextCall() } = options;
+  return store(target, randomUniform(call, target.size), low, high - low);
+}
 
 /** Normal with this mean and standard deviation. */
-export const normal_ = (target: Tensor, { mean = 0, std = 1, call = nextCall() } = {}): Tensor =>
-  store(target, randomNormal(call, target.size), mean, std);
+export function normal_(target: Tensor, options: { mean?: number; std?: number; call?: RandomCall } = {}): Tensor {
+  checkOptions("normal_", options, ["mean", "std", "call"]);
+  const { mean = 0, std = 1, call = nextCall() } = options;
+  return store(target, randomNormal(call, target.size), mean, std);
+}
 
 /** How many inputs and outputs each element of a weight connects: weights are [out, in, …window], or [in, out]. */
 export function fans(shape: Shape, inOut = false): { fanIn: number; fanOut: number } {
@@ -81,8 +88,11 @@ export interface KaimingOptions {
   call?: RandomCall;
 }
 
-const kaimingStd = (shape: Shape, { a = 0, mode = "fanIn", nonlinearity = "leakyRelu", inOut }: KaimingOptions) =>
-  gain(nonlinearity, a) / Math.sqrt(fans(shape, inOut)[mode]);
+function kaimingStd(shape: Shape, options: KaimingOptions): number {
+  checkOptions("kaiming", options, ["a", "mode", "nonlinearity", "inOut", "call"]);
+  const { a = 0, mode = "fanIn", nonlinearity = "leakyRelu", inOut } = options;
+  return gain(nonlinearity, a) / Math.sqrt(fans(shape, inOut)[mode]);
+}
 
 /** He et al. 2015: normal with standard deviation gain / sqrt(fan). */
 export const kaimingNormal_ = (target: Tensor, options: KaimingOptions = {}): Tensor =>
@@ -101,7 +111,9 @@ export interface XavierOptions {
   call?: RandomCall;
 }
 
-function xavierStd(shape: Shape, { gain = 1, inOut }: XavierOptions): number {
+function xavierStd(shape: Shape, options: XavierOptions): number {
+  checkOptions("xavier", options, ["gain", "inOut", "call"]);
+  const { gain = 1, inOut } = options;
   const { fanIn, fanOut } = fans(shape, inOut);
   return gain * Math.sqrt(2 / (fanIn + fanOut));
 }

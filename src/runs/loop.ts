@@ -6,6 +6,7 @@
 import type { Checkpoint } from "../artifacts/checkpoint.js";
 import { stamp } from "../artifacts/format.js";
 import { safetensorsChunks } from "../artifacts/safetensors-write.js";
+import { breathe } from "../core/breathe.js";
 import { DataError, MemoryBudgetError, NumericsError } from "../core/errors.js";
 import type { Generator } from "../core/random.js";
 import { warn } from "../core/warnings.js";
@@ -81,17 +82,6 @@ export interface LoopResult extends Progress {
 
 /** How long the loop may hold the thread before it lets the host do something else, in milliseconds. */
 const YIELD_EVERY = 50;
-
-/** A macrotask: the host shows progress, takes Ctrl-C, paints. */
-const breathe = (): Promise<void> =>
-  new Promise((resolve) => {
-    const channel = new MessageChannel();
-    channel.port1.onmessage = () => {
-      channel.port1.close();
-      resolve();
-    };
-    channel.port2.postMessage(null);
-  });
 
 /** One optimizer step: the losses of all micro-batches are summed and divided once by the labels that count. */
 export async function trainStep(

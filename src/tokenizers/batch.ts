@@ -4,6 +4,7 @@
  * the order of the texts; an error is that of the first text that fails.
  */
 
+import { breathe } from "../core/breathe.js";
 import { type PlatformWorker, platform, webWorker } from "../core/platform.js";
 import { warnOnce } from "../core/warnings.js";
 import type { Encoding } from "./encoding.js";
@@ -250,14 +251,3 @@ class BatchWorker {
     this.worker.terminate();
   }
 }
-
-/** A macrotask: answers come in, a page paints. */
-const breathe = (): Promise<void> =>
-  new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(0);
-  });

@@ -158,7 +158,23 @@ describe("generate", () => {
         signal: controller.signal,
       });
       expect(aborted.finishReason).toBe("aborted");
-      expect(aborted.tokens.length).toBe(1);
+      expect(aborted.tokens).toEqual([]);
+    }));
+
+  test("a timer ends a generation on the CPU, and others have their turn; what is no signal is refused", () =>
+    withModel(async (model) => {
+      let turns = 0;
+      const timer = setInterval(() => turns++, 5);
+      const endless = { maxTokens: 10 ** 7, ignoreEos: true };
+      const { finishReason, tokens } = await model.generate("12", { ...endless, signal: AbortSignal.timeout(60) });
+      clearInterval(timer);
+      expect(finishReason).toBe("aborted");
+      expect(tokens.length).toBeGreaterThan(0);
+      expect(turns).toBeGreaterThan(1);
+      const signal = new AbortController() as unknown as AbortSignal;
+      await expect(model.generate("12", { signal })).rejects.toThrow(
+        "needs an AbortSignal for signal, got an AbortController.",
+      );
     }));
 
   test("a prompt longer than the context counts by its end, and the window slides during generation", () =>

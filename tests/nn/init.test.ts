@@ -19,6 +19,15 @@ async function moments(of: Tensor): Promise<{ mean: number; std: number; max: nu
   return { mean, std: Math.sqrt(variance), max: values.reduce((m, x) => Math.max(m, Math.abs(x)), 0) };
 }
 
+test("options in PyTorch's places, or misspelt, are refused", () => {
+  const target = zeros([4, 4]);
+  const loose = init as unknown as Record<string, (...args: unknown[]) => unknown>;
+  expect(() => loose["normal_"](target, 0, 0.02)).toThrow("normal_: needs its options as an object, got 0.");
+  expect(() => loose["uniform_"](target, { hihg: 2 })).toThrow('Did you mean "high"?');
+  expect(() => loose["kaimingNormal_"](target, { A: 1 })).toThrow('has no option "A"');
+  expect(() => loose["xavierUniform_"](target, 2)).toThrow("needs its options as an object");
+});
+
 describe("distributions", () => {
   const weight = () => zeros([200, 50]);
   test("normal and uniform", async () => {

@@ -5,10 +5,11 @@ import { canonicalJson } from "../core/json.js";
 import { checkOptions } from "../core/options.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { BatchSource, Json } from "./batch-source.js";
-import { type BatchColumn, BufferPool, type CollateOptions, collate } from "./collate.js";
+import { BufferPool } from "./buffer-pool.js";
+import { type BatchColumn, type CollateOptions, collate } from "./collate.js";
 import { checkChoices } from "./options.js";
 import { provenanceOf } from "./provenance.js";
-import type { Stage } from "./stage.js";
+import { positive, type Stage } from "./stage.js";
 
 export interface BatchOptions extends CollateOptions {
   /** Rows of a batch. */
@@ -73,17 +74,12 @@ export class Batches implements BatchSource<Batch>, AsyncIterable<Batch> {
       padSide: SIDES,
       truncateSide: SIDES,
     });
-    const { batchSize } = options;
-    if (!(Number.isSafeInteger(batchSize) && batchSize > 0)) {
-      throw new ConfigError(`batch: batchSize needs a positive integer, got ${batchSize}.`, { where: "batch" });
-    }
-    const { epochs = 1 } = options;
+    const { batchSize, epochs = 1, maxLength, multipleOf } = options;
+    positive(batchSize, "batch: batchSize");
+    if (maxLength !== undefined) positive(maxLength, "batch: maxLength");
+    if (multipleOf !== undefined) positive(multipleOf, "batch: multipleOf");
     if (!(epochs === Number.POSITIVE_INFINITY || (Number.isSafeInteger(epochs) && epochs > 0))) {
       throw new ConfigError(`batch: epochs needs a positive integer or Infinity, got ${epochs}.`, { where: "batch" });
-    }
-    for (const [name, value] of Object.entries({ maxLength: options.maxLength, multipleOf: options.multipleOf })) {
-      if (value === undefined || (Number.isSafeInteger(value) && value > 0)) continue;
-      throw new ConfigError(`batch: ${name} needs a positive integer, got ${value}.`, { where: "batch" });
     }
     this.stage = stage;
     this.options = options;

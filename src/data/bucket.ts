@@ -1,10 +1,10 @@
 /** Length bucketing: rows of similar length side by side, so that batches need little padding. */
 
-import { ConfigError, DataError } from "../core/errors.js";
+import { DataError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { Generator, randomPermutation } from "../core/random.js";
 import type { Row } from "./row.js";
-import { type Stage, skipping } from "./stage.js";
+import { positive, type Stage, skipping } from "./stage.js";
 import { showValue } from "./violation.js";
 
 export interface BucketOptions {
@@ -31,11 +31,8 @@ function lengthOf(row: unknown, column: string): number {
 export function bucketStage<T = Row>(parent: Stage<T>, options: BucketOptions): Stage<T> {
   checkOptions("bucket", options, ["column", "batchSize", "window", "seed"]);
   const { column, batchSize, window = 100, seed = 0 } = options;
-  for (const [name, value] of Object.entries({ batchSize, window })) {
-    if (!(Number.isSafeInteger(value) && value > 0)) {
-      throw new ConfigError(`bucket: ${name} needs a positive integer, got ${value}.`, { where: "bucket" });
-    }
-  }
+  positive(batchSize, "bucket: batchSize");
+  positive(window, "bucket: window");
   const generator = new Generator(seed);
   const arrange = (rows: T[], epoch: number, number: number): T[] => {
     const lengths = new Map(rows.map((row) => [row, lengthOf(row, column)]));

@@ -1,6 +1,7 @@
 /** From rows to columns of typed arrays: padding, truncation, masks, and the ragged policies. */
 
 import { ConfigError, DataError } from "../core/errors.js";
+import type { BufferPool } from "./buffer-pool.js";
 import { expectation, type Field, type Schema } from "./schema.js";
 import { showValue } from "./violation.js";
 
@@ -34,48 +35,6 @@ export interface CollateOptions {
   multipleOf?: number;
   /** Lists of length 0 are errors unless this is true: a model has nothing to say about them. */
   allowEmpty?: boolean;
-}
-
-/** Arrays that were given back, by kind and length. */
-export class BufferPool {
-  private readonly free = new Map<number, ArrayBuffer[]>();
-  private allocated = 0;
-
-  constructor(private readonly reuse: boolean) {}
-
-  /** Zeroed memory of `bytes` bytes. */
-  take(bytes: number): ArrayBuffer {
-    const buffer = this.free.get(bytes)?.pop();
-    if (buffer) {
-      new Uint8Array(buffer).fill(0);
-      return buffer;
-    }
-    this.allocated += bytes;
-    return new ArrayBuffer(bytes);
-  }
-
-  release(columns: Record<string, BatchColumn>): void {
-    if (!this.reuse) return;
-    for (const { data, mask } of Object.values(columns)) {
-      if (ArrayBuffer.isView(data)) this.giveBack(data.buffer as ArrayBuffer);
-      if (mask) this.giveBack(mask.buffer as ArrayBuffer);
-    }
-  }
-
-  private giveBack(buffer: ArrayBuffer): void {
-    if (buffer.byteLength === 0) return; // given back before
-    // Transferring empties every view that is still held, so that no one ever sees another batch's numbers.
-    const moved = structuredClone(buffer, { transfer: [buffer] });
-    const list = this.free.get(moved.byteLength);
-    if (list) list.push(moved);
-    else this.free.set(moved.byteLength, [moved]);
-  }
-
-  memory(): { pooledBytes: number; allocatedBytes: number } {
-    let pooledBytes = 0;
-    for (const [bytes, list] of this.free) pooledBytes += bytes * list.length;
-    return { pooledBytes, allocatedBytes: this.allocated };
-  }
 }
 
 type Rows = readonly Readonly<Record<string, unknown>>[];

@@ -1,9 +1,9 @@
 /** Packing: token rows of any length, end to end, cut into blocks of one length. Nothing is padded but the last. */
 
-import { ConfigError, DataError } from "../core/errors.js";
+import { DataError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import type { Schema } from "./schema.js";
-import { type Stage, skipping } from "./stage.js";
+import { positive, type Stage, skipping } from "./stage.js";
 import { showValue } from "./violation.js";
 
 export interface PackOptions {
@@ -37,9 +37,7 @@ const SCHEMA: Schema = {
 export function packStage(parent: Stage, options: PackOptions): Stage<TokenBlock> {
   checkOptions("pack", options, ["blockSize", "column", "endOfText", "padLast"]);
   const { blockSize, column = "ids", endOfText, padLast } = options;
-  if (!(Number.isSafeInteger(blockSize) && blockSize > 0)) {
-    throw new ConfigError(`pack: blockSize needs a positive integer, got ${blockSize}.`, { where: "pack" });
-  }
+  positive(blockSize, "pack: blockSize");
   async function* blocks(epoch: number): AsyncGenerator<TokenBlock[]> {
     let block = emptyBlock(blockSize);
     let filled = 0;

@@ -1,9 +1,8 @@
 /** Seeded shuffles: exact where items are reachable by number, buffered where they pass by once. */
 
-import { ConfigError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { Generator, philox4x32, randomInteger } from "../core/random.js";
-import { chunksOf, type Pass, type RandomAccess, type Stage } from "./stage.js";
+import { chunksOf, type Pass, positive, type RandomAccess, type Stage } from "./stage.js";
 
 export interface ShuffleOptions {
   /** Seed, an integer from 0 to 2^53 - 1; 0 unless told. */
@@ -48,9 +47,7 @@ export function permutation(generator: Generator, stream: string, epoch: number,
 export function shuffleStage<T>(parent: Stage<T>, options: ShuffleOptions = {}): Stage<T> {
   checkOptions("shuffle", options, ["seed", "bufferSize"]);
   const { seed = 0, bufferSize = DEFAULT_BUFFER } = options;
-  if (!(Number.isSafeInteger(bufferSize) && bufferSize > 0)) {
-    throw new ConfigError(`shuffle: bufferSize needs a positive integer, got ${bufferSize}.`, { where: "shuffle" });
-  }
+  positive(bufferSize, "shuffle: bufferSize");
   const generator = new Generator(seed);
   return {
     parents: [parent],

@@ -26,8 +26,9 @@ type Assign = (row: unknown, index: number) => number;
 
 /**
  * Deals rows to parts in blocks: the smallest block in which every ratio is a whole number of rows (or else 1000, or
- * the first power of ten in which every part has a row) is permuted by the seed and cut by the ratios. So the counts are exact block by block, a row's part depends on the
- * seed and its number alone, and appended rows change nothing before them.
+ * the first power of ten in which every part has a row) is permuted by the seed and cut by the ratios. So the counts
+ * are exact block by block, a row's part depends on the seed and its number alone, and appended rows change nothing
+ * before them.
  */
 class Dealer {
   readonly block: number;

@@ -47,7 +47,10 @@ export interface Backend {
   readonly kernels: Kernels;
   /** Facts for `capabilities()`, the first line of every command, and manifests. */
   readonly info: BackendInfo;
-  /** 16-bit floats that `matmul` takes as a and b, `linearCrossEntropy` as x and weight, and `indexSelect` as a table whose rows it gives as float32. None unless told. */
+  /**
+   * 16-bit floats that `matmul` takes as a and b, `linearCrossEntropy` as x and weight, and `indexSelect` as a table
+   * whose rows it gives as float32. None unless told.
+   */
   readonly storedWeights?: readonly DType[];
   /** The operation whose kernels run: devices that report errors later name it. */
   operation?: string;
@@ -283,7 +286,10 @@ export interface Kernels {
     dLogits: Operand,
     rows: { rows: number; size: number; ignoreIndex: number },
   ): void;
-  /** crossEntropy of the chains x weight^T, which never lie in memory all at once. labels int32; x and weight as in `matmul`. */
+  /**
+   * crossEntropy of the chains x weight^T, which never lie in memory all at once. labels int32; x and weight as in
+   * `matmul`.
+   */
   linearCrossEntropy(
     x: Operand,
     weight: Operand,

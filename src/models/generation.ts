@@ -60,6 +60,9 @@ async function* decode(
   const weights = ahead ? [...model.parameters()] : [];
   const changes = () => weights.reduce((sum, { storage }) => sum + storage.version, 0);
   let early: Tensor | undefined;
+  const next = (ids: () => Tensor) => inference(model, () => model.nextLogits(ids(), cache), modules);
+  const waiting = () =>
+    fromData(pending.flat(), [rows.length, pending[0].length], { dtype: "int32", device: model.device });
   try {
     for (let step = 0; rows.some((row) => !row.finished); step++) {
       if (signal?.aborted) return;
@@ -68,9 +71,7 @@ async function* decode(
         pending = rows.map((row) => row.last(kept));
         cache.length = 0;
       }
-      const ids = { flat: pending.flat(), shape: [rows.length, pending[0].length] };
-      const next = (given: () => Tensor) => inference(model, () => model.nextLogits(given(), cache), modules);
-      const logits = early ?? next(() => fromData(ids.flat, ids.shape, { dtype: "int32", device: model.device }));
+      const logits = early ?? next(waiting);
       early = undefined;
       const arriving = logits.data() as Promise<Float32Array>;
       const before = changes();

@@ -219,7 +219,10 @@ export abstract class Module {
     return this;
   }
 
-  /** Moves parameters and buffers to a device, those of float dtypes to a dtype. They become new tensors: make the optimizer afterwards. */
+  /**
+   * Moves parameters and buffers to a device, those of float dtypes to a dtype. They become new tensors: make the
+   * optimizer afterwards.
+   */
   to(target: { dtype?: DType; device?: DeviceName }): this {
     const moved = new Map<Tensor, Tensor>();
     for (const module of this.modules()) {

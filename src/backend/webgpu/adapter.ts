@@ -101,8 +101,10 @@ export async function openDevice(
 ): Promise<GPUDevice> {
   const requiredLimits = Object.fromEntries(raisedLimits.map((limit) => [limit, adapter.limits[limit]]));
   // A device with subgroup matrices has subgroups too, asked for or not.
-  const left: readonly GPUFeatureName[] = without.includes("subgroups") ? [...without, SUBGROUP_MATRIX] : without;
-  const requiredFeatures = usedFeatures.filter((feature) => adapter.features.has(feature) && !left.includes(feature));
+  const leftOut: readonly GPUFeatureName[] = without.includes("subgroups") ? [...without, SUBGROUP_MATRIX] : without;
+  const requiredFeatures = usedFeatures.filter(
+    (feature) => adapter.features.has(feature) && !leftOut.includes(feature),
+  );
   try {
     return await adapter.requestDevice({ requiredLimits, requiredFeatures, label: "tenon" });
   } catch (cause) {
@@ -114,7 +116,7 @@ export async function openDevice(
   }
 }
 
-/** What kernels and their launches ask of a device, read once: each question to the platform is a call out of JavaScript. */
+/** What kernels and launches ask of a device, read once: each question to the platform is a call out of JavaScript. */
 export interface Abilities {
   readonly f16: boolean;
   readonly subgroups: boolean;

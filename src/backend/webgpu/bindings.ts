@@ -90,18 +90,17 @@ export class BindGroups {
     let hash = variant.id ^ first;
     for (const { id } of slots) hash = Math.imul(hash ^ id, 0x9e3779b1);
     hash >>>= 2; // a small integer in every engine
-    const alike = this.known.get(hash);
-    if (alike)
-      for (const known of alike)
-        if (known.variant === variant && known.first === first && slots.every((slot, i) => slot === known.slots[i]))
-          return known.group;
-    if (this.count >= MOST_GROUPS) this.clear();
-    const made = { variant, slots, first, group: this.make(variant, slots, kernel, first) };
-    const list = this.known.get(hash);
-    if (list) list.push(made);
-    else this.known.set(hash, [made]);
+    for (const known of this.known.get(hash) ?? [])
+      if (known.variant === variant && known.first === first && slots.every((slot, i) => slot === known.slots[i]))
+        return known.group;
+    if (this.count >= MOST_GROUPS) {
+      this.known.clear();
+      this.count = 0;
+    }
+    const group = this.make(variant, slots, kernel, first);
+    this.known.set(hash, [...(this.known.get(hash) ?? []), { variant, slots, first, group }]);
     this.count++;
-    return made.group;
+    return group;
   }
 
   private make({ bound, layout }: Variant, slots: readonly Slot[], { source, paramBytes }: Kernel, first: number) {
@@ -113,11 +112,6 @@ export class BindGroups {
     });
     entries.push({ binding: entries.length, resource: { buffer: this.params, size: paramBytes } });
     return this.device.createBindGroup({ layout, entries });
-  }
-
-  private clear(): void {
-    this.known.clear();
-    this.count = 0;
   }
 
   /** Lets go of the groups of a buffer that is gone. */

@@ -28,6 +28,15 @@ export interface Counters {
   uploads: number;
 }
 
+/** One launch of an operation: its buffers, and its numbers in the order of the kernel's source. */
+export interface Launch {
+  readonly op: string;
+  readonly kernel: Kernel;
+  readonly slots: readonly Slot[];
+  readonly numbers: readonly number[];
+  readonly groups: Groups;
+}
+
 export class Commands {
   readonly counters: Counters = { dispatches: 0, submits: 0, reads: 0, uploads: 0 };
   /** The batch that is recorded now. */
@@ -56,16 +65,8 @@ export class Commands {
     return this.parameters.buffer;
   }
 
-  /** Records a launch of an operation. Its numbers are in the order of the kernel's source. */
-  launch(
-    op: string,
-    kernel: Kernel,
-    { pipeline }: Variant,
-    group: GPUBindGroup,
-    slots: readonly Slot[],
-    numbers: readonly number[],
-    groups: Groups,
-  ): void {
+  /** Records a launch by a pipeline of its kernel, its buffers bound by a group. */
+  launch({ op, kernel, slots, numbers, groups }: Launch, { pipeline }: Variant, group: GPUBindGroup): void {
     if (!this.parameters.hasRoom(kernel)) this.flush();
     for (const slot of slots) slot.batch = this.batch;
     this.pass ??= this.open().beginComputePass();

@@ -2,25 +2,20 @@
 
 import type { Abilities } from "./adapter.js";
 import { BindGroups, layoutOf, type OnGpu, pieceOf, requireBindings } from "./bindings.js";
-import type { Commands, Groups } from "./commands.js";
+import type { Commands, Groups, Launch } from "./commands.js";
 import type { Failures } from "./failures.js";
 import type { Pipelines } from "./pipelines.js";
 import type { Piece, Pool, Slot } from "./pool.js";
 import type { Epilogue, Kernel, Layout } from "./shader.js";
 
-/** What is recorded. Its buffers are those that its operands had when it was called. */
-interface Launch {
-  readonly op: string;
-  readonly kernel: Kernel;
+/** A launch with what its pipeline depends on. Its buffers are those that its operands had when it was called. */
+interface PreparedLaunch extends Launch {
   readonly layout: Layout;
   readonly pieces: readonly Piece[];
-  readonly slots: readonly Slot[];
-  readonly numbers: readonly number[];
-  readonly groups: Groups;
 }
 
 interface HeldLaunch {
-  readonly launch: Launch;
+  readonly launch: PreparedLaunch;
   readonly result: Piece;
   /** The kernel with work to do on each result. */
   finish(epilogue: Epilogue): Kernel;
@@ -69,8 +64,13 @@ export class Launches {
     finish: (epilogue: Epilogue) => Kernel,
   ): void {
     const launch = this.prepare(op, kernel, operands, numbers, groups);
-    if (launch.layout.cut) this.record(launch);
-    else this.held = { launch, result, finish };
+    if (launch.layout.cut) {
+      this.record(launch);
+      return;
+    }
+    // Nothing is uploaded to them before this is recorded, though they may be given back until then.
+    for (const slot of launch.slots) slot.batch = this.commands.batch;
+    this.held = { launch, result, finish };
   }
 
   private prepare(
@@ -79,7 +79,7 @@ export class Launches {
     operands: readonly (OnGpu | Piece)[],
     numbers: readonly number[],
     groups: Groups,
-  ): Launch {
+  ): PreparedLaunch {
     this.failures.requireDevice();
     this.recordHeld();
     const pieces = operands.map(pieceOf);
@@ -88,12 +88,11 @@ export class Launches {
     const op = given || kernel.source.name;
     if (layout.cut) requireBindings(op, kernel, operands, layout, range, this.abilities.bindings);
     const slots = this.rehearsed ? [] : this.slotsOf(pieces, kernel);
-    // Nothing is uploaded to them before this is recorded, though they may be given back until then.
-    for (const slot of slots) slot.batch = this.commands.batch;
     return { op, kernel, layout, pieces, slots, numbers, groups };
   }
 
-  private record({ op, kernel, layout, pieces, slots, numbers, groups }: Launch, first = 0): void {
+  private record(launch: PreparedLaunch, first = 0): void {
+    const { kernel, layout, pieces, slots } = launch;
     if (this.rehearsed) {
       this.rehearsed.coming.push(this.pipelines.ahead(kernel, layout));
       return;
@@ -101,7 +100,7 @@ export class Launches {
     for (const i of kernel.written) pieces[i].checked = undefined;
     const variant = this.pipelines.variant(kernel, layout);
     const group = this.bindGroups.group(variant, slots, kernel, first);
-    this.commands.launch(op, kernel, variant, group, slots, numbers, groups);
+    this.commands.launch(launch, variant, group);
   }
 
   /** Before anything that must come after it. */

@@ -38,12 +38,14 @@ export interface KernelSource {
 }
 
 /**
- * What a kernel does with each vector of four results besides writing it: `finish(at, made)`, which it calls. Its buffers
- * and numbers follow those of the kernel.
+ * What a kernel does with each vector of four results besides writing it: `finish(at, made, …)`, which it calls with
+ * what it has read there. Its buffers and numbers follow those of the kernel.
  */
 export interface Epilogue {
   readonly key: string;
   readonly buffers: readonly BufferSpec[];
+  /** Those of its buffers whose vectors at `at` follow `made`. */
+  readonly reads: readonly string[];
   readonly params: Readonly<Record<string, ParamType>>;
   readonly code: string;
 }

@@ -67,9 +67,13 @@ test("products by subgroup matrices, of every size that is known", async () => {
   ];
   const epilogue: Epilogue = {
     key: "",
-    buffers: [{ name: "finished", type: "vec4f", writes: true }],
+    buffers: [
+      { name: "with0", type: "vec4f" },
+      { name: "finished", type: "vec4f", writes: true },
+    ],
+    reads: ["with0"],
     params: { zero: "u32" },
-    code: "fn finish(at: u32, made: vec4f) { finished[at] = max(made, vec4f()); }",
+    code: "fn finish(at: u32, made: vec4f, with0: vec4f) { finished[at] = max(made, with0); }",
   };
   const memory = gpu.device.limits.maxComputeWorkgroupStorageSize;
   let compiled = 0;

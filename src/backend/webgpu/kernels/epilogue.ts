@@ -32,15 +32,16 @@ export function joinLaunch(
 function describe(program: Program, key: string, isResult: readonly boolean[]): Epilogue {
   const others = isResult.filter((is) => !is).map((_, i) => `with${i}`);
   let next = 0;
-  const texts = isResult.map((is) => (is ? "made" : `${others[next++]}[at]`));
+  const texts = isResult.map((is) => (is ? "made" : others[next++]));
   const params: Record<string, ParamType> = { zero: "u32" };
   for (let i = 0; i < program.scalarCount; i++) params[`scalar${i}`] = "f32";
   return {
     key,
     buffers: [...others.map((name) => ({ name, type: "vec4f" })), { name: "finished", type: "vec4f", writes: true }],
+    reads: others,
     params,
     code: `${laneFunctions}
-fn finish(at: u32, made: vec4f) {
+fn finish(at: u32, made: vec4f${others.map((name) => `, ${name}: vec4f`).join("")}) {
 ${statements(program, (input) => texts[input])}
   finished[at] = s${program.outputs[0]};
 }

@@ -6,7 +6,7 @@
 
 import type { FragmentSize } from "../adapter.js";
 import { entry, type KernelSource, upTo } from "../shader.js";
-import { bases, buffersOf, type Product, stepsOf, storer, tileParams } from "./product.js";
+import { bases, buffersOf, type Product, stepsOf, store, storer, tileParams } from "./product.js";
 
 /** Results of a workgroup, which is four subgroups, two by two: multiples of 64. */
 export interface FragmentTile {
@@ -103,7 +103,7 @@ export function fragmentSource(
     let holder = i / ${fours}u;
     let to_row = row + (holder / 2u) * ${ownRows}u + ${r * M}u + (i % ${fours}u) / ${N / 4}u;
     let to_column = column + (holder % 2u) * ${ownColumns}u + ${c * N}u + (i % ${N / 4}u) * 4u;
-    store(target_z, to_row, to_column, results[i]);
+  ${store(product, "target_z", [{ row: "to_row", column: "to_column", value: "results[i]" }])}
   }
   workgroupBarrier();`,
   );

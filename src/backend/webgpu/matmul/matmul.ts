@@ -10,11 +10,11 @@ import { type FragmentTile, fragmentMemory, fragmentSource, SUBGROUPS } from "./
 import { LANES, type OwnTile, ownSource } from "./own.js";
 import { type Product, productKey } from "./product.js";
 import { columnsOf, MOST_ROWS, rowsSource } from "./rows.js";
-import { sharedSource, type Tile } from "./tiles.js";
+import { sharedSource, sideOf, type Tile } from "./tiles.js";
 
 /** Results of a workgroup: 64 x 64, or 128 x 128 where there are enough of those to fill a graphics card. */
-const small: Tile = { rows: 4, columns: 4, depth: 32 };
-const large: Tile = { rows: 8, columns: 8, depth: 16 };
+const small: Tile = 4;
+const large: Tile = 8;
 const ENOUGH_LARGE_TILES = 128;
 const smallFragments: FragmentTile = { rows: 64, columns: 64 };
 const largeFragments: FragmentTile = { rows: 128, columns: 128 };
@@ -151,11 +151,11 @@ interface Tiling {
 }
 
 function shared(gpu: Gpu, m: number, n: number, count: number): Tiling {
-  const along = (tile: Tile) => [Math.ceil(m / (16 * tile.rows)), Math.ceil(n / (16 * tile.columns))] as const;
+  const along = (tile: Tile) => [Math.ceil(m / sideOf(tile)), Math.ceil(n / sideOf(tile))] as const;
   const [largeM, largeN] = along(large);
   const tile = largeM * largeN * count >= ENOUGH_LARGE_TILES ? large : small;
   const kernelOf = (product: Product) =>
-    gpu.kernel(`matmul ${tile.rows} ${productKey(product)}`, () => sharedSource(product, tile));
+    gpu.kernel(`matmul ${tile} ${productKey(product)}`, () => sharedSource(product, tile));
   return { tiles: along(tile), kernelOf };
 }
 

@@ -54,18 +54,26 @@ fn base_b(z: u32) -> u32 { return (p.b_first + (z / p.b_run) % p.b_count) * p.k 
 /** How a matrix is read, by single elements or by vectors of four: the type of its buffer, and the text of one. */
 export interface Reading {
   readonly type: string;
+  /** As float32. */
   at(index: string): string;
+  /** As it lies in the buffer, or as float32 where it shares a word: the type and the text, and that which widens it. */
+  readonly raw: string;
+  read(index: string): string;
+  widen(value: string): string;
 }
 
 function reading(buffer: string, dtype: DType, wide: boolean, f16: boolean): Reading {
-  if (dtype === "float32") return { type: wide ? "vec4f" : "f32", at: (index) => `${buffer}[${index}]` };
+  const element = (index: string) => `${buffer}[${index}]`;
+  const of = (type: string, widen: (value: string) => string): Reading => ({
+    ...{ type, raw: type, read: element, widen },
+    at: (index) => widen(element(index)),
+  });
+  if (dtype === "float32") return of(wide ? "vec4f" : "f32", (value) => value);
   if (dtype === "float16" && f16)
-    return wide
-      ? { type: "vec4<f16>", at: (index) => `vec4f(${buffer}[${index}])` }
-      : { type: "f16", at: (index) => `f32(${buffer}[${index}])` };
-  return wide
-    ? { type: "vec2u", at: (index) => `widen_four_${dtype}(${buffer}[${index}])` }
-    : { type: "u32", at: (index) => `widen_two_${dtype}(${buffer}[(${index}) >> 1u])[(${index}) & 1u]` };
+    return wide ? of("vec4<f16>", (four) => `vec4f(${four})`) : of("f16", (value) => `f32(${value})`);
+  if (wide) return of("vec2u", (four) => `widen_four_${dtype}(${four})`);
+  const at = (index: string) => `widen_two_${dtype}(${buffer}[(${index}) >> 1u])[(${index}) & 1u]`;
+  return { type: "u32", at, raw: "f32", read: at, widen: (value) => value };
 }
 
 export const leftOf = ({ wideA, left, f16 }: Product): Reading => reading("left", left, wideA, f16);
@@ -99,32 +107,65 @@ export const buffersOf = (product: Product) => {
   ];
 };
 
-/** A function that writes four columns of a row, where they exist. */
-export function storer({ bias, accumulate, wideOut, epilogue }: Product): string {
-  const lines: string[] = [];
-  if (wideOut) {
-    const value = `value${bias ? " + bias[column / 4u]" : ""}`;
-    lines.push(
-      `  let at = ((z * p.m + row) * p.n + column) / 4u;`,
-      `  let made = ${accumulate ? `result[at] + (${value})` : value};`,
-      "  result[at] = made;",
-      ...(epilogue ? ["  finish(at, made);"] : []),
-    );
-  } else {
+/** Four columns of a row of results, as texts. */
+export interface Four {
+  readonly row: string;
+  readonly column: string;
+  readonly value: string;
+}
+
+/** What is read where four results go: a buffer, and the text of its index. */
+const readsOf = ({ bias, accumulate, wideOut, epilogue }: Product): { name: string; index: string }[] =>
+  wideOut
+    ? [
+        ...(bias ? [{ name: "bias", index: "column / 4u" }] : []),
+        ...(accumulate ? [{ name: "result", index: "at" }] : []),
+        ...(epilogue?.reads ?? []).map((name) => ({ name, index: "at" })),
+      ]
+    : [];
+
+/** Functions that `store` calls: they write four columns of a row, where they exist. */
+export function storer(product: Product): string {
+  const { bias, accumulate, wideOut, epilogue } = product;
+  if (!wideOut) {
     const value = `value[i]${bias ? " + bias[column + i]" : ""}`;
-    lines.push(
-      "  for (var i = 0u; i < min(4u, p.n - column); i++) {",
-      `    result[at + i] = ${accumulate ? `result[at + i] + (${value})` : value};`,
-      "  }",
-    );
-    lines.unshift("  let at = (z * p.m + row) * p.n + column;");
-  }
-  return `${epilogue?.code ?? ""}
+    return `
 fn store(z: u32, row: u32, column: u32, value: vec4f) {
   if (row >= p.m || column >= p.n) { return; }
-${lines.join("\n")}
+  let at = (z * p.m + row) * p.n + column;
+  for (var i = 0u; i < min(4u, p.n - column); i++) {
+    result[at + i] = ${accumulate ? `result[at + i] + (${value})` : value};
+  }
 }
 `;
+  }
+  const given = readsOf(product).map(({ name }) => `, there_${name}: vec4f`);
+  const value = `value${bias ? " + there_bias" : ""}`;
+  const passed = (epilogue?.reads ?? []).map((name) => `, there_${name}`).join("");
+  return `${epilogue?.code ?? ""}
+fn store(z: u32, row: u32, column: u32, value: vec4f${given.join("")}) {
+  if (row >= p.m || column >= p.n) { return; }
+  let at = ((z * p.m + row) * p.n + column) / 4u;
+  let made = ${accumulate ? `there_result + (${value})` : value};
+  result[at] = made;${epilogue ? `\n  finish(at, made${passed});` : ""}
+}
+`;
+}
+
+/** Text that writes results of matrix `z`. All reads are sent before the first of them is waited for. */
+export function store(product: Product, z: string, fours: readonly Four[]): string {
+  const reads = readsOf(product);
+  const lines: string[] = [];
+  fours.forEach(({ row, column }, i) => {
+    if (reads.some(({ index }) => index === "at"))
+      lines.push(`let at${i} = ((${z} * p.m + ${row}) * p.n + ${column}) / 4u;`);
+    for (const { name, index } of reads)
+      lines.push(`let ${name}${i} = ${name}[${index === "at" ? `at${i}` : `(${column}) / 4u`}];`);
+  });
+  fours.forEach(({ row, column, value }, i) => {
+    lines.push(`store(${z}, ${row}, ${column}, ${value}${reads.map(({ name }) => `, ${name}${i}`).join("")});`);
+  });
+  return `  { ${lines.join("\n    ")} }`;
 }
 
 /** The parameters of kernels that work by tiles. */

@@ -9,6 +9,7 @@ import {
   leftOf,
   type Product,
   rightOf,
+  store,
   storer,
   widening,
 } from "./product.js";
@@ -68,7 +69,7 @@ ${all.map((r) => `    t${r} += ${left(r, "k")} * vec4f(b0, b1, b2, b3);`).join("
   let row = lane / 4u;
   var total = vec4f();
   for (var s = 0u; s < ${slices}u; s++) { total += parts[row * ${threads}u + s * 4u + lane % 4u]; }
-  store(z, row, (group % p.groups) * ${columnsOf(slices)}u + (lane % 4u) * 4u, total);`;
+${store(product, "z", [{ row: "row", column: "column", value: "total" }])}`;
   return {
     name: "matmul rows",
     buffers: buffersOf(product),
@@ -86,7 +87,15 @@ ${all.map((r) => `  var t${r} = vec4f();`).join("\n")}
   if (column < p.n) {
 ${inner}
   }
-${alone ? all.map((r) => `  store(z, ${r}u, column, t${r});`).join("\n") : addSlices}
+${
+  alone
+    ? store(
+        product,
+        "z",
+        all.map((r) => ({ row: `${r}u`, column: "column", value: `t${r}` })),
+      )
+    : addSlices
+}
 }`,
   };
 }

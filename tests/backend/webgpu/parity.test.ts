@@ -346,9 +346,13 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
   ];
   /** A product that is added to what is there, with a bias. */
   const added =
-    (m: number, n: number, k: number, transposeA: boolean, transposeB: boolean): Body =>
+    (m: number, n: number, k: number, transposeA: boolean, transposeB: boolean, holes: readonly number[] = []): Body =>
     (kernels, make) => {
-      const [a, b] = [make(noise(2 * m * k, 1), [2, m * k]), make(noise(3 * n * k, 2), [3, n * k])];
+      const [left, right] = [noise(2 * m * k, 1), noise(3 * n * k, 2)];
+      for (const row of holes) for (let i = 0; i < k; i++) left[m * k + (transposeA ? i * m + row : row * k + i)] = NaN;
+      for (const column of holes)
+        for (let i = 0; i < k; i++) right[2 * n * k + (transposeB ? column * k + i : i * n + column)] = NaN;
+      const [a, b] = [make(left, [2, m * k]), make(right, [3, n * k])];
       const [bias, y] = [make(noise(n, 3)), make(noise(m * n, 4), [m, n])];
       const layout = { m, n, k, transposeA, transposeB, batchA: [1], batchB: [2], accumulate: true };
       kernels.matmul(a, b, y, { ...layout, bias });
@@ -407,6 +411,14 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
   );
 
   test.each([
+    [66, 130, 33, false, true],
+    [68, 132, 36, true, false],
+  ])("products of %i x %i over %i keep NaN where it is", (m, n, k, transposeA, transposeB) =>
+    // Kernels read beyond the edges of matrices; what lies there, other rows, must not count.
+    compare(1e-5, added(m, n, k, transposeA, transposeB, [0, 1, 7, 65]), card!),
+  );
+
+  test.each([
     [128, 68, 20, false, true],
     [132, 68, 20, true, false],
   ])("products of %i x %i over %i without subgroups", (m, n, k, transposeA, transposeB) =>
@@ -437,7 +449,7 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
   });
 
   test("large products use large tiles, irregular stacks go one by one, no terms give the bias", async () => {
-    const [m, n, k] = [1200, 1300, 4];
+    const [m, n, k] = [1200, 1300, 36];
     await compare(
       1e-5,
       (kernels, make, out) => {

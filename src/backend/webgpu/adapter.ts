@@ -66,10 +66,17 @@ const raisedLimits = [
   "maxComputeWorkgroupsPerDimension",
 ] as const;
 
+const SUBGROUP_SIZE_CONTROL = "subgroup-size-control" as GPUFeatureName;
 const SUBGROUP_MATRIX = "chromium-experimental-subgroup-matrix" as GPUFeatureName;
 
 /** Used where present, never required. */
-export const usedFeatures: readonly GPUFeatureName[] = ["shader-f16", "subgroups", "timestamp-query", SUBGROUP_MATRIX];
+export const usedFeatures: readonly GPUFeatureName[] = [
+  "shader-f16",
+  "subgroups",
+  "timestamp-query",
+  SUBGROUP_SIZE_CONTROL,
+  SUBGROUP_MATRIX,
+];
 
 /** Small matrices that a subgroup multiplies by one instruction: a is M x K, b is K x N, the result M x N. */
 export interface FragmentSize {
@@ -100,8 +107,10 @@ export async function openDevice(
   { without = [] }: { without?: readonly GPUFeatureName[] } = {},
 ): Promise<GPUDevice> {
   const requiredLimits = Object.fromEntries(raisedLimits.map((limit) => [limit, adapter.limits[limit]]));
-  // A device with subgroup matrices has subgroups too, asked for or not.
-  const leftOut: readonly GPUFeatureName[] = without.includes("subgroups") ? [...without, SUBGROUP_MATRIX] : without;
+  // A device with either of these has subgroups too, asked for or not.
+  const leftOut: readonly GPUFeatureName[] = without.includes("subgroups")
+    ? [...without, SUBGROUP_SIZE_CONTROL, SUBGROUP_MATRIX]
+    : without;
   const requiredFeatures = usedFeatures.filter(
     (feature) => adapter.features.has(feature) && !leftOut.includes(feature),
   );
@@ -116,12 +125,17 @@ export async function openDevice(
   }
 }
 
+/** The types do not know of sizes that kernels may ask for. */
+type SubgroupInfo = Partial<GPUAdapterInfo> & { readonly minExplicitComputeSubgroupSize?: number };
+
 /** What kernels and launches ask of a device, read once: each question to the platform is a call out of JavaScript. */
 export interface Abilities {
   readonly f16: boolean;
   readonly subgroups: boolean;
   /** Threads of a subgroup, where all subgroups have as many. */
   readonly subgroupSize: number | undefined;
+  /** Threads of the smallest subgroups, where a kernel may ask for their number. */
+  readonly smallestSubgroup: number | undefined;
   /** Storage buffers of a kernel. */
   readonly bindings: number;
   /** Workgroups along one dim. */
@@ -134,11 +148,14 @@ export interface Abilities {
 export function abilitiesOf({ features, limits, adapterInfo }: GPUDevice): Abilities {
   const subgroups = features.has("subgroups");
   // Not every implementation tells.
-  const { subgroupMinSize, subgroupMaxSize } = (adapterInfo as GPUAdapterInfo | undefined) ?? {};
+  const { subgroupMinSize, subgroupMaxSize, minExplicitComputeSubgroupSize } = (adapterInfo ?? {}) as SubgroupInfo;
   return {
     f16: features.has("shader-f16"),
     subgroups,
     subgroupSize: subgroups && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : undefined,
+    smallestSubgroup: features.has(SUBGROUP_SIZE_CONTROL)
+      ? (minExplicitComputeSubgroupSize ?? subgroupMinSize)
+      : undefined,
     bindings: limits.maxStorageBuffersPerShaderStage,
     groups: limits.maxComputeWorkgroupsPerDimension,
     threads: limits.maxComputeInvocationsPerWorkgroup,

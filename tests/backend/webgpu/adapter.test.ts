@@ -3,7 +3,7 @@
 import * as t from "tenon";
 import { afterEach, describe, expect, test } from "vitest";
 import { backendOf } from "../../../src/backend/devices.js";
-import { openDevice } from "../../../src/backend/webgpu/adapter.js";
+import { abilitiesOf, openDevice } from "../../../src/backend/webgpu/adapter.js";
 import type { WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
 import { platform, setPlatform } from "../../../src/core/platform.js";
 import { softwareGpu } from "../../setup/webgpu.js";
@@ -76,6 +76,22 @@ describe.skipIf(!gpu)("with an adapter", () => {
     for (const feature of ["shader-f16", "subgroups"] as const)
       expect(device.features.has(feature), feature).toBe(adapter.features.has(feature));
     device.destroy();
+  });
+
+  test("kernels ask for the smallest subgroups where sizes vary and the device lets them", () => {
+    const varying = { subgroupMinSize: 32, subgroupMaxSize: 64 };
+    const sizes = (features: string[], adapterInfo: object) => {
+      const device = { features: new Set(features), limits: {}, adapterInfo } as unknown as GPUDevice;
+      const { subgroupSize, smallestSubgroup } = abilitiesOf(device);
+      return [subgroupSize, smallestSubgroup];
+    };
+    expect(sizes(["subgroups"], varying)).toEqual([undefined, undefined]);
+    expect(sizes(["subgroups"], { ...varying, subgroupMaxSize: 32 })).toEqual([32, undefined]);
+    expect(sizes(["subgroups", "subgroup-size-control"], varying)).toEqual([undefined, 32]);
+    expect(sizes(["subgroups", "subgroup-size-control"], { ...varying, minExplicitComputeSubgroupSize: 64 })).toEqual([
+      undefined,
+      64,
+    ]);
   });
 
   test("one that opens no device is an error with its name and the next step", async () => {

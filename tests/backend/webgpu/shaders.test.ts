@@ -82,16 +82,15 @@ test("products by subgroup matrices, of every size that is known", async () => {
       for (const transposeB of flags)
         for (const wide of flags)
           for (const split of flags)
-            for (const rows of [64, 128]) {
+            for (const tile of [64, 128] as const) {
               const product: Product = {
                 ...{ transposeA, transposeB, bias: !split, accumulate: !split && wide, sums: "", split },
                 ...{ wideA: wide, wideB: !wide, wideOut: wide, wholeK: wide },
                 ...{ left: "float16", right: "float16", f16: true },
                 ...(wide && !split && { epilogue }),
               };
-              const tile = { rows, columns: rows };
-              if (fragmentMemory(product, size, tile) > memory) continue;
-              const kernel = new Kernel(fragmentSource(product, size, tile, 32));
+              if (fragmentMemory(size, tile) > memory) continue;
+              const kernel = new Kernel(fragmentSource(product, size, tile, { threads: 32, asked: split }));
               const shared = kernel.source.buffers.map((_, i) => i);
               gpu.pipelines.variant(kernel, { shared, ranges: shared.map(() => 1), cut: false, key: "" });
               compiled++;

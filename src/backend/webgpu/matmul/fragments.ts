@@ -6,75 +6,33 @@
 
 import type { FragmentSize } from "../adapter.js";
 import { entry, type KernelSource, upTo } from "../shader.js";
+import { blocksOf } from "./blocks.js";
 import { bases, buffersOf, type Product, stepsOf, store, storer, tileParams } from "./product.js";
 
-/** Results of a workgroup, which is four subgroups, two by two: multiples of 64. */
-export interface FragmentTile {
-  readonly rows: number;
-  readonly columns: number;
-}
+/** Rows, and columns, of a workgroup, which is four subgroups, two by two. */
+export type FragmentTile = 64 | 128;
 
 export const SUBGROUPS = 4;
 /** Steps of k that a workgroup loads together. */
 const DEPTH = 32;
-/** Elements left free between two lines of a block, so that neighbours lie in other banks of workgroup memory. */
-const GAP = 8;
-
-/** A block in workgroup memory lies as in its matrix: `lines` of `length` neighbours, in vectors of four. */
-interface Block {
-  readonly lines: number;
-  readonly length: number;
-  /** Vectors from one line to the next. */
-  readonly stride: number;
-}
-
-/** `along`: neighbours in memory are those of the outer dim; else they are steps of k. */
-function blockOf(outer: number, along: boolean): Block {
-  const [lines, length] = along ? [DEPTH, outer] : [outer, DEPTH];
-  return { lines, length, stride: (length + GAP) / 4 };
-}
+/**
+ * Vectors of four from one line of workgroup memory to the next. A line is a row of a, or a column of b: both lie along
+ * k, as fragments are loaded fastest. Two vectors stay free, so that neighbours lie in other banks.
+ */
+const LINE = DEPTH / 4 + 2;
 
 /** Bytes of workgroup memory that a tile takes. */
-export function fragmentMemory(
-  { transposeA, transposeB }: Product,
-  { M, N }: FragmentSize,
-  tile: FragmentTile,
-): number {
-  const blocks = [blockOf(tile.rows, transposeA), blockOf(tile.columns, !transposeB)];
-  return 8 * blocks.reduce((sum, { lines, stride }) => sum + lines * stride, 0) + 4 * SUBGROUPS * M * N;
-}
+export const fragmentMemory = ({ M, N }: FragmentSize, tile: FragmentTile): number =>
+  8 * 2 * tile * LINE + 4 * SUBGROUPS * M * N;
 
-/** Text that brings a block of "left" or "right" to workgroup memory; zeros beyond the edges of the matrix. */
-function load(
-  matrix: "left" | "right",
-  { lines, length, stride }: Block,
-  along: boolean,
-  wide: boolean,
-  threads: number,
-) {
-  const [base, outer, size] = matrix === "left" ? ["a", "row", "p.m"] : ["b", "column", "p.n"];
-  const [firstLine, allLines, first, all] = along ? ["depth", "p.k", outer, size] : [outer, size, "depth", "p.k"];
-  const fours = length / 4;
-  const place = (i: number) => `${base} + line * ${all} + at + ${i}u`;
-  // Without a branch for each element: reads beyond the edge stay inside the buffer and count as zero.
-  const element = (i: number) => `select(0.0h, ${matrix}[${place(i)}], at + ${i}u < ${all})`;
-  return `
-    for (var i = lane; i < ${lines * fours}u; i += ${threads}u) {
-      let line = ${firstLine} + i / ${fours}u;
-      let at = ${first} + (i % ${fours}u) * 4u;
-      var four = vec4<f16>();
-      if (line < ${allLines}${wide ? ` && at < ${all}` : ""}) {
-        four = ${wide ? `${matrix}[(${place(0)}) / 4u]` : `vec4<f16>(${upTo(4).map(element).join(", ")})`};
-      }
-      ${matrix}s[(i / ${fours}u) * ${stride}u + i % ${fours}u] = four;
-    }`;
-}
+/** Whether every thread can load as many blocks of a and b as the others. */
+export const sharesBlocks = (tile: FragmentTile, { threads }: SubgroupSize): boolean =>
+  ((tile * DEPTH) / 16) % (SUBGROUPS * threads) === 0;
 
-/** Text of a fragment at `outer` and at `step` of k of a block, both in elements. */
-function fragment(type: string, { stride }: Block, along: boolean, columns: boolean, outer: string): string {
-  const buffer = type.slice(0, type.indexOf("<"));
-  const place = along ? `step * ${stride}u + (${outer}) / 4u` : `(${outer}) * ${stride}u + step / 4u`;
-  return `subgroupMatrixLoad<subgroup_matrix_${type}, ${columns ? "col_major" : "row_major"}>(&${buffer}s, ${place}, ${stride}u)`;
+/** Subgroups of so many threads; `asked` for where a device has others too. */
+export interface SubgroupSize {
+  readonly threads: number;
+  readonly asked: boolean;
 }
 
 /** The kernel of a device whose fragments and subgroups have these sizes. */
@@ -82,18 +40,54 @@ export function fragmentSource(
   product: Product,
   { M, N, K }: FragmentSize,
   tile: FragmentTile,
-  subgroupSize: number,
+  subgroup: SubgroupSize,
 ): KernelSource {
-  const { transposeA, transposeB, wideA, wideB } = product;
-  const threads = SUBGROUPS * subgroupSize;
-  const [ownRows, ownColumns] = [tile.rows / 2, tile.columns / 2];
-  const [down, across] = [upTo(ownRows / M), upTo(ownColumns / N)];
+  const threads = SUBGROUPS * subgroup.threads;
+  const own = tile / 2;
+  const [down, across] = [upTo(own / M), upTo(own / N)];
   const pairs = down.flatMap((r) => across.map((c) => [r, c] as const));
-  const lefts = blockOf(tile.rows, transposeA);
-  const rights = blockOf(tile.columns, !transposeB);
-  const left = (r: number) => fragment(`left<f16, ${K}, ${M}>`, lefts, transposeA, transposeA, `own_row + ${r * M}u`);
-  const right = (c: number) =>
-    fragment(`right<f16, ${N}, ${K}>`, rights, !transposeB, transposeB, `own_column + ${c * N}u`);
+
+  // Every thread loads as many blocks of a as of b: eight neighbours along k, then the next rows or columns.
+  const steps = DEPTH / 4;
+  const blocks = upTo(((tile / 4) * steps) / threads);
+  const vectors = (of: string, i: number) => upTo(4).map((v) => `${of}_${i}_${v}`);
+  const factors = [
+    { of: "left", from: "row", blocks: blocksOf(product, "left") },
+    { of: "right", from: "column", blocks: blocksOf(product, "right") },
+  ];
+  const all = factors.flatMap((factor) => blocks.map((i) => ({ ...factor, i, names: vectors(factor.of, i) })));
+  const outer = (i: number) => `(lane / ${steps}u + ${(i * threads) / steps}u) * 4u`;
+  const fetch = (depth: string) =>
+    all
+      .flatMap(({ from, blocks, i, names }) =>
+        names.map((name, v) => `    ${name} = ${blocks.read(v, `(${from} + ${outer(i)})`, `${depth} + step`)};`),
+      )
+      .join("\n");
+  const keep = all.map(
+    ({ of, blocks, i, names }) => `    {
+      let block = ${blocks.byLines(names)};
+      let at = ${outer(i)} * ${LINE}u + step / 4u;
+${upTo(4)
+  .map((r) => `      ${of}s[at + ${r * LINE}u] = select(vec4<f16>(), block[${r}], inside);`)
+  .join("\n")}
+    }`,
+  );
+
+  const fragment = (type: string, order: string, of: string, line: string, step: number) =>
+    `subgroupMatrixLoad<subgroup_matrix_${type}, ${order}>(&${of}s, (${line}) * ${LINE}u + ${step / 4}u, ${LINE}u)`;
+  // Fragments of b stay while those of a come one after the other: registers hold the fewest at once.
+  const multiply = upTo(DEPTH / K).map(
+    (i) => `    {
+${across.map((c) => `      let b${c} = ${fragment(`right<f16, ${N}, ${K}>`, "col_major", "right", `own_column + ${c * N}u`, i * K)};`).join("\n")}
+${down
+  .map(
+    (r) => `      let a${r} = ${fragment(`left<f16, ${K}, ${M}>`, "row_major", "left", `own_row + ${r * M}u`, i * K)};
+${across.map((c) => `      t${r}_${c} = subgroupMatrixMultiplyAccumulate(a${r}, b${c}, t${r}_${c});`).join("\n")}`,
+  )
+  .join("\n")}
+    }`,
+  );
+
   // Results leave by way of workgroup memory, a fragment of each subgroup at a time: every thread writes vectors then.
   const fours = (M * N) / 4;
   const stores = pairs.map(
@@ -101,39 +95,47 @@ export function fragmentSource(
   workgroupBarrier();
   for (var i = lane; i < ${SUBGROUPS * fours}u; i += ${threads}u) {
     let holder = i / ${fours}u;
-    let to_row = row + (holder / 2u) * ${ownRows}u + ${r * M}u + (i % ${fours}u) / ${N / 4}u;
-    let to_column = column + (holder % 2u) * ${ownColumns}u + ${c * N}u + (i % ${N / 4}u) * 4u;
+    let to_row = row + (holder / 2u) * ${own}u + ${r * M}u + (i % ${fours}u) / ${N / 4}u;
+    let to_column = column + (holder % 2u) * ${own}u + ${c * N}u + (i % ${N / 4}u) * 4u;
   ${store(product, "target_z", [{ row: "to_row", column: "to_column", value: "results[i]" }])}
   }
   workgroupBarrier();`,
   );
-  const types: Record<string, string> = { left: wideA ? "vec4<f16>" : "f16", right: wideB ? "vec4<f16>" : "f16" };
   return {
     name: "matmul",
-    buffers: buffersOf(product).map((buffer) => ({ ...buffer, type: types[buffer.name] ?? buffer.type })),
+    buffers: buffersOf(product),
     params: tileParams(product),
-    enables: ["f16", "subgroups", "chromium_experimental_subgroup_matrix"],
+    enables: [
+      ...["f16", "subgroups", "chromium_experimental_subgroup_matrix"],
+      ...(subgroup.asked ? ["subgroup_size_control"] : []),
+    ],
     code: `${bases}${storer(product)}
-var<workgroup> lefts: array<vec4<f16>, ${lefts.lines * lefts.stride}>;
-var<workgroup> rights: array<vec4<f16>, ${rights.lines * rights.stride}>;
+var<workgroup> lefts: array<vec4<f16>, ${tile * LINE}>;
+var<workgroup> rights: array<vec4<f16>, ${tile * LINE}>;
 var<workgroup> results: array<vec4f, ${SUBGROUPS * fours}>;
 @diagnostic(off, chromium.subgroup_matrix_uniformity)
+${subgroup.asked ? `@subgroup_size(${subgroup.threads})` : ""}
 ${entry(threads, "@builtin(subgroup_id) subgroup: u32,")}
 ${stepsOf(product)}
-  let row = ((group / p.tiles_n) % p.tiles_m) * ${tile.rows}u;
-  let column = (group % p.tiles_n) * ${tile.columns}u;
-  let own_row = (subgroup / 2u) * ${ownRows}u;
-  let own_column = (subgroup % 2u) * ${ownColumns}u;
+  let row = ((group / p.tiles_n) % p.tiles_m) * ${tile}u;
+  let column = (group % p.tiles_n) * ${tile}u;
+  let own_row = (subgroup / 2u) * ${own}u;
+  let own_column = (subgroup % 2u) * ${own}u;
   let a = base_a(z);
   let b = base_b(z);
+  let step = lane % ${steps}u * 4u;
+${all.flatMap(({ blocks, names }) => names.map((name) => `  var ${name}: ${blocks.raw};`)).join("\n")}
 ${pairs.map(([r, c]) => `  var t${r}_${c} = subgroup_matrix_result<f32, ${N}, ${M}>();`).join("\n")}
-  for (var depth = first; depth < last; depth += ${DEPTH}u) {${load("left", lefts, transposeA, wideA, threads)}${load("right", rights, !transposeB, wideB, threads)}
+${fetch("first")}
+  for (var depth = first; depth < last; depth += ${DEPTH}u) {
+    let inside = vec4u(depth + step) + vec4u(0, 1, 2, 3) < vec4u(p.k);
+${keep.join("\n")}
     workgroupBarrier();
-    for (var step = 0u; step < ${DEPTH}u; step += ${K}u) {
-${down.map((r) => `      let a${r} = ${left(r)};`).join("\n")}
-${across.map((c) => `      let b${c} = ${right(c)};`).join("\n")}
-${pairs.map(([r, c]) => `      t${r}_${c} = subgroupMatrixMultiplyAccumulate(a${r}, b${c}, t${r}_${c});`).join("\n")}
+    let following = depth + ${DEPTH}u;
+    if (following < last) {
+${fetch("following")}
     }
+${multiply.join("\n")}
     workgroupBarrier();
   }
 ${stores.join("\n")}

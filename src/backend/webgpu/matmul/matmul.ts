@@ -6,7 +6,7 @@ import { fill } from "../kernels/copy.js";
 import { fold } from "../kernels/reduce.js";
 import type { Piece } from "../pool.js";
 import { type Epilogue, entry, groupsOf, type Kernel, THREADS } from "../shader.js";
-import { type FragmentTile, fragmentMemory, fragmentSource, SUBGROUPS } from "./fragments.js";
+import { type FragmentTile, fragmentMemory, fragmentSource, SUBGROUPS, sharesBlocks } from "./fragments.js";
 import { LANES, type OwnTile, ownSource } from "./own.js";
 import { type Product, productKey } from "./product.js";
 import { columnsOf, MOST_ROWS, rowsSource } from "./rows.js";
@@ -16,8 +16,7 @@ import { sharedSource, sideOf, type Tile } from "./tiles.js";
 const small: Tile = 4;
 const large: Tile = 8;
 const ENOUGH_LARGE_TILES = 128;
-const smallFragments: FragmentTile = { rows: 64, columns: 64 };
-const largeFragments: FragmentTile = { rows: 128, columns: 128 };
+const fragmentTiles: readonly FragmentTile[] = [128, 64];
 /**
  * On a software adapter the larger a tile, the fewer loads for a result, and the longer it takes to compile: minutes,
  * where numbers are read or written one by one.
@@ -162,18 +161,19 @@ function shared(gpu: Gpu, m: number, n: number, count: number): Tiling {
 /** Two matrices of float16, where the device has subgroup matrices for them. */
 function byFragments(gpu: Gpu, product: Product, m: number, n: number, count: number): Tiling | undefined {
   const { fragments } = gpu;
-  const { subgroupSize, sharedBytes, threads } = gpu.abilities;
+  const { subgroupSize, smallestSubgroup, sharedBytes, threads } = gpu.abilities;
+  const subgroup = { threads: subgroupSize ?? smallestSubgroup ?? 0, asked: subgroupSize === undefined };
   const halves = product.f16 && product.left === "float16" && product.right === "float16";
-  if (!fragments || !subgroupSize || !halves || product.sums) return;
-  const along = ({ rows, columns }: FragmentTile) => [Math.ceil(m / rows), Math.ceil(n / columns)] as const;
-  const tile = [largeFragments, smallFragments].find((tile) => {
-    const enough = tile === smallFragments || along(tile)[0] * along(tile)[1] * count >= ENOUGH_LARGE_TILES;
-    return enough && fragmentMemory(product, fragments, tile) <= sharedBytes;
+  if (!fragments || !subgroup.threads || SUBGROUPS * subgroup.threads > threads || !halves || product.sums) return;
+  const along = (tile: FragmentTile) => [Math.ceil(m / tile), Math.ceil(n / tile)] as const;
+  const tile = fragmentTiles.find((tile) => {
+    const enough = tile === 64 || along(tile)[0] * along(tile)[1] * count >= ENOUGH_LARGE_TILES;
+    return enough && sharesBlocks(tile, subgroup) && fragmentMemory(fragments, tile) <= sharedBytes;
   });
-  if (!tile || SUBGROUPS * subgroupSize > threads) return;
+  if (!tile) return;
   const kernelOf = (product: Product) =>
-    gpu.kernel(`matmul fragments ${tile.rows} ${productKey(product)}`, () =>
-      fragmentSource(product, fragments, tile, subgroupSize),
+    gpu.kernel(`matmul fragments ${tile} ${productKey(product)}`, () =>
+      fragmentSource(product, fragments, tile, subgroup),
     );
   return { tiles: along(tile), kernelOf };
 }

@@ -1,4 +1,4 @@
-/** Keys and values of the positions a decoder has seen, one pair of tensors [B, S, C] per layer, written in place. */
+/** Keys and values of the positions a decoder has seen, side by side in one tensor [B, S, 2 * C] per layer, written in place. */
 
 import type { DeviceName } from "../backend/backend.js";
 import { zeros } from "../tensor/create.js";
@@ -8,7 +8,7 @@ import type { Tensor } from "../tensor/tensor.js";
 export class KeyValueCache {
   /** Positions filled so far. */
   length = 0;
-  private readonly layers: { keys: Tensor; values: Tensor }[];
+  readonly layers: readonly Tensor[];
 
   constructor(
     shape: { layers: number; width: number },
@@ -17,18 +17,11 @@ export class KeyValueCache {
     readonly capacity: number,
     device: DeviceName,
   ) {
-    const make = () => keep(zeros([batch, capacity, shape.width], { device }));
-    this.layers = Array.from({ length: shape.layers }, () => ({ keys: make(), values: make() }));
-  }
-
-  layer(i: number): { keys: Tensor; values: Tensor; length: number } {
-    return { ...this.layers[i], length: this.length };
+    const make = () => keep(zeros([batch, capacity, 2 * shape.width], { device }));
+    this.layers = Array.from({ length: shape.layers }, make);
   }
 
   dispose(): void {
-    for (const { keys, values } of this.layers) {
-      keys.dispose();
-      values.dispose();
-    }
+    for (const layer of this.layers) layer.dispose();
   }
 }

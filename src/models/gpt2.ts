@@ -6,8 +6,7 @@
 import { ConfigError } from "../core/errors.js";
 import { Dropout, Embedding, LayerNorm, Linear, Module } from "../nn/index.js";
 import { gpt2Rule } from "../nn/init.js";
-import { causalAttention } from "../ops/attention.js";
-import { cacheWrite } from "../ops/cache.js";
+import { cachedAttention } from "../ops/cache.js";
 import {
   dropout,
   gelu,
@@ -85,14 +84,11 @@ class Attention extends Module {
   }
 
   forward(x: Tensor, cache?: KeyValueCache, layer = 0): Tensor {
-    const { n_head: heads, n_embd: C } = this.config;
+    const heads = this.config.n_head;
     const qkv = this.c_attn.forward(x); // (B, T, 3C)
     let y: Tensor; // (B, T, C)
     if (cache) {
-      const { keys, values, length } = cache.layer(layer);
-      cacheWrite(keys, qkv, { position: length, column: C });
-      cacheWrite(values, qkv, { position: length, column: 2 * C });
-      y = causalAttention(qkv, keys, values, { heads, keys: length + x.shape[1], packed: true });
+      y = cachedAttention(qkv, cache.layers[layer], { heads, position: cache.length });
     } else if (this.training && this.attn_dropout.p > 0) {
       y = this.withDropout(qkv);
     } else {

@@ -7,7 +7,6 @@ import type { AttentionLayout, HeadLayout } from "../backend/backend.js";
 import { misfit, ShapeError, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import type { Shape } from "../core/shape.js";
-import { gradEnabled } from "../tensor/autograd.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { type BackwardContext, registerOp, type TensorSpec } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -16,11 +15,10 @@ import { add, mul, where } from "./elementwise.js";
 import { lowerMask } from "./mask.js";
 import { matmul } from "./matmul.js";
 import { expand, reshape, transpose, unsqueeze } from "./movement.js";
-import { narrow } from "./region.js";
 import { softmax } from "./softmax.js";
 
 /**
- * `heads`: q [B, H, T, D]; `rows`: q [B, T, >= H * D], as projections give it, k [B, S, Hkv * D]. `keys` may be fewer than
+ * `heads`: q [B, H, T, D]; `rows`: q [B, T, H * D], as projections give it, k [B, S, Hkv * D]. `keys` may be fewer than
  * k holds (a cache).
  */
 interface AttentionAttrs {
@@ -56,7 +54,7 @@ function layoutOf(
     dim,
     scale,
     causal,
-    q: inHeads ? outPlace : { ...outPlace, batch: queries * q[2], row: q[2] },
+    q: outPlace,
     k: keyPlace,
     v: keyPlace,
     out: outPlace,
@@ -167,26 +165,24 @@ function maskedAttention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, causal: 
 
 /**
  * Attention on what projections give: q [B, T, H * D], k and v [B, S, Hkv * D], of which the first `keys` positions
- * count; query t attends keys 0 … t + (keys - T). Result [B, T, H * D]. With `packed`, rows of q are longer: q, k and v side
- * by side, of which only q is read.
+ * count; query t attends keys 0 … t + (keys - T). Result [B, T, H * D].
  */
 export function causalAttention(
   q: Tensor,
   k: Tensor,
   v: Tensor,
-  options: { heads: number; kvHeads?: number; keys?: number; scale?: number; packed?: boolean },
+  options: { heads: number; kvHeads?: number; keys?: number; scale?: number },
 ): Tensor {
-  checkOptions("causalAttention", options, ["heads", "kvHeads", "keys", "scale", "packed"]);
-  const { heads, kvHeads = heads, keys = k.shape[1], scale, packed = false } = options;
+  checkOptions("causalAttention", options, ["heads", "kvHeads", "keys", "scale"]);
+  const { heads, kvHeads = heads, keys = k.shape[1], scale } = options;
   const dim = k.shape[2] / kvHeads;
-  const [batch, , width] = q.shape;
   const fits =
     q.ndim === 3 &&
     k.ndim === 3 &&
-    k.shape[0] === batch &&
+    k.shape[0] === q.shape[0] &&
     Number.isInteger(dim) &&
     heads % kvHeads === 0 &&
-    width === (packed ? heads + 2 * kvHeads : heads) * dim &&
+    q.shape[2] === heads * dim &&
     v.shape.every((n, i) => n === k.shape[i]) &&
     Number.isInteger(keys) &&
     keys >= q.shape[1] &&
@@ -194,15 +190,11 @@ export function causalAttention(
   if (!fits) {
     throw misfit(
       "causalAttention",
-      `needs q [B, T, ${packed ? "(H + 2 * Hkv)" : "H"} * D] and k, v [B, S, Hkv * D] for H = ${heads}, Hkv = ${kvHeads} and T <= ${keys} keys <= S, got ${showShape(q.shape)}, ${showShape(k.shape)} and ${showShape(v.shape)}.`,
+      `needs q [B, T, H * D] and k, v [B, S, Hkv * D] for H = ${heads}, Hkv = ${kvHeads} and T <= ${keys} keys <= S, got ${showShape(q.shape)}, ${showShape(k.shape)} and ${showShape(v.shape)}.`,
     );
   }
   const attrs = { layout: "rows", heads, kvHeads, keys, causal: true, scale: scale ?? 1 / Math.sqrt(dim) };
-  // The gradient of q has the shape of q: where one is wanted, q stands alone.
-  const alone = packed && q.requiresGrad && gradEnabled();
-  return named("causalAttention", () =>
-    dispatchOne(attentionOp, [alone ? narrow(q, 2, 0, heads * dim) : q, k, v], attrs),
-  );
+  return named("causalAttention", () => dispatchOne(attentionOp, [q, k, v], attrs));
 }
 
 interface PackedAttrs {

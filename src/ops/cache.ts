@@ -1,61 +1,75 @@
-/** The key-value cache of a decoder: rows are written in place, then attention reads the filled part. */
+/** The key-value cache of a decoder: keys and values of new rows are written in place, then attention reads all of them. */
 
+import type { HeadLayout, Operand } from "../backend/backend.js";
 import { misfit, showShape } from "../core/errors.js";
 import { contiguousStrides } from "../core/shape.js";
-import { dispatch } from "../tensor/dispatch.js";
-import { registerOp } from "../tensor/op.js";
+import { dispatchOne } from "../tensor/dispatch.js";
+import { registerOp, type TensorSpec } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
 
 interface CacheAttrs {
   [name: string]: number;
+  heads: number;
   position: number;
-  column: number;
 }
 
-const cacheWriteOp = registerOp<CacheAttrs>({
-  name: "cacheWrite",
-  doc: "writes columns of new rows into a cache at a position",
+const cachedAttentionOp = registerOp<CacheAttrs>({
+  name: "cachedAttention",
+  doc: "writes keys and values of new rows into a cache, then causal attention of those rows over all that it holds",
   inputs: [
+    { name: "qkv", kind: "float" },
     { name: "cache", kind: "float" },
-    { name: "rows", kind: "float" },
   ],
-  attrs: { position: { type: "integer" }, column: { type: "integer" } },
-  mutates: [0],
-  infer: ([{ shape: cache }, { shape: rows }], { position, column }) => {
+  attrs: { heads: { type: "integer" }, position: { type: "integer" } },
+  mutates: [1],
+  infer: ([{ shape: rows }, { shape: cache }], { heads, position }): TensorSpec[] => {
+    const width = rows[2] / 3;
     const fits =
-      cache.length === 3 &&
       rows.length === 3 &&
+      cache.length === 3 &&
       cache[0] === rows[0] &&
+      cache[2] === 2 * width &&
+      width % heads === 0 &&
       position >= 0 &&
-      column >= 0 &&
-      position + rows[1] <= cache[1] &&
-      column + cache[2] <= rows[2];
+      position + rows[1] <= cache[1];
     if (!fits) {
       throw misfit(
-        "cacheWrite",
-        `needs a cache [B, S, C] with room for rows [B, T, >= C] at position ${position}, got ${showShape(cache)} and ${showShape(rows)}.`,
+        "cachedAttention",
+        `needs qkv [B, T, 3 * H * D] for H = ${heads} and a cache [B, S, 2 * H * D] with room for T rows at position ${position}, got ${showShape(rows)} and ${showShape(cache)}.`,
       );
     }
-    return [];
+    return [
+      { shape: [rows[0], rows[1], width], dtype: "float32" },
+      { shape: [rows[0], heads, rows[1]], dtype: "float32" },
+    ];
   },
-  run: (kernels, [cache, rows], _, { position, column }) =>
-    kernels.stridedCopy(rows, cache, {
-      shape: [rows.shape[0], rows.shape[1], cache.shape[2]],
-      inputOffset: column,
-      inputStrides: contiguousStrides(rows.shape),
-      outputOffset: position * cache.shape[2],
+  run: (kernels, [qkv, cache], [out, lse], { heads, position }) => {
+    const [batch, queries, width] = out.shape;
+    kernels.stridedCopy(qkv, cache, {
+      shape: [batch, queries, 2 * width],
+      inputOffset: width,
+      inputStrides: contiguousStrides(qkv.shape),
+      outputOffset: position * 2 * width,
       outputStrides: contiguousStrides(cache.shape),
-    }),
+    });
+    const dim = width / heads;
+    const within = ({ shape: [, rows, row] }: Operand, offset: number): HeadLayout => ({
+      ...{ offset, batch: rows * row, head: dim, row },
+    });
+    kernels.attention(qkv, cache, cache, out, lse, {
+      ...{ batch, heads, kvHeads: heads, queries, keys: position + queries, dim },
+      ...{ scale: 1 / Math.sqrt(dim), causal: true },
+      ...{ q: within(qkv, 0), k: within(cache, 0), v: within(cache, width), out: within(out, 0) },
+    });
+  },
 });
 
 /**
- * Writes columns `column` … `column + C` of rows [B, T, W] into a cache [B, S, C] at rows `position` …; in place,
- * without gradients.
+ * Causal attention of new rows, q, k and v side by side in qkv [B, T, 3 * H * D], over the `position` rows before them
+ * and themselves: [B, T, H * D]. Their keys and values go into the cache [B, S, 2 * H * D]; in place, without gradients.
  */
-export function cacheWrite(
+export const cachedAttention = (
+  qkv: Tensor,
   cache: Tensor,
-  rows: Tensor,
-  { position, column = 0 }: { position: number; column?: number },
-): void {
-  dispatch(cacheWriteOp, [cache, rows], { position, column });
-}
+  { heads, position }: { heads: number; position: number },
+): Tensor => dispatchOne(cachedAttentionOp, [qkv, cache], { heads, position });

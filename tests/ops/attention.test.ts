@@ -1,35 +1,28 @@
-/** Attention over a packed projection: what it gives without a copy is what it gives with one. */
+/** Attention with a cache: rows that come one after the other, or several at once, get the bits of all of them together. */
 
 import * as t from "tenon";
 import { beforeAll, describe, expect, test } from "vitest";
+import { cachedAttention } from "../../src/ops/cache.js";
 import { noise } from "../backend/operands.js";
 
-describe.each(["reference", "cpu"] as const)("causalAttention on %s", (device) => {
+describe.each(["reference", "cpu"] as const)("cachedAttention on %s", (device) => {
   beforeAll(() => t.init({ device }));
 
-  test("reads q from rows that hold q, k and v: the same bits, the same gradient", async () => {
-    const [heads, kvHeads, dim, queries, keys] = [4, 2, 6, 3, 5];
+  test.each([[[1, 1, 1, 1, 1, 1, 1]], [[3, 4]], [[1, 5, 1]]])("rows that come by %j", async (steps) => {
+    const [batch, heads, dim, rows] = [2, 3, 5, 7];
     const width = heads * dim;
-    const values = async (packed: boolean) => {
-      const qkv = t.tensor(noise(2 * queries * (width + 2 * kvHeads * dim)), { requiresGrad: true });
-      const rows = t.reshape(qkv, [2, queries, -1]);
-      const [k, v] = [2, 3].map((seed) => t.tensor(noise(2 * keys * kvHeads * dim, seed)).reshape([2, keys, -1]));
-      const attend = () =>
-        t.causalAttention(packed ? rows : t.narrow(rows, 2, 0, width), k, v, { heads, kvHeads, packed });
-      const plain = t.noGrad(attend);
-      const recorded = attend();
-      t.sum(t.square(recorded)).backward();
-      return Promise.all([plain, recorded, qkv.grad!].map(async (x) => Array.from(await x.data())));
-    };
-    const [packed, narrow] = [await values(true), await values(false)];
-    expect(packed).toEqual(narrow);
-    expect(packed[0]).toEqual(packed[1]);
-  });
-
-  test("refuses rows of another width", () => {
-    const [q, k] = [t.zeros([1, 2, 9]), t.zeros([1, 2, 4])];
-    expect(() => t.causalAttention(q, k, k, { heads: 2, packed: true })).toThrow(
-      "causalAttention: needs q [B, T, (H + 2 * Hkv) * D]",
-    );
+    const qkv = t.tensor(noise(batch * rows * 3 * width)).reshape([batch, rows, 3 * width]);
+    const cache = t.zeros([batch, rows + 2, 2 * width]);
+    let position = 0;
+    const parts = steps.map((count) => {
+      const part = cachedAttention(t.narrow(qkv, 1, position, count), cache, { heads, position });
+      position += count;
+      return part;
+    });
+    const together = t.packedAttention(qkv, { heads });
+    expect(await t.cat(parts, { dim: 1 }).toArray()).toEqual(await together.toArray());
+    const [written, free] = [t.narrow(cache, 1, 0, rows), t.narrow(cache, 1, rows, 2)];
+    expect(await written.toArray()).toEqual(await t.narrow(qkv, 2, width, 2 * width).toArray());
+    expect(await free.toArray()).toEqual(await t.zeros([batch, 2, 2 * width]).toArray());
   });
 });

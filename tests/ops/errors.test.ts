@@ -2,7 +2,7 @@
 import * as t from "tenon";
 import "tenon/optim";
 import { beforeAll, describe, expect, test } from "vitest";
-import { cacheWrite } from "../../src/ops/cache.js";
+import { cachedAttention } from "../../src/ops/cache.js";
 import * as ops from "../../src/ops/index.js";
 import { dispatchOne } from "../../src/tensor/dispatch.js";
 import { hostInputs, runSample, samples, upload } from "./samples.js";
@@ -624,10 +624,10 @@ const wrong: Row[] = [
     /^gruCell: needs x \[B, I\]/,
   ],
   [
-    "cacheWrite",
+    "cachedAttention",
     t.ShapeError,
-    () => cacheWrite(f(1, 2, 3), f(1, 2, 3), { position: 1 }),
-    "cacheWrite: needs a cache [B, S, C] with room for rows [B, T, >= C] at position 1, got [1, 2, 3] and [1, 2, 3].",
+    () => cachedAttention(f(1, 2, 6), f(1, 2, 4), { heads: 1, position: 1 }),
+    "cachedAttention: needs qkv [B, T, 3 * H * D] for H = 1 and a cache [B, S, 2 * H * D] with room for T rows at position 1, got [1, 2, 6] and [1, 2, 4].",
   ],
 ];
 

@@ -1,6 +1,6 @@
 import * as t from "tenon";
 import { describe, expect, test } from "vitest";
-import { cacheWrite } from "../../src/ops/cache.js";
+import { cachedAttention } from "../../src/ops/cache.js";
 
 const leaf = (data: t.NestedData) => t.tensor(data, { requiresGrad: true });
 const gradOf = (x: t.Tensor) => x.grad!.toArray();
@@ -256,18 +256,18 @@ describe("writing in place", () => {
       ],
     ]);
     const loss = x.mul(cache).sum();
-    cacheWrite(cache, t.zeros([1, 1, 2]), { position: 0 });
+    cachedAttention(t.zeros([1, 1, 3]), cache, { heads: 1, position: 0 });
     expect(() => loss.backward()).toThrow("backward: a tensor that mul saved was changed in place afterwards.");
   });
 
   test("a tensor that requires a gradient is written only under noGrad, and not before that was checked", async () => {
     const p = leaf([[[1, 2]]]);
-    const rows = t.zeros([1, 1, 2]);
-    expect(() => cacheWrite(p, rows, { position: 0 })).toThrow(
-      "cacheWrite: a tensor that requires a gradient may be written only under noGrad(). Wrap the call: noGrad(() => …).",
+    const write = () => cachedAttention(t.zeros([1, 1, 3]), p, { heads: 1, position: 0 });
+    expect(write).toThrow(
+      "cachedAttention: a tensor that requires a gradient may be written only under noGrad(). Wrap the call: noGrad(() => …).",
     );
     expect(await p.toArray()).toEqual([[[1, 2]]]);
-    t.noGrad(() => cacheWrite(p, rows, { position: 0 }));
+    t.noGrad(write);
     expect(await p.toArray()).toEqual([[[0, 0]]]);
   });
 });

@@ -448,18 +448,26 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     await compare(1e-3, added(8, 12, 8200, false, true));
   });
 
-  test("large products use large tiles, irregular stacks go one by one, no terms give the bias", async () => {
-    const [m, n, k] = [1200, 1300, 36];
-    await compare(
+  test.each([
+    [1200, 1300],
+    [500, 1000],
+    [500, 900],
+    [40, 8100],
+  ])("stacks of %i x %i fill a card with larger tiles", (m, n) =>
+    compare(
       1e-5,
       (kernels, make, out) => {
+        const k = 36;
         const y = out([2, m, n]);
         const layout = { m, n, k, transposeA: false, transposeB: false, batchA: [0, 0], batchB: [0, 0] };
         kernels.matmul(make(noise(m * k), [m, k]), make(noise(k * n), [k, n]), y, layout);
         return [y];
       },
       card!,
-    );
+    ),
+  );
+
+  test("irregular stacks go one by one, no terms give the bias", async () => {
     await compare(1e-5, (kernels, make, out) => {
       const [x, y] = [out([3, 5, 6]), out([5, 6])];
       const layout = { m: 5, n: 6, k: 4, transposeA: false, transposeB: false };

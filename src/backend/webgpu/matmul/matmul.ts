@@ -10,12 +10,16 @@ import { type FragmentTile, fragmentMemory, fragmentSource, SUBGROUPS, sharesBlo
 import { LANES, type OwnTile, ownSource } from "./own.js";
 import { type Product, productKey } from "./product.js";
 import { columnsOf, MOST_ROWS, rowsSource } from "./rows.js";
-import { sharedSource, sideOf, type Tile } from "./tiles.js";
+import { SIDE, sharedSource, type Tile } from "./tiles.js";
 
-/** Results of a workgroup: 64 x 64, or 128 x 128 where there are enough of those to fill a graphics card. */
-const small: Tile = 4;
-const large: Tile = 8;
-const ENOUGH_LARGE_TILES = 128;
+/** Results of a thread. The larger a tile, the fewer loads for a result; but there must be enough of them to fill a card. */
+const tilesOfCards: readonly Tile[] = [
+  { rows: 8, columns: 8 },
+  { rows: 8, columns: 4 },
+  { rows: 4, columns: 8 },
+  { rows: 4, columns: 4 },
+];
+const ENOUGH_TILES = 128;
 const fragmentTiles: readonly FragmentTile[] = [128, 64];
 /**
  * On a software adapter the larger a tile, the fewer loads for a result, and the longer it takes to compile: minutes,
@@ -150,11 +154,14 @@ interface Tiling {
 }
 
 function shared(gpu: Gpu, m: number, n: number, count: number): Tiling {
-  const along = (tile: Tile) => [Math.ceil(m / sideOf(tile)), Math.ceil(n / sideOf(tile))] as const;
-  const [largeM, largeN] = along(large);
-  const tile = largeM * largeN * count >= ENOUGH_LARGE_TILES ? large : small;
+  const along = ({ rows, columns }: Tile) => [Math.ceil(m / (SIDE * rows)), Math.ceil(n / (SIDE * columns))] as const;
+  const pays = (tile: Tile) => {
+    const halfEmpty = m <= (SIDE * tile.rows) / 2 || n <= (SIDE * tile.columns) / 2;
+    return !halfEmpty && along(tile)[0] * along(tile)[1] * count >= ENOUGH_TILES;
+  };
+  const tile = tilesOfCards.find(pays) ?? tilesOfCards[tilesOfCards.length - 1];
   const kernelOf = (product: Product) =>
-    gpu.kernel(`matmul ${tile} ${productKey(product)}`, () => sharedSource(product, tile));
+    gpu.kernel(`matmul ${tile.rows} ${tile.columns} ${productKey(product)}`, () => sharedSource(product, tile));
   return { tiles: along(tile), kernelOf };
 }
 
@@ -167,7 +174,7 @@ function byFragments(gpu: Gpu, product: Product, m: number, n: number, count: nu
   if (!fragments || !subgroup.threads || SUBGROUPS * subgroup.threads > threads || !halves || product.sums) return;
   const along = (tile: FragmentTile) => [Math.ceil(m / tile), Math.ceil(n / tile)] as const;
   const tile = fragmentTiles.find((tile) => {
-    const enough = tile === 64 || along(tile)[0] * along(tile)[1] * count >= ENOUGH_LARGE_TILES;
+    const enough = tile === 64 || along(tile)[0] * along(tile)[1] * count >= ENOUGH_TILES;
     return enough && sharesBlocks(tile, subgroup) && fragmentMemory(fragments, tile) <= sharedBytes;
   });
   if (!tile) return;

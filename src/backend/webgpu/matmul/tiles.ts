@@ -19,36 +19,38 @@ import {
   widening,
 } from "./product.js";
 
-/** Rows, and columns, that one of the 16 x 16 threads of a workgroup computes. */
-export type Tile = 4 | 8;
-/** Rows, and columns, of a workgroup. */
-export const sideOf = (tile: Tile): number => 16 * tile;
+/** Rows and columns that one of the 16 x 16 threads of a workgroup computes: 4 or 8. */
+export interface Tile {
+  readonly rows: number;
+  readonly columns: number;
+}
 
-/** Blocks of a, and of b, that a workgroup loads at once: one for each of its 256 threads. */
+/** Threads along a side of a workgroup. */
+export const SIDE = 16;
+/** Blocks of the larger factor that a workgroup loads at once; each thread loads one of either. */
 const BLOCKS = 128;
 /** Steps of k whose text is written out: addresses become constants, loads of several steps run side by side. */
 const UNROLLED = 4;
 
 /** A workgroup of 16 x 16 threads loads blocks of a and b for some steps of k, then every thread uses them. */
 export function sharedSource(product: Product, tile: Tile): KernelSource {
-  const side = sideOf(tile);
-  /** Vectors of a step of k in workgroup memory, and the steps that it holds. */
-  const perStep = side / 4;
-  const depth = (4 * BLOCKS) / perStep;
-  const parts = upTo(tile / 4);
-  const results = upTo(tile).flatMap((r) => parts.map((q) => ({ r, q, name: `t${r}_${q}` })));
+  /** Vectors of a step of k in workgroup memory. */
+  const [lefts, rights] = [(SIDE * tile.rows) / 4, (SIDE * tile.columns) / 4];
+  /** Steps that it holds. */
+  const depth = (4 * BLOCKS) / Math.max(lefts, rights);
+  const [leftBlocks, allBlocks] = [(lefts * depth) / 4, ((lefts + rights) * depth) / 4];
+  const [down, across] = [upTo(tile.rows / 4), upTo(tile.columns / 4)];
+  const results = upTo(tile.rows).flatMap((r) => across.map((q) => ({ r, q, name: `t${r}_${q}` })));
   const resultAt = ({ r, q, name }: (typeof results)[number]): Four => ({
     row: `row + ${64 * (r >> 2) + (r & 3)}u + y * 4u`,
     column: `column + ${64 * q}u + x * 4u`,
     value: name,
   });
-  const step = (i: number) => {
-    const at = i * perStep;
-    return `      {
-${parts.map((i) => `        let a${i} = lefts[from_left + ${at + 16 * i}u];\n        let b${i} = rights[from_right + ${at + 16 * i}u];`).join("\n")}
+  const step = (i: number) => `      {
+${down.map((part) => `        let a${part} = lefts[from_left + ${i * lefts + SIDE * part}u];`).join("\n")}
+${across.map((part) => `        let b${part} = rights[from_right + ${i * rights + SIDE * part}u];`).join("\n")}
 ${results.map(({ r, q, name }) => `        ${name} += a${r >> 2}[${r & 3}] * b${q};`).join("\n")}
       }`;
-  };
   const { sums } = product;
   const [a, b] = [blocksOf(product, "left"), blocksOf(product, "right")];
   /** The vectors of the block that a thread has read: those of a and of b are the same where their types are. */
@@ -60,58 +62,58 @@ ${results.map(({ r, q, name }) => `        ${name} += a${r >> 2}[${r & 3}] * b${
   ]);
   const read = (blocks: Blocks, vectors: string[], outer: string, depth: string) =>
     vectors.map((name, i) => `${name} = ${blocks.read(i, outer, `${depth} + step`)};`).join(" ");
+  const other = allBlocks < SIDE * SIDE ? `if (lane < ${allBlocks}u) ` : "";
   const fetch = (depth: string) => `if (of_left) { ${read(a, left, "(row + outer)", depth)} }
-    else { ${read(b, right, "(column + outer)", depth)} }`;
-  const keep = (to: string, blocks: Blocks, vectors: string[]) => `let block = ${blocks.bySteps(vectors)};
+    else ${other}{ ${read(b, right, "(column + outer)", depth)} }`;
+  const keep = (to: string, perStep: number, blocks: Blocks, vectors: string[]) => `
+      let block = ${blocks.bySteps(vectors)};
+      let at = step * ${perStep}u + outer / 4u;
       ${upTo(4)
-        .map(
-          (i) =>
-            `${to}[(step + ${i}u) * ${perStep}u + outer / 4u] = select(vec4f(), block[${i}], depth + step + ${i}u < p.k);`,
-        )
+        .map((i) => `${to}[at + ${i * perStep}u] = select(vec4f(), block[${i}], depth + step + ${i}u < p.k);`)
         .join("\n      ")}`;
+  const summed = sums === "a" ? { buffer: "lefts", perStep: lefts } : { buffer: "rights", perStep: rights };
   return {
     name: "matmul",
     buffers: buffersOf(product),
     params: tileParams(product),
     enables: enablesOf(product),
     code: `${bases}${widening(product)}${storer(product)}${sumsStorer(product)}
-var<workgroup> lefts: array<vec4f, ${depth * perStep}>;
-var<workgroup> rights: array<vec4f, ${depth * perStep}>;
-${entry(256)}
+var<workgroup> lefts: array<vec4f, ${depth * lefts}>;
+var<workgroup> rights: array<vec4f, ${depth * rights}>;
+${entry(SIDE * SIDE)}
 ${stepsOf(product)}
-  let row = ((group / p.tiles_n) % p.tiles_m) * ${side}u;
-  let column = (group % p.tiles_n) * ${side}u;
+  let row = ((group / p.tiles_n) % p.tiles_m) * ${SIDE * tile.rows}u;
+  let column = (group % p.tiles_n) * ${SIDE * tile.columns}u;
   let a = base_a(z);
   let b = base_b(z);
   // 32 threads are 8 x 4 tiles: they read the fewest different vectors at once.
   let x = lane % 8u + lane / 32u % 2u * 8u;
   let y = lane / 8u % 4u + lane / 64u * 4u;
   // The block that this thread loads: eight neighbours along the outer dim, then the steps, write to all banks.
-  let of_left = lane < ${BLOCKS}u;
-  let outer = (lane % 8u + lane % ${BLOCKS}u / ${2 * depth}u * 8u) * 4u;
-  let step = lane / 8u % ${depth / 4}u * 4u;
+  let of_left = lane < ${leftBlocks}u;
+  let block_number = select(lane - ${leftBlocks}u, lane, of_left);
+  let outer = (block_number % 8u + block_number / ${2 * depth}u * 8u) * 4u;
+  let step = block_number / 8u % ${depth / 4}u * 4u;
 ${[...types].map(([name, type]) => `  var ${name}: ${type};`).join("\n")}
 ${results.map(({ name }) => `  var ${name} = vec4f();`).join("\n")}
-${sums ? `  var own_sums = vec4f();\n  let summing = ${sums === "a" ? "column" : "row"} == 0u && lane < ${perStep}u;` : ""}
+${sums ? `  var own_sums = vec4f();\n  let summing = ${sums === "a" ? "column" : "row"} == 0u && lane < ${summed.perStep}u;` : ""}
   ${fetch("first")}
   for (var depth = first; depth < last; depth += ${depth}u) {
-    if (of_left) { ${keep("lefts", a, left)} }
-    else { ${keep("rights", b, right)} }
+    if (of_left) { ${keep("lefts", lefts, a, left)} }
+    else ${other}{ ${keep("rights", rights, b, right)} }
     workgroupBarrier();
     let following = depth + ${depth}u;
     if (following < last) { ${fetch("following")} }
     for (var c = 0u; c < ${depth / UNROLLED}u; c++) {
-      let from_left = c * ${UNROLLED * perStep}u + y;
-      let from_right = c * ${UNROLLED * perStep}u + x;
+      let from_left = c * ${UNROLLED * lefts}u + y;
+      let from_right = c * ${UNROLLED * rights}u + x;
 ${upTo(UNROLLED).map(step).join("\n")}
     }
-${sums ? `    if (summing) { for (var c = 0u; c < ${depth}u; c++) { own_sums += ${sums === "a" ? "lefts" : "rights"}[c * ${perStep}u + lane]; } }` : ""}
+${sums ? `    if (summing) { for (var c = 0u; c < ${depth}u; c++) { own_sums += ${summed.buffer}[c * ${summed.perStep}u + lane]; } }` : ""}
     workgroupBarrier();
   }
 ${sums ? `  if (summing) { store_sums(target_z, ${sums === "a" ? "row" : "column"} + lane * 4u, own_sums); }` : ""}
-${upTo(tile / 4)
-  .map((half) => store(product, "target_z", results.filter(({ r }) => r >> 2 === half).map(resultAt)))
-  .join("\n")}
+${down.map((half) => store(product, "target_z", results.filter(({ r }) => r >> 2 === half).map(resultAt))).join("\n")}
 }`,
   };
 }

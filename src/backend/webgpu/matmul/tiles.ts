@@ -86,9 +86,9 @@ ${stepsOf(product)}
   let column = (group % p.tiles_n) * ${SIDE * tile.columns}u;
   let a = base_a(z);
   let b = base_b(z);
-  // 32 threads are 8 x 4 tiles: they read the fewest different vectors at once.
-  let x = lane % 8u + lane / 32u % 2u * 8u;
-  let y = lane / 8u % 4u + lane / 64u * 4u;
+  // 32 threads are 4 x 8 tiles, and every eight of them 2 x 4: they read the fewest different vectors at once.
+  let x = lane / 2u % 8u + lane / 32u % 2u * 8u;
+  let y = lane % 2u + lane / 16u % 2u * 2u + lane / 64u * 4u;
   // The block that this thread loads: eight neighbours along the outer dim, then the steps, write to all banks.
   let of_left = lane < ${leftBlocks}u;
   let block_number = select(lane - ${leftBlocks}u, lane, of_left);

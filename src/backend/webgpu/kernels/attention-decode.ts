@@ -4,7 +4,7 @@
  */
 
 import { entry, type KernelSource, THREADS, upTo } from "../shader.js";
-import { attentionFunctions, bufferType, layoutParams, reader, vectorsOf, writer } from "./attention-tiles.js";
+import { attentionFunctions, bufferType, layoutParams, reader, vectorsOf, writer } from "./attention-layout.js";
 import { maxAcross, sumAcross } from "./softmax.js";
 
 /** Keys of a chunk that one thread scores. */

@@ -560,6 +560,8 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     { batch: 1, heads: 2, kvHeads: 2, queries: 40, keys: 33, dim: 21, causal: false, card: true },
     { batch: 2, heads: 3, kvHeads: 3, queries: 1, keys: 150, dim: 8, causal: true },
     { batch: 1, heads: 2, kvHeads: 1, queries: 1, keys: 600, dim: 7, causal: true },
+    { batch: 2, heads: 2, kvHeads: 1, queries: 1, keys: 601, dim: 7, causal: true, card: true, forward: true },
+    { batch: 1, heads: 4, kvHeads: 2, queries: 1, keys: 900, dim: 64, causal: true, card: true, forward: true },
     { batch: 1, heads: 1, kvHeads: 1, queries: 1, keys: 9, dim: 264, causal: true, forward: true },
   ])("attention $queries x $keys, $dim wide, $heads over $kvHeads heads", ({ card: onCard, forward, ...c }) =>
     compare(

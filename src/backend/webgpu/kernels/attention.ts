@@ -7,7 +7,7 @@ import { DeviceError } from "../../../core/errors.js";
 import type { AttentionLayout, Operand } from "../../backend.js";
 import type { Gpu } from "../gpu.js";
 import { entry, type KernelSource } from "../shader.js";
-import { decodeSource } from "./attention-decode.js";
+import { decode } from "./attention-decode.js";
 import {
   attentionFunctions,
   bufferType,
@@ -31,17 +31,16 @@ export function attention(
 ): void {
   const { batch, heads, queries, dim } = layout;
   checkDim(dim);
-  const wide = isWide(layout);
   if (queries === 1) {
     // A single query sees all keys, causal or not.
-    const kernel = gpu.kernel(`attention decode ${dim} ${wide}`, () => decodeSource(dim, wide));
-    gpu.run(kernel, [q, k, v, output, lse], layoutNumbers(layout, 1), batch * heads);
+    decode(gpu, q, k, v, output, lse, layout);
     return;
   }
   if (ownFits(gpu, layout)) {
     runOwn(gpu, "forward", [q, k, v, output, lse], layout);
     return;
   }
+  const wide = isWide(layout);
   const text = new Tiles(dim, 1, gpu.software);
   const kernel = gpu.kernel(`attention ${dim} ${wide}`, () => source(text, dim, wide));
   const tiles = Math.ceil(queries / text.rows);

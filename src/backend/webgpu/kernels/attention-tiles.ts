@@ -14,8 +14,8 @@ export const COLUMNS = 4 * ACROSS;
 
 /** Vectors of workgroup memory, of the 1024 that every device has: partial results of each thread take the others. */
 const VECTORS = 1024 - TILE_THREADS;
-/** Vectors between the weights of two rows: odd, so that rows lie in other banks. */
-const WEIGHTS_STEP = ACROSS + 1;
+/** Vectors between the weights of two rows: two columns of four neighbouring rows lie in other banks. */
+const WEIGHTS_STEP = ACROSS + 2;
 
 /** Rows in a buffer: where row 0 starts, and the texts of the first row of a tile and of their number. */
 export interface Rows {
@@ -160,8 +160,12 @@ ${lanes
     }`;
   }
 
-  readonly place = `  let x = lane % ${ACROSS}u;
-  let y = lane / ${ACROSS}u;`;
+  /**
+   * Neighbouring threads share columns, and those two apart share rows: NVIDIA's cards then read two vectors of a row or
+   * column at a time from workgroup memory instead of one (as CUTLASS lays out its threads).
+   */
+  readonly place = `  let x = lane / 2u % 2u + lane / 8u % 4u * 2u;
+  let y = lane % 2u + lane / 4u % 2u * 2u + lane / 32u * 4u;`;
 
   /** Statements that find the head of a workgroup whose rows are queries, and the queries of a thread. */
   queries(): string {
@@ -220,7 +224,7 @@ ${[0, 1, 2, 3]
 
 /** Statements that make `name` of a vector of numbers for each row: those of all threads that share the rows, in order. */
 export const acrossRow = (name: string, own: string, combine: (a: string, b: string) => string): string => `
-  partials[lane] = ${own};
+  partials[y * ${ACROSS}u + x] = ${own};
   workgroupBarrier();
   var ${name} = partials[y * ${ACROSS}u];
 ${upTo(ACROSS - 1)

@@ -18,7 +18,7 @@ import {
   writer,
 } from "./attention-layout.js";
 import { ownFits, runOwn } from "./attention-own.js";
-import { acrossRow, COLUMNS, rowsOf, TILE_THREADS, Tiles } from "./attention-tiles.js";
+import { COLUMNS, rowsOf, Tiles, tileRows } from "./attention-tiles.js";
 
 export function attentionBackward(
   gpu: Gpu,
@@ -45,13 +45,14 @@ export function attentionBackward(
     gpu.pool.release(deltas);
     return;
   }
-  const queryText = new Tiles(dim, 1, gpu.software);
-  const queryTiles = Math.ceil(queries / queryText.rows);
-  const queryKernel = gpu.kernel(`attention dq ${dim} ${wide}`, () => querySource(queryText, dim, wide));
+  const { software } = gpu;
+  const queryTiles = Math.ceil(queries / tileRows(dim, 1, software));
+  const queryKernel = gpu.kernel(`attention dq ${dim} ${wide}`, () =>
+    querySource(new Tiles(dim, 1, software), dim, wide),
+  );
   gpu.run(queryKernel, [...saved, output, dQ], layoutNumbers(layout, queryTiles), batch * heads * queryTiles);
-  const keyText = new Tiles(dim, 2, gpu.software);
-  const keyTiles = Math.ceil(keys / keyText.rows);
-  const keyKernel = gpu.kernel(`attention dkv ${dim} ${wide}`, () => keySource(keyText, dim, wide));
+  const keyTiles = Math.ceil(keys / tileRows(dim, 2, software));
+  const keyKernel = gpu.kernel(`attention dkv ${dim} ${wide}`, () => keySource(new Tiles(dim, 2, software), dim, wide));
   gpu.run(keyKernel, [...saved, dK, dV], layoutNumbers(layout, keyTiles), batch * kvHeads * keyTiles);
   gpu.pool.release(deltas);
 }
@@ -82,11 +83,11 @@ function querySource(tiles: Tiles, dim: number, wide: boolean): KernelSource {
     params: layoutParams(),
     code: `${attentionFunctions}${readers(dim, wide)}${reader("out", dim, wide)}${writer("dq", dim, wide)}
 ${tiles.declaration}
-${entry(TILE_THREADS)}
+${entry(tiles.threads)}
 ${tiles.queries()}
   var own_delta = vec4f();
 ${tiles.eachSum((r, m) => `  own_delta[${r}] += ${tiles.inside(m, `dot(grads_vector(out_at(b, h, query${r}), ${tiles.vector(m)}), out_vector(out_at(b, h, query${r}), ${tiles.vector(m)}))`)};`)}
-${acrossRow("delta", "own_delta", (a, b) => `${a} + ${b}`)}
+${tiles.acrossRow("delta", "own_delta", (a, b) => `${a} + ${b}`)}
 ${tiles.eachRow(
   (r) => `  if (x == 0u && first_query + ${tiles.row(r)} < p.queries) { deltas[saved${r}] = delta[${r}]; }
   let lse${r} = lse[saved${r}];`,
@@ -132,7 +133,7 @@ function keySource(tiles: Tiles, dim: number, wide: boolean): KernelSource {
     params: layoutParams(),
     code: `${attentionFunctions}${readers(dim, wide)}${writer("dk", dim, wide)}${writer("dv", dim, wide)}
 ${tiles.declaration}
-${entry(TILE_THREADS)}
+${entry(tiles.threads)}
   let b = group / (p.kv_heads * p.tiles);
   let kv = (group / p.tiles) % p.kv_heads;
   let first_key = (group % p.tiles) * ${tiles.rows}u;

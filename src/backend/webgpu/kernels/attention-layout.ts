@@ -46,7 +46,7 @@ export const bufferType = (wide: boolean): string => (wide ? "vec4f" : "f32");
 /** Vectors of four in a row. */
 export const vectorsOf = (dim: number): number => Math.ceil(dim / 4);
 
-/** Functions: the first element of a row, the number of keys of a query. */
+/** Functions: the first element of a row, the number of keys of a query, exponentials of four numbers up to 0. */
 export const attentionFunctions = `${floatFunctions}
 fn exp_of(x: vec4f) -> vec4f { return select(exp(x), vec4f(), x < vec4f(-87.33)); }
 fn key_count(query: u32) -> u32 {

@@ -6,16 +6,28 @@
 import { upTo } from "../shader.js";
 import { type Place, vectorsOf } from "./attention-layout.js";
 
-/** Threads of a workgroup: thread (x, y) has the rows y, y + 16, … and columns 4x … 4x + 3 of each tile. */
-export const TILE_THREADS = 128;
+/** Threads that share the rows y, y + `down`, … of a tile: thread x of them has the columns 4x … 4x + 3. */
 const ACROSS = 8;
-const DOWN = TILE_THREADS / ACROSS;
 export const COLUMNS = 4 * ACROSS;
 
-/** Vectors of workgroup memory, of the 1024 that every device has: partial results of each thread take the others. */
-const VECTORS = 1024 - TILE_THREADS;
+/** Threads of a workgroup; on a software adapter, where barriers cost much, few meet at them. */
+const threadsOf = (software: boolean): number => (software ? 32 : 128);
+
+/** Rows of a thread, of which each has `sums` sums of its length: they stay in registers, but for the longest rows. */
+const rowsEach = (dim: number, sums: number): number =>
+  [4, 2].find((n) => n * Math.ceil(vectorsOf(dim) / ACROSS) * sums <= 16) ?? 1;
+
+/** Rows of a workgroup. */
+export const tileRows = (dim: number, sums: number, software: boolean): number =>
+  (threadsOf(software) / ACROSS) * rowsEach(dim, sums);
+
+/** Vectors of workgroup memory, of the 1024 that every device has: `partials` of each thread take the others. */
+const VECTORS = 1024 - threadsOf(false);
 /** Vectors between the weights of two rows: two columns of four neighbouring rows lie in other banks. */
 const WEIGHTS_STEP = ACROSS + 2;
+
+/** Vectors between two rows, so that neighbouring rows lie in other banks. */
+const oddStep = (vectors: number): number => vectors | 1;
 
 /** Rows in a buffer: where row 0 starts, and the texts of the first row of a tile and of their number. */
 export interface Rows {
@@ -40,33 +52,35 @@ export const rowsOf = (place: Place, head: string, first: string, count: string,
  * whatever the head size is, so that several workgroups share a processor and hide each other's loads.
  */
 export class Tiles {
+  readonly threads: number;
   /** Rows of a thread, and those of the workgroup. */
   readonly each: readonly number[];
   readonly rows: number;
   /** The vectors of a row of sums that one thread has: x, x + 8, … */
   readonly own: readonly number[];
   readonly declaration: string;
+  private readonly down: number;
   private readonly vectors: number;
   /** Vectors of a row that `scores` takes at a time, and rows that `add` takes. */
   private readonly part: number;
   private readonly depth: number;
 
-  /** `sums`: how many sums of the length of a row each row has. A software adapter compiles long texts slowly. */
   constructor(dim: number, sums: number, software: boolean) {
     const vectors = vectorsOf(dim);
     this.vectors = vectors;
+    this.threads = threadsOf(software);
+    this.down = this.threads / ACROSS;
     this.own = upTo(Math.ceil(vectors / ACROSS));
-    // Sums stay in registers: 64 numbers, but for the longest rows.
-    const fits = [4, 2].find((n) => n * this.own.length * sums <= 16);
-    this.each = upTo(software ? 1 : (fits ?? 1));
-    this.rows = DOWN * this.each.length;
+    this.each = upTo(rowsEach(dim, sums));
+    this.rows = tileRows(dim, sums, software);
+    const weights = this.rows * WEIGHTS_STEP;
+    // Few parts, of which the last is not much longer than what is left.
     this.part = [8, 4, 2, 1].find((n) => vectors % n === 0 || 4 * n <= vectors)!;
-    const depth = [32, 16, 8].find((n) => this.rows * WEIGHTS_STEP + n * vectors <= VECTORS);
-    this.depth = software ? 4 : (depth ?? 4);
-    const scores = (this.rows + COLUMNS) * (this.part | 1);
-    const sumsOf = this.rows * WEIGHTS_STEP + this.depth * vectors;
-    this.declaration = `var<workgroup> tile: array<vec4f, ${Math.max(scores, sumsOf)}>;
-var<workgroup> partials: array<vec4f, ${TILE_THREADS}>;
+    // A software adapter compiles long texts slowly.
+    this.depth = (software ? [] : [32, 16, 8]).find((n) => weights + n * vectors <= VECTORS) ?? 4;
+    const most = Math.max((this.rows + COLUMNS) * oddStep(this.part), weights + this.depth * vectors);
+    this.declaration = `var<workgroup> tile: array<vec4f, ${most}>;
+var<workgroup> partials: array<vec4f, ${this.threads}>;
 `;
   }
 
@@ -80,7 +94,7 @@ var<workgroup> partials: array<vec4f, ${TILE_THREADS}>;
 
   /** The text of row `r` of a thread, or of one of its vectors of sums, which may lie past the last. */
   row(r: number): string {
-    return `y + ${r * DOWN}u`;
+    return `y + ${r * this.down}u`;
   }
   vector(m: number): string {
     return `x + ${m * ACROSS}u`;
@@ -108,16 +122,16 @@ var<workgroup> partials: array<vec4f, ${TILE_THREADS}>;
     place: (row: string, vector: string) => string,
   ): { readonly loads: string; readonly stores: string } {
     const all = rows * width;
-    const texts = upTo(Math.ceil(all / TILE_THREADS)).map((n) => {
-      const even = TILE_THREADS % width === 0;
-      const task = `(lane + ${n * TILE_THREADS}u)`;
-      const row = even ? `(lane / ${width}u + ${(n * TILE_THREADS) / width}u)` : `(${task} / ${width}u)`;
+    const texts = upTo(Math.ceil(all / this.threads)).map((n) => {
+      const even = this.threads % width === 0;
+      const task = `(lane + ${n * this.threads}u)`;
+      const row = even ? `(lane / ${width}u + ${(n * this.threads) / width}u)` : `(${task} / ${width}u)`;
       const vector = even ? `(lane % ${width}u)` : `(${task} % ${width}u)`;
       const from = `${start} + min(${first} + ${at.row} + ${row}, ${count} - 1u) * ${step}`;
       const value = `${buffer}_vector(${from}, ${at.vector} + ${vector})`;
       const whole =
         this.vectors % width === 0 ? value : `select(vec4f(), ${value}, ${at.vector} + ${vector} < ${this.vectors}u)`;
-      const guard = (n + 1) * TILE_THREADS > all ? `if (lane < ${all - n * TILE_THREADS}u) ` : "";
+      const guard = (n + 1) * this.threads > all ? `if (lane < ${all - n * this.threads}u) ` : "";
       return {
         load: `let ${buffer}_${n} = ${whole};`,
         store: `${guard}{ tile[${place(row, vector)}] = ${buffer}_${n}; }`,
@@ -129,10 +143,10 @@ var<workgroup> partials: array<vec4f, ${TILE_THREADS}>;
   /** `sum`0, …: the products of each row of a thread with its four columns. Leaves the tile free. */
   scores(sum: string, left: Rows, right: Rows): string {
     const { part, rows } = this;
-    const step = part | 1;
+    const step = oddStep(part);
     const at = { row: "0u", vector: "part" };
     const lefts = this.move(left, rows, part, at, (row, vector) => `${row} * ${step}u + ${vector}`);
-    // Four neighbouring columns lie apart, and the threads that read one each beside each other.
+    // What neighbouring threads read at once lies together, not the four columns of a thread.
     const column = (row: string) => `(${rows}u + ${row} % 4u * ${ACROSS}u + ${row} / 4u)`;
     const rights = this.move(right, COLUMNS, part, at, (row, vector) => `${column(row)} * ${step}u + ${vector}`);
     const lanes = [0, 1, 2, 3];
@@ -147,7 +161,7 @@ ${rights.stores}
       for (var i = 0u; i < ${part}u; i++) {
         let left = y * ${step}u + i;
         let right = x * ${step}u + i;
-${this.eachRow((r) => `        let a${r} = tile[left + ${r * DOWN * step}u];`)}
+${this.eachRow((r) => `        let a${r} = tile[left + ${r * this.down * step}u];`)}
 ${lanes.map((c) => `        let b${c} = tile[right + ${(rows + c * ACROSS) * step}u];`).join("\n")}
 ${lanes
   .map((e) => {
@@ -207,7 +221,7 @@ ${values.stores}
       workgroupBarrier();
       for (var i = 0u; i < ${depth / 4}u; i++) {
         let weight = y * ${WEIGHTS_STEP}u + part * ${depth / 4}u + i;
-${this.eachRow((r) => `        let w${r} = tile[weight + ${r * DOWN * WEIGHTS_STEP}u];`)}
+${this.eachRow((r) => `        let w${r} = tile[weight + ${r * this.down * WEIGHTS_STEP}u];`)}
 ${[0, 1, 2, 3]
   .map((c) => {
     const own = this.own.map(
@@ -220,13 +234,15 @@ ${[0, 1, 2, 3]
       workgroupBarrier();
     }`;
   }
-}
 
-/** Statements that make `name` of a vector of numbers for each row: those of all threads that share the rows, in order. */
-export const acrossRow = (name: string, own: string, combine: (a: string, b: string) => string): string => `
+  /** Statements that make `name` of numbers for each row: those of all threads that share the rows, in order. */
+  acrossRow(name: string, own: string, combine: (a: string, b: string) => string): string {
+    return `
   partials[y * ${ACROSS}u + x] = ${own};
   workgroupBarrier();
   var ${name} = partials[y * ${ACROSS}u];
 ${upTo(ACROSS - 1)
   .map((i) => `  ${name} = ${combine(name, `partials[y * ${ACROSS}u + ${i + 1}u]`)};`)
   .join("\n")}`;
+  }
+}

@@ -18,7 +18,7 @@ import {
   writer,
 } from "./attention-layout.js";
 import { ownFits, runOwn } from "./attention-own.js";
-import { acrossRow, COLUMNS, rowsOf, TILE_THREADS, Tiles } from "./attention-tiles.js";
+import { COLUMNS, rowsOf, Tiles, tileRows } from "./attention-tiles.js";
 
 export function attention(
   gpu: Gpu,
@@ -41,13 +41,13 @@ export function attention(
     return;
   }
   const wide = isWide(layout);
-  const text = new Tiles(dim, 1, gpu.software);
-  const kernel = gpu.kernel(`attention ${dim} ${wide}`, () => source(text, dim, wide));
-  const tiles = Math.ceil(queries / text.rows);
+  const { software } = gpu;
+  const kernel = gpu.kernel(`attention ${dim} ${wide}`, () => source(new Tiles(dim, 1, software), dim, wide));
+  const tiles = Math.ceil(queries / tileRows(dim, 1, software));
   gpu.run(kernel, [q, k, v, output, lse], layoutNumbers(layout, tiles), batch * heads * tiles);
 }
 
-/** Longer heads leave no room for four rows in the workgroup memory that every device has. */
+/** Four rows must fit into the workgroup memory that every device has, and sums of a row into registers. */
 export const LARGEST_HEAD = 512;
 
 export function checkDim(dim: number): void {
@@ -76,7 +76,7 @@ function source(tiles: Tiles, dim: number, wide: boolean): KernelSource {
     code: `${attentionFunctions}
 ${["q", "k", "v"].map((buffer) => reader(buffer, dim, wide)).join("")}${writer("out", dim, wide)}
 ${tiles.declaration}
-${entry(TILE_THREADS)}
+${entry(tiles.threads)}
 ${tiles.queries()}
   var most = vec4f(-infinity());
   var total = vec4f();
@@ -89,7 +89,7 @@ ${tiles.eachRow(
   (r) => `    s${r} = select(vec4f(-infinity()), s${r} * p.scale, column < vec4u(limit${r}));
     own_most[${r}] = max(most[${r}], max(max(s${r}.x, s${r}.y), max(s${r}.z, s${r}.w)));`,
 )}
-${acrossRow("next", "own_most", (a, b) => `max(${a}, ${b})`)}
+${tiles.acrossRow("next", "own_most", (a, b) => `max(${a}, ${b})`)}
     let shift = select(next, vec4f(), next == vec4f(-infinity()));
     let alpha = exp_of(most - shift);
     total *= alpha;
@@ -102,7 +102,7 @@ ${tiles.eachSum((r, m) => `    o${r}_${m} *= alpha[${r}];`)}
 ${tiles.add("o", values)}
     most = next;
   }
-${acrossRow("sum", "total", (a, b) => `${a} + ${b}`)}
+${tiles.acrossRow("sum", "total", (a, b) => `${a} + ${b}`)}
 ${tiles.eachRow(
   (r) => `  if (first_query + ${tiles.row(r)} < p.queries) {
     let out_start = out_at(b, h, query${r});

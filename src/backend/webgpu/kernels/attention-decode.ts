@@ -24,7 +24,7 @@ import { maxAcross, sumAcross } from "./softmax.js";
 /** So many keys are no reason for a second launch. */
 const WHOLE_KEYS = 512;
 /** Keys of a part are a multiple of this; and so many workgroups keep a large card busy. */
-const PART_KEYS = 128;
+const PART_KEYS = 256;
 const BUSY = 512;
 
 export function decode(
@@ -64,8 +64,8 @@ function decodeSource(dim: number, wide: boolean, software: boolean): KernelSour
   const vectors = vectorsOf(dim);
   // All that a thread loads of a chunk is in flight at once: a pair of vectors of eight keys and of their values. Where
   // barriers cost much, few threads meet at them, and shorter texts are made faster.
-  const [threads, pair, quads] = software ? [16, 4, upTo(1)] : [128, 2, upTo(2)];
-  const lanes = [1, 2, 4, 8, 16, 32, 64].find((n) => n * pair >= vectors || n === threads)!;
+  const [threads, pair, quads] = software ? [16, 4, upTo(1)] : [256, 2, upTo(2)];
+  const lanes = (software ? [1, 2, 4, 8] : [8, 16, 32]).find((n) => n * pair >= vectors) ?? (software ? 16 : 64);
   const slots = threads / lanes;
   const own = upTo(Math.ceil(vectors / lanes));
   const each = upTo(4 * quads.length);
@@ -76,8 +76,7 @@ function decodeSource(dim: number, wide: boolean, software: boolean): KernelSour
     const value = `q_vector(q_at(b, h, 0u), ${last(m)})`;
     return (m + 1) * lanes > vectors ? `select(vec4f(), ${value}, ${vector(m)} < ${vectors}u)` : value;
   };
-  const place = (quad: number, lane: string) =>
-    `products[slot * ${lanes + 1}u + ${quad * slots * (lanes + 1)}u + ${lane}]`;
+  const place = (quad: number, lane: string) => `products[slot * ${lanes}u + ${quad * threads}u + ${lane}]`;
   const rows = (buffer: string) =>
     each
       .flatMap((n) => [
@@ -98,7 +97,7 @@ function decodeSource(dim: number, wide: boolean, software: boolean): KernelSour
     params: { ...layoutParams(), part_keys: "u32" },
     code: `${attentionFunctions}
 ${["q", "k", "v"].map((buffer) => reader(buffer, dim, wide)).join("")}${writer("out", dim, wide)}
-var<workgroup> products: array<vec4f, ${quads.length * slots * (lanes + 1)}>;
+var<workgroup> products: array<vec4f, ${quads.length * threads}>;
 var<workgroup> sums: array<vec4f, ${threads}>;
 var<workgroup> mosts: array<f32, ${slots}>;
 var<workgroup> totals: array<f32, ${slots}>;

@@ -1,21 +1,89 @@
 /**
- * Attention of a single query, as in a cached decode: a workgroup takes a head. Its threads score a chunk of keys side by
- * side, then share the columns of the values; a running softmax joins the chunks from key 0 on.
+ * Attention of a single query, as in a cached decode. A workgroup takes a head, or a part of its keys where there are
+ * many and few heads (Dao et al. 2023, Flash-Decoding): then a second launch joins the parts. In it a few threads, a
+ * slot, share each row; a slot has a running softmax of its own over every `slots`th key, and they are joined at the end.
  */
 
+import type { AttentionLayout, HeadLayout, Operand } from "../../backend.js";
+import type { OnGpu } from "../bindings.js";
+import type { Gpu } from "../gpu.js";
+import type { Piece } from "../pool.js";
 import { entry, type KernelSource, THREADS, upTo } from "../shader.js";
-import { attentionFunctions, bufferType, layoutParams, reader, vectorsOf, writer } from "./attention-tiles.js";
+import {
+  attentionFunctions,
+  bufferType,
+  isWide,
+  layoutNumbers,
+  layoutParams,
+  reader,
+  vectorsOf,
+  writer,
+} from "./attention-layout.js";
 import { maxAcross, sumAcross } from "./softmax.js";
 
-/** Keys of a chunk that one thread scores. */
-const EACH = 4;
-const CHUNK = EACH * THREADS;
+/** So many keys are no reason for a second launch. */
+const WHOLE_KEYS = 512;
+/** Keys of a part are a multiple of this; and so many workgroups keep a large card busy. */
+const PART_KEYS = 256;
+const BUSY = 512;
 
-export function decodeSource(dim: number, wide: boolean): KernelSource {
+export function decode(
+  gpu: Gpu,
+  q: Operand,
+  k: Operand,
+  v: Operand,
+  output: Operand,
+  lse: Operand,
+  layout: AttentionLayout,
+): void {
+  const { batch, heads, keys, dim } = layout;
+  const wide = isWide(layout);
+  const rows = batch * heads;
+  const kernel = gpu.kernel(`attention decode ${dim} ${wide}`, () => decodeSource(dim, wide, gpu.software));
+  const run = (out: OnGpu | Piece, outLse: OnGpu | Piece, place: HeadLayout, parts: number, partKeys: number) => {
+    const numbers = [...layoutNumbers({ ...layout, out: place }, parts), partKeys];
+    gpu.run(kernel, [q, k, v, out, outLse], numbers, rows * parts);
+  };
+  const most = gpu.software || keys <= WHOLE_KEYS ? 1 : Math.min(THREADS, Math.floor(BUSY / rows));
+  if (most <= 1) {
+    run(output, lse, layout.out, 1, keys);
+    return;
+  }
+  const partKeys = Math.ceil(keys / most / PART_KEYS) * PART_KEYS;
+  const parts = Math.ceil(keys / partKeys);
+  const outputs = gpu.temporary(rows * parts * dim * 4);
+  const lses = gpu.temporary(rows * parts * 4);
+  run(outputs, lses, { offset: 0, batch: heads * parts * dim, head: parts * dim, row: dim }, parts, partKeys);
+  const join = gpu.kernel(`attention join ${dim} ${wide}`, () => joinSource(dim, wide));
+  gpu.run(join, [outputs, lses, output, lse], layoutNumbers(layout, parts), rows);
+  gpu.pool.release(outputs);
+  gpu.pool.release(lses);
+}
+
+function decodeSource(dim: number, wide: boolean, software: boolean): KernelSource {
   const vectors = vectorsOf(dim);
-  // Threads share the keys of a chunk where a row has fewer vectors than there are threads; else each has several vectors.
-  const slices = Math.max(1, Math.floor(THREADS / vectors));
-  const own = upTo(Math.ceil(vectors / THREADS));
+  // All that a thread loads of a chunk is in flight at once: a pair of vectors of eight keys and of their values. Where
+  // barriers cost much, few threads meet at them, and shorter texts are made faster.
+  const [threads, pair, quads] = software ? [16, 4, upTo(1)] : [256, 2, upTo(2)];
+  const lanes = (software ? [1, 2, 4, 8] : [8, 16, 32]).find((n) => n * pair >= vectors) ?? (software ? 16 : 64);
+  const slots = threads / lanes;
+  const own = upTo(Math.ceil(vectors / lanes));
+  const each = upTo(4 * quads.length);
+  const vector = (m: number) => `column + ${m * lanes}u`;
+  // What lies past the end of a row counts as zero, since the query's is zero and the result is not stored.
+  const last = (m: number) => ((m + 1) * lanes > vectors ? `min(${vector(m)}, ${vectors - 1}u)` : vector(m));
+  const query = (m: number) => {
+    const value = `q_vector(q_at(b, h, 0u), ${last(m)})`;
+    return (m + 1) * lanes > vectors ? `select(vec4f(), ${value}, ${vector(m)} < ${vectors}u)` : value;
+  };
+  const place = (quad: number, lane: string) => `products[slot * ${lanes}u + ${quad * threads}u + ${lane}]`;
+  const rows = (buffer: string) =>
+    each
+      .flatMap((n) => [
+        `    let ${buffer}${n}_at = ${buffer}_at(b, kv, min(first + slot + ${n * slots}u, end - 1u));`,
+        ...own.map((m) => `    let ${buffer}${n}_${m} = ${buffer}_vector(${buffer}${n}_at, ${last(m)});`),
+      ])
+      .join("\n");
   const type = bufferType(wide);
   return {
     name: "attention",
@@ -26,70 +94,120 @@ export function decodeSource(dim: number, wide: boolean): KernelSource {
       { name: "out", type, writes: true },
       { name: "lse", type: "f32", writes: true },
     ],
-    params: layoutParams(),
-    across: [maxAcross, sumAcross],
+    params: { ...layoutParams(), part_keys: "u32" },
     code: `${attentionFunctions}
 ${["q", "k", "v"].map((buffer) => reader(buffer, dim, wide)).join("")}${writer("out", dim, wide)}
-var<workgroup> query: array<vec4f, ${vectors}>;
-var<workgroup> weights: array<f32, ${CHUNK}>;
-var<workgroup> parts: array<vec4f, ${THREADS}>;
-${entry(THREADS)}
-  let b = group / p.heads;
-  let h = group % p.heads;
+var<workgroup> products: array<vec4f, ${quads.length * threads}>;
+var<workgroup> sums: array<vec4f, ${threads}>;
+var<workgroup> mosts: array<f32, ${slots}>;
+var<workgroup> totals: array<f32, ${slots}>;
+${entry(threads)}
+  let b = group / (p.heads * p.tiles);
+  let h = (group / p.tiles) % p.heads;
+  let part = group % p.tiles;
   let kv = (h * p.kv_heads) / p.heads;
-  let q_start = q_at(b, h, 0u);
-  for (var x = lane; x < ${vectors}u; x += ${THREADS}u) { query[x] = q_vector(q_start, x); }
-  workgroupBarrier();
-  let column = lane % ${vectors}u;
-  let slice = lane / ${vectors}u;
-${own.map((n) => `  var o${n} = vec4f();`).join("\n")}
+  let end = min((part + 1u) * p.part_keys, p.keys);
+  let column = lane % ${lanes}u;
+  let slot = lane / ${lanes}u;
+${own.map((m) => `  let q${m} = ${query(m)};\n  var o${m} = vec4f();`).join("\n")}
   var most = -infinity();
   var total = 0.0;
-  for (var first = 0u; first < p.keys; first += ${CHUNK}u) {
-    var scores: array<f32, ${EACH}>;
-    var next = most;
-    for (var n = 0u; n < ${EACH}u; n++) {
-      let key = first + n * ${THREADS}u + lane;
-      var score = -infinity();
-      if (key < p.keys) {
-        let start = k_at(b, kv, key);
-        var products = 0.0;
-        for (var x = 0u; x < ${vectors}u; x++) { products += dot(query[x], k_vector(start, x)); }
-        score = products * p.scale;
-      }
-      scores[n] = score;
-      next = largest(next, score);
-    }
-    next = max_all(lane, next);
+  for (var first = part * p.part_keys; first < end; first += ${slots * each.length}u) {
+${rows("k")}
+${rows("v")}
+${quads
+  .map((quad) => {
+    const dots = upTo(4).map((i) => own.map((m) => `dot(q${m}, k${4 * quad + i}_${m})`).join(" + "));
+    return `    ${place(quad, "column")} = vec4f(${dots.join(", ")});`;
+  })
+  .join("\n")}
+    workgroupBarrier();
+${quads
+  .map(
+    (quad) => `    var s${quad} = ${upTo(lanes)
+      .map((i) => place(quad, `${i}u`))
+      .join(" + ")};
+    let key${quad} = vec4u(first + slot) + vec4u(${upTo(4)
+      .map((i) => `${(4 * quad + i) * slots}u`)
+      .join(", ")});
+    s${quad} = select(vec4f(-infinity()), s${quad} * p.scale, key${quad} < vec4u(end));`,
+  )
+  .join("\n")}
+    workgroupBarrier();
+    let four = ${quads.map((quad) => `s${quad}`).reduce((a, s) => `max(${a}, ${s})`)};
+    let next = max(most, max(max(four.x, four.y), max(four.z, four.w)));
     let shift = select(next, 0.0, next == -infinity());
     let alpha = exp_non_positive(most - shift);
-    total *= alpha;
-    for (var n = 0u; n < ${EACH}u; n++) {
-      let weight = exp_non_positive(scores[n] - shift);
-      weights[n * ${THREADS}u + lane] = weight;
-      total += weight;
-    }
     most = next;
-    workgroupBarrier();
-${own.map((n) => `    o${n} *= alpha;`).join("\n")}
-    if (slice < ${slices}u) {
-      for (var j = slice; j < min(${CHUNK}u, p.keys - first); j += ${slices}u) {
-        let start = v_at(b, kv, first + j);
-${own.map((n) => `        o${n} += weights[j] * v_vector(start, min(column + ${n * THREADS}u, ${vectors - 1}u));`).join("\n")}
-      }
-    }
-    workgroupBarrier();
+    total *= alpha;
+${own.map((m) => `    o${m} *= alpha;`).join("\n")}
+${quads.map((quad) => `    s${quad} = exp_of(s${quad} - shift);\n    total += (s${quad}.x + s${quad}.y) + (s${quad}.z + s${quad}.w);`).join("\n")}
+${each.map((n) => own.map((m) => `    o${m} += s${n >> 2}[${n & 3}] * v${n}_${m};`).join("\n")).join("\n")}
   }
-  total = sum_all(lane, total);
-  let divisor = select(total, bitcast<f32>(nan_bits), total == 0.0);
-  let out_start = out_at(b, h, 0u);
-  parts[lane] = o0;
+  if (column == 0u) {
+    mosts[slot] = most;
+    totals[slot] = total;
+  }
   workgroupBarrier();
-  if (slice == 0u) {
-    for (var s = 1u; s < ${slices}u; s++) { o0 += parts[s * ${vectors}u + column]; }
-${own.map((n) => `    put_out(out_start, column + ${n * THREADS}u, o${n} / divisor);`).join("\n")}
+  var largest_most = mosts[0];
+  for (var s = 1u; s < ${slots}u; s++) { largest_most = max(largest_most, mosts[s]); }
+  let shift = select(largest_most, 0.0, largest_most == -infinity());
+  total = 0.0;
+  for (var s = 0u; s < ${slots}u; s++) { total += totals[s] * exp_non_positive(mosts[s] - shift); }
+  let divisor = select(total, bitcast<f32>(nan_bits), total == 0.0);
+  let alpha = exp_non_positive(most - shift);
+${own
+  .map(
+    (m) => `  sums[lane] = o${m} * alpha;
+  workgroupBarrier();
+  if (slot == 0u) {
+    var sum = sums[column];
+    for (var s = 1u; s < ${slots}u; s++) { sum += sums[s * ${lanes}u + column]; }
+    put_out(out_at(b, h, part), ${vector(m)}, sum / divisor);
   }
-  if (lane == 0u) { lse[group] = select(most + log(total), -infinity(), total == 0.0); }
+  workgroupBarrier();`,
+  )
+  .join("\n")}
+  if (lane == 0u) { lse[group] = select(shift + log(total), -infinity(), total == 0.0); }
+}`,
+  };
+}
+
+/** The softmax over parts: each has an output and the logarithm of its sum, by which it counts. */
+function joinSource(dim: number, wide: boolean): KernelSource {
+  const vectors = vectorsOf(dim);
+  const type = bufferType(wide);
+  const together = upTo(8);
+  return {
+    name: "attention",
+    buffers: [
+      { name: "parts", type },
+      { name: "part_lse", type: "f32" },
+      { name: "out", type, writes: true },
+      { name: "lse", type: "f32", writes: true },
+    ],
+    params: layoutParams(),
+    across: [maxAcross, sumAcross],
+    code: `${attentionFunctions}${reader("parts", dim, wide)}${writer("out", dim, wide)}
+var<workgroup> weights: array<f32, ${THREADS}>;
+${entry(THREADS)}
+  let own = select(-infinity(), part_lse[group * p.tiles + min(lane, p.tiles - 1u)], lane < p.tiles);
+  let most = max_all(lane, own);
+  let shift = select(most, 0.0, most == -infinity());
+  let weight = exp_non_positive(own - shift);
+  weights[lane] = weight;
+  let total = sum_all(lane, weight);
+  let divisor = select(total, bitcast<f32>(nan_bits), total == 0.0);
+  for (var x = lane; x < ${vectors}u; x += ${THREADS}u) {
+    var sum = vec4f();
+    for (var part = 0u; part < p.tiles; part += ${together.length}u) {
+${together.map((i) => `      let part${i} = parts_vector((group * p.tiles + min(part + ${i}u, p.tiles - 1u)) * ${dim}u, x);`).join("\n")}
+      // A part whose keys all count for nothing has no output.
+${together.map((i) => `      let weight${i} = weights[part + ${i}u];\n      sum += select(weight${i} * part${i}, vec4f(), weight${i} == 0.0);`).join("\n")}
+    }
+    put_out(out_at(group / p.heads, group % p.heads, 0u), x, sum / divisor);
+  }
+  if (lane == 0u) { lse[group] = select(shift + log(total), -infinity(), total == 0.0); }
 }`,
   };
 }

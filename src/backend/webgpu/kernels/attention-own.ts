@@ -17,7 +17,7 @@ import {
   reader,
   vectorsOf,
   writer,
-} from "./attention-tiles.js";
+} from "./attention-layout.js";
 
 type Pass = "forward" | "dq" | "dkv";
 

@@ -346,9 +346,11 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
   ];
   /** A product that is added to what is there, with a bias. */
   const added =
-    (m: number, n: number, k: number, transposeA: boolean, transposeB: boolean): Body =>
+    (m: number, n: number, k: number, transposeA: boolean, transposeB: boolean, stored: DType = "float32"): Body =>
     (kernels, make) => {
-      const [a, b] = [make(noise(2 * m * k, 1), [2, m * k]), make(noise(3 * n * k, 2), [3, n * k])];
+      const values = noise(3 * n * k, 2).map((value) => decode(stored, encode(stored, value)));
+      const a = make(noise(2 * m * k, 1), [2, m * k]);
+      const b = make(values, [3, n * k], kernels === reference.kernels ? "float32" : stored);
       const [bias, y] = [make(noise(n, 3)), make(noise(m * n, 4), [m, n])];
       const layout = { m, n, k, transposeA, transposeB, batchA: [1], batchB: [2], accumulate: true };
       kernels.matmul(a, b, y, { ...layout, bias });
@@ -424,9 +426,21 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     });
   });
 
-  test("few rows by slices of k", async () => {
-    await compare(1e-5, added(3, 33, 36, false, true), card!);
-    await compare(1e-4, added(1, 20, 1030, false, false), card!);
+  test.each([
+    [3, 33, 36, false, true, "float32"],
+    [1, 20, 1030, false, false, "float32"],
+    [2, 1540, 520, false, false, "float32"],
+    [4, 24, 2052, false, true, "float32"],
+    [4, 35, 20, true, true, "float32"],
+    [2, 20, 2000, false, true, "float16"],
+    [3, 18, 1000, false, true, "bfloat16"],
+    [4, 7, 1004, false, true, "bfloat16"],
+    [1, 36, 1028, false, false, "float16"],
+    [2, 6, 1001, false, true, "float16"],
+  ] as const)("%i rows with %i x %i by slices of k (%s, %s, %s)", async (m, n, k, transposeA, transposeB, dtype) => {
+    const tolerance = 3e-6 * Math.sqrt(k) + 1e-5; // sums of k terms that cancel
+    await compare(tolerance, added(m, n, k, transposeA, transposeB, dtype), card!);
+    if (m * n < 200 && dtype === "float32") await compare(tolerance, stacks(m, n, k, transposeA, transposeB), card!);
   });
 
   test("long products of few tiles are cut into parts, the same bits each time", async () => {

@@ -9,7 +9,7 @@ import { type Epilogue, entry, groupsOf, type Kernel, THREADS } from "../shader.
 import { type FragmentTile, fragmentMemory, fragmentSource, SUBGROUPS } from "./fragments.js";
 import { LANES, type OwnTile, ownSource } from "./own.js";
 import { type Product, productKey } from "./product.js";
-import { columnsOf, MOST_ROWS, rowsSource } from "./rows.js";
+import { columnsOf, keyOf, MOST_ROWS, rowsSource, rowsTile } from "./rows.js";
 import { sharedSource, type Tile } from "./tiles.js";
 
 /** Results of a workgroup: 64 x 64, or 128 x 128 where there are enough of those to fill a graphics card. */
@@ -102,11 +102,10 @@ function multiply(gpu: Gpu, a: Operand, b: Operand, output: Operand, layout: Mat
       }
     });
   if (m <= MOST_ROWS) {
-    // More threads share the steps of long rows on a graphics card, which has them.
-    const slices = gpu.software ? 1 : k >= 1024 ? 64 : 16;
-    const groups = Math.ceil(n / columnsOf(slices));
+    const tile = rowsTile(gpu.software, product, m, n, k, count);
+    const groups = Math.ceil(n / columnsOf(tile));
     const rowsOf = (product: Product) =>
-      gpu.kernel(`matmul rows ${m} ${slices} ${productKey(product)}`, () => rowsSource(product, m, slices));
+      gpu.kernel(`matmul rows ${keyOf(tile)} ${productKey(product)}`, () => rowsSource(product, tile));
     launch(rowsOf, [a, b, output, ...(bias ? [bias] : [])], [groups], groups);
     return;
   }

@@ -239,11 +239,11 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
         );
         return [y];
       };
-      for (const on of [gpu!, plain!]) await compare(2e-5, reduced, on);
+      for (const on of [gpu!, plain!, card!]) await compare(2e-5, reduced, on);
     }
     const rough = noise(outer * size * inner).map((x) => Math.round(x * 3));
     rough[rough.length >> 1] = Number.NaN;
-    await compare(1e-5, (kernels, make, out) => {
+    const ordered: Body = (kernels, make, out) => {
       const x = make(rough, [outer, size, inner]);
       const [most, least, total] = [out([outer, inner], "int32"), out([outer, inner], "int32"), out(x.shape)];
       kernels.argReduce("argmax", x, most, split);
@@ -253,7 +253,8 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
       const [values, indices] = [out([outer, count, inner]), out([outer, count, inner], "int32")];
       kernels.sort(x, values, indices, split, { descending: true, count });
       return [most, least, total, values, indices];
-    });
+    };
+    for (const on of [gpu!, card!]) await compare(1e-5, ordered, on);
   });
 
   test.each([
@@ -476,12 +477,36 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     });
   });
 
+  test.each([7, 700, 5003])("minus infinity and NaN in softmax and cross entropy of rows of %i", async (size) => {
+    const filled = [Number.NEGATIVE_INFINITY, Number.NaN];
+    const rows = filled.length * 3;
+    // Nothing but one of them; one of them up to the last element; one of them in the middle.
+    const values = filled.flatMap((odd) => [
+      ...Array<number>(size).fill(odd),
+      ...Array.from({ length: size }, (_, i) => (i < size - 1 ? odd : 2)),
+      ...noise(size).map((x, i) => (i === size >> 1 ? odd : x)),
+    ]);
+    const body: Body = (kernels, make, out) => {
+      const x = make(values, [rows, size]);
+      const [soft, log, losses, lse] = [out(x.shape), out(x.shape), out([rows]), out([rows])];
+      kernels.softmax(x, soft, { rows, size, log: false });
+      kernels.softmax(x, log, { rows, size, log: true });
+      const labels = make(Array<number>(rows).fill(size - 1), [rows], "int32");
+      kernels.crossEntropy(x, labels, losses, lse, { rows, size, ignoreIndex: -100 });
+      return [soft, log, losses, lse];
+    };
+    for (const on of [gpu!, card!]) await compare(2e-5, body, on);
+  });
+
   test.each([
     [1, 1],
     [3, 7],
     [5, 64],
     [2, 300],
     [130, 12],
+    [2, 768],
+    [3, 1001],
+    [2, 5003],
   ])("softmax, norms and cross entropy of %i rows of %i", async (rows, size) => {
     const body: Body = (kernels, make, out) => {
       const shape = [rows, size];
@@ -513,8 +538,8 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
       kernels.crossEntropyBackward(x, labels, v[4], grads, o[8], { rows, size, ignoreIndex: -100 });
       return [...o, ...v.slice(0, 5), ...s.slice(0, 3)];
     };
-    const runs: number[][][] = [[], [], []];
-    for (const [run, on] of [gpu!, gpu!, plain!].entries()) await compare(2e-5, body, on, runs[run]);
+    const runs: number[][][] = [[], [], [], []];
+    for (const [run, on] of [gpu!, gpu!, plain!, card!].entries()) await compare(2e-5, body, on, runs[run]);
     expect(runs[1]).toEqual(runs[0]);
   });
 
@@ -642,15 +667,17 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
   test("the squares of many tensors are summed in few launches, the same bits each time", async () => {
     const lists = Array.from({ length: 25 }, (_, i) => noise(1 + i * i * 17, i));
     const expected = lists.reduce((sum, list) => list.reduce((part, x) => part + x * x, sum), 0);
-    const tensors = lists.map((list) => operand(gpu!, list));
-    const before = gpu!.gpu.counters.dispatches;
-    const sums = [empty(gpu!, []), empty(gpu!, [])];
-    for (const sum of sums) gpu!.kernels.sumOfSquares!(tensors, sum);
-    expect(gpu!.gpu.counters.dispatches - before).toBeLessThanOrEqual(2 * 5);
-    const [[first], [second]] = await Promise.all(sums.map((sum) => valuesOf(gpu!, sum)));
-    expect(Math.abs(first / expected - 1)).toBeLessThan(1e-5);
-    expect(second).toBe(first);
-    for (const { storage } of [...tensors, ...sums]) storage.release();
+    for (const on of [gpu!, card!]) {
+      const tensors = lists.map((list) => operand(on, list));
+      const before = on.gpu.counters.dispatches;
+      const sums = [empty(on, []), empty(on, [])];
+      for (const sum of sums) on.kernels.sumOfSquares!(tensors, sum);
+      expect(on.gpu.counters.dispatches - before).toBeLessThanOrEqual(2 * 5);
+      const [[first], [second]] = await Promise.all(sums.map((sum) => valuesOf(on, sum)));
+      expect(Math.abs(first / expected - 1)).toBeLessThan(1e-5);
+      expect(second).toBe(first);
+      for (const { storage } of [...tensors, ...sums]) storage.release();
+    }
   });
 
   test("random words, uniforms and dropout are those of the CPU, bit for bit", () =>

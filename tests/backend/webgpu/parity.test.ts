@@ -138,18 +138,39 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     ],
     [[2, 3], [1]],
     [[130, 66], [66]],
+    [[3, 8], [8]],
+    [
+      [2, 3, 8],
+      [3, 1],
+    ],
+    [
+      [2, 3, 4, 8],
+      [3, 1, 8],
+    ],
+    [
+      [5, 3, 12],
+      [5, 1, 12],
+    ],
   ])("shape %j with %j broadcast into it", async (shape, small) => {
     const size = (of: number[]) => of.reduce((a, b) => a * b, 1);
-    const program = expr.program(expr.sub(expr.input(0), expr.mul(expr.input(1), expr.scalar(0))));
-    for (const dtype of ["float32", "float16"] as const) {
-      await compare(1e-6, (kernels, make, out) => {
+    for (const [dtype, on] of [
+      ["float32", gpu!],
+      ["float16", gpu!],
+      ["bfloat16", card!],
+      ["bool", card!],
+    ] as const) {
+      const program = expr.program(
+        expr.sub(expr.input(0), expr.mul(expr.toF32(expr.input(1, lane(dtype))), expr.scalar(0))),
+      );
+      const body: Body = (kernels, make, out) => {
         const x = make(noise(size(shape)), shape);
         const y = make(noise(size(small), 2), small, dtype);
         const z = out(shape);
         kernels.elementwise(program, [x, y], [z], [3]);
         kernels.elementwise(program, [z, y], [z], [0.5]); // in place
         return [z];
-      });
+      };
+      await compare(1e-6, body, on);
     }
   });
 
@@ -327,6 +348,23 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
       return [a, b];
     }),
   );
+
+  test.each([1, 15, 16, 17, 83])("adding %i rows of 4, chains of equal indices across blocks", async (count) => {
+    const size = 200;
+    for (const of of [(i: number) => (i * i) % 19, (i: number) => 199 - i, () => 7]) {
+      const body: Body = (kernels, make) => {
+        const rows = make(
+          Array.from({ length: count }, (_, i) => of(i)),
+          [count],
+          "int32",
+        );
+        const sums = make(noise(size * 4, 2), [1, size, 4]);
+        kernels.indexAdd(rows, make(noise(count * 4), [1, count, 4]), sums, { outer: 1, size, inner: 4, count });
+        return [sums];
+      };
+      for (const on of [gpu!, card!]) await compare(0, body, on);
+    }
+  });
 
   const sizes = [
     [1, 1, 1],

@@ -10,6 +10,7 @@ import type { Piece } from "../pool.js";
 import { acrossMemory, entry, floatFunctions, groupsOf, type KernelSource, THREADS } from "../shader.js";
 import { type NumberType, numberType } from "./cells.js";
 import { gathering } from "./loops.js";
+import { ascending } from "./sort.js";
 
 /** Lines up to this length are one thread's work. */
 const SHORT = 32;
@@ -33,7 +34,7 @@ const folds: { readonly [kind in ReduceKind]: Fold } = {
 const extremes = (type: NumberType) =>
   type === "f32"
     ? `${floatFunctions}
-fn smallest(a: f32, b: f32) -> f32 { return select(min(a, b), a + b, is_nan(a) || is_nan(b)); }
+fn smallest(a: f32, b: f32) -> f32 { return select(min(a, b), a + b, is_nan(a) | is_nan(b)); }
 `
     : `
 fn largest(a: i32, b: i32) -> i32 { return max(a, b); }
@@ -48,7 +49,7 @@ export function reduce(gpu: Gpu, kind: ReduceKind, input: Operand, output: Opera
 export const aheadOf = ({ software }: Gpu): number => (software ? 1 : 16);
 
 /** The threads of a workgroup that has `size` elements. */
-export const threadsFor = ({ software }: Gpu, size: number): number => (software || size <= 1024 ? THREADS : 256);
+export const threadsFor = (gpu: Gpu, size: number): number => (size <= 1024 ? THREADS : gpu.threads);
 
 /** Who folds a line: a thread, a workgroup, or the sixteen threads of a workgroup that share a column. */
 type Way = "thread" | "group" | "columns";
@@ -181,8 +182,10 @@ export function argReduce(gpu: Gpu, kind: "argmax" | "argmin", input: Operand, o
 function argSource(kind: "argmax" | "argmin", type: NumberType, threads: number, ahead: number): KernelSource {
   const byGroups = threads > 1;
   const line = byGroups ? "group" : "thread";
-  const order = kind === "argmax" ? ">" : "<";
-  const nan = type === "f32" ? "is_nan" : "never";
+  const lowest = "(-2147483647 - 1)";
+  // Without branches, into which compilers would move the loads.
+  const key =
+    kind === "argmax" ? "ascending(x)" : `select(~ascending(x), 0x7fffffff, ${type === "f32" ? "is_nan(x)" : "false"})`;
   return {
     name: kind,
     buffers: [
@@ -190,29 +193,22 @@ function argSource(kind: "argmax" | "argmin", type: NumberType, threads: number,
       { name: "results", type: "i32", writes: true },
     ],
     params: { count: "u32", size: "u32", inner: "u32" },
-    code: `${floatFunctions}
-fn never(x: i32) -> bool { return false; }
-struct Best { value: ${type}, index: u32 }
-/** NaN before numbers, the ${kind === "argmax" ? "larger" : "smaller"} number before others, the lower index before equals; no index is last. */
+    code: `${floatFunctions}${ascending(type)}
+struct Best { key: i32, index: u32 }
+/** The larger key, NaN's being the largest; of equals the lower index. */
 fn better(a: Best, b: Best) -> Best {
-  if (b.index == 0xffffffffu) { return a; }
-  if (a.index == 0xffffffffu) { return b; }
-  let a_nan = ${nan}(a.value);
-  let b_nan = ${nan}(b.value);
-  let equal = (a_nan && b_nan) || (!a_nan && !b_nan && a.value == b.value);
-  let first = select((a_nan && !b_nan) || (!b_nan && a.value ${order} b.value), a.index < b.index, equal);
-  if (first) { return a; }
-  return b;
+  let other = (b.key > a.key) | ((b.key == a.key) & (b.index < a.index));
+  return Best(select(a.key, b.key, other), select(a.index, b.index, other));
 }
 ${byGroups ? acrossMemory({ name: "best", type: "Best", combine: (a, b) => `better(${a}, ${b})` }, threads) : ""}
 ${entry(byGroups ? threads : THREADS)}
   if (${line} >= p.count) { return; }
   let start = (${line} / p.inner) * p.size * p.inner + ${line} % p.inner;
-  var own = Best(${type}(0), 0xffffffffu);
+  var own = Best(${lowest}, 0xffffffffu);
 ${gathering(
   { first: byGroups ? "lane" : "0u", end: "p.size", by: threads, ahead },
   { x: (s) => `values[start + ${s} * p.inner]` },
-  "own = better(own, Best(x, select(0xffffffffu, i, inside)));",
+  `own = better(own, Best(select(${lowest}, ${key}, inside), select(0xffffffffu, i, inside)));`,
 )}
   ${byGroups ? `let all = best(lane, own);\n  if (lane == 0u) { results[group] = i32(all.index); }` : "results[thread] = i32(own.index);"}
 }`,

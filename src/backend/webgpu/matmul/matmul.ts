@@ -3,6 +3,7 @@
 import type { MatmulLayout, Operand } from "../../backend.js";
 import type { Gpu } from "../gpu.js";
 import { fill } from "../kernels/copy.js";
+import { gathering } from "../kernels/loops.js";
 import { fold } from "../kernels/reduce.js";
 import type { Piece } from "../pool.js";
 import { type Epilogue, entry, groupsOf, type Kernel, THREADS } from "../shader.js";
@@ -203,7 +204,11 @@ function combine(
   sums: Operand | undefined,
 ): void {
   const add = (from: string, at: string) =>
-    `  for (var i = 0u; i < p.parts; i++) { total += ${from}[i * p.${from}_size + ${at}]; }`;
+    gathering(
+      { first: "0u", end: "p.parts", by: 1, ahead: gpu.software ? 1 : 4 },
+      { x: (i) => `${from}[${i} * p.${from}_size + ${at}]` },
+      "total += select(0.0, x, inside);",
+    );
   const kernel = gpu.kernel(`matmul parts ${bias !== undefined} ${accumulate} ${sums !== undefined}`, () => ({
     name: "matmul parts",
     buffers: [

@@ -52,7 +52,7 @@ export function rowsTile(
   // A software adapter has few threads to share anything: each makes its columns alone, without workgroup memory.
   if (software) return { rows, across: 64, slices: 1, step, ahead: 1, stacked };
   const across = transposeB ? 1 : n < FEW_COLUMNS && right === "float32" ? 2 : 4;
-  const wanted = Math.min(ENOUGH_THREADS / (n / 4), k / step, 256 / across);
+  const wanted = Math.min(ENOUGH_THREADS / ((n / 4) * count), k / step, 256 / across);
   const slices = 2 ** Math.floor(Math.log2(Math.max(wanted, 64 / across)));
   const ahead = !transposeB && right !== "float32" ? 4 : 2;
   return { rows, across, slices, step, ahead, stacked };

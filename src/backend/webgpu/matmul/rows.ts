@@ -35,7 +35,7 @@ export interface RowsTile {
 
 /**
  * Bandwidth is bytes under way, divided by the time that each takes: a card needs megabytes of them. A thread therefore
- * asks for 128 bytes before it waits. Columns that lie apart in memory have a workgroup for each four; where they are
+ * asks for up to 256 bytes before it waits. Columns that lie apart in memory have a workgroup for each four; where they are
  * neighbours, a row of it reads at least 32 bytes in one place.
  */
 export function rowsTile(
@@ -54,7 +54,9 @@ export function rowsTile(
   const across = transposeB ? 1 : n < FEW_COLUMNS && right === "float32" ? 2 : 4;
   const wanted = Math.min(ENOUGH_THREADS / ((n / 4) * count), k / step, 256 / across);
   const slices = 2 ** Math.floor(Math.log2(Math.max(wanted, 64 / across)));
-  const ahead = !transposeB && right !== "float32" ? 4 : 2;
+  // In as few rounds as registers allow, and alike.
+  const steps = Math.ceil(k / step / slices);
+  const ahead = Math.ceil(steps / Math.ceil(steps / (rows <= 2 ? 4 : 2)));
   return { rows, across, slices, step, ahead, stacked };
 }
 

@@ -174,7 +174,8 @@ function weightGradients(
   };
   const xhat = `${mean ? "(x - mean)" : "x"} * rstd`;
   const work = `${dWeight ? `weight += select(0.0, g * (${xhat}), inside); ` : ""}bias += select(0.0, g, inside);`;
-  const kernel = gpu.kernel(`norm weight gradients ${!!mean} ${!!dWeight} ${!!dBias}`, () => ({
+  const ahead = aheadOf(gpu, Math.min(rows, CHUNK) / 16);
+  const kernel = gpu.kernel(`norm weight gradients ${!!mean} ${!!dWeight} ${!!dBias} ${ahead}`, () => ({
     name: mean ? "layerNormBackward" : "rmsNormBackward",
     buffers: [
       read("grads"),
@@ -188,7 +189,7 @@ function weightGradients(
   var bias = 0.0;
   let first = (group / bands) * p.chunk;
   let end = select(0u, min(first + p.chunk, p.rows), i < p.inner);
-${gathering({ first: "first + slice", end: "end", by: alone ? 1 : 16, ahead: aheadOf(gpu) }, loads, work)}
+${gathering({ first: "first + slice", end: "end", by: alone ? 1 : 16, ahead }, loads, work)}
 ${dWeight ? store("weight") : ""}
 ${dBias ? store("bias") : ""}
 }`,

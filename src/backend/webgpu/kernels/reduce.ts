@@ -45,8 +45,9 @@ export function reduce(gpu: Gpu, kind: ReduceKind, input: Operand, output: Opera
   fold(gpu, kind, numberType(input), input, output, split);
 }
 
-/** Elements that a thread asks for before it waits. */
-export const aheadOf = ({ software }: Gpu): number => (software ? 1 : 16);
+/** How many of its elements a thread asks for before it waits. */
+export const aheadOf = ({ software }: Gpu, each: number): number =>
+  software ? 1 : Math.min(16, 2 ** Math.ceil(Math.log2(Math.max(1, each))));
 
 /** The threads of a workgroup that has `size` elements. */
 export const threadsFor = (gpu: Gpu, size: number): number => (size <= 1024 ? THREADS : gpu.threads);
@@ -74,9 +75,11 @@ export function fold(
   const chunk = way === "thread" ? Math.max(1, size) : CHUNK;
   const chunks = Math.max(1, Math.ceil(size / chunk));
   const target = chunks === 1 ? output : gpu.temporary(outer * chunks * inner * 4);
-  const threads = threadsFor(gpu, size);
-  const kernel = gpu.kernel(`reduce ${kind} ${type} ${way} ${threads}`, () =>
-    source(kind, type, way, threads, aheadOf(gpu)),
+  const threads = threadsFor(gpu, way === "group" ? size : 1);
+  const sharing = { thread: 1, group: threads, columns: 16 }[way];
+  const ahead = aheadOf(gpu, Math.min(chunk, size) / sharing);
+  const kernel = gpu.kernel(`reduce ${kind} ${type} ${way} ${threads} ${ahead}`, () =>
+    source(kind, type, way, threads, ahead),
   );
   const results = outer * chunks * inner;
   const bands = Math.ceil(inner / COLUMNS);
@@ -172,7 +175,8 @@ export function argReduce(gpu: Gpu, kind: "argmax" | "argmin", input: Operand, o
   const type = numberType(input);
   const byGroups = split.inner === 1 && split.size > SHORT;
   const threads = byGroups ? threadsFor(gpu, split.size) : 1;
-  const kernel = gpu.kernel(`${kind} ${type} ${threads}`, () => argSource(kind, type, threads, aheadOf(gpu)));
+  const ahead = aheadOf(gpu, split.size / threads);
+  const kernel = gpu.kernel(`${kind} ${type} ${threads} ${ahead}`, () => argSource(kind, type, threads, ahead));
   const lines = split.outer * split.inner;
   const groups = byGroups ? lines : groupsOf(lines);
   gpu.run(kernel, [input, output], [lines, split.size, split.inner], groups);

@@ -20,6 +20,7 @@ export function sumOfSquares(gpu: Gpu, inputs: readonly Operand[], output: Opera
   }
   const sums = gpu.temporary(total * 4);
   const each = gpu.abilities.bindings - 1;
+  const threads = threadsFor(gpu, CHUNK);
   const bindingsOf = (input: Operand) => rangesOf(pieceOf(input), gpu.pool.range);
   let done = 0;
   for (let at = 0, end = 0; at < all.length; at = end) {
@@ -28,7 +29,7 @@ export function sumOfSquares(gpu: Gpu, inputs: readonly Operand[], output: Opera
     while (end < all.length && bound + bindingsOf(all[end]) <= each);
     const batch = all.slice(at, end);
     const kernel = gpu.kernel(`sumOfSquares ${batch.length}`, () =>
-      source(batch.length, threadsFor(gpu, CHUNK), aheadOf(gpu)),
+      source(batch.length, threads, aheadOf(gpu, CHUNK / threads)),
     );
     let groups = 0;
     const ends = batch.map((input) => (groups += groupsOf(input)));

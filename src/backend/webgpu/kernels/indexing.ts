@@ -21,8 +21,7 @@ export function checkIndices(gpu: Gpu, op: string, index: Operand, size: number,
   const { reports } = gpu.failures;
   if (index.size === 0) return;
   if (checked?.reports === reports && checked.below <= size && (checked.except ?? except) === except) return;
-  const ahead = aheadOf(gpu, index.size / 256);
-  const kernel = gpu.kernel(`check indices ${ahead}`, () => ({
+  const kernel = gpu.kernel("check indices", () => ({
     name: "check indices",
     buffers: [
       { name: "indices", type: "i32" },
@@ -36,7 +35,7 @@ ${entry(256)}
   workgroupBarrier();
   var own = 0xffffffffu;
 ${gathering(
-  { first: "lane", end: "p.count", by: 256, ahead },
+  { first: "lane", end: "p.count", by: 256, ahead: aheadOf(gpu, 16) },
   { index: (i) => `indices[${i}]` },
   `let allowed = (p.except_set == 1u) & (index == p.except);
     own = select(own, min(own, i), inside & (bitcast<u32>(index) >= p.size) & !allowed);`,

@@ -4,7 +4,7 @@ import type { Operand } from "../../backend.js";
 import type { Gpu } from "../gpu.js";
 import { floatFunctions } from "../shader.js";
 import { checkIndices } from "./indexing.js";
-import { runRows } from "./rows.js";
+import { ofRow, runRows } from "./rows.js";
 import { maxAcross, sumAcross, sumOfExponentials } from "./softmax.js";
 
 interface Rows {
@@ -34,7 +34,7 @@ export function crossEntropy(
     params: { ignored: "i32" },
     across: [maxAcross, sumAcross],
     functions: floatFunctions,
-    loads: { x: "values[at]" },
+    loads: { x: ofRow("values") },
     code: (passes) => `${sumOfExponentials(passes)}
   if (!is_first) { return; }
   let label = labels[row];
@@ -66,12 +66,12 @@ export function crossEntropyBackward(
     ],
     params: { ignored: "i32" },
     functions: floatFunctions,
-    loads: { x: "values[at]" },
+    loads: { x: ofRow("values") },
     code: ({ write }) => `
   let label = labels[row];
   let ignored = label == p.ignored;
   let shift = lse[row];
   let scale = grads[row];
-${write("out[at] = select((exp_non_positive(x - shift) - select(0.0, 1.0, i32(i) == label)) * scale, 0.0, ignored);")}`,
+${write("out[start + i] = select((exp_non_positive(x - shift) - select(0.0, 1.0, i32(i) == label)) * scale, 0.0, ignored);")}`,
   }));
 }

@@ -5,7 +5,7 @@ import type { Gpu } from "../gpu.js";
 import type { Piece } from "../pool.js";
 import { gathering } from "./loops.js";
 import { acrossColumns, aheadOf, CHUNK, COLUMNS, columnsEntry, fold, ownColumnEntry } from "./reduce.js";
-import { runRows } from "./rows.js";
+import { ofAll, ofRow, runRows } from "./rows.js";
 import { sumAcross } from "./softmax.js";
 
 interface Rows {
@@ -43,7 +43,7 @@ export function layerNorm(
     ],
     params: { eps: "f32" },
     across: [sumAcross],
-    loads: { x: "values[at]", ...(weight && { w: "weight[i]" }), ...(bias && { b: "bias[i]" }) },
+    loads: { x: ofRow("values"), ...(weight && { w: ofAll("weight") }), ...(bias && { b: ofAll("bias") }) },
     code: ({ gather, write }) => `
   var total = 0.0;
 ${gather("total += select(0.0, x, inside);")}
@@ -51,7 +51,7 @@ ${gather("total += select(0.0, x, inside);")}
   var squares = 0.0;
 ${gather("let d = select(0.0, x - mean, inside); squares += d * d;")}
   let rstd = 1.0 / sqrt(sum_all(lane, squares) / f32(p.size) + p.eps);
-${write(`out[at] = ${value};`)}
+${write(`out[start + i] = ${value};`)}
   if (is_first) { means[row] = mean; rstds[row] = rstd; }`,
   }));
 }
@@ -71,12 +71,12 @@ export function rmsNorm(
     buffers: [read("values"), ...(weight ? [read("weight")] : []), written("out"), written("rstds")],
     params: { eps: "f32" },
     across: [sumAcross],
-    loads: { x: "values[at]", ...(weight && { w: "weight[i]" }) },
+    loads: { x: ofRow("values"), ...(weight && { w: ofAll("weight") }) },
     code: ({ gather, write }) => `
   var squares = 0.0;
 ${gather("squares += select(0.0, x * x, inside);")}
   let rstd = 1.0 / sqrt(sum_all(lane, squares) / f32(p.size) + p.eps);
-${write(`out[at] = (x * rstd)${weight ? " * w" : ""};`)}
+${write(`out[start + i] = (x * rstd)${weight ? " * w" : ""};`)}
   if (is_first) { rstds[row] = rstd; }`,
   }));
 }
@@ -136,7 +136,7 @@ function inputGradient(
       written("out"),
     ],
     across: [sumAcross],
-    loads: { g: "grads[at]", x: "values[at]", ...(weight && { w: "weight[i]" }) },
+    loads: { g: ofRow("grads"), x: ofRow("values"), ...(weight && { w: ofAll("weight") }) },
     code: ({ gather, write }) => `
 ${centred ? "  let mean = means[row];" : ""}
   let rstd = rstds[row];
@@ -145,7 +145,7 @@ ${centred ? "  let mean = means[row];" : ""}
 ${gather(`${step} first += select(0.0, gw, inside); second += select(0.0, gw * xhat, inside);`)}
   let c1 = ${centred ? "sum_all(lane, first) / f32(p.size)" : "0.0"};
   let c2 = sum_all(lane, second) / f32(p.size);
-${write(`${step} out[at] = ((gw - c1) - xhat * c2) * rstd;`)}`,
+${write(`${step} out[start + i] = ((gw - c1) - xhat * c2) * rstd;`)}`,
   }));
 }
 

@@ -26,7 +26,7 @@ function sharingOf(software: boolean, size: number): Sharing {
   return { kind: "short", threads, each: Math.ceil(size / threads), whole: size % threads === 0 };
 }
 
-/** The texts of passes over the elements of a row: `i` is the element, `at` its place. */
+/** The texts of passes over the elements of a row: `i` is the element, `start + i` its place. */
 export interface Passes {
   /** Looks at all elements, of which only those `inside` exist. */
   gather(...works: Work[]): string;
@@ -34,50 +34,40 @@ export interface Passes {
   write(work: string): string;
 }
 
-function passes(sharing: Sharing, rowLoads: Readonly<Record<string, string>>): Passes {
-  const place = (i: string) => `start + ${i}`;
-  const loads: Loads = Object.fromEntries(
-    Object.entries(rowLoads).map(([name, text]) => [
-      name,
-      (i) => text.replaceAll(/\bat\b/g, place(i)).replaceAll(/\bi\b/g, i),
-    ]),
-  );
-  const placed = (work: string) => (/\bat\b/.test(work) ? `let at = ${place("i")}; ${work}` : work);
-  const workPlaced = (work: Work): Work => (typeof work === "string" ? placed(work) : work);
-  if (sharing.kind !== "short") {
-    const steps =
-      sharing.kind === "alone"
-        ? { first: "0u", end: "p.size", by: 1, ahead: 1 }
-        : { first: "lane", end: "p.size", by: sharing.threads, ahead: sharing.ahead };
-    return {
-      gather: (...works) => gathering(steps, loads, ...works.map(workPlaced)),
-      write: (work) => writing(steps, loads, placed(work)),
-    };
-  }
-  const { threads, each, whole } = sharing;
-  const all = upTo(each);
-  const last = whole ? each : each - 1; // the first that may lie beyond the end
-  const inside = (u: number) => (u < last ? "true" : `lane + ${u * threads}u < p.size`);
-  let loaded = "";
-  const load = () => {
-    if (loaded) return "";
-    const every = Object.keys(loads);
-    loaded = all
-      .flatMap((u) => {
-        const place = u < last ? `lane + ${u * threads}u` : `min(lane + ${u * threads}u, p.size - 1u)`;
-        return [`let i_${u} = ${place};`, ...loadsOf(loads, every, u, `i_${u}`)];
-      })
-      .map((line) => `  ${line}\n`)
-      .join("");
-    return loaded;
+/** Element `i` of the row, and of a vector that all rows share. */
+export const ofRow = (name: string) => (i: string) => `${name}[start + ${i}]`;
+export const ofAll = (name: string) => (i: string) => `${name}[${i}]`;
+
+function passes(sharing: Sharing, loads: Loads): Passes {
+  if (sharing.kind === "short") return shortPasses(sharing, loads);
+  const steps =
+    sharing.kind === "alone"
+      ? { first: "0u", end: "p.size", by: 1, ahead: 1 }
+      : { first: "lane", end: "p.size", by: sharing.threads, ahead: sharing.ahead };
+  return {
+    gather: (...works) => gathering(steps, loads, ...works),
+    write: (work) => writing(steps, loads, work),
   };
-  const each_ = (work: string, wrap: (u: number, text: string) => string) =>
-    all.map((u) => `  ${wrap(u, workOn(loads, placed(work), u, `i_${u}`, inside(u)))}`).join("\n");
+}
+
+/** The first pass loads what all of them use. */
+function shortPasses({ threads, each, whole }: Sharing & { kind: "short" }, loads: Loads): Passes {
+  const all = upTo(each);
+  const isSure = (u: number) => whole || u < each - 1;
+  const inside = (u: number) => (isSure(u) ? "true" : `lane + ${u * threads}u < p.size`);
+  const place = (u: number) => (isSure(u) ? `lane + ${u * threads}u` : `min(lane + ${u * threads}u, p.size - 1u)`);
+  const names = Object.keys(loads);
+  let toLoad = all.flatMap((u) => [`let i_${u} = ${place(u)};`, ...loadsOf(loads, names, u, `i_${u}`)]);
+  const pass = (lines: readonly string[]) => {
+    const text = [...toLoad, ...lines].map((line) => `  ${line}`).join("\n");
+    toLoad = [];
+    return text;
+  };
+  const on = (work: string, u: number) => workOn(loads, work, u, `i_${u}`, inside(u));
   return {
     gather: (...works) =>
-      load() +
-      works.map((work) => (typeof work === "string" ? each_(work, (_, text) => text) : `  ${work.once}`)).join("\n"),
-    write: (work) => load() + each_(work, (u, text) => (u < last ? text : `if (${inside(u)}) ${text}`)),
+      pass(works.flatMap((work) => (typeof work === "string" ? all.map((u) => on(work, u)) : [work.once]))),
+    write: (work) => pass(all.map((u) => (isSure(u) ? on(work, u) : `if (${inside(u)}) ${on(work, u)}`))),
   };
 }
 
@@ -85,8 +75,8 @@ function passes(sharing: Sharing, rowLoads: Readonly<Record<string, string>>): P
 type RowSource = Omit<KernelSource, "params" | "code" | "threads"> & {
   readonly params?: KernelSource["params"];
   readonly functions?: string;
-  /** What passes load of each element: texts of `i` and `at`. */
-  readonly loads: Readonly<Record<string, string>>;
+  /** What passes load of each element. */
+  readonly loads: Loads;
   code(passes: Passes): string;
 };
 

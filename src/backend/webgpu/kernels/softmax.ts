@@ -3,7 +3,7 @@
 import type { Operand } from "../../backend.js";
 import type { Gpu } from "../gpu.js";
 import { type Across, floatFunctions } from "../shader.js";
-import { type Passes, runRows } from "./rows.js";
+import { ofRow, type Passes, runRows } from "./rows.js";
 
 interface Rows {
   readonly rows: number;
@@ -46,9 +46,9 @@ export function softmax(gpu: Gpu, input: Operand, output: Operand, { rows, size,
     ],
     across: [maxAcross, sumAcross],
     functions: floatFunctions,
-    loads: { x: "values[at]" },
+    loads: { x: ofRow("values") },
     code: (passes) => `${sumOfExponentials(passes)}
-${passes.write(log ? "out[at] = (x - most) - log(total);" : "out[at] = exp_non_positive(x - most) / total;")}`,
+${passes.write(log ? "out[start + i] = (x - most) - log(total);" : "out[start + i] = exp_non_positive(x - most) / total;")}`,
   }));
 }
 
@@ -70,11 +70,11 @@ export function softmaxBackward(
     ],
     across: [sumAcross],
     functions: floatFunctions,
-    loads: { y: "values[at]", g: "grads[at]" },
+    loads: { y: ofRow("values"), g: ofRow("grads") },
     code: ({ gather, write }) => `
   var total = 0.0;
 ${gather(`total += select(0.0, g${log ? "" : " * y"}, inside);`)}
   total = sum_all(lane, total);
-${write(log ? "out[at] = g - exp_non_positive(y) * total;" : "out[at] = y * (g - total);")}`,
+${write(log ? "out[start + i] = g - exp_non_positive(y) * total;" : "out[start + i] = y * (g - total);")}`,
   }));
 }

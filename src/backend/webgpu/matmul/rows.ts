@@ -77,7 +77,7 @@ export function rowsSource(product: Product, tile: RowsTile): KernelSource {
   const four = upTo(4);
   const halves = upTo(step / 4);
   /** One element of a matrix that is bound by vectors, or not. */
-  const elementOf = (wide: boolean, of: Reading, at: string) =>
+  const elementOf = (wide: boolean, of: Pick<Reading, "at">, at: string) =>
     wide ? `${of.at(`(${at}) / 4u`)}[(${at}) % 4u]` : of.at(at);
   const columnOf = (i: number) => (wideOut ? `(column + ${i}u)` : `min(column + ${i}u, p.n - 1u)`);
   /** Four columns at one step. */

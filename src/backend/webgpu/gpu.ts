@@ -8,7 +8,7 @@ import { Failures } from "./failures.js";
 import { Launches } from "./launches.js";
 import { Pipelines } from "./pipelines.js";
 import { type Piece, Pool } from "./pool.js";
-import { type Epilogue, Kernel, type KernelSource } from "./shader.js";
+import { type Epilogue, Kernel, type KernelSource, THREADS } from "./shader.js";
 
 const REPORT_BYTES = 16;
 
@@ -46,6 +46,11 @@ export class Gpu {
     this.launches = new Launches(device, this.failures, this.abilities, this.pool, this.pipelines, this.commands);
     this.report = this.pool.own(REPORT_BYTES);
     this.clearReport();
+  }
+
+  /** Threads of a workgroup where each has work of its own: large ones, since a card starts only so many in a moment. */
+  get threads(): number {
+    return this.software ? THREADS : 256;
   }
 
   get counters(): Counters {

@@ -18,8 +18,8 @@ export const upTo = (count: number): number[] => Array.from({ length: count }, (
 /** Threads of a workgroup, where a kernel has no reason for another number. */
 export const THREADS = 64;
 
-/** How many workgroups have so many threads. */
-export const groupsOf = (threads: number): number => Math.ceil(threads / THREADS);
+/** How many workgroups of `size` have so many threads. */
+export const groupsOf = (threads: number, size = THREADS): number => Math.ceil(threads / size);
 
 export type ParamType = "u32" | "i32" | "f32";
 
@@ -29,8 +29,9 @@ export interface KernelSource {
   readonly buffers: readonly BufferSpec[];
   /** Numbers given at each call, read as `p.name`. */
   readonly params: Readonly<Record<string, ParamType>>;
-  /** Functions that the code calls to combine a value of each thread of its workgroup, of THREADS threads. */
+  /** Functions that the code calls to combine a value of each thread of its workgroup, of `threads` (or THREADS). */
   readonly across?: readonly Across[];
+  readonly threads?: number;
   /** Language features that the code needs, which the device must have. */
   readonly enables?: readonly string[];
   /** Functions and the entry point `main`. */
@@ -98,7 +99,7 @@ export interface Variant {
  * buffers bound by as many ranges, of so many bytes, as `ranges` says.
  */
 export function wgsl(
-  { buffers, params, code, enables = [], across = [] }: KernelSource,
+  { buffers, params, code, enables = [], across = [], threads = THREADS }: KernelSource,
   shared: readonly number[],
   subgroups: boolean,
   ranges: { readonly counts: readonly number[]; readonly bytes: number },
@@ -115,7 +116,7 @@ export function wgsl(
   lines.push(`struct Params {\n${fields.join("\n")}\n  all_groups: u32,\n}`);
   lines.push(`@group(0) @binding(${lines.length - 1}) var<uniform> p: Params;`);
   const bySubgroups = subgroups && across.length > 0;
-  const functions = across.map(bySubgroups ? acrossSubgroups : acrossMemory).join("");
+  const functions = across.map((one) => (bySubgroups ? acrossSubgroups : acrossMemory)(one, threads)).join("");
   let body = `${bySubgroups ? `${subgroupState}${functions}${code.replace(entryInputs, subgroupInputs)}` : `${functions}${code}`}`;
   buffers.forEach((spec, i) => {
     if (shared[i] !== i) body = body.replaceAll(new RegExp(`\\b${spec.name}\\b`, "g"), buffers[shared[i]].name);
@@ -151,35 +152,38 @@ export interface Across {
   combine(a: string, b: string): string;
 }
 
-/** Eight threads combine eight values each, then every thread those eight. */
-export const acrossMemory = ({ name, type, combine }: Omit<Across, "empty">): string => `
-var<workgroup> ${name}_all: array<${type}, ${THREADS}>;
-var<workgroup> ${name}_part: array<${type}, 8>;
+/** Some threads combine as many values each as there are of those threads, or half; then every thread those of them. */
+export function acrossMemory({ name, type, combine }: Omit<Across, "empty">, threads = THREADS): string {
+  const parts = threads <= 64 ? 8 : 16;
+  return `
+var<workgroup> ${name}_all: array<${type}, ${threads}>;
+var<workgroup> ${name}_part: array<${type}, ${parts}>;
 fn ${name}(lane: u32, own: ${type}) -> ${type} {
   ${name}_all[lane] = own;
   workgroupBarrier();
-  if (lane < 8u) {
-    var total = ${name}_all[lane * 8u];
-    for (var i = 1u; i < 8u; i++) { total = ${combine("total", `${name}_all[lane * 8u + i]`)}; }
+  if (lane < ${parts}u) {
+    var total = ${name}_all[lane * ${threads / parts}u];
+    for (var i = 1u; i < ${threads / parts}u; i++) { total = ${combine("total", `${name}_all[lane * ${threads / parts}u + i]`)}; }
     ${name}_part[lane] = total;
   }
   workgroupBarrier();
   var total = ${name}_part[0];
-  for (var i = 1u; i < 8u; i++) { total = ${combine("total", `${name}_part[i]`)}; }
+  for (var i = 1u; i < ${parts}u; i++) { total = ${combine("total", `${name}_part[i]`)}; }
   workgroupBarrier();
   return total;
 }
 `;
+}
 
 /**
  * The threads of a subgroup exchange values in a fixed tree, the first of each leaves theirs, and every subgroup combines
  * those in the same way. Which threads are a subgroup does not matter; WGSL does not say.
  */
-const acrossSubgroups = ({ name, type, empty, combine }: Across): string => `
-var<workgroup> ${name}_all: array<${type}, ${THREADS}>;
+const acrossSubgroups = ({ name, type, empty, combine }: Across, threads: number): string => `
+var<workgroup> ${name}_all: array<${type}, ${threads}>;
 fn ${name}_subgroup(own: ${type}) -> ${type} {
   var total = own;
-  for (var s = 1u; s < min(subgroup_threads, ${THREADS}u); s *= 2u) { total = ${combine("total", "subgroupShuffleXor(total, s)")}; }
+  for (var s = 1u; s < min(subgroup_threads, ${threads}u); s *= 2u) { total = ${combine("total", "subgroupShuffleXor(total, s)")}; }
   return total;
 }
 fn ${name}(lane: u32, own: ${type}) -> ${type} {
@@ -187,7 +191,7 @@ fn ${name}(lane: u32, own: ${type}) -> ${type} {
   ${name}_all[lane] = select(${empty}, total, subgroup_lane == 0u);
   workgroupBarrier();
   total = ${name}_all[subgroup_lane];
-  for (var i = subgroup_lane + subgroup_threads; i < ${THREADS}u; i += subgroup_threads) { total = ${combine("total", `${name}_all[i]`)}; }
+  for (var i = subgroup_lane + subgroup_threads; i < ${threads}u; i += subgroup_threads) { total = ${combine("total", `${name}_all[i]`)}; }
   total = ${name}_subgroup(total);
   workgroupBarrier();
   return total;
@@ -214,6 +218,6 @@ var<private> inf_bits: u32 = 0x7f800000u;
 var<private> nan_bits: u32 = 0x7fc00000u;
 fn infinity() -> f32 { return bitcast<f32>(inf_bits); }
 fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
-fn largest(a: f32, b: f32) -> f32 { return select(max(a, b), a + b, is_nan(a) || is_nan(b)); }
+fn largest(a: f32, b: f32) -> f32 { return select(max(a, b), a + b, is_nan(a) | is_nan(b)); }
 fn exp_non_positive(x: f32) -> f32 { return select(exp(x), 0.0, x < -87.33); }
 `;

@@ -43,10 +43,10 @@ export const everyKernel: readonly EveryKernel[] = [
         expr.toI32(expr.toF32(i)),
       ];
       const bools = [expr.not(b), expr.and(b, b), expr.select(b, b, expr.not(b))];
-      const run = (value: expr.Expr, from: DType, into: DType, shape: number[]) => {
+      const run = (value: expr.Expr, from: DType, into: DType, shape: number[], last = 5) => {
         const [x, y] = [
           { ...out(...shape), dtype: from },
-          { ...out(4, 6, 5), dtype: into },
+          { ...out(4, 6, last), dtype: into },
         ];
         device.kernels.elementwise(expr.program(value), [x], [y], [1]);
       };
@@ -57,6 +57,9 @@ export const everyKernel: readonly EveryKernel[] = [
           if (lane(from) === "f32") run(same, from, from, shape);
         }
       }
+      // Four lanes have neighbours of a repeated tensor, or one element.
+      for (const shape of [[8], [6, 1], [4, 1, 8]])
+        for (const from of all) run(expr.toF32(expr.input(0, lane(from))), from, "float32", shape, 8);
       for (const value of floats) run(value, "float32", "float32", [4, 6, 5]);
       for (const value of ints) run(value, "int32", "uint8", [4, 6, 5]);
       for (const value of bools) run(value, "bool", "bool", [4, 6, 5]);
@@ -87,6 +90,7 @@ export const everyKernel: readonly EveryKernel[] = [
         for (const split of [
           { outer: 2, size: 500, inner: 1 },
           { outer: 2, size: 1500, inner: 3 },
+          { outer: 2, size: 2100, inner: 1 },
         ]) {
           const x = typed(2, 1500, 3);
           for (const kind of ["sum", "prod", "max", "min"] as const) k.reduce(kind, x, typed(6), split);
@@ -100,22 +104,24 @@ export const everyKernel: readonly EveryKernel[] = [
           k.scatterAdd(i32(2, 7, inner), typed(2, 7, inner), typed(2, 5, inner), split);
         }
       }
-      const rows = { rows: 9, size: 70, eps: 1e-5, ignoreIndex: -100 };
-      const wide = () => out(9, 70);
-      for (const log of [true, false]) {
-        k.softmax(wide(), wide(), { ...rows, log });
-        k.softmaxBackward(wide(), wide(), wide(), { ...rows, log });
-      }
-      for (const w of [undefined, out(70)]) {
-        for (const b of [undefined, out(70)]) {
-          k.layerNorm(wide(), w, b, wide(), out(9), out(9), rows);
-          k.layerNormBackward(wide(), wide(), w, out(9), out(9), wide(), w, b, rows);
+      for (const size of [70, 128, 1001, 5000]) {
+        const rows = { rows: 9, size, eps: 1e-5, ignoreIndex: -100 };
+        const wide = () => out(9, size);
+        for (const log of [true, false]) {
+          k.softmax(wide(), wide(), { ...rows, log });
+          k.softmaxBackward(wide(), wide(), wide(), { ...rows, log });
         }
-        k.rmsNorm(wide(), w, wide(), out(9), rows);
-        k.rmsNormBackward(wide(), wide(), w, out(9), wide(), w, rows);
+        for (const w of [undefined, out(size)]) {
+          for (const b of [undefined, out(size)]) {
+            k.layerNorm(wide(), w, b, wide(), out(9), out(9), rows);
+            k.layerNormBackward(wide(), wide(), w, out(9), out(9), wide(), w, b, rows);
+          }
+          k.rmsNorm(wide(), w, wide(), out(9), rows);
+          k.rmsNormBackward(wide(), wide(), w, out(9), wide(), w, rows);
+        }
+        k.crossEntropy(wide(), i32(9), out(9), out(9), rows);
+        k.crossEntropyBackward(wide(), i32(9), out(9), out(9), wide(), rows);
       }
-      k.crossEntropy(wide(), i32(9), out(9), out(9), rows);
-      k.crossEntropyBackward(wide(), i32(9), out(9), out(9), wide(), rows);
       const call = { key0: 1, key1: 2, call: 3 };
       k.randomBits(i32(9), call);
       k.randomUniform(out(9), call);
@@ -150,6 +156,7 @@ export const everyKernel: readonly EveryKernel[] = [
         [1, 16, 8],
         [3, 15, 7],
         [4, 20, 2048],
+        [1, 1540, 520],
         [64, 64, 64],
         [65, 66, 67],
         [129, 130, 131],
@@ -198,6 +205,7 @@ export const everyKernel: readonly EveryKernel[] = [
       for (const [m, n, k] of [
         [1, 16, 8],
         [4, 20, 2048],
+        [1, 1540, 520],
         [64, 64, 64],
         [2048, 1024, 4],
       ])

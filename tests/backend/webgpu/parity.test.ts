@@ -138,18 +138,39 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     ],
     [[2, 3], [1]],
     [[130, 66], [66]],
+    [[3, 8], [8]],
+    [
+      [2, 3, 8],
+      [3, 1],
+    ],
+    [
+      [2, 3, 4, 8],
+      [3, 1, 8],
+    ],
+    [
+      [5, 3, 12],
+      [5, 1, 12],
+    ],
   ])("shape %j with %j broadcast into it", async (shape, small) => {
     const size = (of: number[]) => of.reduce((a, b) => a * b, 1);
-    const program = expr.program(expr.sub(expr.input(0), expr.mul(expr.input(1), expr.scalar(0))));
-    for (const dtype of ["float32", "float16"] as const) {
-      await compare(1e-6, (kernels, make, out) => {
+    for (const [dtype, on] of [
+      ["float32", gpu!],
+      ["float16", gpu!],
+      ["bfloat16", card!],
+      ["bool", card!],
+    ] as const) {
+      const program = expr.program(
+        expr.sub(expr.input(0), expr.mul(expr.toF32(expr.input(1, lane(dtype))), expr.scalar(0))),
+      );
+      const body: Body = (kernels, make, out) => {
         const x = make(noise(size(shape)), shape);
         const y = make(noise(size(small), 2), small, dtype);
         const z = out(shape);
         kernels.elementwise(program, [x, y], [z], [3]);
         kernels.elementwise(program, [z, y], [z], [0.5]); // in place
         return [z];
-      });
+      };
+      await compare(1e-6, body, on);
     }
   });
 
@@ -239,11 +260,11 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
         );
         return [y];
       };
-      for (const on of [gpu!, plain!]) await compare(2e-5, reduced, on);
+      for (const on of [gpu!, plain!, card!]) await compare(2e-5, reduced, on);
     }
     const rough = noise(outer * size * inner).map((x) => Math.round(x * 3));
     rough[rough.length >> 1] = Number.NaN;
-    await compare(1e-5, (kernels, make, out) => {
+    const ordered: Body = (kernels, make, out) => {
       const x = make(rough, [outer, size, inner]);
       const [most, least, total] = [out([outer, inner], "int32"), out([outer, inner], "int32"), out(x.shape)];
       kernels.argReduce("argmax", x, most, split);
@@ -253,7 +274,8 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
       const [values, indices] = [out([outer, count, inner]), out([outer, count, inner], "int32")];
       kernels.sort(x, values, indices, split, { descending: true, count });
       return [most, least, total, values, indices];
-    });
+    };
+    for (const on of [gpu!, card!]) await compare(1e-5, ordered, on);
   });
 
   test.each([
@@ -327,6 +349,23 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     }),
   );
 
+  test.each([1, 15, 16, 17, 83])("adding %i rows of 4, chains of equal indices across blocks", async (count) => {
+    const size = 200;
+    for (const of of [(i: number) => (i * i) % 19, (i: number) => 199 - i, () => 7]) {
+      const body: Body = (kernels, make) => {
+        const rows = make(
+          Array.from({ length: count }, (_, i) => of(i)),
+          [count],
+          "int32",
+        );
+        const sums = make(noise(size * 4, 2), [1, size, 4]);
+        kernels.indexAdd(rows, make(noise(count * 4), [1, count, 4]), sums, { outer: 1, size, inner: 4, count });
+        return [sums];
+      };
+      for (const on of [gpu!, card!]) await compare(0, body, on);
+    }
+  });
+
   const sizes = [
     [1, 1, 1],
     [1, 20, 64],
@@ -346,13 +385,22 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
   ];
   /** A product that is added to what is there, with a bias. */
   const added =
-    (m: number, n: number, k: number, transposeA: boolean, transposeB: boolean, holes: readonly number[] = []): Body =>
+    (
+      m: number,
+      n: number,
+      k: number,
+      transposeA: boolean,
+      transposeB: boolean,
+      { holes = [], stored = "float32" }: { holes?: readonly number[]; stored?: DType } = {},
+    ): Body =>
     (kernels, make) => {
-      const [left, right] = [noise(2 * m * k, 1), noise(3 * n * k, 2)];
+      const left = noise(2 * m * k, 1);
+      const right = noise(3 * n * k, 2).map((value) => decode(stored, encode(stored, value)));
       for (const row of holes) for (let i = 0; i < k; i++) left[m * k + (transposeA ? i * m + row : row * k + i)] = NaN;
       for (const column of holes)
         for (let i = 0; i < k; i++) right[2 * n * k + (transposeB ? column * k + i : i * n + column)] = NaN;
-      const [a, b] = [make(left, [2, m * k]), make(right, [3, n * k])];
+      const a = make(left, [2, m * k]);
+      const b = make(right, [3, n * k], kernels === reference.kernels ? "float32" : stored);
       const [bias, y] = [make(noise(n, 3)), make(noise(m * n, 4), [m, n])];
       const layout = { m, n, k, transposeA, transposeB, batchA: [1], batchB: [2], accumulate: true };
       kernels.matmul(a, b, y, { ...layout, bias });
@@ -415,7 +463,7 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     [68, 132, 36, true, false],
   ])("products of %i x %i over %i keep NaN where it is", (m, n, k, transposeA, transposeB) =>
     // Kernels read beyond the edges of matrices; what lies there, other rows, must not count.
-    compare(1e-5, added(m, n, k, transposeA, transposeB, [0, 1, 7, 65]), card!),
+    compare(1e-5, added(m, n, k, transposeA, transposeB, { holes: [0, 1, 7, 65] }), card!),
   );
 
   test.each([
@@ -436,9 +484,21 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     });
   });
 
-  test("few rows by slices of k", async () => {
-    await compare(1e-5, added(3, 33, 36, false, true), card!);
-    await compare(1e-4, added(1, 20, 1030, false, false), card!);
+  test.each([
+    [3, 33, 36, false, true, "float32"],
+    [1, 20, 1030, false, false, "float32"],
+    [2, 1540, 520, false, false, "float32"],
+    [4, 24, 2052, false, true, "float32"],
+    [4, 35, 20, true, true, "float32"],
+    [2, 20, 2000, false, true, "float16"],
+    [3, 18, 1000, false, true, "bfloat16"],
+    [4, 7, 1004, false, true, "bfloat16"],
+    [1, 36, 1028, false, false, "float16"],
+    [2, 6, 1001, false, true, "float16"],
+  ] as const)("%i rows with %i x %i by slices of k (%s, %s, %s)", async (m, n, k, transposeA, transposeB, dtype) => {
+    const tolerance = 3e-6 * Math.sqrt(k) + 1e-5; // sums of k terms that cancel
+    await compare(tolerance, added(m, n, k, transposeA, transposeB, { stored: dtype }), card!);
+    if (m * n < 200 && dtype === "float32") await compare(tolerance, stacks(m, n, k, transposeA, transposeB), card!);
   });
 
   test("long products of few tiles are cut into parts, the same bits each time", async () => {
@@ -482,12 +542,36 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     });
   });
 
+  test.each([7, 700, 5003])("minus infinity and NaN in softmax and cross entropy of rows of %i", async (size) => {
+    const filled = [Number.NEGATIVE_INFINITY, Number.NaN];
+    const rows = filled.length * 3;
+    // Nothing but one of them; one of them up to the last element; one of them in the middle.
+    const values = filled.flatMap((odd) => [
+      ...Array<number>(size).fill(odd),
+      ...Array.from({ length: size }, (_, i) => (i < size - 1 ? odd : 2)),
+      ...noise(size).map((x, i) => (i === size >> 1 ? odd : x)),
+    ]);
+    const body: Body = (kernels, make, out) => {
+      const x = make(values, [rows, size]);
+      const [soft, log, losses, lse] = [out(x.shape), out(x.shape), out([rows]), out([rows])];
+      kernels.softmax(x, soft, { rows, size, log: false });
+      kernels.softmax(x, log, { rows, size, log: true });
+      const labels = make(Array<number>(rows).fill(size - 1), [rows], "int32");
+      kernels.crossEntropy(x, labels, losses, lse, { rows, size, ignoreIndex: -100 });
+      return [soft, log, losses, lse];
+    };
+    for (const on of [gpu!, card!]) await compare(2e-5, body, on);
+  });
+
   test.each([
     [1, 1],
     [3, 7],
     [5, 64],
     [2, 300],
     [130, 12],
+    [2, 768],
+    [3, 1001],
+    [2, 5003],
   ])("softmax, norms and cross entropy of %i rows of %i", async (rows, size) => {
     const body: Body = (kernels, make, out) => {
       const shape = [rows, size];
@@ -519,8 +603,8 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
       kernels.crossEntropyBackward(x, labels, v[4], grads, o[8], { rows, size, ignoreIndex: -100 });
       return [...o, ...v.slice(0, 5), ...s.slice(0, 3)];
     };
-    const runs: number[][][] = [[], [], []];
-    for (const [run, on] of [gpu!, gpu!, plain!].entries()) await compare(2e-5, body, on, runs[run]);
+    const runs: number[][][] = [[], [], [], []];
+    for (const [run, on] of [gpu!, gpu!, plain!, card!].entries()) await compare(2e-5, body, on, runs[run]);
     expect(runs[1]).toEqual(runs[0]);
   });
 
@@ -651,15 +735,17 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
   test("the squares of many tensors are summed in few launches, the same bits each time", async () => {
     const lists = Array.from({ length: 25 }, (_, i) => noise(1 + i * i * 17, i));
     const expected = lists.reduce((sum, list) => list.reduce((part, x) => part + x * x, sum), 0);
-    const tensors = lists.map((list) => operand(gpu!, list));
-    const before = gpu!.gpu.counters.dispatches;
-    const sums = [empty(gpu!, []), empty(gpu!, [])];
-    for (const sum of sums) gpu!.kernels.sumOfSquares!(tensors, sum);
-    expect(gpu!.gpu.counters.dispatches - before).toBeLessThanOrEqual(2 * 5);
-    const [[first], [second]] = await Promise.all(sums.map((sum) => valuesOf(gpu!, sum)));
-    expect(Math.abs(first / expected - 1)).toBeLessThan(1e-5);
-    expect(second).toBe(first);
-    for (const { storage } of [...tensors, ...sums]) storage.release();
+    for (const on of [gpu!, card!]) {
+      const tensors = lists.map((list) => operand(on, list));
+      const before = on.gpu.counters.dispatches;
+      const sums = [empty(on, []), empty(on, [])];
+      for (const sum of sums) on.kernels.sumOfSquares!(tensors, sum);
+      expect(on.gpu.counters.dispatches - before).toBeLessThanOrEqual(2 * 5);
+      const [[first], [second]] = await Promise.all(sums.map((sum) => valuesOf(on, sum)));
+      expect(Math.abs(first / expected - 1)).toBeLessThan(1e-5);
+      expect(second).toBe(first);
+      for (const { storage } of [...tensors, ...sums]) storage.release();
+    }
   });
 
   test("random words, uniforms and dropout are those of the CPU, bit for bit", () =>

@@ -5,7 +5,7 @@ import { sizeOf } from "../../../core/shape.js";
 import type { Operand, StridedCopy } from "../../backend.js";
 import { pieceOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
-import { entry, groupsOf, type KernelSource, type ParamType, THREADS } from "../shader.js";
+import { entry, groupsOf, type KernelSource, type ParamType } from "../shader.js";
 
 /** The bits of an element, repeated to fill 32. */
 function pattern({ dtype }: Operand, value: number): number {
@@ -30,12 +30,12 @@ export function fill(gpu: Gpu, output: Operand, value: number): void {
     name: "fill",
     buffers: [{ name: "out", type: "vec4u", writes: true }],
     params: { quads: "u32", word: "u32" },
-    code: `${entry(THREADS)}
+    code: `${entry(gpu.threads)}
   if (thread < p.quads) { out[thread] = vec4u(p.word); }
 }`,
   }));
   const quads = Math.ceil(bytes / 16);
-  gpu.run(kernel, [output], [quads, word], groupsOf(quads));
+  gpu.run(kernel, [output], [quads, word], groupsOf(quads, gpu.threads));
 }
 
 interface Dim {
@@ -107,13 +107,13 @@ function launch(
   to: number,
   count: number,
 ): void {
-  const kernel = gpu.kernel(`stridedCopy ${cell} ${dims.length}`, () => source(cell, dims.length));
+  const kernel = gpu.kernel(`stridedCopy ${cell} ${dims.length}`, () => source(cell, dims.length, gpu.threads));
   const numbers = [count, from, to, ...dims.flatMap((dim) => [dim.size, dim.input, dim.output])];
-  gpu.run(kernel, [input, output], numbers, groupsOf(count));
+  gpu.run(kernel, [input, output], numbers, groupsOf(count, gpu.threads));
 }
 
 /** Elements smaller than a word share it with neighbours that other threads write: each changes its own bits alone. */
-function source(cell: Cell, rank: number): KernelSource {
+function source(cell: Cell, rank: number, threads: number): KernelSource {
   const params: Record<string, ParamType> = { count: "u32", from_start: "i32", to_start: "i32" };
   const walk: string[] = [];
   for (let d = 0; d < rank; d++)
@@ -143,7 +143,7 @@ function source(cell: Cell, rank: number): KernelSource {
       { name: "to_words", type: small ? "atomic<u32>" : cell, writes: true },
     ],
     params,
-    code: `${entry(THREADS)}
+    code: `${entry(threads)}
   if (thread >= p.count) { return; }
   var rest = thread;
   var from_at = p.from_start;

@@ -7,7 +7,7 @@ import type { Shape } from "../../../core/shape.js";
 import type { Operand } from "../../backend.js";
 import { pieceOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
-import { entry, groupsOf, type KernelSource, type ParamType, THREADS } from "../shader.js";
+import { entry, groupsOf, type KernelSource, type ParamType } from "../shader.js";
 import { cellFunctions, cells } from "./cells.js";
 import { joinLaunch } from "./epilogue.js";
 import { laneFunctions, numberOf, statements } from "./program.js";
@@ -24,7 +24,10 @@ type Access =
   /** One number that is known on this side: a parameter. */
   | { readonly kind: "known"; readonly value: number }
   /** Element sum of ((e / pitch) % size) * stride over the dims that are not repeated. */
-  | { readonly kind: "spread"; readonly dims: readonly SpreadDim[] };
+  | { readonly kind: "spread"; readonly dims: readonly SpreadDim[]; readonly lanes: Lanes };
+
+/** What the four lanes of a thread have of a tensor that repeats: neighbours in a whole vector, one element, or any. */
+type Lanes = "vector" | "single" | "any";
 
 interface SpreadDim {
   readonly pitch: number;
@@ -46,7 +49,7 @@ export function elementwise(
   const bound = inputs.filter((_, i) => plan[i].kind !== "known");
   const kernel = gpu.kernel(key, () => {
     checkBindings(gpu, bound, outputs);
-    return source(program, plan, inputs, outputs);
+    return source(program, plan, inputs, outputs, gpu.threads);
   });
   const values = scalars.slice(0, program.scalarCount);
   for (const access of plan) {
@@ -57,7 +60,7 @@ export function elementwise(
   const most = gpu.pool.range / LARGEST_QUAD;
   for (let first = 0, quads = Math.ceil(size / 4); first < quads; first += most) {
     const count = Math.min(most, quads - first);
-    gpu.run(kernel, [...bound, ...outputs], [count, first, 0, ...values], groupsOf(count), first);
+    gpu.run(kernel, [...bound, ...outputs], [count, first, 0, ...values], groupsOf(count, gpu.threads), first);
   }
 }
 
@@ -85,7 +88,9 @@ function accessOf(input: Operand, shape: Shape, size: number, lane: LaneType): A
   }
   if (input.size === size) return { kind: "same" };
   if (input.size === 1) return { kind: "one" };
-  return { kind: "spread", dims: spreadDims(input.shape, shape) };
+  const dims = spreadDims(input.shape, shape);
+  const { pitch, size: run } = dims[0];
+  return { kind: "spread", dims, lanes: pitch % 4 === 0 ? "single" : pitch === 1 && run % 4 === 0 ? "vector" : "any" };
 }
 
 /** Neighbouring dims that are all repeated, or all read, count as one. */
@@ -109,7 +114,7 @@ function spreadDims(from: Shape, to: Shape): SpreadDim[] {
 
 const tag = (access: Access): string =>
   access.kind === "spread"
-    ? `spread(${access.dims.map(({ pitch, stride }) => (pitch === 1 ? "u" : stride === 1 ? "s" : "g"))})`
+    ? `spread(${access.lanes} ${access.dims.map(({ pitch, stride }) => (pitch === 1 ? "u" : stride === 1 ? "s" : "g"))})`
     : access.kind;
 
 function source(
@@ -117,6 +122,7 @@ function source(
   plan: readonly Access[],
   inputs: readonly Operand[],
   outputs: readonly Operand[],
+  threads: number,
 ): KernelSource {
   const params: Record<string, ParamType> = { quads: "u32", first: "u32", zero: "u32" };
   for (let i = 0; i < program.scalarCount; i++) params[`scalar${i}`] = "f32";
@@ -134,12 +140,15 @@ function source(
     const terms = access.dims.map(({ pitch, stride }, d) => {
       const own = `${name}_${d}`;
       Object.assign(params, { [`${own}_pitch`]: "u32", [`${own}_size`]: "u32", [`${own}_stride`]: "u32" });
-      const place = pitch === 1 ? "e" : `e / p.${own}_pitch`;
+      const from = access.lanes === "any" ? "e" : "e.x";
+      const place = pitch === 1 ? from : `${from} / p.${own}_pitch`;
       return `(${place}) % p.${own}_size${stride === 1 ? "" : ` * p.${own}_stride`}`;
     });
     const at = `at${i}`;
+    places.push(`  let ${at} = ${terms.join(" + ")};`);
+    if (access.lanes === "vector") return cell.unpack(`${name}[${at} / 4u]`);
+    if (access.lanes === "single") return `${vector}(${cell.at(name, at)})`;
     const lanes = ["x", "y", "z", "w"].map((lane) => cell.at(name, `${at}.${lane}`));
-    places.push(`  let ${at} = ${terms.join(" + ") || "vec4u(0u)"};`);
     return `${vector}(${lanes.join(", ")})`;
   });
   const stores = outputs.map((output, i) => {
@@ -150,10 +159,11 @@ function source(
   });
   const buffers = [
     ...inputs.flatMap(({ dtype }, i) => {
-      const { kind } = plan[i];
-      if (kind === "known") return [];
-      const inStep = kind === "same";
-      return [{ name: `in${i}`, type: inStep ? cells[dtype].quad : cells[dtype].word, inStep }];
+      const access = plan[i];
+      if (access.kind === "known") return [];
+      const inStep = access.kind === "same";
+      const quads = inStep || (access.kind === "spread" && access.lanes === "vector");
+      return [{ name: `in${i}`, type: quads ? cells[dtype].quad : cells[dtype].word, inStep }];
     }),
     ...outputs.map(({ dtype }, i) => ({ name: `out${i}`, type: cells[dtype].quad, writes: true, inStep: true })),
   ];
@@ -163,7 +173,7 @@ function source(
     buffers,
     params,
     code: `${laneFunctions}${cellFunctions([...inputs, ...outputs].map(({ dtype }) => dtype))}
-${entry(THREADS)}
+${entry(threads)}
   if (thread >= p.quads) { return; }
   let e = (p.first + thread) * 4u + vec4u(0u, 1u, 2u, 3u);
 ${places.join("\n")}

@@ -9,6 +9,8 @@ import { pieceOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
 import { entry, groupsOf, THREADS, upTo } from "../shader.js";
 import { cells, numberType } from "./cells.js";
+import { gathering } from "./loops.js";
+import { aheadOf } from "./reduce.js";
 
 type Indexed = Split & { readonly count: number };
 
@@ -31,14 +33,14 @@ var<workgroup> lowest: atomic<u32>;
 ${entry(256)}
   if (lane == 0u) { atomicStore(&lowest, 0xffffffffu); }
   workgroupBarrier();
-  for (var i = lane; i < p.count; i += 256u) {
-    let index = indices[i];
-    let allowed = p.except_set == 1u && index == p.except;
-    if (bitcast<u32>(index) >= p.size && !allowed) {
-      atomicMin(&lowest, i);
-      break;
-    }
-  }
+  var own = 0xffffffffu;
+${gathering(
+  { first: "lane", end: "p.count", by: 256, ahead: aheadOf(gpu, 16) },
+  { index: (i) => `indices[${i}]` },
+  `let allowed = (p.except_set == 1u) & (index == p.except);
+    own = select(own, min(own, i), inside & (bitcast<u32>(index) >= p.size) & !allowed);`,
+)}
+  if (own != 0xffffffffu) { atomicMin(&lowest, own); }
   workgroupBarrier();
   let position = atomicLoad(&lowest);
   if (lane == 0u && position != 0xffffffffu && report[0] == 0xffffffffu) {
@@ -168,20 +170,37 @@ export function indexAdd(gpu: Gpu, index: Operand, source: Operand, output: Oper
   const links = gpu.kernel("indexAdd links", () => ({
     name: "indexAdd links",
     buffers: [
-      { name: "indices", type: "i32" },
+      { name: "indices", type: "vec4i" },
       { name: "links", type: "vec2u", writes: true },
     ],
     params: { count: "u32" },
-    code: `${entry(THREADS)}
+    code: `
+/** Bit i tells whether element i of sixteen is \`own\`. */
+fn equal_bits(block: u32, own: i32) -> u32 {
+  let last = (p.count - 1u) / 4u;
+${upTo(4)
+  .map((v) => `  let e${v} = indices[min(block * 4u + ${v}u, last)] == vec4i(own);`)
+  .join("\n")}
+  return ${upTo(4)
+    .map((v) => `dot(select(vec4u(), vec4u(1u, 2u, 4u, 8u) << vec4u(${4 * v}u), e${v}), vec4u(1u))`)
+    .join(" | ")};
+}
+${entry(THREADS)}
   if (thread >= p.count) { return; }
-  let own = indices[thread];
-  var leads = 1u;
-  for (var j = 0u; j < thread; j++) {
-    if (indices[j] == own) { leads = 0u; break; }
+  let own = indices[thread / 4u][thread % 4u];
+  let block = thread / 16u;
+  let place = thread % 16u;
+  let here = equal_bits(block, own);
+  var earlier = here & ((1u << place) - 1u);
+  for (var b = 0u; b < block && earlier == 0u; b++) { earlier = equal_bits(b, own); }
+  var b = block;
+  var later = here & ~((2u << place) - 1u);
+  while (later == 0u && (b + 1u) * 16u < p.count) {
+    b++;
+    later = equal_bits(b, own);
   }
-  var next = thread + 1u;
-  while (next < p.count && indices[next] != own) { next++; }
-  links[thread] = vec2u(leads, next);
+  let next = select(p.count, min(b * 16u + firstTrailingBit(later), p.count), later != 0u);
+  links[thread] = vec2u(select(0u, 1u, earlier == 0u), next);
 }`,
   }));
   const type = numberType(source);
@@ -206,8 +225,9 @@ export function indexAdd(gpu: Gpu, index: Operand, source: Operand, output: Oper
   let target_at = (o * p.size + index) * p.inner + i;
   var sum = sums[target_at];
   while (j < p.count) {
+    let next = links[j].y;
     sum += source[(o * p.count + j) * p.inner + i];
-    j = links[j].y;
+    j = next;
   }
   sums[target_at] = sum;
 }`,

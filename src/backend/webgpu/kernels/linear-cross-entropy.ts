@@ -14,8 +14,8 @@ import { stridedCopy } from "./copy.js";
 import { checkIndices } from "./indexing.js";
 import { crossEntropy, crossEntropyBackward } from "./loss.js";
 
-/** Logits of one block: 64 MiB, half of what every adapter binds at once. */
-const MOST_LOGITS = 2 ** 24;
+/** Logits of one block: 128 MiB, what every adapter binds at once. Each block adds to all of the weight's gradient. */
+const MOST_LOGITS = 2 ** 25;
 /** Blocks are whole tiles of the matrix product, where they are that high. */
 const TILE = 64;
 
@@ -144,15 +144,16 @@ export function linearCrossEntropyBackward(
   eachBlock(gpu, shape, mostLogits, (block) => {
     const { rows } = block;
     const xs = block.load(x);
-    const [logits, dLogits] = [block.make([rows, size]), block.make([rows, size])];
+    const logits = block.make([rows, size]);
     multiply(gpu, xs, weight, logits, width, { transposeB: true });
     const own = [labels, lse, grad].map((all) => block.load(all));
-    crossEntropyBackward(gpu, logits, own[0], own[1], own[2], dLogits, { rows, size, ignoreIndex });
+    // The gradient takes the place of the logits.
+    crossEntropyBackward(gpu, logits, own[0], own[1], own[2], logits, { rows, size, ignoreIndex });
     if (dX) {
       const ownDx = block.room(dX);
-      multiply(gpu, dLogits, weight, ownDx, size);
+      multiply(gpu, logits, weight, ownDx, size);
       block.store(ownDx, dX);
     }
-    if (dWeight) multiply(gpu, dLogits, xs, dWeight, rows, { transposeA: true, accumulate: block.first > 0 });
+    if (dWeight) multiply(gpu, logits, xs, dWeight, rows, { transposeA: true, accumulate: block.first > 0 });
   });
 }

@@ -4,7 +4,8 @@ import type { Operand } from "../../backend.js";
 import type { Gpu } from "../gpu.js";
 import { floatFunctions } from "../shader.js";
 import { checkIndices } from "./indexing.js";
-import { maxAcross, overRow, runRows, sumAcross } from "./softmax.js";
+import { ofRow, runRows } from "./rows.js";
+import { maxAcross, sumAcross, sumOfExponentials } from "./softmax.js";
 
 interface Rows {
   readonly rows: number;
@@ -33,13 +34,8 @@ export function crossEntropy(
     params: { ignored: "i32" },
     across: [maxAcross, sumAcross],
     functions: floatFunctions,
-    code: `
-  var most = -infinity();
-${overRow("most = largest(most, values[at]);")}
-  most = max_all(lane, most);
-  var total = 0.0;
-${overRow("total += exp_non_positive(values[at] - most);")}
-  total = sum_all(lane, total);
+    loads: { x: ofRow("values") },
+    code: (passes) => `${sumOfExponentials(passes)}
   if (!is_first) { return; }
   let label = labels[row];
   lse[row] = most + log(total);
@@ -70,14 +66,12 @@ export function crossEntropyBackward(
     ],
     params: { ignored: "i32" },
     functions: floatFunctions,
-    code: `
+    loads: { x: ofRow("values") },
+    code: ({ write }) => `
   let label = labels[row];
-  if (label == p.ignored) {
-  ${overRow("out[at] = 0.0;")}
-    return;
-  }
+  let ignored = label == p.ignored;
   let shift = lse[row];
   let scale = grads[row];
-${overRow("out[at] = (exp_non_positive(values[at] - shift) - select(0.0, 1.0, i32(i) == label)) * scale;")}`,
+${write("out[start + i] = select((exp_non_positive(x - shift) - select(0.0, 1.0, i32(i) == label)) * scale, 0.0, ignored);")}`,
   }));
 }

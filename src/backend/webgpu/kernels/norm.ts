@@ -3,8 +3,10 @@
 import type { Operand } from "../../backend.js";
 import type { Gpu } from "../gpu.js";
 import type { Piece } from "../pool.js";
-import { acrossColumns, CHUNK, COLUMNS, columnsEntry, fold, ownColumnEntry } from "./reduce.js";
-import { overRow, runRows, sumAcross } from "./softmax.js";
+import { gathering } from "./loops.js";
+import { acrossColumns, aheadOf, CHUNK, COLUMNS, columnsEntry, fold, ownColumnEntry } from "./reduce.js";
+import { ofAll, ofRow, runRows } from "./rows.js";
+import { sumAcross } from "./softmax.js";
 
 interface Rows {
   readonly rows: number;
@@ -27,7 +29,7 @@ export function layerNorm(
   rstd: Operand,
   { rows, size, eps }: Rows & { eps: number },
 ): void {
-  const value = `((values[at] - mean) * rstd)${weight ? " * weight[i]" : ""}${bias ? " + bias[i]" : ""}`;
+  const value = `((x - mean) * rstd)${weight ? " * w" : ""}${bias ? " + b" : ""}`;
   const operands = present([input, weight, bias, output, mean, rstd]);
   runRows(gpu, `layerNorm ${!!weight} ${!!bias}`, { rows, size }, operands, [eps], () => ({
     name: "layerNorm",
@@ -41,14 +43,15 @@ export function layerNorm(
     ],
     params: { eps: "f32" },
     across: [sumAcross],
-    code: `
+    loads: { x: ofRow("values"), ...(weight && { w: ofAll("weight") }), ...(bias && { b: ofAll("bias") }) },
+    code: ({ gather, write }) => `
   var total = 0.0;
-${overRow("total += values[at];")}
+${gather("total += select(0.0, x, inside);")}
   let mean = sum_all(lane, total) / f32(p.size);
   var squares = 0.0;
-${overRow("let d = values[at] - mean; squares += d * d;")}
+${gather("let d = select(0.0, x - mean, inside); squares += d * d;")}
   let rstd = 1.0 / sqrt(sum_all(lane, squares) / f32(p.size) + p.eps);
-${overRow(`out[at] = ${value};`)}
+${write(`out[start + i] = ${value};`)}
   if (is_first) { means[row] = mean; rstds[row] = rstd; }`,
   }));
 }
@@ -68,11 +71,12 @@ export function rmsNorm(
     buffers: [read("values"), ...(weight ? [read("weight")] : []), written("out"), written("rstds")],
     params: { eps: "f32" },
     across: [sumAcross],
-    code: `
+    loads: { x: ofRow("values"), ...(weight && { w: ofAll("weight") }) },
+    code: ({ gather, write }) => `
   var squares = 0.0;
-${overRow("squares += values[at] * values[at];")}
+${gather("squares += select(0.0, x * x, inside);")}
   let rstd = 1.0 / sqrt(sum_all(lane, squares) / f32(p.size) + p.eps);
-${overRow(`out[at] = (values[at] * rstd)${weight ? " * weight[i]" : ""};`)}
+${write(`out[start + i] = (x * rstd)${weight ? " * w" : ""};`)}
   if (is_first) { rstds[row] = rstd; }`,
   }));
 }
@@ -107,10 +111,6 @@ export function rmsNormBackward(
   weightGradients(gpu, grad, input, undefined, rstd, dWeight, undefined, rows);
 }
 
-/** xhat of an element; without means it is that of RMS norm. */
-const normalized = (centred: boolean, row: string) =>
-  `(values[at]${centred ? ` - means[${row}]` : ""}) * rstds[${row}]`;
-
 /** With gw = g * w: dx = ((gw - sum(gw) / size) - xhat * sum(gw * xhat) / size) * rstd; RMS norm has no first sum. */
 function inputGradient(
   gpu: Gpu,
@@ -123,7 +123,7 @@ function inputGradient(
   { rows, size }: Rows,
 ): void {
   const centred = mean !== undefined;
-  const step = `let xhat = ${normalized(centred, "row")}; let gw = grads[at]${weight ? " * weight[i]" : ""};`;
+  const step = `let xhat = ${centred ? "(x - mean)" : "x"} * rstd; let gw = g${weight ? " * w" : ""};`;
   const operands = present([grad, input, weight, mean, rstd, dInput]);
   runRows(gpu, `norm input gradient ${!!weight} ${centred}`, { rows, size }, operands, [], () => ({
     name: centred ? "layerNormBackward" : "rmsNormBackward",
@@ -136,13 +136,16 @@ function inputGradient(
       written("out"),
     ],
     across: [sumAcross],
-    code: `
+    loads: { g: ofRow("grads"), x: ofRow("values"), ...(weight && { w: ofAll("weight") }) },
+    code: ({ gather, write }) => `
+${centred ? "  let mean = means[row];" : ""}
+  let rstd = rstds[row];
   var first = 0.0;
   var second = 0.0;
-${overRow(`${step} first += gw; second += gw * xhat;`)}
+${gather(`${step} first += select(0.0, gw, inside); second += select(0.0, gw * xhat, inside);`)}
   let c1 = ${centred ? "sum_all(lane, first) / f32(p.size)" : "0.0"};
   let c2 = sum_all(lane, second) / f32(p.size);
-${overRow(`${step} out[at] = ((gw - c1) - xhat * c2) * rstds[row];`)}`,
+${write(`${step} out[start + i] = ((gw - c1) - xhat * c2) * rstd;`)}`,
   }));
 }
 
@@ -163,7 +166,16 @@ function weightGradients(
   const alone = gpu.software;
   const store = (name: string) => `  let ${name}_all = ${alone ? name : `sum_column(lane, ${name})`};
   if (slice == 0u && i < p.inner) { ${name}_sums[(group / bands) * p.inner + i] = ${name}_all; }`;
-  const kernel = gpu.kernel(`norm weight gradients ${!!mean} ${!!dWeight} ${!!dBias}`, () => ({
+  const loads = {
+    g: (row: string) => `grads[${row} * p.inner + i]`,
+    x: (row: string) => `values[${row} * p.inner + i]`,
+    mean: (row: string) => `means[${row}]`,
+    rstd: (row: string) => `rstds[${row}]`,
+  };
+  const xhat = `${mean ? "(x - mean)" : "x"} * rstd`;
+  const work = `${dWeight ? `weight += select(0.0, g * (${xhat}), inside); ` : ""}bias += select(0.0, g, inside);`;
+  const ahead = aheadOf(gpu, Math.min(rows, CHUNK) / 16);
+  const kernel = gpu.kernel(`norm weight gradients ${!!mean} ${!!dWeight} ${!!dBias} ${ahead}`, () => ({
     name: mean ? "layerNormBackward" : "rmsNormBackward",
     buffers: [
       read("grads"),
@@ -177,11 +189,7 @@ function weightGradients(
   var bias = 0.0;
   let first = (group / bands) * p.chunk;
   let end = select(0u, min(first + p.chunk, p.rows), i < p.inner);
-  for (var row = first + slice; row < end; row += ${alone ? 1 : 16}u) {
-    let at = row * p.inner + i;
-    ${dWeight ? `weight += grads[at] * (${normalized(mean !== undefined, "row")});` : ""}
-    bias += grads[at];
-  }
+${gathering({ first: "first + slice", end: "end", by: alone ? 1 : 16, ahead }, loads, work)}
 ${dWeight ? store("weight") : ""}
 ${dBias ? store("bias") : ""}
 }`,

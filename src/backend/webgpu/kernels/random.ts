@@ -3,7 +3,7 @@
 import type { RandomCall } from "../../../core/random.js";
 import type { Operand } from "../../backend.js";
 import type { Gpu } from "../gpu.js";
-import { entry, groupsOf, THREADS } from "../shader.js";
+import { entry, groupsOf } from "../shader.js";
 
 /** Ten rounds of Philox; WGSL has no wide product, so the high word is made of halves. */
 const philox = `
@@ -34,14 +34,14 @@ function generate(gpu: Gpu, name: string, type: string, value: string, output: O
     name,
     buffers: [{ name: "out", type, writes: true }],
     params,
-    code: `${philox}${entry(THREADS)}
+    code: `${philox}${entry(gpu.threads)}
   if (thread >= p.quads) { return; }
   let word = words(thread);
   out[thread] = ${value};
 }`,
   }));
   const quads = Math.ceil(output.size / 4);
-  gpu.run(kernel, [output], [quads, call.key0, call.key1, call.call], groupsOf(quads));
+  gpu.run(kernel, [output], [quads, call.key0, call.key1, call.call], groupsOf(quads, gpu.threads));
 }
 
 export const randomBits = (gpu: Gpu, output: Operand, call: RandomCall): void =>
@@ -66,7 +66,7 @@ export function dropout(
       { name: "out", type: "vec4f", writes: true },
     ],
     params: { ...params, last: "u32", none: "u32", scale: "f32" },
-    code: `${philox}${entry(THREADS)}
+    code: `${philox}${entry(gpu.threads)}
   if (thread >= p.quads) { return; }
   let keep = (words(thread) <= vec4u(p.last)) & vec4<bool>(p.none == 0u);
   out[thread] = select(vec4f(0.0), values[thread] * p.scale, keep);
@@ -74,5 +74,5 @@ export function dropout(
   }));
   const quads = Math.ceil(output.size / 4);
   const numbers = [quads, call.key0, call.key1, call.call, Math.max(0, threshold - 1), threshold > 0 ? 0 : 1, scale];
-  gpu.run(kernel, [input, output], numbers, groupsOf(quads));
+  gpu.run(kernel, [input, output], numbers, groupsOf(quads, gpu.threads));
 }

@@ -9,6 +9,8 @@ import type { Gpu } from "../gpu.js";
 import type { Piece } from "../pool.js";
 import { acrossMemory, entry, floatFunctions, groupsOf, type KernelSource, THREADS } from "../shader.js";
 import { type NumberType, numberType } from "./cells.js";
+import { gathering } from "./loops.js";
+import { ascending } from "./sort.js";
 
 /** Lines up to this length are one thread's work. */
 const SHORT = 32;
@@ -32,7 +34,7 @@ const folds: { readonly [kind in ReduceKind]: Fold } = {
 const extremes = (type: NumberType) =>
   type === "f32"
     ? `${floatFunctions}
-fn smallest(a: f32, b: f32) -> f32 { return select(min(a, b), a + b, is_nan(a) || is_nan(b)); }
+fn smallest(a: f32, b: f32) -> f32 { return select(min(a, b), a + b, is_nan(a) | is_nan(b)); }
 `
     : `
 fn largest(a: i32, b: i32) -> i32 { return max(a, b); }
@@ -42,6 +44,13 @@ fn smallest(a: i32, b: i32) -> i32 { return min(a, b); }
 export function reduce(gpu: Gpu, kind: ReduceKind, input: Operand, output: Operand, split: Split): void {
   fold(gpu, kind, numberType(input), input, output, split);
 }
+
+/** How many of its elements a thread asks for before it waits. */
+export const aheadOf = ({ software }: Gpu, each: number): number =>
+  software ? 1 : Math.min(16, 2 ** Math.ceil(Math.log2(Math.max(1, each))));
+
+/** The threads of a workgroup that has `size` elements. */
+export const threadsFor = (gpu: Gpu, size: number): number => (size <= 1024 ? THREADS : gpu.threads);
 
 /** Who folds a line: a thread, a workgroup, or the sixteen threads of a workgroup that share a column. */
 type Way = "thread" | "group" | "columns";
@@ -66,7 +75,12 @@ export function fold(
   const chunk = way === "thread" ? Math.max(1, size) : CHUNK;
   const chunks = Math.max(1, Math.ceil(size / chunk));
   const target = chunks === 1 ? output : gpu.temporary(outer * chunks * inner * 4);
-  const kernel = gpu.kernel(`reduce ${kind} ${type} ${way}`, () => source(kind, type, way));
+  const threads = threadsFor(gpu, way === "group" ? size : 1);
+  const sharing = { thread: 1, group: threads, columns: 16 }[way];
+  const ahead = aheadOf(gpu, Math.min(chunk, size) / sharing);
+  const kernel = gpu.kernel(`reduce ${kind} ${type} ${way} ${threads} ${ahead}`, () =>
+    source(kind, type, way, threads, ahead),
+  );
   const results = outer * chunks * inner;
   const bands = Math.ceil(inner / COLUMNS);
   const groups = { thread: groupsOf(results), group: results, columns: outer * chunks * bands }[way];
@@ -77,10 +91,14 @@ export function fold(
 }
 
 /** Result (o, c, i) is chunk c of line (o, i). */
-function source(kind: ReduceKind, type: NumberType, way: Way): KernelSource {
+function source(kind: ReduceKind, type: NumberType, way: Way, threads: number, ahead: number): KernelSource {
   const { empty, combine } = folds[kind];
-  const step = (first: string, by: string) => `  var total: ${type} = ${empty[type]};
-  for (var s = ${first}; s < count; s += ${by}) { total = ${combine("total", "values[start + s * p.inner]")}; }`;
+  const step = (first: string, by: number) => `  var total: ${type} = ${empty[type]};
+${gathering(
+  { first, end: "count", by, ahead },
+  { x: (s) => `values[start + ${s} * p.inner]` },
+  `total = ${combine("total", `select(${empty[type]}, x, inside)`)};`,
+)}`;
   const line = (result: string) => `  if (${result} >= p.count) { return; }
   let i = ${result} % p.inner;
   let c = (${result} / p.inner) % p.chunks;
@@ -90,12 +108,12 @@ function source(kind: ReduceKind, type: NumberType, way: Way): KernelSource {
   const bodies: Record<Way, () => string> = {
     thread: () => `${entry(THREADS)}
 ${line("thread")}
-${step("0u", "1u")}
+${step("0u", 1)}
   results[thread] = total;
 }`,
-    group: () => `${entry(THREADS)}
+    group: () => `${entry(threads)}
 ${line("group")}
-${step("lane", `${THREADS}u`)}
+${step("lane", threads)}
   let all = combine(lane, total);
   if (lane == 0u) { results[group] = all; }
 }`,
@@ -104,7 +122,7 @@ ${step("lane", `${THREADS}u`)}
   let o = group / (bands * p.chunks);
   let start = (o * p.size + c * p.chunk) * p.inner + i;
   let count = select(0u, min(p.chunk, p.size - c * p.chunk), i < p.inner);
-${step("slice", "16u")}
+${step("slice", 16)}
   let all = combine(lane, total);
   if (slice == 0u && i < p.inner) { results[(o * p.chunks + c) * p.inner + i] = all; }
 }`,
@@ -116,6 +134,7 @@ ${step("slice", "16u")}
       { name: "results", type, writes: true },
     ],
     params: { count: "u32", size: "u32", inner: "u32", chunk: "u32", chunks: "u32" },
+    threads,
     across: way === "group" ? [{ name: "combine", type, empty: empty[type], combine }] : [],
     code: `${extremes(type)}${bodies[way]()}`,
   };
@@ -155,17 +174,22 @@ fn ${name}(lane: u32, own: ${type}) -> ${type} {
 export function argReduce(gpu: Gpu, kind: "argmax" | "argmin", input: Operand, output: Operand, split: Split): void {
   const type = numberType(input);
   const byGroups = split.inner === 1 && split.size > SHORT;
-  const kernel = gpu.kernel(`${kind} ${type} ${byGroups}`, () => argSource(kind, type, byGroups));
+  const threads = byGroups ? threadsFor(gpu, split.size) : 1;
+  const ahead = aheadOf(gpu, split.size / threads);
+  const kernel = gpu.kernel(`${kind} ${type} ${threads} ${ahead}`, () => argSource(kind, type, threads, ahead));
   const lines = split.outer * split.inner;
   const groups = byGroups ? lines : groupsOf(lines);
   gpu.run(kernel, [input, output], [lines, split.size, split.inner], groups);
 }
 
-function argSource(kind: "argmax" | "argmin", type: NumberType, byGroups: boolean): KernelSource {
+/** A line is the work of so many threads. */
+function argSource(kind: "argmax" | "argmin", type: NumberType, threads: number, ahead: number): KernelSource {
+  const byGroups = threads > 1;
   const line = byGroups ? "group" : "thread";
-  const [first, step] = byGroups ? ["lane", `${THREADS}u`] : ["0u", "1u"];
-  const order = kind === "argmax" ? ">" : "<";
-  const nan = type === "f32" ? "is_nan" : "never";
+  const lowest = "(-2147483647 - 1)";
+  // Without branches, into which compilers would move the loads.
+  const key =
+    kind === "argmax" ? "ascending(x)" : `select(~ascending(x), 0x7fffffff, ${type === "f32" ? "is_nan(x)" : "false"})`;
   return {
     name: kind,
     buffers: [
@@ -173,26 +197,23 @@ function argSource(kind: "argmax" | "argmin", type: NumberType, byGroups: boolea
       { name: "results", type: "i32", writes: true },
     ],
     params: { count: "u32", size: "u32", inner: "u32" },
-    code: `${floatFunctions}
-fn never(x: i32) -> bool { return false; }
-struct Best { value: ${type}, index: u32 }
-/** NaN before numbers, the ${kind === "argmax" ? "larger" : "smaller"} number before others, the lower index before equals; no index is last. */
+    code: `${floatFunctions}${ascending(type)}
+struct Best { key: i32, index: u32 }
+/** The larger key, NaN's being the largest; of equals the lower index. */
 fn better(a: Best, b: Best) -> Best {
-  if (b.index == 0xffffffffu) { return a; }
-  if (a.index == 0xffffffffu) { return b; }
-  let a_nan = ${nan}(a.value);
-  let b_nan = ${nan}(b.value);
-  let equal = (a_nan && b_nan) || (!a_nan && !b_nan && a.value == b.value);
-  let first = select((a_nan && !b_nan) || (!b_nan && a.value ${order} b.value), a.index < b.index, equal);
-  if (first) { return a; }
-  return b;
+  let other = (b.key > a.key) | ((b.key == a.key) & (b.index < a.index));
+  return Best(select(a.key, b.key, other), select(a.index, b.index, other));
 }
-${byGroups ? acrossMemory({ name: "best", type: "Best", combine: (a, b) => `better(${a}, ${b})` }) : ""}
-${entry(THREADS)}
+${byGroups ? acrossMemory({ name: "best", type: "Best", combine: (a, b) => `better(${a}, ${b})` }, threads) : ""}
+${entry(byGroups ? threads : THREADS)}
   if (${line} >= p.count) { return; }
   let start = (${line} / p.inner) * p.size * p.inner + ${line} % p.inner;
-  var own = Best(${type}(0), 0xffffffffu);
-  for (var s = ${first}; s < p.size; s += ${step}) { own = better(own, Best(values[start + s * p.inner], s)); }
+  var own = Best(${lowest}, 0xffffffffu);
+${gathering(
+  { first: byGroups ? "lane" : "0u", end: "p.size", by: threads, ahead },
+  { x: (s) => `values[start + ${s} * p.inner]` },
+  `own = better(own, Best(select(${lowest}, ${key}, inside), select(0xffffffffu, i, inside)));`,
+)}
   ${byGroups ? `let all = best(lane, own);\n  if (lane == 0u) { results[group] = i32(all.index); }` : "results[thread] = i32(own.index);"}
 }`,
   };

@@ -1,8 +1,9 @@
-/** Softmax and log-softmax of rows: a workgroup takes a row, and nothing is stored in between. */
+/** Softmax and log-softmax of rows: nothing is stored in between. */
 
 import type { Operand } from "../../backend.js";
 import type { Gpu } from "../gpu.js";
-import { type Across, entry, floatFunctions, type KernelSource, THREADS } from "../shader.js";
+import { type Across, floatFunctions } from "../shader.js";
+import { ofRow, type Passes, runRows } from "./rows.js";
 
 interface Rows {
   readonly rows: number;
@@ -19,56 +20,21 @@ export const maxAcross: Across = {
   combine: (a, b) => `largest(${a}, ${b})`,
 };
 
-/** A loop over the elements of the row: `i` is the element, `at` its place. */
-export const overRow = (body: string): string =>
-  `  for (var i = first_element; i < p.size; i += row_threads) { let at = start + i; ${body} }`;
-
-/** Rows up to this length are one thread's work on a software adapter, where threads are cheap and barriers are not. */
-const SHORT_ROW = 2048;
-
 /**
- * Runs a kernel over rows. Its code uses `row`, `overRow` and functions that combine the values of a row's threads;
- * where `is_first` holds it writes what there is once for each row. A row has a workgroup, or a thread of its own.
+ * `most`, the largest x of the row, and `total`, the sum of exp(x - most), in one pass: each block of elements is shifted
+ * by the largest so far, and what was summed before it is brought to that.
  */
-export function runRows(
-  gpu: Gpu,
-  key: string,
-  { rows, size }: { readonly rows: number; readonly size: number },
-  operands: readonly Operand[],
-  numbers: readonly number[],
-  describe: () => RowSource,
-): void {
-  const alone = gpu.software && size <= SHORT_ROW;
-  const kernel = gpu.kernel(`${key} ${alone}`, () => {
-    const { functions = "", across = [], code, ...source } = describe();
-    const single = across.map(({ name, type }) => `fn ${name}(lane: u32, own: ${type}) -> ${type} { return own; }\n`);
-    return {
-      ...source,
-      params: { rows: "u32", size: "u32", ...source.params },
-      across: alone ? [] : across,
-      code: `${functions}${alone ? single.join("") : ""}
-${entry(alone ? ROWS_TOGETHER : THREADS)}
-  let row = ${alone ? "thread" : "group"};
-  let first_element = ${alone ? "0u" : "lane"};
-  let row_threads = ${alone ? "1u" : `${THREADS}u`};
-  let is_first = ${alone ? "true" : "lane == 0u"};
-  if (row >= p.rows) { return; }
-  let start = row * p.size;
-${code}
-}`,
-    };
-  });
-  gpu.run(kernel, operands, [rows, size, ...numbers], alone ? Math.ceil(rows / ROWS_TOGETHER) : rows);
-}
-
-/** Rows of a workgroup whose threads have a row each. */
-const ROWS_TOGETHER = 16;
-
-/** A kernel over rows, without its head. */
-type RowSource = Omit<KernelSource, "params"> & {
-  readonly params?: KernelSource["params"];
-  readonly functions?: string;
-};
+export const sumOfExponentials = ({ gather }: Passes): string => `
+  var most = -infinity();
+  var next = most;
+  var total = 0.0;
+${gather(
+  "next = largest(next, select(-infinity(), x, inside));",
+  { once: "let shift = select(next, 0.0, next == -infinity()); total *= exp_non_positive(most - shift); most = next;" },
+  "total += select(0.0, exp_non_positive(x - shift), inside);",
+)}
+  most = max_all(lane, next);
+  total = sum_all(lane, total * exp_non_positive(next - most));`;
 
 export function softmax(gpu: Gpu, input: Operand, output: Operand, { rows, size, log }: Rows): void {
   if (rows * size === 0) return;
@@ -80,16 +46,9 @@ export function softmax(gpu: Gpu, input: Operand, output: Operand, { rows, size,
     ],
     across: [maxAcross, sumAcross],
     functions: floatFunctions,
-    code: `
-  var most = -infinity();
-${overRow("most = largest(most, values[at]);")}
-  most = max_all(lane, most);
-  var total = 0.0;
-${overRow("total += exp_non_positive(values[at] - most);")}
-  total = sum_all(lane, total);
-${overRow(
-  log ? "out[at] = (values[at] - most) - log(total);" : "out[at] = exp_non_positive(values[at] - most) / total;",
-)}`,
+    loads: { x: ofRow("values") },
+    code: (passes) => `${sumOfExponentials(passes)}
+${passes.write(log ? "out[start + i] = (x - most) - log(total);" : "out[start + i] = exp_non_positive(x - most) / total;")}`,
   }));
 }
 
@@ -111,12 +70,11 @@ export function softmaxBackward(
     ],
     across: [sumAcross],
     functions: floatFunctions,
-    code: `
+    loads: { y: ofRow("values"), g: ofRow("grads") },
+    code: ({ gather, write }) => `
   var total = 0.0;
-${overRow(`total += grads[at]${log ? "" : " * values[at]"};`)}
+${gather(`total += select(0.0, g${log ? "" : " * y"}, inside);`)}
   total = sum_all(lane, total);
-${overRow(
-  log ? "out[at] = grads[at] - exp_non_positive(values[at]) * total;" : "out[at] = values[at] * (grads[at] - total);",
-)}`,
+${write(log ? "out[start + i] = g - exp_non_positive(y) * total;" : "out[start + i] = y * (g - total);")}`,
   }));
 }

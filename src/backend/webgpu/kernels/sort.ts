@@ -76,13 +76,8 @@ const written = (type: NumberType, last: boolean) =>
       ]
     : [{ name: "runs_after", type: "vec2i", writes: true }];
 
-/** Each element counts those of its block that come before it: its place there. */
-const blockSource = (type: NumberType, descending: boolean, last: boolean): KernelSource => ({
-  name: "sort",
-  buffers: [{ name: "source", type }, ...written(type, last)],
-  params,
-  code: `${floatFunctions}${placing(last)}
-/** The order as that of integers: NaNs alike above all, the zeros alike. */
+/** A function that maps numbers to integers in their order: NaNs alike above all, the zeros alike. */
+export const ascending = (type: NumberType): string => `
 fn ascending(x: ${type}) -> i32 {
   ${
     type === "i32"
@@ -93,6 +88,14 @@ fn ascending(x: ${type}) -> i32 {
   return select(bits, (-2147483647 - 1) - bits, bits < 0);`
   }
 }
+`;
+
+/** Each element counts those of its block that come before it: its place there. */
+const blockSource = (type: NumberType, descending: boolean, last: boolean): KernelSource => ({
+  name: "sort",
+  buffers: [{ name: "source", type }, ...written(type, last)],
+  params,
+  code: `${floatFunctions}${ascending(type)}${placing(last)}
 fn key_of(x: ${type}) -> i32 { return ${descending ? "~" : ""}ascending(x); }
 ${entry(THREADS)}
   if (thread >= p.total) { return; }

@@ -9,7 +9,7 @@ import type { ElementwiseCall, Operand } from "../../backend.js";
 import { pieceOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
 import { onShelf, Piece } from "../pool.js";
-import { entry, groupsOf, type KernelSource, type ParamType, THREADS, upTo } from "../shader.js";
+import { entry, groupsOf, type KernelSource, type ParamType, upTo } from "../shader.js";
 import { elementwise } from "./elementwise.js";
 import { laneFunctions, numberOf, statements } from "./program.js";
 
@@ -109,14 +109,14 @@ function launch(
   const varying = scalars.filter((i) => segments.some(({ call }) => call.scalars[i] !== common[i]));
   const kernel = gpu.kernel(
     `update ${numberOf(program)} ${segments.length} ${varying} ${shared.length} ${roles.changed}`,
-    () => source(program, segments.length, varying, roles, shared.length),
+    () => source(program, segments.length, varying, roles, shared.length, gpu.threads),
   );
   const numbers = [0, ...scalars.map((i) => common[i])];
   let groups = 0;
   for (const { call, base } of segments) {
     const quads = Math.ceil(call.inputs[0].size / 4);
-    numbers.push(groups * THREADS, quads, base / 4, ...varying.map((i) => call.scalars[i]));
-    groups += groupsOf(quads);
+    numbers.push(groups, quads, base / 4, ...varying.map((i) => call.scalars[i]));
+    groups += groupsOf(quads, gpu.threads);
   }
   const own = segments.flatMap(({ call }) => roles.own.map((i) => call.inputs[i]));
   gpu.run(kernel, [...segments[0].shelves, ...own, ...shared], numbers, groups);
@@ -129,6 +129,7 @@ function source(
   varying: readonly number[],
   { changed, own }: Roles,
   sharedCount: number,
+  threads: number,
 ): KernelSource {
   const params: Record<string, ParamType> = { zero: "u32" };
   for (let i = 0; i < program.scalarCount; i++) params[`number${i}`] = "f32";
@@ -138,13 +139,13 @@ function source(
     for (const i of varying) params[`number${s}_${i}`] = "f32";
   }
   // A workgroup has one segment: its numbers and its own tensors are picked, then all do the same.
-  const pick = (s: number) => `    e = thread - p.first${s};
+  const pick = (s: number) => `    e = (group - p.first${s}) * ${threads}u + lane;
     if (e >= p.quads${s}) { return; }
     at = p.base${s} + e;
 ${own.map((i) => `    own${i} = in${i}_${s}[e];`).join("\n")}
 ${varying.map((i) => `    number${i} = p.number${s}_${i};`).join("\n")}`;
   const picks = all.map((s) =>
-    s < count - 1 ? `if (thread < p.first${s + 1}) {\n${pick(s)}\n  }` : `{\n${pick(s)}\n  }`,
+    s < count - 1 ? `if (group < p.first${s + 1}) {\n${pick(s)}\n  }` : `{\n${pick(s)}\n  }`,
   );
   const shared = upTo(sharedCount).map((i) => `shared${i}`);
   const inputs = changed.length + own.length;
@@ -161,7 +162,7 @@ ${varying.map((i) => `    number${i} = p.number${s}_${i};`).join("\n")}`;
     ],
     params,
     code: `${laneFunctions}
-${entry(THREADS)}
+${entry(threads)}
   var e: u32;
   var at: u32;
 ${own.map((i) => `  var own${i}: vec4f;`).join("\n")}

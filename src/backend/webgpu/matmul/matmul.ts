@@ -3,13 +3,14 @@
 import type { MatmulLayout, Operand } from "../../backend.js";
 import type { Gpu } from "../gpu.js";
 import { fill } from "../kernels/copy.js";
+import { gathering } from "../kernels/loops.js";
 import { fold } from "../kernels/reduce.js";
 import type { Piece } from "../pool.js";
 import { type Epilogue, entry, groupsOf, type Kernel, THREADS } from "../shader.js";
 import { type FragmentTile, fragmentMemory, fragmentSource, SUBGROUPS, sharesBlocks } from "./fragments.js";
 import { LANES, type OwnTile, ownSource } from "./own.js";
 import { type Product, productKey } from "./product.js";
-import { columnsOf, MOST_ROWS, rowsSource } from "./rows.js";
+import { columnsOf, keyOf, MOST_ROWS, rowsSource, rowsTile } from "./rows.js";
 import { SIDE, sharedSource, type Tile } from "./tiles.js";
 
 /** Results of a thread. The larger a tile, the fewer loads for a result; but there must be enough of them to fill a card. */
@@ -105,11 +106,10 @@ function multiply(gpu: Gpu, a: Operand, b: Operand, output: Operand, layout: Mat
       }
     });
   if (m <= MOST_ROWS) {
-    // More threads share the steps of long rows on a graphics card, which has them.
-    const slices = gpu.software ? 1 : k >= 1024 ? 64 : 16;
-    const groups = Math.ceil(n / columnsOf(slices));
+    const tile = rowsTile(gpu.software, product, m, n, k, count);
+    const groups = Math.ceil(n / columnsOf(tile));
     const rowsOf = (product: Product) =>
-      gpu.kernel(`matmul rows ${m} ${slices} ${productKey(product)}`, () => rowsSource(product, m, slices));
+      gpu.kernel(`matmul rows ${keyOf(tile)} ${productKey(product)}`, () => rowsSource(product, tile));
     launch(rowsOf, [a, b, output, ...(bias ? [bias] : [])], [groups], groups);
     return;
   }
@@ -211,7 +211,11 @@ function combine(
   sums: Operand | undefined,
 ): void {
   const add = (from: string, at: string) =>
-    `  for (var i = 0u; i < p.parts; i++) { total += ${from}[i * p.${from}_size + ${at}]; }`;
+    gathering(
+      { first: "0u", end: "p.parts", by: 1, ahead: gpu.software ? 1 : 4 },
+      { x: (i) => `${from}[${i} * p.${from}_size + ${at}]` },
+      "total += select(0.0, x, inside);",
+    );
   const kernel = gpu.kernel(`matmul parts ${bias !== undefined} ${accumulate} ${sums !== undefined}`, () => ({
     name: "matmul parts",
     buffers: [

@@ -2,12 +2,12 @@
 
 import { entry, type KernelSource, upTo } from "../shader.js";
 import {
-  bases,
   batchParams,
   buffersOf,
   enablesOf,
   leftOf,
   type Product,
+  type Reading,
   rightOf,
   store,
   storer,
@@ -16,81 +16,166 @@ import {
 
 /** Rows of a that this kernel takes. */
 export const MOST_ROWS = 4;
+/** As many threads as the largest cards keep under way. */
+const ENOUGH_THREADS = 2 ** 18;
+/** Below this many columns, workgroups take half of them, so that there are more workgroups. */
+const FEW_COLUMNS = 1536;
 
-/** Columns of the result that a workgroup makes: four for each four threads of a slice. */
-export const columnsOf = (slices: number): number => (slices === 1 ? 256 : 16);
+/** How a workgroup shares its work: threads side by side have four columns each, and every `slices`th step of k. */
+export interface RowsTile {
+  readonly rows: number;
+  readonly across: number;
+  readonly slices: number;
+  /** Elements of k in a step: of a column in one load of 16 bytes, where k lies along memory. */
+  readonly step: 1 | 4 | 8;
+  /** Steps whose loads are under way at once. */
+  readonly ahead: number;
+  /** There are several matrices. */
+  readonly stacked: boolean;
+}
 
 /**
- * A workgroup makes 16 columns: a thread takes four columns of every `slices`th step of k (or step of four, where k lies
- * along memory); then the parts of each are added in order. With one slice (for software adapters) every thread makes
- * four columns alone, and needs no workgroup memory.
+ * Bandwidth is bytes under way, divided by the time that each takes: a card needs megabytes of them. A thread therefore
+ * asks for up to 256 bytes before it waits. Columns that lie apart in memory have a workgroup for each four; where they are
+ * neighbours, a row of it reads at least 32 bytes in one place.
  */
-export function rowsSource(product: Product, rows: number, slices: number): KernelSource {
+export function rowsTile(
+  software: boolean,
+  product: Product,
+  rows: number,
+  n: number,
+  k: number,
+  count: number,
+): RowsTile {
+  const { transposeA, transposeB, wideA, right } = product;
+  const stacked = count > 1;
+  const step = transposeA || !wideA ? 1 : transposeB && right !== "float32" && k % 8 === 0 ? 8 : 4;
+  // A software adapter has few threads to share anything: each makes its columns alone, without workgroup memory.
+  if (software) return { rows, across: 64, slices: 1, step, ahead: 1, stacked };
+  const across = transposeB ? 1 : n < FEW_COLUMNS && right === "float32" ? 2 : 4;
+  const wanted = Math.min(ENOUGH_THREADS / ((n / 4) * count), k / step, 256 / across);
+  const slices = 2 ** Math.floor(Math.log2(Math.max(wanted, 64 / across)));
+  // In as few rounds as registers allow, and alike.
+  const steps = Math.ceil(k / step / slices);
+  const ahead = Math.ceil(steps / Math.ceil(steps / (rows <= 2 ? 4 : 2)));
+  return { rows, across, slices, step, ahead, stacked };
+}
+
+/** Columns of the result that a workgroup makes. */
+export const columnsOf = ({ across }: RowsTile): number => across * 4;
+
+export const keyOf = (tile: RowsTile): string => Object.values(tile).join();
+
+/** Every thread sums its steps, then the parts of each column are added in a fixed order. */
+export function rowsSource(product: Product, tile: RowsTile): KernelSource {
+  const { across, slices, step, ahead, stacked } = tile;
+  const { transposeA, transposeB, wideB, wideOut, bias } = product;
   const alone = slices === 1;
-  const threads = alone ? 64 : 4 * slices;
-  const along = 4 * slices; // elements of k that all slices take at once
-  const all = upTo(rows);
-  const { transposeA, transposeB, wideA, wideB } = product;
-  const [whole, right] = [leftOf(product), rightOf(product)];
-  const left = (r: number, k: string) => {
-    const at = transposeA ? `a + (${k}) * p.m + ${r}u` : `a + ${r}u * p.k + ${k}`;
-    return wideA ? `${whole.at(`(${at}) / 4u`)}[(${at}) % 4u]` : whole.at(at);
-  };
+  const threads = across * slices;
+  const all = upTo(tile.rows);
+  const left = leftOf(product);
+  const right = step === 8 ? { type: "vec4u", at: (index: string) => `right[${index}]` } : rightOf(product);
+  const four = upTo(4);
+  const halves = upTo(step / 4);
+  /** One element of a matrix that is bound by vectors, or not. */
+  const elementOf = (wide: boolean, of: Pick<Reading, "at">, at: string) =>
+    wide ? `${of.at(`(${at}) / 4u`)}[(${at}) % 4u]` : of.at(at);
+  const columnOf = (i: number) => (wideOut ? `(column + ${i}u)` : `min(column + ${i}u, p.n - 1u)`);
+  /** Four columns at one step. */
   const columnsAt = (k: string) =>
-    wideB
-      ? right.at(`(b + (${k}) * p.n + column) / 4u`)
-      : `vec4f(${[0, 1, 2, 3].map((i) => right.at(`b + (${k}) * p.n + min(column + ${i}u, p.n - 1u)`)).join(", ")})`;
-  // Where k lies along memory, each of the four columns is read in vectors along k.
-  const dots = [0, 1, 2, 3].map((i) => {
-    const place = `b + min(column + ${i}u, p.n - 1u) * p.k + k`;
-    return wideB ? `    let b${i} = ${right.at(`(${place}) / 4u`)};` : `    let b${i} = ${right.at(place)};`;
-  });
-  const leftVector = (r: number) =>
-    wideA && !transposeA
-      ? whole.at(`(a + ${r}u * p.k + k) / 4u`)
-      : `vec4f(${[0, 1, 2, 3].map((i) => left(r, `k + ${i}u`)).join(", ")})`;
-  const inner = !transposeB
-    ? `  for (var k = slice; k < p.k; k += ${slices}u) {
-    let b0 = ${columnsAt("k")};
-${all.map((r) => `    t${r} += ${left(r, "k")} * b0;`).join("\n")}
-  }`
-    : wideB
-      ? `  for (var k = slice * 4u; k < p.k; k += ${along}u) {
-${dots.join("\n")}
-${all.map((r) => `    let a${r} = ${leftVector(r)};\n    t${r} += vec4f(dot(a${r}, b0), dot(a${r}, b1), dot(a${r}, b2), dot(a${r}, b3));`).join("\n")}
-  }`
-      : `  for (var k = slice; k < p.k; k += ${slices}u) {
-${dots.join("\n")}
-${all.map((r) => `    t${r} += ${left(r, "k")} * vec4f(b0, b1, b2, b3);`).join("\n")}
-  }`;
-  const addSlices = `${all.map((r) => `  parts[${r}u * ${threads}u + lane] = t${r};`).join("\n")}
+    transposeB
+      ? `vec4f(${four.map((i) => elementOf(wideB, right, `b + ${columnOf(i)} * p.k + ${k}`)).join(", ")})`
+      : wideB
+        ? right.at(`(b + (${k}) * p.n + column) / 4u`)
+        : `vec4f(${four.map((i) => right.at(`b + (${k}) * p.n + ${columnOf(i)}`)).join(", ")})`;
+  /** What a thread loads for the step at `k`, and how that is added: names end in the number of the step. */
+  const loads = (u: number): string[] => {
+    const k = `k${u}`;
+    if (step === 1) {
+      return [
+        `let b_${u} = ${columnsAt(k)};`,
+        ...all.map(
+          (r) =>
+            `let a${r}_${u} = ${elementOf(product.wideA, left, transposeA ? `a + ${k} * p.m + ${r}u` : `a + ${r}u * p.k + ${k}`)};`,
+        ),
+      ];
+    }
+    return [
+      ...four.map((i) => {
+        const value = transposeB ? right.at(`(b + ${columnOf(i)} * p.k + ${k}) / ${step}u`) : columnsAt(`${k} + ${i}u`);
+        return `let b${i}_${u} = ${value};`;
+      }),
+      ...all.flatMap((r) =>
+        halves.map((h) => `let a${r}_${h}_${u} = ${left.at(`(a + ${r}u * p.k + ${k}) / 4u + ${h}u`)};`),
+      ),
+    ];
+  };
+  const termsOf = (u: number, r: number): string[] => {
+    if (step === 1) return [`a${r}_${u} * b_${u}`];
+    if (!transposeB) return four.map((i) => `a${r}_0_${u}[${i}] * b${i}_${u}`);
+    const along = (i: number, h: number) =>
+      step === 4 ? `b${i}_${u}` : `widen_four_${product.right}(b${i}_${u}.${h === 0 ? "xy" : "zw"})`;
+    return halves.map((h) => `vec4f(${four.map((i) => `dot(a${r}_${h}_${u}, ${along(i, h)})`).join(", ")})`);
+  };
+  // The bias is where the sums begin.
+  const target = { ...product, bias: false };
+  const stride = slices * step;
+  // No branch: compilers would move the loads of a step into it, behind the wait for those of the step before.
+  const add = (u: number, r: number) =>
+    u === 0
+      ? termsOf(u, r).map((term) => `t${r} += ${term};`)
+      : [`t${r} = select(t${r}, t${r} + ${termsOf(u, r).join(" + ")}, k0 + ${u * stride}u < p.k);`];
+  const steps = upTo(ahead);
+  // The bias is loaded with the first step: at the end it would be a wait of its own.
+  const biases = wideOut ? "bias[column / 4u]" : `vec4f(${four.map((i) => `bias[${columnOf(i)}]`).join(", ")})`;
+  const lines = [
+    ...steps.slice(1).map((u) => `let k${u} = min(k0 + ${u * stride}u, p.k - ${step}u);`),
+    ...steps.flatMap(loads),
+    ...(bias && !alone ? [`let start = select(vec4f(), ${biases}, k0 == 0u);`] : []),
+    ...steps.flatMap((u) => all.flatMap((r) => add(u, r))),
+    ...(bias && !alone ? all.map((r) => `t${r} += start;`) : []),
+  ];
+  // Each eighth part of a column's slices, then those eight.
+  const addSlices = `${all.map((r) => `  parts[${r * threads}u + lane] = t${r};`).join("\n")}
   workgroupBarrier();
-  if (lane >= ${4 * rows}u) { return; }
-  let row = lane / 4u;
-  var total = vec4f();
-  for (var s = 0u; s < ${slices}u; s++) { total += parts[row * ${threads}u + s * 4u + lane % 4u]; }
-${store(product, "z", [{ row: "row", column: "column", value: "total" }])}`;
+  if (lane < ${8 * across * tile.rows}u) {
+    let at = lane / ${8 * across}u * ${threads}u + lane % ${8 * across}u;
+    var part = parts[at];
+    for (var s = 1u; s < ${slices / 8}u; s++) { part += parts[at + s * ${8 * across}u]; }
+    parts[at] = part;
+  }
+  workgroupBarrier();
+  if (lane >= ${across * tile.rows}u) { return; }
+  let row = lane / ${across}u;
+  var total = parts[row * ${threads}u + lane % ${across}u];
+  for (var s = 1u; s < 8u; s++) { total += parts[row * ${threads}u + s * ${across}u + lane % ${across}u]; }
+${store(target, "z", [{ row: "row", column: "column", value: "total" }])}`;
+  const [whole, z] = stacked ? ["group % p.groups", "p.z + group / p.groups"] : ["group", "p.z"];
+  const matrix = (name: string, size: string) =>
+    stacked ? `(p.${name}_first + (z / p.${name}_run) % p.${name}_count) * ${size}` : `p.${name}_first * ${size}`;
   return {
     name: "matmul rows",
-    buffers: buffersOf(product),
+    buffers: buffersOf(product).map((buffer) => (buffer.name === "right" ? { ...buffer, type: right.type } : buffer)),
     params: { ...batchParams, groups: "u32", ...product.epilogue?.params },
     enables: enablesOf(product),
-    code: `${bases}${widening(product)}${storer(product)}
-${alone ? "" : `var<workgroup> parts: array<vec4f, ${threads * rows}>;`}
+    code: `${widening(product)}${storer(target)}
+${alone ? "" : `var<workgroup> parts: array<vec4f, ${threads * tile.rows}>;`}
 ${entry(threads)}
-  let z = p.z + group / p.groups;
-  let a = base_a(z);
-  let b = base_b(z);
-  let column = (group % p.groups) * ${columnsOf(slices)}u + (lane % ${alone ? 64 : 4}u) * 4u;
-  let slice = lane / ${alone ? 64 : 4}u;
-${all.map((r) => `  var t${r} = vec4f();`).join("\n")}
+  let z = ${z};
+  let a = ${matrix("a", "p.m * p.k")};
+  let b = ${matrix("b", "p.k * p.n")};
+  let column = (${whole}) * ${columnsOf(tile)}u + lane % ${across}u * 4u;
+  let slice = lane / ${across}u;
+${all.map((r) => `  var t${r} = ${bias && alone ? biases : "vec4f()"};`).join("\n")}
   if (column < p.n) {
-${inner}
+    for (var k0 = slice * ${step}u; k0 < p.k; k0 += ${stride * ahead}u) {
+${lines.map((line) => `      ${line}`).join("\n")}
+    }
   }
 ${
   alone
     ? store(
-        product,
+        target,
         "z",
         all.map((r) => ({ row: `${r}u`, column: "column", value: `t${r}` })),
       )

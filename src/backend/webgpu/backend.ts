@@ -85,8 +85,17 @@ export async function createWebGpuBackend({ allowSoftware, gpu: given }: WebGpuO
   if ("reason" in found) throw unavailable(found.reason);
   if (found.software && !allowSoftware)
     throw unavailable(`the only adapter, ${found.name}, is a processor that plays a graphics card`);
-  const device = await openDevice(found);
-  return backendOn(new Gpu(device, found.software, fragmentsOf(found.adapter)), found);
+  const [device, only] = await Promise.all([openDevice(found), kernelsFor(found)]);
+  return backendOn(new Gpu(device, only), found);
+}
+
+/** What only such an adapter needs. */
+async function kernelsFor({ adapter, software }: FoundAdapter): Promise<Gpu["only"]> {
+  const size = fragmentsOf(adapter);
+  return {
+    ...(software && { software: (await import("./software/kernels.js")).softwareKernels }),
+    ...(size && { fragments: (await import("./matmul/fragments.js")).fragmentKernels(size) }),
+  };
 }
 
 const unavailable = (reason: string): DeviceError =>
@@ -123,7 +132,9 @@ export function backendOn(gpu: Gpu, found: FoundAdapter): WebGpuBackend {
       missing: optional.filter((feature) => !features.has(feature)).map((feature) => `${feature}: not on this adapter`),
       details: {
         ...factsOf(found, gpu.device),
-        ...(gpu.fragments && { subgroupMatrix: `float16, ${Object.values(gpu.fragments).join(" x ")}` }),
+        ...(gpu.only.fragments && {
+          subgroupMatrix: `float16, ${Object.values(gpu.only.fragments.size).join(" x ")}`,
+        }),
         determinism: "equal bits from run to run on one device; close to the CPU",
       },
     },

@@ -1,22 +1,45 @@
 /** A device with all that keeps its use cheap: memory, kernels and their pipelines, and the commands under way. */
 
 import { DeviceError } from "../../core/errors.js";
+import type { AttentionLayout } from "../backend.js";
 import { type Abilities, abilitiesOf, type FragmentSize } from "./adapter.js";
 import { type OnGpu, pieceOf } from "./bindings.js";
 import { Commands, type Counters, type Groups } from "./commands.js";
 import { Failures } from "./failures.js";
 import { Launches } from "./launches.js";
+import type { Product, Tiling } from "./matmul/product.js";
 import { Pipelines } from "./pipelines.js";
 import { type Piece, Pool } from "./pool.js";
 import { type Epilogue, Kernel, type KernelSource, THREADS } from "./shader.js";
 
 const REPORT_BYTES = 16;
 
+/** Kernels for a processor that plays a graphics card. */
+export interface SoftwareKernels {
+  products(gpu: Gpu, product: Product, m: number, n: number): Tiling;
+  /** A pass of attention; operands are those of the card's kernel. */
+  attention(
+    gpu: Gpu,
+    pass: "forward" | "dq" | "dkv",
+    operands: readonly (OnGpu | Piece)[],
+    layout: AttentionLayout,
+  ): void;
+  readonly longestHead: number;
+}
+
+/** Products by the subgroup matrices of a device; nothing for products that they are not made for. */
+export interface FragmentKernels {
+  readonly size: FragmentSize;
+  products(gpu: Gpu, product: Product, m: number, n: number, count: number): Tiling | undefined;
+}
+
 export class Gpu {
   readonly failures: Failures;
   readonly pool: Pool;
   readonly pipelines: Pipelines;
   readonly abilities: Abilities;
+  /** A processor plays the graphics card. */
+  readonly software: boolean;
   /** Where the first bad index is noted: check, position, index. */
   readonly report: Piece;
   /** The operation whose kernels are recorded. */
@@ -29,11 +52,10 @@ export class Gpu {
 
   constructor(
     readonly device: GPUDevice,
-    /** A processor plays the graphics card: kernels without workgroup memory are the faster ones. */
-    readonly software: boolean,
-    /** The subgroup matrices that the device has for products of float16. */
-    readonly fragments?: FragmentSize,
+    /** Kernels that only such devices need: they are loaded with them. */
+    readonly only: { readonly software?: SoftwareKernels; readonly fragments?: FragmentKernels } = {},
   ) {
+    this.software = only.software !== undefined;
     this.failures = new Failures(device);
     this.abilities = abilitiesOf(device);
     this.commands = new Commands(device, this.failures, this.abilities.groups, (batch) => this.pool.trim(batch));

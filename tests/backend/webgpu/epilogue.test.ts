@@ -16,7 +16,7 @@ async function open(): Promise<WebGpuBackend | null> {
   if (!entry) return null;
   const found = await findAdapter(entry);
   if ("reason" in found) throw new Error(found.reason);
-  return backendOn(new Gpu(await openDevice(found), false), found);
+  return backendOn(new Gpu(await openDevice(found)), found);
 }
 
 const card = await open();

@@ -10,7 +10,7 @@ import { noise, operand } from "../operands.js";
 import { openWebGpu } from "./device.js";
 
 const backend = await openWebGpu();
-const fragments = backend?.gpu.fragments;
+const fragments = backend?.gpu.only.fragments?.size;
 if (backend && !fragments)
   console.warn("skipping subgroup matrices: this adapter has none of float16 (lavapipe 26 has)");
 afterAll(() => backend?.destroy());

@@ -51,7 +51,7 @@ describe.each(["reference", "cpu", "webgpu"] as const)("on %s", (device) => {
         k,
       );
       expect(stored).toEqual(widened);
-      if (dtype === "float16" && device === "webgpu" && backend!.gpu.fragments) continue;
+      if (dtype === "float16" && device === "webgpu" && backend!.gpu.only.fragments) continue;
       const right = z.to({ dtype });
       const exact = right.to({ dtype: "float32" });
       const [both, neither] = await results(

@@ -11,6 +11,7 @@ import {
   linearCrossEntropy,
   linearCrossEntropyBackward,
 } from "../../../src/backend/webgpu/kernels/linear-cross-entropy.js";
+import { softwareKernels } from "../../../src/backend/webgpu/software/kernels.js";
 import { byteSize, type DType, decode, dtypes, encode } from "../../../src/core/dtype.js";
 import * as expr from "../../../src/core/expr.js";
 import * as functions from "../../../src/core/functions.js";
@@ -27,7 +28,7 @@ async function open(software: boolean, without: readonly GPUFeatureName[] = []):
   if (!entry) return null;
   const found = await findAdapter(entry);
   if ("reason" in found) throw new Error(found.reason);
-  return backendOn(new Gpu(await openDevice(found, { without }), software), found);
+  return backendOn(new Gpu(await openDevice(found, { without }), software ? { software: softwareKernels } : {}), found);
 }
 
 const reference = createReferenceBackend();

@@ -15,6 +15,7 @@ import { findAdapter, openDevice } from "../../../src/backend/webgpu/adapter.js"
 import { backendOn, type WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
 import { Gpu } from "../../../src/backend/webgpu/gpu.js";
 import { byRanges } from "../../../src/backend/webgpu/ranges.js";
+import { softwareKernels } from "../../../src/backend/webgpu/software/kernels.js";
 import { byteSize, type DType } from "../../../src/core/dtype.js";
 import * as expr from "../../../src/core/expr.js";
 import { platform, setPlatform } from "../../../src/core/platform.js";
@@ -32,7 +33,7 @@ async function open(limit?: number): Promise<WebGpuBackend | undefined> {
   const found = await findAdapter(gpu);
   if ("reason" in found) throw new Error(found.reason);
   const device = await openDevice(found);
-  return backendOn(new Gpu(limit ? withBindingLimit(device, limit) : device, true), found);
+  return backendOn(new Gpu(limit ? withBindingLimit(device, limit) : device, { software: softwareKernels }), found);
 }
 const whole = await open();
 const cut = await open(LIMIT);

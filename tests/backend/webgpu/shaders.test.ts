@@ -8,6 +8,7 @@ import { Gpu } from "../../../src/backend/webgpu/gpu.js";
 import { fragmentMemory, fragmentSource } from "../../../src/backend/webgpu/matmul/fragments.js";
 import type { Product } from "../../../src/backend/webgpu/matmul/product.js";
 import { type Epilogue, Kernel } from "../../../src/backend/webgpu/shader.js";
+import { softwareKernels } from "../../../src/backend/webgpu/software/kernels.js";
 import { nullGpu } from "../../setup/webgpu.js";
 import { empty } from "../operands.js";
 import { everyKernel, refusedByRanges } from "./every-kernel.js";
@@ -17,7 +18,7 @@ async function open(matrixKernels: "software" | "card", everywhere: boolean): Pr
   const found = await findAdapter(await nullGpu());
   if ("reason" in found) throw new Error(found.reason);
   const device = everywhere ? await found.adapter.requestDevice() : await openDevice(found);
-  return backendOn(new Gpu(device, matrixKernels === "software"), found);
+  return backendOn(new Gpu(device, matrixKernels === "software" ? { software: softwareKernels } : {}), found);
 }
 beforeAll(async () => {
   // Both kinds of matrix product, and a device with nothing but the limits and features that every device has.

@@ -7,7 +7,7 @@
 import type { AttentionLayout, Operand } from "../../backend.js";
 import type { Gpu } from "../gpu.js";
 import { entry, type KernelSource } from "../shader.js";
-import { checkDim } from "./attention.js";
+import { checkDim, ownAttention } from "./attention.js";
 import {
   attentionFunctions,
   bufferType,
@@ -17,7 +17,6 @@ import {
   reader,
   writer,
 } from "./attention-layout.js";
-import { ownFits, runOwn } from "./attention-own.js";
 import { COLUMNS, rowsOf, Tiles, tileRows } from "./attention-tiles.js";
 
 export function attentionBackward(
@@ -39,9 +38,10 @@ export function attentionBackward(
   const rows = batch * heads * queries;
   const deltas = gpu.temporary(Math.max(4, rows * 4));
   const saved = [q, k, v, grad, lse, deltas];
-  if (ownFits(gpu, layout)) {
-    runOwn(gpu, "dq", [...saved, output, dQ], layout);
-    runOwn(gpu, "dkv", [...saved, dK, dV], layout);
+  const own = ownAttention(gpu, layout);
+  if (own) {
+    own(gpu, "dq", [...saved, output, dQ], layout);
+    own(gpu, "dkv", [...saved, dK, dV], layout);
     gpu.pool.release(deltas);
     return;
   }

@@ -17,7 +17,6 @@ import {
   reader,
   writer,
 } from "./attention-layout.js";
-import { ownFits, runOwn } from "./attention-own.js";
 import { COLUMNS, rowsOf, Tiles, tileRows } from "./attention-tiles.js";
 
 export function attention(
@@ -36,8 +35,9 @@ export function attention(
     decode(gpu, q, k, v, output, lse, layout);
     return;
   }
-  if (ownFits(gpu, layout)) {
-    runOwn(gpu, "forward", [q, k, v, output, lse], layout);
+  const own = ownAttention(gpu, layout);
+  if (own) {
+    own(gpu, "forward", [q, k, v, output, lse], layout);
     return;
   }
   const wide = isWide(layout);
@@ -45,6 +45,11 @@ export function attention(
   const kernel = gpu.kernel(`attention ${dim} ${wide}`, () => source(new Tiles(dim, 1, software), dim, wide));
   const tiles = Math.ceil(queries / tileRows(dim, 1, software));
   gpu.run(kernel, [q, k, v, output, lse], layoutNumbers(layout, tiles), batch * heads * tiles);
+}
+
+/** That of software adapters, where they have one for such heads. */
+export function ownAttention({ only: { software } }: Gpu, { dim }: AttentionLayout) {
+  return software && dim <= software.longestHead ? software.attention : undefined;
 }
 
 /** Four rows must fit into the workgroup memory that every device has, and sums of a row into registers. */

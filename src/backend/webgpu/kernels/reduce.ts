@@ -47,7 +47,7 @@ export function reduce(gpu: Gpu, kind: ReduceKind, input: Operand, output: Opera
 
 /** How many of its elements a thread asks for before it waits. */
 export const aheadOf = ({ software }: Gpu, each: number): number =>
-  software ? 1 : Math.min(16, 2 ** Math.ceil(Math.log2(Math.max(1, each))));
+  software ? 1 : ([1, 2, 4, 8].find((ahead) => ahead >= each) ?? 16);
 
 /** The threads of a workgroup that has `size` elements. */
 export const threadsFor = (gpu: Gpu, size: number): number => (size <= 1024 ? THREADS : gpu.threads);

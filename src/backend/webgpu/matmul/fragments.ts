@@ -5,14 +5,25 @@
  */
 
 import type { FragmentSize } from "../adapter.js";
+import type { FragmentKernels } from "../gpu.js";
 import { entry, type KernelSource, upTo } from "../shader.js";
 import { blocksOf } from "./blocks.js";
-import { bases, buffersOf, type Product, stepsOf, store, storer, tileParams } from "./product.js";
+import {
+  bases,
+  buffersOf,
+  ENOUGH_TILES,
+  type Product,
+  productKey,
+  stepsOf,
+  store,
+  storer,
+  tileParams,
+} from "./product.js";
 
 /** Rows, and columns, of a workgroup, which is four subgroups, two by two. */
 export type FragmentTile = 64 | 128;
 
-export const SUBGROUPS = 4;
+const SUBGROUPS = 4;
 /** Steps of k that a workgroup loads together. */
 const DEPTH = 32;
 /**
@@ -26,7 +37,7 @@ export const fragmentMemory = ({ M, N }: FragmentSize, tile: FragmentTile): numb
   8 * 2 * tile * LINE + 4 * SUBGROUPS * M * N;
 
 /** Whether every thread can load as many blocks of a and b as the others. */
-export const sharesBlocks = (tile: FragmentTile, { threads }: SubgroupSize): boolean =>
+const sharesBlocks = (tile: FragmentTile, { threads }: SubgroupSize): boolean =>
   ((tile * DEPTH) / 16) % (SUBGROUPS * threads) === 0;
 
 /** Subgroups of so many threads; `asked` for where a device has others too. */
@@ -34,6 +45,28 @@ export interface SubgroupSize {
   readonly threads: number;
   readonly asked: boolean;
 }
+
+/** Products of two matrices of float16 by fragments of such a size, where subgroups are fit for them. */
+export const fragmentKernels = (fragments: FragmentSize): FragmentKernels => ({
+  size: fragments,
+  products(gpu, product, m, n, count) {
+    const { subgroupSize, smallestSubgroup, sharedBytes, threads } = gpu.abilities;
+    const subgroup = { threads: subgroupSize ?? smallestSubgroup ?? 0, asked: subgroupSize === undefined };
+    const halves = product.f16 && product.left === "float16" && product.right === "float16";
+    if (!subgroup.threads || SUBGROUPS * subgroup.threads > threads || !halves || product.sums) return;
+    const along = (tile: FragmentTile) => [Math.ceil(m / tile), Math.ceil(n / tile)] as const;
+    const tile = ([128, 64] as const).find((tile) => {
+      const enough = tile === 64 || along(tile)[0] * along(tile)[1] * count >= ENOUGH_TILES;
+      return enough && sharesBlocks(tile, subgroup) && fragmentMemory(fragments, tile) <= sharedBytes;
+    });
+    if (!tile) return;
+    const kernelOf = (product: Product) =>
+      gpu.kernel(`matmul fragments ${tile} ${productKey(product)}`, () =>
+        fragmentSource(product, fragments, tile, subgroup),
+      );
+    return { tiles: along(tile), kernelOf };
+  },
+});
 
 /** The kernel of a device whose fragments and subgroups have these sizes. */
 export function fragmentSource(

@@ -7,28 +7,17 @@ import { gathering } from "../kernels/loops.js";
 import { fold } from "../kernels/reduce.js";
 import type { Piece } from "../pool.js";
 import { type Epilogue, entry, groupsOf, type Kernel, THREADS } from "../shader.js";
-import { type FragmentTile, fragmentMemory, fragmentSource, SUBGROUPS, sharesBlocks } from "./fragments.js";
-import { LANES, type OwnTile, ownSource } from "./own.js";
-import { type Product, productKey } from "./product.js";
+import { ENOUGH_TILES, type Product, productKey, type Tiling } from "./product.js";
 import { columnsOf, keyOf, MOST_ROWS, rowsSource, rowsTile } from "./rows.js";
 import { SIDE, sharedSource, type Tile } from "./tiles.js";
 
-/** Results of a thread. The larger a tile, the fewer loads for a result; but there must be enough of them to fill a card. */
+/** Results of a thread: the larger a tile, the fewer loads for each. */
 const tilesOfCards: readonly Tile[] = [
   { rows: 8, columns: 8 },
   { rows: 8, columns: 4 },
   { rows: 4, columns: 8 },
   { rows: 4, columns: 4 },
 ];
-const ENOUGH_TILES = 128;
-const fragmentTiles: readonly FragmentTile[] = [128, 64];
-/**
- * On a software adapter the larger a tile, the fewer loads for a result, and the longer it takes to compile: minutes,
- * where numbers are read or written one by one.
- */
-const smallOwn: OwnTile = { rows: 8, columns: 16 };
-const largeOwn: OwnTile = { rows: 16, columns: 32 };
-const LARGE_ON_SOFTWARE = 64 * 128;
 /** Products of few tiles and many steps are cut along k into parts that are added up, so that there is work for all. */
 const PARTS = { software: { tiles: 1, steps: 2048, most: 4 }, card: { tiles: 32, steps: 512, most: 16 } };
 
@@ -114,7 +103,9 @@ function multiply(gpu: Gpu, a: Operand, b: Operand, output: Operand, layout: Mat
     return;
   }
   const { tiles, kernelOf } =
-    byFragments(gpu, product, m, n, count) ?? (gpu.software ? own(gpu, product, m, n) : shared(gpu, m, n, count));
+    gpu.only.fragments?.products(gpu, product, m, n, count) ??
+    gpu.only.software?.products(gpu, product, m, n) ??
+    shared(gpu, m, n, count);
   const groups = tiles[0] * tiles[1];
   const parts = count === 1 ? partsOf(gpu, groups, k) : 1;
   if (parts > 1) {
@@ -147,12 +138,6 @@ function batches(
   for (let z = 0; z < count; z++) launch(z, [batchA[z], 1, 1, batchB[z], 1, 1], 1);
 }
 
-/** How many tiles there are along each dim, and the kernel that computes them. */
-interface Tiling {
-  readonly tiles: readonly [number, number];
-  kernelOf(product: Product): Kernel;
-}
-
 function shared(gpu: Gpu, m: number, n: number, count: number): Tiling {
   const along = ({ rows, columns }: Tile) => [Math.ceil(m / (SIDE * rows)), Math.ceil(n / (SIDE * columns))] as const;
   const pays = (tile: Tile) => {
@@ -163,34 +148,6 @@ function shared(gpu: Gpu, m: number, n: number, count: number): Tiling {
   const kernelOf = (product: Product) =>
     gpu.kernel(`matmul ${tile.rows} ${tile.columns} ${productKey(product)}`, () => sharedSource(product, tile));
   return { tiles: along(tile), kernelOf };
-}
-
-/** Two matrices of float16, where the device has subgroup matrices for them. */
-function byFragments(gpu: Gpu, product: Product, m: number, n: number, count: number): Tiling | undefined {
-  const { fragments } = gpu;
-  const { subgroupSize, smallestSubgroup, sharedBytes, threads } = gpu.abilities;
-  const subgroup = { threads: subgroupSize ?? smallestSubgroup ?? 0, asked: subgroupSize === undefined };
-  const halves = product.f16 && product.left === "float16" && product.right === "float16";
-  if (!fragments || !subgroup.threads || SUBGROUPS * subgroup.threads > threads || !halves || product.sums) return;
-  const along = (tile: FragmentTile) => [Math.ceil(m / tile), Math.ceil(n / tile)] as const;
-  const tile = fragmentTiles.find((tile) => {
-    const enough = tile === 64 || along(tile)[0] * along(tile)[1] * count >= ENOUGH_TILES;
-    return enough && sharesBlocks(tile, subgroup) && fragmentMemory(fragments, tile) <= sharedBytes;
-  });
-  if (!tile) return;
-  const kernelOf = (product: Product) =>
-    gpu.kernel(`matmul fragments ${tile} ${productKey(product)}`, () =>
-      fragmentSource(product, fragments, tile, subgroup),
-    );
-  return { tiles: along(tile), kernelOf };
-}
-
-function own(gpu: Gpu, { wideA, wideB, wideOut }: Product, m: number, n: number): Tiling {
-  const tile = m * n < LARGE_ON_SOFTWARE || !wideA || !wideB || !wideOut ? smallOwn : largeOwn;
-  const share = gpu.abilities.subgroupSize === LANES;
-  const kernelOf = (product: Product) =>
-    gpu.kernel(`matmul own ${tile.rows} ${share} ${productKey(product)}`, () => ownSource(product, tile, share));
-  return { tiles: [Math.ceil(m / tile.rows), Math.ceil(n / tile.columns)], kernelOf };
 }
 
 /** Into how many parts the steps of a product are cut: at least four, or it is not worth another launch. */

@@ -1,7 +1,7 @@
 /** What kernels of matrix products share: what their texts depend on, how matrices are read and results written. */
 
 import type { DType } from "../../../core/dtype.js";
-import type { Epilogue, ParamType } from "../shader.js";
+import type { Epilogue, Kernel, ParamType } from "../shader.js";
 
 /** What the text of a kernel depends on. */
 export interface Product {
@@ -31,6 +31,15 @@ export function productKey(product: Product): string {
   const { epilogue } = product;
   return Object.values(epilogue ? { ...product, epilogue: epilogue.key } : product).join();
 }
+
+/** How many tiles there are along each dim, and the kernel that computes them. */
+export interface Tiling {
+  readonly tiles: readonly [number, number];
+  kernelOf(product: Product): Kernel;
+}
+
+/** So many tiles fill a graphics card; where there would be fewer, they are made smaller. */
+export const ENOUGH_TILES = 128;
 
 /** Matrix z of the output is made of matrix first + (z / run) % count of a, and likewise of b. */
 export const batchParams = {

@@ -54,7 +54,7 @@ export function rowsTile(
   if (software) return { rows, across: 64, slices: 1, step, ahead: 1, stacked };
   const across = transposeB ? 1 : n < FEW_COLUMNS && right === "float32" ? 2 : 4;
   const wanted = Math.min(ENOUGH_THREADS / ((n / 4) * count), k / step, 256 / across);
-  const slices = 2 ** Math.floor(Math.log2(Math.max(wanted, 64 / across)));
+  const slices = 2 ** (31 - Math.clz32(Math.max(wanted, 64 / across))); // a power of two, rounded down
   // In as few rounds as registers allow, and alike.
   const steps = Math.ceil(k / step / slices);
   const ahead = Math.ceil(steps / Math.ceil(steps / (rows <= 2 ? 4 : 2)));

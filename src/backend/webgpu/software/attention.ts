@@ -5,9 +5,7 @@
 
 import type { AttentionLayout } from "../../backend.js";
 import type { OnGpu } from "../bindings.js";
-import type { Gpu } from "../gpu.js";
-import type { Piece } from "../pool.js";
-import { type BufferSpec, entry, type KernelSource, upTo } from "../shader.js";
+import type { Gpu, SoftwareKernels } from "../gpu.js";
 import {
   attentionFunctions,
   bufferType,
@@ -17,9 +15,11 @@ import {
   reader,
   vectorsOf,
   writer,
-} from "./attention-layout.js";
+} from "../kernels/attention-layout.js";
+import type { Piece } from "../pool.js";
+import { type BufferSpec, entry, type KernelSource, upTo } from "../shader.js";
 
-type Pass = "forward" | "dq" | "dkv";
+type Pass = Parameters<SoftwareKernels["attention"]>[1];
 
 const THREADS = 16;
 /** Sums of vectors that a thread adds to for each row it reads, at most: longer texts take too long to compile. */
@@ -28,14 +28,14 @@ const SUMS = 64;
 const uses: Readonly<Record<Pass, number>> = { forward: 2, dq: 3, dkv: 4 };
 
 /** Longer rows leave a thread no room for two of them. */
-export const ownFits = ({ software }: Gpu, { dim }: AttentionLayout): boolean => software && dim <= 64;
+export const LONGEST = 64;
 
 /** Rows that a thread has of its own. */
 const rowsOf = (pass: Pass, dim: number): number =>
   Math.max(1, Math.min(4, Math.floor(SUMS / (vectorsOf(dim) * uses[pass]))));
 
 /** Launches a pass; operands are those of the kernel that shares tiles. */
-export function runOwn(gpu: Gpu, pass: Pass, operands: readonly (OnGpu | Piece)[], layout: AttentionLayout): void {
+export function attention(gpu: Gpu, pass: Pass, operands: readonly (OnGpu | Piece)[], layout: AttentionLayout): void {
   const { batch, heads, kvHeads, queries, keys, dim } = layout;
   const wide = isWide(layout);
   const tiles = Math.ceil((pass === "dkv" ? keys : queries) / rowsOf(pass, dim));

@@ -6,36 +6,55 @@
  * stand in variables of their own, since four at a time leave the registers between two operations.
  */
 
-import { entry, type KernelSource, upTo } from "../shader.js";
+import type { Gpu } from "../gpu.js";
 import {
   bases,
   buffersOf,
   enablesOf,
   leftOf,
   type Product,
+  productKey,
   type Reading,
   rightOf,
   stepsOf,
   sumsStorer,
+  type Tiling,
   tileParams,
   widening,
-} from "./product.js";
+} from "../matmul/product.js";
+import { entry, type KernelSource, upTo } from "../shader.js";
 
 /** What a workgroup computes: rows in groups of four, and columns in groups of four for each of its threads. */
-export interface OwnTile {
+interface OwnTile {
   readonly rows: number;
   readonly columns: number;
 }
 
 /** Threads of a workgroup. */
-export const LANES = 4;
+const LANES = 4;
+
+/**
+ * The larger a tile, the fewer loads for a result, and the longer it takes to compile: minutes, where numbers are read or
+ * written one by one.
+ */
+const small: OwnTile = { rows: 8, columns: 16 };
+const large: OwnTile = { rows: 16, columns: 32 };
+const ENOUGH_FOR_LARGE = 64 * 128;
+
+export function products(gpu: Gpu, { wideA, wideB, wideOut }: Product, m: number, n: number): Tiling {
+  const tile = m * n < ENOUGH_FOR_LARGE || !wideA || !wideB || !wideOut ? small : large;
+  const share = gpu.abilities.subgroupSize === LANES;
+  const kernelOf = (product: Product) =>
+    gpu.kernel(`matmul own ${tile.rows} ${share} ${productKey(product)}`, () => ownSource(product, tile, share));
+  return { tiles: [Math.ceil(m / tile.rows), Math.ceil(n / tile.columns)], kernelOf };
+}
 
 /** Four elements from `at(0)` on, neighbours in memory; `at` gives the text of the place of each. */
 const four = (matrix: Reading, wide: boolean, at: (i: number) => string): string =>
   wide ? matrix.at(`(${at(0)}) >> 2u`) : `vec4f(${upTo(4).map((i) => matrix.at(at(i)))})`;
 
 /** `share`: the threads of a workgroup are a subgroup, in order. */
-export function ownSource(product: Product, tile: OwnTile, share: boolean): KernelSource {
+function ownSource(product: Product, tile: OwnTile, share: boolean): KernelSource {
   const { transposeA, transposeB, wideA, wideB, wholeK, sums } = product;
   const [rowFours, columnFours] = [upTo(tile.rows / 4), upTo(tile.columns / (4 * LANES))];
   /** Nothing counts beyond the last step: neither factor, since one may be infinite there. */

@@ -107,17 +107,22 @@ async function* decode(
   }
 }
 
-/** Lets the device prepare for a prompt and the token after it. */
+/** Lets the device prepare for a prompt, the token after it, and one at the end of a full context. */
 export const prepareGeneration = (model: LanguageModel): Promise<void> =>
   rehearse(model, () => {
     const { contextLength, device } = model;
     const prompt = Math.max(1, Math.min(16, contextLength - 1));
-    const cache = new KeyValueCache(model.cacheShape, 1, Math.min(contextLength, prompt + 1), device);
+    const cache = new KeyValueCache(model.cacheShape, 1, contextLength, device);
+    const pass = (length: number, before: number) => {
+      if (before + length > contextLength) return;
+      cache.length = before;
+      const ids = fromData(new Array(length).fill(0), [1, length], { dtype: "int32", device });
+      inference(model, () => likeliest(model.nextLogits(ids, cache)));
+    };
     try {
-      for (const length of contextLength > prompt ? [prompt, 1] : [prompt]) {
-        const ids = fromData(new Array(length).fill(0), [1, length], { dtype: "int32", device });
-        inference(model, () => likeliest(model.nextLogits(ids, cache)));
-      }
+      pass(prompt, 0);
+      pass(1, prompt);
+      pass(1, contextLength - 1);
     } finally {
       cache.dispose();
     }

@@ -218,16 +218,11 @@ export function summary(result: TrainingResult): string[] {
   const folder = shortPath(runDir);
   const out = shortPath(dirname(runDir));
   const resume = `tenon train --resume ${executionId}${out === "runs" ? "" : ` --out ${shellWord(out)}`}`;
-  const next =
-    stopped && steps === 0
-      ? ["Stopped before the first step: nothing was saved, start it again."]
-      : stopped
-        ? ["Go on with:", `  ${resume}`]
-        : nextStep[result.unit](folder);
+  const done = `after step ${thousands(steps)}: training loss ${trainLoss.toFixed(4)}${validation}`;
   return [
-    `${stopped ? "Stopped" : "Done"} after step ${thousands(steps)}: training loss ${trainLoss.toFixed(4)}${validation}.`,
+    steps === 0 ? "Stopped before the first step." : `${stopped ? "Stopped" : "Done"} ${done}.`,
     `${rate}memory: peak ${showBytes(peak)}, live ${showBytes(live)}, pooled ${showBytes(pooled)}.`,
     `Weights ${weightsHash} in ${folder}.`,
-    ...next,
+    ...(stopped ? ["Go on with:", `  ${resume}`] : nextStep[result.unit](folder)),
   ];
 }

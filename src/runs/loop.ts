@@ -3,7 +3,6 @@
  * way. It knows no clock and no file system: both are passed in.
  */
 
-import type { Checkpoint } from "../artifacts/checkpoint.js";
 import { stamp } from "../artifacts/format.js";
 import { safetensorsChunks } from "../artifacts/safetensors-write.js";
 import { breathe } from "../core/breathe.js";
@@ -175,7 +174,6 @@ export async function runLoop(context: LoopContext, options: LoopOptions): Promi
   let step = context.fromStep;
   let lastBreath = clock?.() ?? 0;
   let timed = { tokens: 0, milliseconds: 0 };
-  let checkpoint: Checkpoint | undefined;
   const due = (every: number) => every > 0 && step % every === 0;
 
   while (step < steps && !signal.aborted) {
@@ -227,15 +225,15 @@ export async function runLoop(context: LoopContext, options: LoopOptions): Promi
         emit({ type: "sample", step, text });
       }
     }
-    checkpoint = undefined;
-    if (due(options.checkpointEvery) && step < steps) checkpoint = await saveCheckpoint(context, step);
+    if (due(options.checkpointEvery) && step < steps) await saveCheckpoint(context, step);
     await recorder.metrics.flushIfFull();
     if (clock === undefined || clock() - lastBreath > YIELD_EVERY) {
       await breathe();
       lastBreath = clock?.() ?? 0;
     }
   }
-  if (!checkpoint && step > context.fromStep) await saveCheckpoint(context, step);
+  // One of step 0 where the run was stopped before its first: it can be resumed like any other.
+  if (recorder.lastCheckpoint?.step !== step) await saveCheckpoint(context, step);
   return {
     ...progress,
     step,
@@ -246,7 +244,7 @@ export async function runLoop(context: LoopContext, options: LoopOptions): Promi
 }
 
 /** Weights, optimizer, random state, data position: everything that resuming needs. */
-async function saveCheckpoint(context: LoopContext, step: number): Promise<Checkpoint> {
+async function saveCheckpoint(context: LoopContext, step: number): Promise<void> {
   const { task, optimizer, generator, recorder, emit, progress } = context;
   const { tensors, ...optimizerState } = optimizer.stateDict();
   const files = {
@@ -263,7 +261,6 @@ async function saveCheckpoint(context: LoopContext, step: number): Promise<Check
   const checkpoint = await recorder.checkpoint(step, files, state);
   const weightsHash = checkpoint.files["model.safetensors"].sha256;
   emit({ type: "checkpoint", step, path: checkpoint.folder, weightsHash });
-  return checkpoint;
 }
 
 /** The mean over parts of a split, weighted by labels. */

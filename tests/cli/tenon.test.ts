@@ -12,7 +12,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { TrainingResult } from "tenon/runs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { summary } from "../../src/cli/train.js";
 import { tales } from "../../src/data/tales.js";
 import { builtDist } from "../setup/dist.js";
 
@@ -241,6 +243,16 @@ describe("a run", () => {
     expect(left.status).toBe("stopped");
     const resumed = await call(`train --resume ${left.executionId} --out left`);
     expect(resumed.out).toMatch(/: going on after step [1-9]\d*, [\s\S]*\nDone after step 300: /);
+  });
+
+  test("that was stopped before its first step says how to go on", () => {
+    const result = { steps: 0, stopped: true, trainLoss: Number.NaN, valLoss: Number.NaN, weightsHash: "ab" };
+    const [first, ...rest] = summary({ ...result, runDir: "runs/x-1", executionId: "x-1" } as TrainingResult);
+    expect([first, ...rest.slice(-2)]).toEqual([
+      "Stopped before the first step.",
+      "Go on with:",
+      "  tenon train --resume x-1",
+    ]);
   });
 
   test("ends at once when Ctrl-C comes twice", async () => {

@@ -155,6 +155,11 @@ const wrong: [string, () => unknown, string][] = [
     "needs a number above 0 for clipNorm, got 0.",
   ],
   ["labels misspelt", () => model.trainStep(any({ ids: [[1, 2]], label: [[1, 2]] })), 'Did you mean "labels"?'],
+  [
+    "maxTokens and maxNewTokens",
+    () => model.generate([1], { maxTokens: 2, maxNewTokens: 3 }),
+    "generate: needs maxTokens or maxNewTokens, which are the same, got both, 2 and 3.",
+  ],
   ["an optimizer's name", () => model.trainStep({ ids: [[1, 2]] }, { optimizer: any("adam") }), 'got "adam".'],
 ];
 

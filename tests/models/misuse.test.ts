@@ -156,6 +156,11 @@ const wrong: [string, () => unknown, string][] = [
   ],
   ["labels misspelt", () => model.trainStep(any({ ids: [[1, 2]], label: [[1, 2]] })), 'Did you mean "labels"?'],
   [
+    "an optimizer of another model's",
+    () => model.trainStep({ ids: [[1, 2]] }, { optimizer: new optim.SGD(layer.namedParameters(), { lr: 1 }) }),
+    "trainStep: needs an optimizer of the model's parameters, got SGD (weight, bias) and Gpt2, which holds none of",
+  ],
+  [
     "maxTokens and maxNewTokens",
     () => model.generate([1], { maxTokens: 2, maxNewTokens: 3 }),
     "generate: needs maxTokens or maxNewTokens, which are the same, got both, 2 and 3.",

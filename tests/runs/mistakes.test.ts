@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { init, tensor } from "tenon";
+import { SGD } from "tenon/optim";
 import { loadRun, MemoryStore, type TrainingEvent, train } from "tenon/runs";
 import { byteTokenizer } from "tenon/tokenizers";
 import { afterAll, describe, expect, test } from "vitest";
@@ -54,6 +55,12 @@ describe("a task in code", () => {
       { precision: "float16" },
       ConfigError,
       '"float32", the only precision that exists so far',
+    ],
+    [
+      "an optimizer of other parameters",
+      { optimizer: new SGD([tensor([1], { requiresGrad: true })], { lr: 1 }) },
+      ConfigError,
+      "train: needs an optimizer of the model's parameters, got SGD (0) and Parameters, which holds none of",
     ],
     ["an empty list", { batches: [] }, DataError, "train: needs at least one batch, got none."],
     [

@@ -43,7 +43,7 @@ export interface TrainStepOptions {
 
 /** What a training step tells. */
 export interface StepResult {
-  /** Mean loss in nats per label that counts. */
+  /** Mean loss in nats per label that counts; NaN where none does. */
   loss: number;
   /** Norm of all gradients together, before clipping. */
   gradNorm: number;

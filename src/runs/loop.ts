@@ -67,7 +67,7 @@ export interface Progress {
   valLoss: number;
   /** Other measures of the last validation. */
   metrics: Readonly<Record<string, number>>;
-  /** The first step whose loss was NaN or infinite. */
+  /** The first step whose loss was NaN or infinite, though labels counted. */
   divergedAt?: number;
 }
 
@@ -143,6 +143,21 @@ const noBatch = () =>
     hint: "Are the data empty, or was their iterator read to its end before?",
   });
 
+const toldOfLabels = new WeakSet<Progress>();
+
+/** The mean over no labels is NaN, as PyTorch's is, with gradients of 0: that is no divergence, and told once. */
+function tellLoss(progress: Progress, step: number, { loss, gradNorm }: { loss: number; gradNorm: number }): void {
+  const none = Number.isNaN(loss) && gradNorm === 0;
+  if (!none) tellDivergence(progress, step, loss);
+  if (!none || toldOfLabels.has(progress)) return;
+  toldOfLabels.add(progress);
+  warn(
+    "no-labels",
+    `train: no label counts in the batch of step ${step}: its loss is NaN, and nothing is learnt from it. Are all its labels -100?`,
+    { step },
+  );
+}
+
 /** Training goes on, as PyTorch's does, but whoever waits for it is told, once. */
 function tellDivergence(progress: Progress, step: number, loss: number): void {
   if (Number.isFinite(loss) || progress.divergedAt !== undefined) return;
@@ -193,7 +208,7 @@ export async function runLoop(context: LoopContext, options: LoopOptions): Promi
     recorder.metrics.epoch = epochOf(task.source);
     progress.tokens += result.tokens;
     progress.trainLoss = result.loss;
-    tellDivergence(progress, step, result.loss);
+    tellLoss(progress, step, result);
     const elapsed = clock && began !== undefined ? clock() - began : undefined;
     if (elapsed !== undefined)
       timed = { tokens: timed.tokens + result.tokens, milliseconds: timed.milliseconds + elapsed };

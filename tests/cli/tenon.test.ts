@@ -89,6 +89,15 @@ describe("tenon", () => {
     expect([failed.code, failed.err]).toEqual([1, "none.json: cannot be read, no such file.\n"]);
   });
 
+  test("a tokenizer is trained to its end, whether anyone reads how or not", async () => {
+    writeFileSync(join(dir, "words.txt"), tales({ length: 4000 }));
+    const leave = (child: ChildProcess) => child.stderr?.destroy();
+    const line = "tokenizer train words.txt --vocab-size 300 --out words.json";
+    const { code, out } = await tenon(line.split(" "), leave);
+    expect([code, out]).toEqual([141, expect.stringMatching(/^words\.json: 300 tokens/)]);
+    expect(existsSync(join(dir, "words.json"))).toBe(true);
+  });
+
   test.each([
     ["trian", /^tenon: there is no command "trian"\. Did you mean "train"\?\n/],
     ["data", /^tenon data: needs another word: tenon data check\./],

@@ -11,6 +11,7 @@ import { showValue, violationText } from "../data/violation.js";
 import "../node/platform.js";
 import { helpOf, type Parsed, parse, UsageError, usage } from "./arguments.js";
 import type { CommandIo } from "./io.js";
+import { thousands } from "./progress.js";
 
 const table = usage({
   name: "data check",
@@ -131,10 +132,11 @@ function summary(column: ColumnSummary): string[] {
   return [...distribution(column), hint];
 }
 
-function distribution({ type, values, distinct, histogram, min, max, mean }: ColumnSummary): string[] {
+function distribution({ type, values, distinct, uncounted, histogram, min, max, mean }: ColumnSummary): string[] {
   if (values) {
     const shown = values.slice(0, 6).map(([value, n]) => `${value} ${n}`);
-    return [`${shown.join(", ")}${distinct! > 6 ? `, … (${distinct} values)` : ""}`];
+    const all = `${thousands(distinct!)}${uncounted ? "+" : ""}`;
+    return [`${shown.join(", ")}${distinct! > 6 ? `, … (${all} values)` : ""}`];
   }
   if (!histogram) return [];
   const most = Math.max(...histogram.counts);

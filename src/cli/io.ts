@@ -46,3 +46,24 @@ class StreamIo implements Io {
 
 /** Standard output and, aside, standard error. */
 export const standardIo = (): Io => new StreamIo(process.stdout, new StreamIo(process.stderr));
+
+/** What shells show of a program that SIGPIPE ended, as it does others whose reader leaves. */
+const READER_LEFT = 128 + 13;
+
+let left = false;
+let save: (() => void) | undefined;
+
+/** Whoever read the output has left (`tenon … | head`): the process ends, at once unless something is to be saved. */
+export function readerLeft(): void {
+  left = true;
+  if (save) save();
+  else process.exit(READER_LEFT);
+}
+
+/** A command with something to save: `save` ends its work, and may be called several times. Without one, no longer. */
+export function whenReaderLeaves(action?: () => void): void {
+  save = action;
+}
+
+/** The code that a process ends with whose command gave `code`: what failed did so whoever read it. */
+export const exitCode = (code: number): number => (left && code === 0 ? READER_LEFT : code);

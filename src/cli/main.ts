@@ -5,7 +5,7 @@ import { nearest, TenonError } from "../core/errors.js";
 import { VERSION } from "../core/version.js";
 import { setWarningListener } from "../core/warnings.js";
 import { ProgramError, UsageError } from "./arguments.js";
-import { type Io, standardIo } from "./io.js";
+import { exitCode, type Io, readerLeft, standardIo, whenReaderLeaves } from "./io.js";
 
 /** Runs with the arguments after its name; resolves with the exit code. */
 type Run = (args: string[], io: Io) => Promise<number>;
@@ -111,10 +111,10 @@ const stackOf = (error: unknown): string => {
   return `${error.stack}${cause === undefined ? "" : `\ncaused by: ${stackOf(cause)}`}`;
 };
 
-// A reader that leaves early (`tenon … | head`) is no error; a full disk behind `tenon … > file` is told in a sentence.
+// A reader that leaves early (`tenon … | head`) is told nothing; a full disk behind `tenon … > file` is told in a sentence.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(0);
+    if (error.code === "EPIPE") return readerLeft();
     if (stream === process.stdout)
       process.stderr.write(`tenon: standard output cannot be written: ${error.message}.\n`);
     process.exit(1);
@@ -122,7 +122,8 @@ for (const stream of [process.stdout, process.stderr]) {
 }
 
 const code = await main(process.argv.slice(2), standardIo());
+whenReaderLeaves(() => {});
 // What was written is out before the process ends; it ends even where a driver keeps the event loop busy.
 for (const stream of [process.stdout, process.stderr])
   await new Promise<void>((done) => stream.write("", () => done()));
-process.exit(code);
+process.exit(exitCode(code));

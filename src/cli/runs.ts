@@ -18,7 +18,7 @@ import { verify } from "../runs/verify.js";
 import type { CommandIo } from "./io.js";
 import { locate } from "./locate.js";
 import { plot } from "./plot.js";
-import { cell, showRun } from "./show.js";
+import { cell, showRun, statusOf } from "./show.js";
 
 const USAGE = `Usage: tenon runs <command> [--dir DIR] [--json]
   list                            every run of DIR ("runs" unless told)
@@ -135,7 +135,7 @@ async function list({ io, dir, json, format }: Context): Promise<number> {
     manifest
       ? [
           executionId,
-          manifest.status,
+          statusOf(manifest, dir),
           manifest.device,
           String(manifest.seed),
           cell(manifest.result?.steps),

@@ -1,5 +1,8 @@
 /** `tenon runs show`: what a run is and what came out of it. */
 
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { RunManifest } from "../artifacts/manifest.js";
 import { canonicalJson } from "../core/json.js";
 import type { Aggregate } from "../runs/aggregates.js";
 import { formatTable } from "../runs/compare.js";
@@ -12,6 +15,20 @@ import { plot } from "./plot.js";
 /** A value of a table: numbers short, what is missing as a dash. */
 export const cell = (value: unknown): string =>
   value === undefined || value === null ? "-" : typeof value === "number" ? showNumber(value) : String(value);
+
+/**
+ * `running, no news for 3 h`, by what the folder was last written: a run whose process was killed has no one who could
+ * say so, and one that runs writes within minutes, or at its next checkpoint.
+ */
+export function statusOf({ status, executionId }: RunManifest, dir: string): string {
+  if (status !== "running") return status;
+  const folder = join(dir, executionId);
+  const written = readdirSync(folder).map((name) => statSync(join(folder, name), { throwIfNoEntry: false })?.mtimeMs);
+  const minutes = Math.floor((Date.now() - Math.max(...written.map((time) => time ?? 0))) / 60_000);
+  if (minutes < 1) return status;
+  const hours = Math.floor(minutes / 60);
+  return `running, no news for ${minutes < 120 ? `${minutes} min` : hours < 48 ? `${hours} h` : `${Math.floor(hours / 24)} days`}`;
+}
 
 export async function showRun(run: LoadedRun, io: CommandIo, json: boolean): Promise<void> {
   const checkpoints = await run.checkpoints();
@@ -30,7 +47,7 @@ export async function showRun(run: LoadedRun, io: CommandIo, json: boolean): Pro
     io.out(`\n${plot([{ label: "loss", ...loss }], { title: "loss", ascii: !io.isTerminal })}`);
 }
 
-function facts({ manifest }: LoadedRun): [key: string, value: string][] {
+function facts({ manifest, store }: LoadedRun): [key: string, value: string][] {
   const { package: made, code, data, environment, result = {}, provisional } = manifest;
   const surroundings = Object.entries(environment).map(
     ([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`,
@@ -38,7 +55,7 @@ function facts({ manifest }: LoadedRun): [key: string, value: string][] {
   const sources = data.sources.map(({ name }) => name).join(", ");
   return [
     ["run", manifest.executionId],
-    ["status", manifest.status],
+    ["status", statusOf(manifest, store.name)],
     ["package", `${made.name} ${made.version}, build ${made.buildHash ?? "unknown"}`],
     ...(code ? [["code", codeText(code)] as [string, string]] : []),
     ["device", `${manifest.device}, ${manifest.numerics} numerics, ${manifest.precision}`],

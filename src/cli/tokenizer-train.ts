@@ -7,7 +7,7 @@ import "../node/platform.js";
 import { read } from "../tokenizers/files.js";
 import { trainTokenizer } from "../tokenizers/index.js";
 import { helpOf, parse, UsageError, usage } from "./arguments.js";
-import type { CommandIo } from "./io.js";
+import { type CommandIo, whenReaderLeaves } from "./io.js";
 import { isFolder } from "./locate.js";
 
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -42,6 +42,8 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   async function* files(): AsyncGenerator<string> {
     for (const file of operands) yield utf8.decode(await read(file));
   }
+  // The file is what matters, whoever reads the progress.
+  whenReaderLeaves(() => {});
   let shown = -1;
   const tokenizer = await trainTokenizer(files(), {
     model: values.model as "bpe" | "unigram" | "wordpiece" | undefined,

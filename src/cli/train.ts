@@ -14,7 +14,7 @@ import type { TrainingEvent, TrainingResult, TrainingRun } from "../runs/events.
 import { showNumber } from "../runs/sinks.js";
 import { train } from "../runs/train.js";
 import { helpOf, parse, UsageError, usage } from "./arguments.js";
-import type { Io } from "./io.js";
+import { type Io, whenReaderLeaves } from "./io.js";
 import { locate, shellWord, shortPath } from "./locate.js";
 import { bar, block, Pace, Screen, thousands } from "./progress.js";
 
@@ -89,21 +89,29 @@ export async function allowEngineFlags(): Promise<void> {
   await init({ engineFlags: true, device: "reference" });
 }
 
-/** Stops the run at Ctrl-C, once: a second one has its usual effect. Returns what ends that. */
+/**
+ * Stops the run at Ctrl-C, once: a second one has its usual effect; and when nobody reads what it tells. Returns what
+ * ends that.
+ */
 export function stopOnInterrupt(run: TrainingRun, screen: Screen): () => void {
-  const stop = () => {
+  // Whoever reads the events sees how it ended.
+  const stop = () => void run.stop().catch(() => undefined);
+  const interrupt = () => {
     release();
     screen.line("\nStopping after this step and saving a checkpoint. Ctrl-C again ends at once.");
-    // Whoever reads the events sees how it ended.
-    run.stop().catch(() => undefined);
+    stop();
   };
   const release = () => {
-    process.removeListener("SIGINT", stop);
-    process.removeListener("SIGTERM", stop);
+    process.removeListener("SIGINT", interrupt);
+    process.removeListener("SIGTERM", interrupt);
   };
-  process.on("SIGINT", stop);
-  process.on("SIGTERM", stop);
-  return release;
+  process.on("SIGINT", interrupt);
+  process.on("SIGTERM", interrupt);
+  whenReaderLeaves(stop);
+  return () => {
+    release();
+    whenReaderLeaves();
+  };
 }
 
 /** Shows a run until it ends. */
@@ -210,16 +218,11 @@ export function summary(result: TrainingResult): string[] {
   const folder = shortPath(runDir);
   const out = shortPath(dirname(runDir));
   const resume = `tenon train --resume ${executionId}${out === "runs" ? "" : ` --out ${shellWord(out)}`}`;
-  const next =
-    stopped && steps === 0
-      ? ["Stopped before the first step: nothing was saved, start it again."]
-      : stopped
-        ? ["Go on with:", `  ${resume}`]
-        : nextStep[result.unit](folder);
+  const done = `after step ${thousands(steps)}: training loss ${trainLoss.toFixed(4)}${validation}`;
   return [
-    `${stopped ? "Stopped" : "Done"} after step ${thousands(steps)}: training loss ${trainLoss.toFixed(4)}${validation}.`,
+    steps === 0 ? "Stopped before the first step." : `${stopped ? "Stopped" : "Done"} ${done}.`,
     `${rate}memory: peak ${showBytes(peak)}, live ${showBytes(live)}, pooled ${showBytes(pooled)}.`,
     `Weights ${weightsHash} in ${folder}.`,
-    ...next,
+    ...(stopped ? ["Go on with:", `  ${resume}`] : nextStep[result.unit](folder)),
   ];
 }

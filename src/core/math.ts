@@ -11,13 +11,13 @@ const float = /* @__PURE__ */ new Float64Array(words.buffer);
 // Index of the high word: 1 on little-endian machines, the only kind WebAssembly leaves in use.
 const HIGH = 1;
 
-/** 2^n for an integer n, gradual underflow included. */
-function powerOfTwo(n: number): number {
-  if (n < -1022) return powerOfTwo(n + 60) * 2 ** -60;
-  if (n > 1023) return powerOfTwo(n - 60) * 2 ** 60;
+/** x 2^n for x near 1 and an integer n, rounded once, also where that leaves the range of normal numbers. */
+function scaled(x: number, n: number): number {
+  if (n < -1022) return scaled(x, n + 60) * 2 ** -60;
+  if (n > 1023) return scaled(x, n - 60) * 2 ** 60;
   words[0] = 0;
   words[HIGH] = (n + 1023) << 20;
-  return float[0];
+  return x * float[0];
 }
 
 /**
@@ -54,7 +54,7 @@ export function exp(x: number): number {
   const n = Math.round(x * Math.LOG2E);
   const r = x - n * LN2_HIGH - n * LN2_LOW;
   const last = EXP[10] + r * (EXP[11] + r * (EXP[12] + r * (EXP[13] + r * EXP[14])));
-  return polynomial(r, EXP, last) * powerOfTwo(n);
+  return scaled(polynomial(r, EXP, last), n);
 }
 
 /** Natural logarithm: x = 2^n m with m in [sqrt(1/2), sqrt 2), log m = 2 atanh((m - 1) / (m + 1)) by its series. */
@@ -84,7 +84,10 @@ export function logOf(n: number, m: number): number {
   return n * LN2_HIGH + (2 * s + (s * z * polynomial(z, LOG) + n * LN2_LOW));
 }
 
-/** base^exponent for base > 0 (and 0^y, integer powers of negatives): exp(y log x) with exact small integer powers. */
+/**
+ * base^exponent for base > 0 (and 0^y, integer powers of negatives): exp(y log x), and products for integers. The error
+ * grows with the exponent: about |exponent| / 2 units in the last place, or |y log x| / 2.
+ */
 export function pow(base: number, exponent: number): number {
   if (Number.isInteger(exponent) && Math.abs(exponent) <= 2 ** 31) {
     let result = 1;
@@ -93,9 +96,12 @@ export function pow(base: number, exponent: number): number {
       if (n % 2 === 1) result *= square;
       square *= square;
     }
-    return exponent < 0 ? 1 / result : result;
+    if (exponent >= 0) return result;
+    // Of the values below the normal numbers some have reciprocals above all numbers.
+    const half = Math.trunc(exponent / 2);
+    return Number.isFinite(result) || half === 0 ? 1 / result : pow(base, half) * pow(base, exponent - half);
   }
-  if (base === 0) return exponent > 0 ? 0 : Number.POSITIVE_INFINITY;
+  if (base === 0 && !Number.isNaN(exponent)) return exponent > 0 ? 0 : Number.POSITIVE_INFINITY;
   return exp(exponent * log(base));
 }
 

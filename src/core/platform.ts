@@ -23,10 +23,20 @@ export interface ByteSource {
   close?(): Promise<void>;
 }
 
+/** What `onError` is told of a worker that ended by itself, as by `process.exit()`. (In pages nobody is told.) */
+export class WorkerExit extends Error {
+  override readonly name = "WorkerExit";
+
+  constructor(readonly code: number) {
+    super(`the worker ended by itself, with exit code ${code}`);
+  }
+}
+
 /** A worker that runs one self-contained script. */
 export interface PlatformWorker {
   post(message: unknown, transfer?: Transferable[]): void;
   onMessage(listener: (message: unknown) => void): void;
+  /** The one thing that ended it, unless that was `terminate`. */
   onError(listener: (error: Error) => void): void;
   terminate(): void;
 }

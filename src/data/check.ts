@@ -25,8 +25,9 @@ export interface ColumnSummary {
   histogram?: { start: number; width: number; counts: number[] };
   /** Categories and booleans: values by frequency, the first 20. */
   values?: [value: string, count: number][];
-  /** Different values of a category. */
+  /** Different values of a category; `uncounted` where there are more, which is all that is known of those. */
   distinct?: number;
+  uncounted?: true;
   /** Texts of which at least half are numbers: how many are, and the first others. A mistake in the file, perhaps. */
   numbers?: { count: number; others: string[] };
 }
@@ -119,6 +120,7 @@ class Summary {
   private sum = 0;
   private readonly histogram = new Histogram();
   private readonly values = new Map<string, number>();
+  private uncounted = false;
   private numbers = 0;
   private readonly others = new Set<string>();
 
@@ -155,6 +157,7 @@ class Summary {
     const count = this.values.get(value);
     if (count !== undefined) this.values.set(value, count + 1);
     else if (this.values.size < COUNTED_VALUES) this.values.set(value, 1);
+    else this.uncounted = true;
   }
 
   column(): ColumnSummary {
@@ -165,7 +168,8 @@ class Summary {
     }
     if (values.size > 0) {
       const byCount = [...values].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
-      return { ...column, values: byCount.slice(0, SHOWN_VALUES), distinct: values.size };
+      const distinct = { distinct: values.size, ...(this.uncounted ? { uncounted: true as const } : {}) };
+      return { ...column, values: byCount.slice(0, SHOWN_VALUES), ...distinct };
     }
     if (histogram.count === 0) return column;
     const { min, max } = histogram;

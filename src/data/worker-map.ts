@@ -1,7 +1,7 @@
 /** Mapping in worker threads: chunks go out in turn and come back in their order, whatever the timing. */
 
 import { DataError } from "../core/errors.js";
-import { type PlatformWorker, platform } from "../core/platform.js";
+import { type PlatformWorker, platform, WorkerExit } from "../core/platform.js";
 import { warnOnce } from "../core/warnings.js";
 
 /** What the worker runs: it holds the function as text, so the function can use nothing from outside itself. */
@@ -93,17 +93,22 @@ export async function* mapInWorkers<T, U>(
       .map(rows, start, epoch)
       .catch((cause: Error) => ({ out: undefined, error: cause }));
     if (out) return out;
+    const last = start + rows.length - 1;
+    if (error instanceof WorkerExit) {
+      // Here the function would end everything.
+      throw new DataError(`map: a worker ended with exit code ${error.code} on rows ${start} to ${last}.`, {
+        where: "map",
+        hint: "A function for workers must not call process.exit().",
+      });
+    }
     if (error instanceof Error) {
       warnOnce("map-workers-unavailable", `map: workers are refused, mapping in this thread: ${error.message}.`);
       return here(rows, start);
     }
-    throw new DataError(
-      `map: the function failed in a worker on rows ${start} to ${start + rows.length - 1}: ${error}.`,
-      {
-        where: "map",
-        hint: "A function for workers must use nothing from outside itself.",
-      },
-    );
+    throw new DataError(`map: the function failed in a worker on rows ${start} to ${last}: ${error}.`, {
+      where: "map",
+      hint: "A function for workers must use nothing from outside itself.",
+    });
   };
   const due: Promise<U[]>[] = [];
   let number = 0;

@@ -6,7 +6,7 @@ import type { LanguageModel } from "./language-model.js";
 import { checkSampling, type SamplingOptions, samplingDefaults } from "./sampling.js";
 
 export interface GenerateOptions extends SamplingOptions {
-  /** Most new tokens; 100 unless given. `maxNewTokens` is the same. */
+  /** Most new tokens; 100 unless given. `maxNewTokens` is the same; only one of them is given. */
   maxTokens?: number;
   maxNewTokens?: number;
   /** Ends the text before the first of these (needs a tokenizer). */
@@ -44,6 +44,13 @@ export interface Settings {
 
 export function settings(model: LanguageModel, options: GenerateOptions): Settings {
   checkOptions("generate", options, optionNames());
+  if (options.maxTokens !== undefined && options.maxNewTokens !== undefined) {
+    const { maxTokens, maxNewTokens } = options;
+    const got = `${show(maxTokens)} and ${show(maxNewTokens)}`;
+    throw new ConfigError(`generate: needs maxTokens or maxNewTokens, which are the same, got both, ${got}.`, {
+      where: "generate",
+    });
+  }
   const maxTokens = options.maxTokens ?? options.maxNewTokens ?? 100;
   if (!Number.isSafeInteger(maxTokens) || maxTokens < 0) {
     throw new ConfigError(`generate: needs a whole number from 0 up for maxTokens, got ${show(maxTokens)}.`, {

@@ -43,7 +43,7 @@ export interface TrainStepOptions {
 
 /** What a training step tells. */
 export interface StepResult {
-  /** Mean loss in nats per label that counts. */
+  /** Mean loss in nats per label that counts; NaN where none does. */
   loss: number;
   /** Norm of all gradients together, before clipping. */
   gradNorm: number;
@@ -160,6 +160,7 @@ export abstract class LanguageModel extends Model {
     const { learningRate, clipNorm } = options;
     // Loaded here, so that a page that only generates does not carry the optimizers.
     const { clipCoefficient, gradNorm } = await import("../optim/index.js");
+    if (options.optimizer) (await import("../optim/owner.js")).checkOwner("trainStep", this, options.optimizer);
     const optimizer = options.optimizer ?? (this.ownOptimizer ??= await this.makeOptimizer(options));
     if (learningRate !== undefined) optimizer.lr = learningRate;
     this.train();

@@ -15,6 +15,7 @@ interface LayerOptions {
 }
 
 const convolutionOptions = ["bias", "device", "stride", "padding", "dilation", "groups"];
+const poolOptions = ["stride", "padding"];
 
 /** What convolutions share: weight [O, C / groups, …window], bias [O], uniform within 1 / sqrt(fan in). */
 abstract class Convolution extends Module {
@@ -65,6 +66,7 @@ export class Conv2d extends Convolution {
   readonly options: ConvOptions;
 
   constructor(inChannels: number, outChannels: number, kernelSize: Pair, given: LayerOptions & ConvOptions = {}) {
+    checkOptions("Conv2d", given, convolutionOptions);
     const { bias, device, ...options } = given;
     const [height, width] = typeof kernelSize === "number" ? [kernelSize, kernelSize] : kernelSize;
     super([outChannels, inChannels / (options.groups ?? 1), height, width], { bias, device });
@@ -83,6 +85,7 @@ export class MaxPool2d extends Module {
     readonly options: PoolOptions = {},
   ) {
     super();
+    checkOptions("MaxPool2d", options, poolOptions);
   }
 
   forward(x: Tensor): Tensor {
@@ -97,6 +100,7 @@ export class AvgPool2d extends Module {
     readonly options: PoolOptions = {},
   ) {
     super();
+    checkOptions("AvgPool2d", options, poolOptions);
   }
 
   forward(x: Tensor): Tensor {

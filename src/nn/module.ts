@@ -14,8 +14,8 @@ import { Parameter, Tensor } from "../tensor/tensor.js";
 import type { InitialCalls } from "./init.js";
 import { assign, checkValue, type LoadReport, refuseKeys, type StateValue } from "./state.js";
 
-/** The module whose `forward` runs, and its path. */
-let running: { module: Module; path: string } | undefined;
+/** The module whose `forward` runs, and its path as the tree is now. */
+let running: { module: Module; path: () => string } | undefined;
 
 /** Parameters and other modules under names, and a `forward`: what networks are made of. */
 export abstract class Module {
@@ -23,8 +23,6 @@ export abstract class Module {
   training = true;
   /** Names of properties that hold tensors which are saved but not trained. */
   declare private bufferNames: Set<string>;
-  /** Where this module was last found: below which module, under which name. */
-  declare private place: { root: Module; name: string } | undefined;
 
   constructor() {
     // Wrapped once for each instance: errors and observers then know the path of the module that runs.
@@ -33,7 +31,6 @@ export abstract class Module {
     Object.defineProperties(this, {
       forward: hidden((...args: unknown[]) => this.runNamed(() => (forward ?? this.noForward).apply(this, args))),
       bufferNames: hidden(new Set()),
-      place: hidden(undefined),
     });
   }
 
@@ -49,7 +46,8 @@ export abstract class Module {
 
   private runNamed<T>(run: () => T): T {
     const outer = running;
-    const path = outer ? `${outer.path}${outer.path ? "." : ""}${this.nameBelow(outer.module)}` : "";
+    let known: string | undefined;
+    const path = () => (known ??= outer ? join(outer.path(), this.nameBelow(outer.module)) : "");
     running = { module: this, path };
     try {
       return inModule(path, run);
@@ -60,12 +58,8 @@ export abstract class Module {
 
   /** The name of this module below `root`; its class where it does not belong to `root`. */
   private nameBelow(root: Module): string {
-    if (this.place?.root !== root) {
-      let name = this.constructor.name;
-      for (const [path, module] of root.namedModules()) if (module === this) name = path;
-      this.place = { root, name };
-    }
-    return this.place.name;
+    for (const [path, module] of root.namedModules()) if (module === this) return path;
+    return this.constructor.name;
   }
 
   /** Registers a tensor that is saved with the module but not trained. */

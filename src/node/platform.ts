@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
 import { DataError } from "../core/errors.js";
-import { type ByteSource, type Platform, type PlatformWorker, setPlatform } from "../core/platform.js";
+import { type ByteSource, type Platform, type PlatformWorker, setPlatform, WorkerExit } from "../core/platform.js";
 import { codeState } from "./code.js";
 import { FileStore } from "./file-store.js";
 
@@ -19,11 +19,22 @@ function spawn(script: string, name: string): PlatformWorker {
   // A worker keeps the process alive until it has reported once (its start is awaited), and never after that: it may
   // sleep in Atomics.wait for ever. Listening for messages would hold the process again.
   worker.once("message", () => worker.unref());
+  let over = false;
   return {
     post: (message, transfer = []) => worker.postMessage(message, transfer as never),
     onMessage: (listener) => worker.on("message", listener),
-    onError: (listener) => worker.on("error", listener),
-    terminate: () => void worker.terminate(),
+    onError(listener) {
+      const tell = (error: Error) => {
+        if (!over) listener(error);
+        over = true;
+      };
+      worker.on("error", tell);
+      worker.on("exit", (code) => tell(new WorkerExit(code)));
+    },
+    terminate() {
+      over = true;
+      void worker.terminate();
+    },
   };
 }
 

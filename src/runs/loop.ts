@@ -3,7 +3,6 @@
  * way. It knows no clock and no file system: both are passed in.
  */
 
-import type { Checkpoint } from "../artifacts/checkpoint.js";
 import { stamp } from "../artifacts/format.js";
 import { safetensorsChunks } from "../artifacts/safetensors-write.js";
 import { breathe } from "../core/breathe.js";
@@ -68,7 +67,7 @@ export interface Progress {
   valLoss: number;
   /** Other measures of the last validation. */
   metrics: Readonly<Record<string, number>>;
-  /** The first step whose loss was NaN or infinite. */
+  /** The first step whose loss was NaN or infinite, though labels counted. */
   divergedAt?: number;
 }
 
@@ -144,6 +143,21 @@ const noBatch = () =>
     hint: "Are the data empty, or was their iterator read to its end before?",
   });
 
+const toldOfLabels = new WeakSet<Progress>();
+
+/** The mean over no labels is NaN, as PyTorch's is, with gradients of 0: that is no divergence, and told once. */
+function tellLoss(progress: Progress, step: number, { loss, gradNorm }: { loss: number; gradNorm: number }): void {
+  const none = Number.isNaN(loss) && gradNorm === 0;
+  if (!none) tellDivergence(progress, step, loss);
+  if (!none || toldOfLabels.has(progress)) return;
+  toldOfLabels.add(progress);
+  warn(
+    "no-labels",
+    `train: no label counts in the batch of step ${step}: its loss is NaN, and nothing is learnt from it. Are all its labels -100?`,
+    { step },
+  );
+}
+
 /** Training goes on, as PyTorch's does, but whoever waits for it is told, once. */
 function tellDivergence(progress: Progress, step: number, loss: number): void {
   if (Number.isFinite(loss) || progress.divergedAt !== undefined) return;
@@ -175,7 +189,6 @@ export async function runLoop(context: LoopContext, options: LoopOptions): Promi
   let step = context.fromStep;
   let lastBreath = clock?.() ?? 0;
   let timed = { tokens: 0, milliseconds: 0 };
-  let checkpoint: Checkpoint | undefined;
   const due = (every: number) => every > 0 && step % every === 0;
 
   while (step < steps && !signal.aborted) {
@@ -195,7 +208,7 @@ export async function runLoop(context: LoopContext, options: LoopOptions): Promi
     recorder.metrics.epoch = epochOf(task.source);
     progress.tokens += result.tokens;
     progress.trainLoss = result.loss;
-    tellDivergence(progress, step, result.loss);
+    tellLoss(progress, step, result);
     const elapsed = clock && began !== undefined ? clock() - began : undefined;
     if (elapsed !== undefined)
       timed = { tokens: timed.tokens + result.tokens, milliseconds: timed.milliseconds + elapsed };
@@ -227,15 +240,15 @@ export async function runLoop(context: LoopContext, options: LoopOptions): Promi
         emit({ type: "sample", step, text });
       }
     }
-    checkpoint = undefined;
-    if (due(options.checkpointEvery) && step < steps) checkpoint = await saveCheckpoint(context, step);
+    if (due(options.checkpointEvery) && step < steps) await saveCheckpoint(context, step);
     await recorder.metrics.flushIfFull();
     if (clock === undefined || clock() - lastBreath > YIELD_EVERY) {
       await breathe();
       lastBreath = clock?.() ?? 0;
     }
   }
-  if (!checkpoint && step > context.fromStep) await saveCheckpoint(context, step);
+  // One of step 0 where the run was stopped before its first: it can be resumed like any other.
+  if (recorder.lastCheckpoint?.step !== step) await saveCheckpoint(context, step);
   return {
     ...progress,
     step,
@@ -246,7 +259,7 @@ export async function runLoop(context: LoopContext, options: LoopOptions): Promi
 }
 
 /** Weights, optimizer, random state, data position: everything that resuming needs. */
-async function saveCheckpoint(context: LoopContext, step: number): Promise<Checkpoint> {
+async function saveCheckpoint(context: LoopContext, step: number): Promise<void> {
   const { task, optimizer, generator, recorder, emit, progress } = context;
   const { tensors, ...optimizerState } = optimizer.stateDict();
   const files = {
@@ -263,7 +276,6 @@ async function saveCheckpoint(context: LoopContext, step: number): Promise<Check
   const checkpoint = await recorder.checkpoint(step, files, state);
   const weightsHash = checkpoint.files["model.safetensors"].sha256;
   emit({ type: "checkpoint", step, path: checkpoint.folder, weightsHash });
-  return checkpoint;
 }
 
 /** The mean over parts of a split, weighted by labels. */

@@ -8,6 +8,7 @@ import { Generator } from "../core/random.js";
 import type { RunStore } from "../core/store.js";
 import { readText } from "../core/store.js";
 import { Dropout, type Module } from "../nn/index.js";
+import { checkOwner } from "../optim/owner.js";
 import { codeOf } from "./code.js";
 import { type RunSettings, resolveConfig, resolveSettings, settingNames, type TrainingConfigInput } from "./config.js";
 import { isTable } from "./data-config.js";
@@ -104,6 +105,8 @@ async function configToUse(
 export async function prepareCode(config: CodeConfig, options: TrainOptions): Promise<Prepared> {
   const { optimizer, codeVersion } = config;
   const task = new ModuleTask(config);
+  // A step of the user's own may update what it likes.
+  if (optimizer && !task.step) checkOwner("train", task.model, optimizer);
   const told = Object.entries(config).filter(([name]) => settingNames.includes(name));
   const settings = resolveSettings(Object.fromEntries(told), options.where);
   const capabilities = await openDevice({ ...settings, device: deviceOf(task.model, settings) });

@@ -146,6 +146,12 @@ async function compare(
   const expected = await recorded(run);
   // Not by spreading: a run may have more records than a call takes arguments.
   const last = [...expected.metrics.keys(), ...expected.weights.keys()].reduce((a, b) => Math.max(a, b), 0);
+  if (last === 0 && expected.weights.has(0)) {
+    throw new RunError(`${manifest.executionId}: was stopped before its first step, there is nothing to compare.`, {
+      where: manifest.executionId,
+      hint: `Go on with it first: tenon train --resume ${manifest.executionId}.`,
+    });
+  }
   if (last === 0) {
     throw new RunError(`${manifest.executionId}: recorded nothing to compare, neither metrics nor a checkpoint.`, {
       where: manifest.executionId,

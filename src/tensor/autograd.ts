@@ -7,8 +7,7 @@
 import { GradientError, kindOf, ShapeError, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { sameShape } from "../core/shape.js";
-import { accumulate, disposeAll, fitted, unshared } from "./gradients.js";
-import type { TensorSpec } from "./op.js";
+import { accumulate, disposeAll, fitted, type GradInput, returned, unshared } from "./gradients.js";
 import { keep, refusePromise, type Scoped, tidy } from "./scope.js";
 import { Tensor } from "./tensor.js";
 
@@ -54,7 +53,7 @@ export class GradNode {
   readonly edges: readonly Edge[];
   private saved: readonly Tensor[] | undefined;
   private readonly versions: readonly number[];
-  private readonly inputSpecs: readonly (TensorSpec | undefined)[];
+  private readonly inputSpecs: readonly (GradInput | undefined)[];
 
   constructor(
     readonly name: string,
@@ -70,7 +69,9 @@ export class GradNode {
           : { leaf: input }
         : undefined,
     );
-    this.inputSpecs = inputs.map((input) => input && { shape: input.shape, dtype: input.dtype });
+    this.inputSpecs = inputs.map(
+      (input) => input && { shape: input.shape, dtype: input.dtype, backend: input.backend },
+    );
     this.saved = saved;
     this.versions = saved.map((tensor) => tensor.storage.version);
   }
@@ -97,10 +98,7 @@ export class GradNode {
         where: this.name,
       });
     }
-    return this.edges.map((edge, i) => {
-      const grad = result[i];
-      return edge && grad && fitted(this.name, grad, this.inputSpecs[i]!);
-    });
+    return this.edges.map((edge, i) => edge && returned(this.name, i, result[i], this.inputSpecs[i]!));
   }
 
   /** Frees what was saved. */

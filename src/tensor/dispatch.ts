@@ -38,7 +38,8 @@ export type Interceptor = (call: OpCall, next: () => readonly Tensor[]) => reado
 
 const interceptors: Interceptor[] = [];
 let currentCall: OpCall | undefined;
-let currentModulePath = "";
+/** The path of the module whose `forward` runs; only errors and observers ask for it. */
+let currentModulePath = () => "";
 
 /** Installs an interceptor, innermost last; returns the function that removes it. */
 export function intercept(interceptor: Interceptor): () => void {
@@ -60,20 +61,17 @@ export function holdInterceptors(): () => void {
   return () => void interceptors.splice(0, interceptors.length, ...before);
 }
 
-/** The path of the module whose `forward` runs. */
-export const modulePath = (): string => currentModulePath;
-
 /** Does anybody look on? */
 export const observed = (): boolean => interceptors.length > 0;
 
 /** Runs a module's forward under its path; an error that leaves it says where it arose. */
-export function inModule<T>(path: string, fn: () => T): T {
+export function inModule<T>(path: () => string, fn: () => T): T {
   const before = currentModulePath;
   currentModulePath = path;
   try {
     return fn();
   } catch (error) {
-    if (error instanceof TenonError && path !== "") error.inModule(path);
+    if (error instanceof TenonError && error.modulePath === undefined && path() !== "") error.inModule(path());
     throw error;
   } finally {
     currentModulePath = before;
@@ -85,7 +83,7 @@ const noAttrs: Attrs = Object.freeze({});
 /** Runs an op on tensors (`undefined` for absent optional ones). Returns its outputs. */
 export function dispatch(op: Op, inputs: readonly (Tensor | undefined)[], given: Attrs = noAttrs): readonly Tensor[] {
   if (interceptors.length === 0) return perform(op, inputs, given);
-  const call: OpCall = { op, inputs, attrs: given, modulePath: currentModulePath, parent: currentCall };
+  const call: OpCall = { op, inputs, attrs: given, modulePath: currentModulePath(), parent: currentCall };
   const present = [...interceptors]; // one may remove itself meanwhile
   const chain = (at: number): readonly Tensor[] => {
     if (at < present.length) return present[at](call, () => chain(at + 1));

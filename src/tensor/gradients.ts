@@ -1,6 +1,6 @@
 /** The arithmetic of gradients: undoing a broadcast, adding two, and keeping each in storage of its own. */
 
-import { ShapeError, showShape } from "../core/errors.js";
+import { GradientError, kindOf, ShapeError, showShape } from "../core/errors.js";
 import * as expr from "../core/expr.js";
 import { type Shape, sameShape, sizeOf } from "../core/shape.js";
 import { converted } from "./cast.js";
@@ -13,18 +13,32 @@ const addProgram = expr.program(expr.add(expr.input(0), expr.input(1)));
 const reaches = (shape: Shape, wide: Shape): boolean =>
   shape.length <= wide.length && shape.every((n, i) => n === 1 || n === wide[wide.length - shape.length + i]);
 
+/** What is kept of an input to check the gradient that comes back for it. */
+export type GradInput = TensorSpec & Pick<Tensor, "backend">;
+
+/** What the backward of an op gave for input `i`, fitted to it; anything but nothing or a tensor where it lies is refused. */
+export function returned(op: string, i: number, grad: unknown, input: GradInput): Tensor | undefined {
+  if (grad === undefined || grad === null) return undefined;
+  if (grad instanceof Tensor && grad.backend === input.backend) return fitted(op, grad, input, `input ${i}`);
+  const got = grad instanceof Tensor ? `one on ${grad.device}` : kindOf(grad);
+  throw new GradientError(
+    `${op}: needs a tensor on ${input.backend.device} from its backward for input ${i}, got ${got}.`,
+    { where: op },
+  );
+}
+
 /** A gradient in the dtype and shape of its input; a tensor of its own, though storage may be shared. */
-export function fitted(op: string, grad: Tensor, { shape, dtype }: TensorSpec): Tensor {
-  const summed = sumToShape(op, grad, shape);
+export function fitted(op: string, grad: Tensor, { shape, dtype }: TensorSpec, input = "input"): Tensor {
+  const summed = sumToShape(op, grad, shape, input);
   return summed.dtype !== dtype ? converted(summed, dtype) : summed === grad ? grad.alias() : summed;
 }
 
 /** Sums over the dims that broadcasting repeated. */
-function sumToShape(op: string, grad: Tensor, shape: Shape): Tensor {
+function sumToShape(op: string, grad: Tensor, shape: Shape, input: string): Tensor {
   if (sameShape(grad.shape, shape)) return grad;
   if (!reaches(shape, grad.shape)) {
     throw new ShapeError(
-      `${op}: needs a gradient that sums to the shape of its input, got ${showShape(grad.shape)} and ${showShape(shape)}.`,
+      `${op}: needs a gradient that sums to the shape of its ${input}, got ${showShape(grad.shape)} and ${showShape(shape)}.`,
       { where: op, shapes: [grad.shape, shape], hint: "See the backward of this op's definition." },
     );
   }

@@ -12,7 +12,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { TrainingResult } from "tenon/runs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { summary } from "../../src/cli/train.js";
 import { tales } from "../../src/data/tales.js";
 import { builtDist } from "../setup/dist.js";
 
@@ -40,9 +42,10 @@ interface Outcome {
   err: string;
 }
 
-/** Runs `tenon` in the test's folder; `meet` sees the process and what it has written so far. */
+/** Runs `tenon` in the test's folder; `meet` sees the process when it begins, and whenever it has written. */
 function tenon(args: string[], meet: (child: ChildProcess, out: string) => void = () => {}): Promise<Outcome> {
   const child = spawn(process.execPath, [cli, ...args], { cwd: dir, stdio: ["ignore", "pipe", "pipe"] });
+  meet(child, "");
   const written = { out: "", err: "" };
   child.stdout.on("data", (bytes) => meet(child, (written.out += bytes)));
   child.stderr.on("data", (bytes) => (written.err += bytes));
@@ -76,6 +79,23 @@ describe("tenon", () => {
       1,
       "tenon: standard output cannot be written: ENOSPC: no space left on device, write.\n",
     ]);
+  });
+
+  test("a reader that leaves is told nothing; the code is that of a closed pipe, or of the failure", async () => {
+    const leave = (child: ChildProcess) => child.stdout?.destroy();
+    const lines = ["--help", "doctor", "runs list", "train none.json"];
+    const [help, doctor, list, failed] = await Promise.all(lines.map((line) => tenon(line.split(" "), leave)));
+    for (const { code, err } of [help, doctor, list]) expect([code, err]).toEqual([141, ""]);
+    expect([failed.code, failed.err]).toEqual([1, "none.json: cannot be read, no such file.\n"]);
+  });
+
+  test("a tokenizer is trained to its end, whether anyone reads how or not", async () => {
+    writeFileSync(join(dir, "words.txt"), tales({ length: 4000 }));
+    const leave = (child: ChildProcess) => child.stderr?.destroy();
+    const line = "tokenizer train words.txt --vocab-size 300 --out words.json";
+    const { code, out } = await tenon(line.split(" "), leave);
+    expect([code, out]).toEqual([141, expect.stringMatching(/^words\.json: 300 tokens/)]);
+    expect(existsSync(join(dir, "words.json"))).toBe(true);
   });
 
   test.each([
@@ -222,6 +242,26 @@ describe("a run", () => {
     expect(JSON.parse(resumed.out).weightsHash).toBe(JSON.parse(undisturbed.out).weightsHash);
     const again = await call(command);
     expect(again).toMatchObject({ code: 1, err: expect.stringMatching(/is done, there is nothing to resume/) });
+  });
+
+  test("whose reader leaves is stopped, and can be resumed", async () => {
+    const leave = (child: ChildProcess, out: string) => void (/\nstep 1 /.test(out) && child.stdout?.destroy());
+    const { code, err } = await tenon(["train", "steady.json", "--steps", "300", "--out", "left"], leave);
+    expect([code, err]).toEqual([141, ""]);
+    const [left] = JSON.parse((await call("runs list --dir left --json")).out);
+    expect(left.status).toBe("stopped");
+    const resumed = await call(`train --resume ${left.executionId} --out left`);
+    expect(resumed.out).toMatch(/: going on after step [1-9]\d*, [\s\S]*\nDone after step 300: /);
+  });
+
+  test("that was stopped before its first step says how to go on", () => {
+    const result = { steps: 0, stopped: true, trainLoss: Number.NaN, valLoss: Number.NaN, weightsHash: "ab" };
+    const [first, ...rest] = summary({ ...result, runDir: "runs/x-1", executionId: "x-1" } as TrainingResult);
+    expect([first, ...rest.slice(-2)]).toEqual([
+      "Stopped before the first step.",
+      "Go on with:",
+      "  tenon train --resume x-1",
+    ]);
   });
 
   test("ends at once when Ctrl-C comes twice", async () => {

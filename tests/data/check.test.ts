@@ -48,6 +48,20 @@ describe("tenon data check", () => {
     expect(text).toContain("split by seed 0: train 40, val 10 (hash ");
     expect(text).toContain("no problems");
   });
+  test("more values than are counted are told as such", async () => {
+    for (const [rows, told] of [
+      [10_000, "(10,000 values)"],
+      [10_001, "(10,000+ values)"],
+    ] as const) {
+      const many = join(folder, "many.csv");
+      writeFileSync(many, `kind\n${Array.from({ length: rows }, (_, i) => `k${i}`).join("\n")}\n`);
+      const schema = join(folder, "many.json");
+      writeFileSync(schema, JSON.stringify({ fields: { kind: { type: "category" } } }));
+      expect((await command(many, "--schema", schema)).out.join("\n")).toContain(told);
+      const { columns } = JSON.parse((await command(many, "--schema", schema, "--json")).out[0]);
+      expect([columns[0].distinct, columns[0].uncounted]).toEqual([10_000, rows > 10_000 ? true : undefined]);
+    }
+  });
   test("--json prints one object", async () => {
     const { code, out } = await command(file, "--json", "--seed", "7", "--split", "train=0.5,test=0.5");
     expect(code).toBe(0);

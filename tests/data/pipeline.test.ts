@@ -408,6 +408,11 @@ describe("determinism", () => {
     ).rejects.toThrow("must use nothing from outside itself");
     expect(() => data.map((row) => row, { workers: -1 })).toThrow("workers needs an integer from 0, got -1");
   });
+  test("a worker that ends by itself is told, and this process does not end with it", async () => {
+    const data = fromRows(numbers(3000)).map(({ i }) => (i === 1500 ? process.exit(3) : { i }), { workers: 2 });
+    await expect(data.toArray()).rejects.toThrow("map: a worker ended with exit code 3 on rows 1024 to 2047.");
+    expect(await column(data.take(3))).toEqual([0, 1, 2]);
+  });
   test("rows that cannot be sent to a worker are mapped here, and all others get their own answers", async () => {
     const data = fromRows(numbers(8000))
       .map(({ i }) => (i === 1500 ? { i, f: () => 1 } : { i }))

@@ -81,7 +81,8 @@ describe.each(pages.filter(({ examples }) => examples.some(({ run }) => run)))("
       expect(errors).toEqual([]);
       write(path, plain);
       // Rejects, with what the program wrote to standard error, when it exits with anything but 0.
-      const { stdout } = await run(process.execPath, [path], { cwd: dirname(path), timeout: 60_000 });
+      const { stdout, stderr } = await run(process.execPath, [path], { cwd: dirname(path), timeout: 60_000 });
+      expect(stderr, "an example to learn from sets its seed").not.toContain("default generator");
       if (output !== undefined) expect(stdout.trim()).toBe(output.trim());
     },
     90_000,

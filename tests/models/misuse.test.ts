@@ -73,6 +73,9 @@ const wrong: [string, () => unknown, string][] = [
   ["attention", () => t.scaledDotProductAttention(x(), x(), any(null)), "needs a tensor for v, got null."],
   // Modules
   ["Linear", () => new nn.Linear(3, 2, any({ bais: false })), 'Linear: has no option "bais". Did you mean "bias"?'],
+  ["Conv2d", () => new nn.Conv2d(3, 4, 3, any({ pading: 1 })), 'Conv2d: has no option "pading". Did you mean "pad'],
+  ["MaxPool2d", () => new nn.MaxPool2d(2, any({ strides: 2 })), 'MaxPool2d: has no option "strides". Did you'],
+  ["AvgPool2d", () => new nn.AvgPool2d(2, any(2)), "AvgPool2d: needs its options as an object, got 2."],
   ["Linear with false", () => new nn.Linear(3, 2, any(false)), "Linear: needs its options as an object, got false."],
   ["Linear without a size", () => new nn.Linear(3, any(undefined)), "from 0 up, got [undefined, 3]."],
   ["LSTMCell", () => new nn.LSTMCell(3, 2, any({ bais: false })), 'LSTMCell: has no option "bais".'],
@@ -155,6 +158,16 @@ const wrong: [string, () => unknown, string][] = [
     "needs a number above 0 for clipNorm, got 0.",
   ],
   ["labels misspelt", () => model.trainStep(any({ ids: [[1, 2]], label: [[1, 2]] })), 'Did you mean "labels"?'],
+  [
+    "an optimizer of another model's",
+    () => model.trainStep({ ids: [[1, 2]] }, { optimizer: new optim.SGD(layer.namedParameters(), { lr: 1 }) }),
+    "trainStep: needs an optimizer of the model's parameters, got SGD (weight, bias) and Gpt2, which holds none of",
+  ],
+  [
+    "maxTokens and maxNewTokens",
+    () => model.generate([1], { maxTokens: 2, maxNewTokens: 3 }),
+    "generate: needs maxTokens or maxNewTokens, which are the same, got both, 2 and 3.",
+  ],
   ["an optimizer's name", () => model.trainStep({ ids: [[1, 2]] }, { optimizer: any("adam") }), 'got "adam".'],
 ];
 

@@ -92,6 +92,38 @@ describe("names", () => {
     ]);
   });
 
+  test("a module that was put elsewhere is known by its new path", () => {
+    class Pair extends Module {
+      first: Module = new Linear(2, 2);
+      second: Module = new Linear(2, 3);
+      forward(x: Tensor): Tensor {
+        return this.second.forward(this.first.forward(x));
+      }
+    }
+    const pair = new Pair();
+    const paths = () => {
+      const seen: string[] = [];
+      const remove = intercept((call, next) => {
+        seen.push(call.modulePath);
+        return next();
+      });
+      try {
+        pair.forward(ones([1, 2]));
+      } finally {
+        remove();
+      }
+      return seen;
+    };
+    expect(paths()).toEqual(["first", "second"]);
+    [pair.first, pair.second] = [new Linear(2, 2), pair.first];
+    expect(paths()).toEqual(["first", "second"]);
+    pair.first = new Sequential(new Identity(), pair.second);
+    pair.second = new Linear(3, 2);
+    expect(() => pair.forward(ones([1, 2]))).toThrow("(in second)");
+    pair.second = new Identity();
+    expect(paths()).toEqual(["first.1"]);
+  });
+
   test("a module can be found and replaced by its path", () => {
     const model = new Model();
     expect(model.getSubmodule("layers.1.mlp")).toBe(model.layers.at(1)!.mlp);

@@ -1,11 +1,12 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { writeManifest } from "../../src/artifacts/manifest.js";
 import { plot } from "../../src/cli/plot.js";
 import { run } from "../../src/cli/runs.js";
 import { FileStore } from "../../src/node/file-store.js";
-import { writeSampleRun } from "./sample.js";
+import { sampleManifest, writeSampleRun } from "./sample.js";
 
 const dir = mkdtempSync(join(tmpdir(), "tenon-cli-"));
 let first: string;
@@ -38,6 +39,27 @@ describe("tenon runs", () => {
     const blind = await writeSampleRun(new FileStore(join(dir, "runs")), { seed: 96, result });
     expect((await tenonRuns()).out, "no validation").toMatch(new RegExp(`${blind} .* 96 +4 +1\\.5 `));
     rmSync(join(dir, "runs", blind), { recursive: true });
+  });
+
+  it("tells since when nothing was heard of a run that should be running", async () => {
+    const killed = await writeSampleRun(new FileStore(join(dir, "runs")), { seed: 95 });
+    const folder = join(dir, "runs", killed);
+    const running = { ...sampleManifest({ seed: 95 }), executionId: killed };
+    writeFileSync(join(folder, "manifest.json"), writeManifest(running));
+    const heard = (minutes: number) => {
+      const then = Date.now() / 1000 - minutes * 60 - 5;
+      for (const name of readdirSync(folder)) utimesSync(join(folder, name), then, then);
+    };
+    const told: string[] = [];
+    for (const minutes of [0, 1, 119, 180, 50 * 60]) {
+      heard(minutes);
+      const [, list] = new RegExp(`${killed} +(running.*?) +cpu`).exec((await tenonRuns("list")).out)!;
+      expect((await tenonRuns("show", killed)).out).toMatch(new RegExp(`\nstatus +${list}\n`));
+      told.push(list);
+    }
+    const silent = ["1 min", "119 min", "3 h", "2 days"].map((age) => `running, no news for ${age}`);
+    expect(told).toEqual(["running", ...silent]);
+    rmSync(folder, { recursive: true });
   });
 
   it("shows a run with its curve, by path too", async () => {

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { init, tensor } from "tenon";
+import { createModel, hashWeights, init, tensor } from "tenon";
+import { SGD } from "tenon/optim";
 import { loadRun, MemoryStore, type TrainingEvent, train } from "tenon/runs";
 import { byteTokenizer } from "tenon/tokenizers";
 import { afterAll, describe, expect, test } from "vitest";
@@ -54,6 +55,12 @@ describe("a task in code", () => {
       { precision: "float16" },
       ConfigError,
       '"float32", the only precision that exists so far',
+    ],
+    [
+      "an optimizer of other parameters",
+      { optimizer: new SGD([tensor([1], { requiresGrad: true })], { lr: 1 }) },
+      ConfigError,
+      "train: needs an optimizer of the model's parameters, got SGD (0) and Parameters, which holds none of",
     ],
     ["an empty list", { batches: [] }, DataError, "train: needs at least one batch, got none."],
     [
@@ -140,6 +147,32 @@ describe("a loss that is no number", () => {
     expect(warnings(events)).toEqual([]);
     expect(result).not.toHaveProperty("divergedAt");
   });
+});
+
+test("batches of which no label counts are told as such, once, and change no weight", async () => {
+  const model = await createModel(
+    { model_type: "gpt2", n_layer: 1, n_head: 1, n_embd: 8, n_positions: 8, vocab_size: 11 },
+    undefined,
+    { seed: 1, device: "cpu" },
+  );
+  const before = await hashWeights(model);
+  const none = { ids: [[1, 2, 3]], labels: [[-100, -100, -100]] };
+  const run = train(
+    {
+      parameters: model.stateDict(),
+      loss: ({ ids, labels }: any) => model.loss(ids, labels),
+      batches: [none, none],
+      training: { steps: 2, weightDecay: 0 },
+    } as never,
+    { store: new MemoryStore() },
+  );
+  const told: string[] = [];
+  for await (const event of run)
+    if (event.type === "warning" && event.code !== "not-deterministic") told.push(event.message);
+  expect(told).toEqual([expect.stringMatching(/^train: no label counts in the batch of step 1: its loss is NaN/)]);
+  expect((await run).divergedAt).toBeUndefined();
+  expect(await hashWeights(model)).toBe(before);
+  model.dispose();
 });
 
 describe("places", () => {

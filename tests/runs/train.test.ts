@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as t from "tenon";
-import { MemoryStore, type TrainingEvent, train } from "tenon/runs";
+import { loadRun, MemoryStore, replay, type TrainingEvent, train, verify } from "tenon/runs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { determinism } from "../../src/core/determinism.js";
 
@@ -99,6 +99,18 @@ describe("train from a config", () => {
     const lines = async (from: MemoryStore, id: string) =>
       new TextDecoder().decode(await from.read(`${id}/metrics.jsonl`));
     expect((await lines(store, resumed.executionId)).split("\n").length).toBeGreaterThan(12);
+  });
+
+  test("stopped before its first step it is resumed from there", async () => {
+    const whole = await train(config(), { store: new MemoryStore() });
+    const store = new MemoryStore();
+    const { executionId, steps, weightsHash } = await train(config(), { store }).stop();
+    const { manifest } = await loadRun(executionId, { store });
+    expect([steps, manifest.status, weightsHash]).toEqual([0, "stopped", manifest.initialWeights]);
+    await expect(replay(executionId, { store })).rejects.toThrow(/was stopped before its first step, .* --resume /);
+    const resumed = await train(undefined as never, { store, resume: executionId });
+    expect([resumed.weightsHash, resumed.valLoss]).toEqual([whole.weightsHash, whole.valLoss]);
+    expect((await verify(executionId, { store })).problems).toEqual([]);
   });
 
   test("a tokenizer trained on the training split goes into the checkpoint, and generate uses it", async () => {

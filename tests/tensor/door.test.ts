@@ -298,8 +298,37 @@ describe("the registry", () => {
     });
     const x = leaf([1, 2]);
     const backward = () => t.tidy(() => (wrong(x) as t.Tensor).sum().backward());
-    expect(backward).toThrow("test.wrong: needs a gradient that sums to the shape of its input, got [3] and [2].");
+    expect(backward).toThrow("test.wrong: needs a gradient that sums to the shape of its input 0, got [3] and [2].");
     x.dispose();
+  });
+
+  test("a gradient that is no tensor, or on another device, is refused where it is returned", async () => {
+    let given: unknown;
+    const wrong = t.defineOp({
+      name: "test.given",
+      doc: "x + y",
+      inputs: ["x", "y"],
+      composition: ([x, y]) => x.add(y),
+      backward: ({ grad }) => [grad, given as t.Tensor],
+    });
+    const [x, y] = [leaf([1, 2]), leaf([3, 4])];
+    const backward = () => t.tidy(() => (wrong(x, y) as t.Tensor).sum().backward());
+    const home = x.device;
+    const other = home === "reference" ? "cpu" : "reference";
+    const elsewhere = t.ones([2], { device: other });
+    for (const [value, got] of [
+      [[1, 1], "an array"],
+      [0, "a number"],
+      [elsewhere, `one on ${other}`],
+    ]) {
+      given = value;
+      expect(backward).toThrow(`test.given: needs a tensor on ${home} from its backward for input 1, got ${got}.`);
+      expect(y.grad).toBeUndefined();
+    }
+    given = undefined;
+    backward();
+    expect(await x.grad!.toArray()).toEqual([1, 1]);
+    for (const tensor of [x.grad!, x, y, elsewhere]) tensor.dispose();
   });
 
   test("a gradient that is not in a list is refused, not dropped", () => {

@@ -128,6 +128,10 @@ describe("encodeBatch in workers", () => {
     ],
     ["refused later", () => portWorker(0)],
     ["killed in the middle", () => portWorker(2)],
+    [
+      "that exit",
+      () => original.spawn(`require("node:worker_threads").parentPort.on("message", () => process.exit(0))`, "exits"),
+    ],
   ];
   test.each(failing)("workers %s: this thread does what is left, and says so once", async (_, make) => {
     const tokenizer = charTokenizer("the catsonm.");

@@ -129,6 +129,14 @@ test("also in the other formats", async () => {
   for (const name of names) expect(tokenizer.decode([tokenizer.idOf(name) as number])).toBe(name);
 });
 
+test("of equal lines of a vocab.txt the last counts, as for Hugging Face's readers", async () => {
+  const lines = ["[UNK]", "[CLS]", "[SEP]", "a", "b", "a"];
+  const tokenizer = await loadTokenizer(new File([lines.join("\n")], "vocab.txt"));
+  expect(tokenizer.encode("a b", { addSpecialTokens: false }).ids).toEqual([5, 4]);
+  expect(tokenizer.decode([4, 5])).toBe("b a");
+  expect(() => tokenizer.decode([3])).toThrow(/got 3 at position 0/);
+});
+
 test("an id that does not exist is an IndexError with its place", () => {
   const tokenizer = charTokenizer("ab");
   expect(() => tokenizer.decode([0, 9])).toThrow(/got 9 at position 1. The highest id is 1./);

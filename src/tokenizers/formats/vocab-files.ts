@@ -25,7 +25,7 @@ export function readVocabText(text: string, name: string, lowercase: boolean): T
   const tokens = text.replace(/\r?\n$/, "").split(/\r?\n/);
   const vocab = emptyVocab();
   tokens.forEach((token, id) => {
-    vocab[token] ??= id;
+    vocab[token] = id; // of equal lines the last counts, as in Hugging Face's readers
   });
   const [cls, sep] = [vocab["[CLS]"], vocab["[SEP]"]];
   if (cls === undefined || sep === undefined) {

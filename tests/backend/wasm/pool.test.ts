@@ -103,22 +103,25 @@ test("without shared memory there is one thread, with the reason", async () => {
   expect(pool.reason).toBe("there is no shared memory");
 });
 
-test("a worker that dies does not hang the process: the others do its work, and the reason is kept", async () => {
-  setPlatform({
-    ...host,
-    spawn: (script, name) => host.spawn(name === "tenon-1" ? "throw new Error('no')" : script, name),
-  });
-  const { memory, pool, kernels } = makePool(3);
-  await pool.ready();
-  expect(pool.threads).toBe(2);
-  expect(pool.reason).toContain("a worker stopped");
-  const p = memory.alloc(400);
-  memory.i32.fill(0, p >>> 2, (p >>> 2) + 100);
-  for (let round = 0; round < 50; round++) {
-    pool.run(kernels.add, [p, 0, 0, 1], { rangeArgument: 1, total: 100, cost: 1e6 });
-  }
-  expect([...memory.i32.subarray(p >>> 2, (p >>> 2) + 100)]).toEqual(Array(100).fill(50));
-});
+test.each(["throw new Error('no')", "process.exit(0)"])(
+  "a worker that dies (%s) does not hang the process: the others do its work, and the reason is kept",
+  async (death) => {
+    setPlatform({
+      ...host,
+      spawn: (script, name) => host.spawn(name === "tenon-1" ? death : script, name),
+    });
+    const { memory, pool, kernels } = makePool(3);
+    await pool.ready();
+    expect(pool.threads).toBe(2);
+    expect(pool.reason).toContain("a worker stopped");
+    const p = memory.alloc(400);
+    memory.i32.fill(0, p >>> 2, (p >>> 2) + 100);
+    for (let round = 0; round < 50; round++) {
+      pool.run(kernels.add, [p, 0, 0, 1], { rangeArgument: 1, total: 100, cost: 1e6 });
+    }
+    expect([...memory.i32.subarray(p >>> 2, (p >>> 2) + 100)]).toEqual(Array(100).fill(50));
+  },
+);
 
 test("scratch memory is each thread's own, also beside a worker that died", async () => {
   setPlatform({

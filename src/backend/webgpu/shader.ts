@@ -218,6 +218,7 @@ var<private> inf_bits: u32 = 0x7f800000u;
 var<private> nan_bits: u32 = 0x7fc00000u;
 fn infinity() -> f32 { return bitcast<f32>(inf_bits); }
 fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
+fn is_lowest(x: f32) -> bool { return bitcast<u32>(x) == 0xff800000u; }
 fn largest(a: f32, b: f32) -> f32 { return select(max(a, b), a + b, is_nan(a) | is_nan(b)); }
 fn exp_non_positive(x: f32) -> f32 { return select(exp(x), 0.0, x < -87.33); }
 `;

@@ -38,9 +38,10 @@ export function crossEntropy(
     code: (passes) => `${sumOfExponentials(passes)}
   if (!is_first) { return; }
   let label = labels[row];
-  lse[row] = most + log(total);
+  let sum = select(most + log(total), -infinity(), is_lowest(most));
+  lse[row] = sum;
   var loss = 0.0;
-  if (label != p.ignored && bitcast<u32>(label) < p.size) { loss = (most + log(total)) - values[start + u32(label)]; }
+  if (label != p.ignored && bitcast<u32>(label) < p.size) { loss = sum - values[start + u32(label)]; }
   losses[row] = loss;`,
   }));
 }

@@ -30,11 +30,11 @@ export const sumOfExponentials = ({ gather }: Passes): string => `
   var total = 0.0;
 ${gather(
   "next = largest(next, select(-infinity(), x, inside));",
-  { once: "let shift = select(next, 0.0, next == -infinity()); total *= exp_non_positive(most - shift); most = next;" },
+  { once: "let shift = select(next, 0.0, is_lowest(next)); total *= exp_non_positive(most - shift); most = next;" },
   "total += select(0.0, exp_non_positive(x - shift), inside);",
 )}
   most = max_all(lane, next);
-  total = sum_all(lane, total * exp_non_positive(next - most));`;
+  total = sum_all(lane, total * exp_non_positive(next - select(most, 0.0, is_lowest(most))));`;
 
 export function softmax(gpu: Gpu, input: Operand, output: Operand, { rows, size, log }: Rows): void {
   if (rows * size === 0) return;
@@ -47,8 +47,10 @@ export function softmax(gpu: Gpu, input: Operand, output: Operand, { rows, size,
     across: [maxAcross, sumAcross],
     functions: floatFunctions,
     loads: { x: ofRow("values") },
+    // A row of minus infinities has no softmax, and some compilers know no NaN but one of these bits.
     code: (passes) => `${sumOfExponentials(passes)}
-${passes.write(log ? "out[start + i] = (x - most) - log(total);" : "out[start + i] = exp_non_positive(x - most) / total;")}`,
+  let divisor = select(total, bitcast<f32>(nan_bits), is_lowest(most));
+${passes.write(log ? "out[start + i] = (x - most) - log(divisor);" : "out[start + i] = exp_non_positive(x - most) / divisor;")}`,
   }));
 }
 

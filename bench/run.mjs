@@ -7,12 +7,16 @@ import { existsSync, mkdirSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { rolldown } from "rolldown";
 import { card, cardOptions } from "./card.mjs";
+import { machineCode, machineCodeOptions } from "./machine-code.mjs";
 import { cardTitle, writeSection } from "./results.mjs";
 
 const {
   positionals: wanted,
   values: { skip, ...forCard },
-} = parseArgs({ allowPositionals: true, options: { skip: { type: "string", default: "" }, ...cardOptions } });
+} = parseArgs({
+  allowPositionals: true,
+  options: { skip: { type: "string", default: "" }, ...cardOptions, ...machineCodeOptions },
+});
 /** Peers left out: `--skip=tfjs,jax` (a step of the wide GPT takes tfjs more than a minute). */
 const skipped = skip.split(",").filter(Boolean);
 const file = ".cache/bench-tenon.mjs";
@@ -269,6 +273,7 @@ Object.assign(suites, {
     ),
   /** Shows itself while it runs, and writes its section itself, which may be of another machine. */
   card: () => card(forCard),
+  "machine-code": () => machineCode(forCard),
 });
 
 const titles = {
@@ -281,6 +286,7 @@ const titles = {
   runs: "What proof costs",
   webgpu: "WebGPU",
   card: cardTitle,
+  "machine-code": "Machine code of the kernels for graphics cards",
 };
 for (const name of wanted.length > 0 ? wanted : Object.keys(suites)) {
   if (!Object.hasOwn(suites, name)) {

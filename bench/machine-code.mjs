@@ -1,0 +1,98 @@
+// `npm run bench machine-code`: what the compiler of a graphics card's driver makes of the kernels, without the card. Needs
+// Mesa's RADV before version 26, which plays any AMD card that RADV_FORCE_FAMILY names, a C compiler and Vulkan's headers
+// (Debian 13: mesa-vulkan-drivers, libvulkan-dev, gcc). Nothing is executed, so no time is measured and all numbers read
+// are zero. `--driver FILE` is the driver's description, `--family` the card, `--keep FILE` takes all that the driver wrote.
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { rolldown } from "rolldown";
+
+const text = { type: "string" };
+/** As `parseArgs` takes them. */
+export const machineCodeOptions = {
+  driver: { ...text, default: "/usr/share/vulkan/icd.d/radeon_icd.json" },
+  family: { ...text, default: "navi31" },
+  keep: text,
+};
+
+export async function machineCode({ driver, family, keep }) {
+  if (!existsSync(driver)) {
+    console.error(`bench machine-code: no driver at ${driver}; --driver names the description of Mesa's RADV.`);
+    return;
+  }
+  const folder = resolve(".cache/machine-code");
+  mkdirSync(folder, { recursive: true });
+  const library = `${folder}/layer.so`;
+  execFileSync("cc", ["-shared", "-fPIC", "-O1", "-w", "-o", library, "bench/machine-code/layer.c"], {
+    stdio: "inherit",
+  });
+  const functions = { vkGetInstanceProcAddr: "layer_instance", vkGetDeviceProcAddr: "layer_device" };
+  const layer = { name: "VK_LAYER_without_hardware", type: "GLOBAL", library_path: library, functions };
+  const about = { api_version: "1.4.0", implementation_version: "1", description: "executes nothing" };
+  writeFileSync(
+    `${folder}/layer.json`,
+    JSON.stringify({ file_format_version: "1.1.0", layer: { ...layer, ...about } }),
+  );
+  const bundle = await rolldown({
+    input: "bench/machine-code/program.ts",
+    platform: "node",
+    external: (id) => !/^[./]/.test(id),
+  });
+  await bundle.write({ file: `${folder}/program.mjs`, format: "esm", codeSplitting: false });
+  await bundle.close();
+  const { stderr, status, signal } = spawnSync(process.execPath, [`${folder}/program.mjs`], {
+    encoding: "utf8",
+    maxBuffer: 2 ** 30,
+    env: {
+      ...process.env,
+      ...{ VK_DRIVER_FILES: driver, VK_LAYER_PATH: folder, VK_INSTANCE_LAYERS: layer.name },
+      ...{ RADV_FORCE_FAMILY: family, RADV_DEBUG: "shaders,shaderstats", MESA_SHADER_CACHE_DISABLE: "1" },
+    },
+  });
+  if (keep) writeFileSync(keep, stderr);
+  if (status !== 0) {
+    console.error(stderr.split("\n").slice(-20).join("\n"));
+    console.error(`bench machine-code: ended with ${signal ?? status}.`);
+    process.exitCode = 1;
+  }
+  report(stderr);
+}
+
+/** The driver's statistics by their names, and what is counted in the machine code. */
+const statistics = {
+  registers: "VGPRs",
+  spilled: "Spilled VGPRs",
+  "shared bytes": "LDS size",
+  waves: "Subgroups per SIMD",
+  instructions: "Instructions",
+  latency: "Latency",
+  "inverse throughput": "Inverse Throughput",
+};
+const counted = {
+  "multiply-adds": /\bv_(dual_|pk_)?fma/,
+  "matrix products": /\bv_s?wmma/,
+  "reads of 4": /\bbuffer_load_(b32|dword\b|u16|d16|format)/,
+  "of 8": /\bbuffer_load_(b64|dwordx2)/,
+  "of 16 bytes": /\bbuffer_load_(b96|b128|dwordx[34])/,
+  "waits for all": /s_waitcnt vmcnt\(0\)/,
+  "shared reads": /\bds_(load|read)/,
+};
+
+function report(written) {
+  const names = ["kernel", "threads", ...Object.keys(statistics), ...Object.keys(counted)];
+  for (const part of written.split("\npart: ").slice(1)) {
+    console.log(`\n### ${part.slice(0, part.indexOf("\n"))}\n`);
+    console.log(`| ${names.join(" | ")} |\n|${names.map((_, i) => (i ? "---:" : "---")).join("|")}|`);
+    for (const kernel of part.split("\nkernel: ").slice(1)) {
+      // The same code a second time is not written again.
+      if (!kernel.includes("*** SHADER STATS ***")) continue;
+      const code = kernel.slice(kernel.indexOf("\ndisasm:"), kernel.indexOf("*** SHADER STATS ***")).split("\n");
+      const stat = (name) => new RegExp(`^${name}: (.+)$`, "m").exec(kernel)?.[1] ?? "–";
+      const threads = /^workgroup_size: (\d+)/m.exec(kernel)?.[1] ?? "–";
+      const counts = Object.values(counted).map((pattern) => String(code.filter((line) => pattern.test(line)).length));
+      console.log(
+        `| ${[kernel.slice(0, kernel.indexOf("\n")), threads, ...Object.values(statistics).map(stat), ...counts].join(" | ")} |`,
+      );
+    }
+  }
+}

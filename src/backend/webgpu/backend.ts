@@ -85,8 +85,9 @@ export async function createWebGpuBackend({ allowSoftware, gpu: given }: WebGpuO
   if ("reason" in found) throw unavailable(found.reason);
   if (found.software && !allowSoftware)
     throw unavailable(`the only adapter, ${found.name}, is a processor that plays a graphics card`);
-  const [device, only] = await Promise.all([openDevice(found), kernelsFor(found)]);
-  return backendOn(new Gpu(device, only), found);
+  // First, since an open device would stay behind where a page cannot load them.
+  const only = await kernelsFor(found);
+  return backendOn(new Gpu(await openDevice(found), only), found);
 }
 
 /** What only such an adapter needs. */

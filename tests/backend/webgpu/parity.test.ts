@@ -496,6 +496,9 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     [4, 7, 1004, false, true, "bfloat16"],
     [1, 36, 1028, false, false, "float16"],
     [2, 6, 1001, false, true, "float16"],
+    // So few steps that a workgroup has fewer threads than its columns have parts.
+    [4, 1540, 100, false, false, "float32"],
+    [3, 21, 17, false, false, "bfloat16"],
   ] as const)("%i rows with %i x %i by slices of k (%s, %s, %s)", async (m, n, k, transposeA, transposeB, dtype) => {
     const tolerance = 3e-6 * Math.sqrt(k) + 1e-5; // sums of k terms that cancel
     await compare(tolerance, added(m, n, k, transposeA, transposeB, { stored: dtype }), card!);

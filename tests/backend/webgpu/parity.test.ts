@@ -703,7 +703,7 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     const shape = { batch: 1, heads: 1, kvHeads: 1, queries: 1, keys, dim, scale: 1, causal: true };
     const layout = { ...shape, q: place, k: place, v: place, out: place };
     // The scores of the first keys are 0, of the others 400.
-    const rising = Array.from({ length: keys * dim }, (_, i) => (i < 256 * dim ? 0 : 50));
+    const rising = Array.from({ length: keys * dim }, (_, i): number => (i < 256 * dim ? 0 : 50));
     const withNaN = rising.with(9 * dim, NaN);
     const infinite = [...noise(keys * dim, 3)].with((keys - 1) * dim, Infinity);
     const body: Body = (kernels, make, out) =>

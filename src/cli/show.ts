@@ -23,7 +23,13 @@ export const cell = (value: unknown): string =>
 export function statusOf({ status, executionId }: RunManifest, dir: string): string {
   if (status !== "running") return status;
   const folder = join(dir, executionId);
-  const written = readdirSync(folder).map((name) => statSync(join(folder, name), { throwIfNoEntry: false })?.mtimeMs);
+  let names: string[];
+  try {
+    names = readdirSync(folder);
+  } catch {
+    return status; // it was removed meanwhile, or may be read but not listed
+  }
+  const written = names.map((name) => statSync(join(folder, name), { throwIfNoEntry: false })?.mtimeMs);
   const minutes = Math.floor((Date.now() - Math.max(...written.map((time) => time ?? 0))) / 60_000);
   if (minutes < 1) return status;
   const hours = Math.floor(minutes / 60);

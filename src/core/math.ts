@@ -99,7 +99,11 @@ export function pow(base: number, exponent: number): number {
     if (exponent >= 0) return result;
     // Of the values below the normal numbers some have reciprocals above all numbers.
     const half = Math.trunc(exponent / 2);
-    return Number.isFinite(result) || half === 0 ? 1 / result : pow(base, half) * pow(base, exponent - half);
+    if (Math.abs(result) !== Number.POSITIVE_INFINITY || half === 0) return 1 / result;
+    // Far below all numbers no second half is asked for, which would be asked for twice at each halving.
+    const part = pow(base, half);
+    if (part === 0) return exponent % 2 === 0 ? 0 : 0 * Math.sign(base);
+    return part * pow(base, exponent - half);
   }
   if (base === 0 && !Number.isNaN(exponent)) return exponent > 0 ? 0 : Number.POSITIVE_INFINITY;
   return exp(exponent * log(base));

@@ -17,8 +17,14 @@ export class KeyValueCache {
     readonly capacity: number,
     device: DeviceName,
   ) {
-    const make = () => keep(zeros([batch, capacity, 2 * shape.width], { device }));
-    this.layers = Array.from({ length: shape.layers }, make);
+    const layers: Tensor[] = [];
+    this.layers = layers;
+    try {
+      while (layers.length < shape.layers) layers.push(keep(zeros([batch, capacity, 2 * shape.width], { device })));
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
   }
 
   dispose(): void {

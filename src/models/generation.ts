@@ -112,20 +112,22 @@ export const prepareGeneration = (model: LanguageModel): Promise<void> =>
   rehearse(model, () => {
     const { contextLength, device } = model;
     const prompt = Math.max(1, Math.min(16, contextLength - 1));
-    const cache = new KeyValueCache(model.cacheShape, 1, contextLength, device);
+    // A cache for each, so that a full context that is too large for the memory leaves the others prepared.
     const pass = (length: number, before: number) => {
-      if (before + length > contextLength) return;
-      cache.length = before;
-      const ids = fromData(new Array(length).fill(0), [1, length], { dtype: "int32", device });
-      inference(model, () => likeliest(model.nextLogits(ids, cache)));
+      const end = before + length;
+      if (end > contextLength) return;
+      const cache = new KeyValueCache(model.cacheShape, 1, end, device);
+      try {
+        cache.length = before;
+        const ids = fromData(new Array(length).fill(0), [1, length], { dtype: "int32", device });
+        inference(model, () => likeliest(model.nextLogits(ids, cache)));
+      } finally {
+        cache.dispose();
+      }
     };
-    try {
-      pass(prompt, 0);
-      pass(1, prompt);
-      pass(1, contextLength - 1);
-    } finally {
-      cache.dispose();
-    }
+    pass(prompt, 0);
+    pass(1, prompt);
+    pass(1, contextLength - 1);
   });
 
 /** The ids [B, 1] with the largest of logits [B, V]. */

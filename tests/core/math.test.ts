@@ -92,6 +92,13 @@ describe("portable float64 functions", () => {
       [0, -3],
       [1e-308, -2],
       [Number.POSITIVE_INFINITY, -1],
+      // Far below the least number, in no more steps than the exponent has bits.
+      [1e300, -(2 ** 31)],
+      [-3, 1 - 2 ** 31],
+      [-3, -10001],
+      [-3, -10003],
+      [Number.NEGATIVE_INFINITY, -(2 ** 30) - 1],
+      [Number.NaN, -(2 ** 31)],
     ])
       expect(portable.pow(base, exponent), `${base}^${exponent}`).toBe(base ** exponent);
   });

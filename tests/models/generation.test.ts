@@ -24,6 +24,19 @@ async function withModel<T>(use: (model: t.LanguageModel) => Promise<T>): Promis
 
 beforeAll(() => t.init({ device: "cpu" }));
 
+test("a cache that there is no memory for leaves nothing behind", () =>
+  withModel(async (model) => {
+    const { live } = t.memory();
+    // The first layer's keys and values have room, those of the second have not.
+    await t.init({ memoryBudget: live + 1.5 * 12 * 32 * 4 });
+    try {
+      await expect(model.generate([1, 2, 3], { maxTokens: 20 })).rejects.toThrow(t.MemoryBudgetError);
+    } finally {
+      await t.init({ memoryBudget: undefined });
+    }
+    expect(t.memory().live).toBe(live);
+  }));
+
 describe("choosing a token", () => {
   const logits = [1, 3, 2, 3, -1];
   const choose = (options: object, uniform: number, seen: number[] = []) =>

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writeManifest } from "../../src/artifacts/manifest.js";
 import { plot } from "../../src/cli/plot.js";
 import { run } from "../../src/cli/runs.js";
+import { statusOf } from "../../src/cli/show.js";
 import { FileStore } from "../../src/node/file-store.js";
 import { sampleManifest, writeSampleRun } from "./sample.js";
 
@@ -60,6 +61,8 @@ describe("tenon runs", () => {
     const silent = ["1 min", "119 min", "3 h", "2 days"].map((age) => `running, no news for ${age}`);
     expect(told).toEqual(["running", ...silent]);
     rmSync(folder, { recursive: true });
+    // Removed after it was listed.
+    expect(statusOf(running, join(dir, "runs"))).toBe("running");
   });
 
   it("shows a run with its curve, by path too", async () => {

@@ -5,6 +5,7 @@ import type { Operand } from "../../../src/backend/backend.js";
 import { findAdapter, openDevice } from "../../../src/backend/webgpu/adapter.js";
 import { backendOn, type WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
 import { Gpu } from "../../../src/backend/webgpu/gpu.js";
+import { type Product, store } from "../../../src/backend/webgpu/matmul/product.js";
 import * as e from "../../../src/core/expr.js";
 import * as functions from "../../../src/core/functions.js";
 import { softwareGpu } from "../../setup/webgpu.js";
@@ -32,6 +33,14 @@ const layout = (m: number, n: number, k: number, count = 1) => ({
   ...{ m, n, k, transposeA: false, transposeB: false },
   batchA: Array.from({ length: count }, (_, z) => z),
   batchB: Array.from({ length: count }, () => 0),
+});
+
+test("what is read of a tensor does not take the name of another one: with1 of result 0, with10", () => {
+  const names = Array.from({ length: 12 }, (_, i) => `with${i}`);
+  const product = { wideOut: true, epilogue: { reads: names } } as unknown as Product;
+  const fours = Array.from({ length: 12 }, (_, i) => ({ row: `${i}u`, column: "column", value: "value" }));
+  const made = [...store(product, "z", fours).matchAll(/let (\w+) =/g)].map(([, name]) => name);
+  expect(made.filter((name, i) => names.includes(name) || made.indexOf(name) < i)).toEqual([]);
 });
 
 describe.skipIf(!card)("work on the result of a product", () => {

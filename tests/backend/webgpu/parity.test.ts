@@ -496,6 +496,9 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     [4, 7, 1004, false, true, "bfloat16"],
     [1, 36, 1028, false, false, "float16"],
     [2, 6, 1001, false, true, "float16"],
+    // So few steps that a workgroup has fewer threads than its columns have parts.
+    [4, 1540, 100, false, false, "float32"],
+    [3, 21, 17, false, false, "bfloat16"],
   ] as const)("%i rows with %i x %i by slices of k (%s, %s, %s)", async (m, n, k, transposeA, transposeB, dtype) => {
     const tolerance = 3e-6 * Math.sqrt(k) + 1e-5; // sums of k terms that cancel
     await compare(tolerance, added(m, n, k, transposeA, transposeB, { stored: dtype }), card!);
@@ -693,6 +696,24 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
       onCard ? card! : gpu!,
     ),
   );
+
+  test("NaN and infinity among keys and values of a single query are seen, also in a part that counts for nothing", async () => {
+    const [keys, dim] = [600, 8];
+    const place = { offset: 0, batch: 0, head: 0, row: dim };
+    const shape = { batch: 1, heads: 1, kvHeads: 1, queries: 1, keys, dim, scale: 1, causal: true };
+    const layout = { ...shape, q: place, k: place, v: place, out: place };
+    // The scores of the first keys are 0, of the others 400.
+    const rising = Array.from({ length: keys * dim }, (_, i): number => (i < 256 * dim ? 0 : 50));
+    const withNaN = rising.with(9 * dim, NaN);
+    const infinite = [...noise(keys * dim, 3)].with((keys - 1) * dim, Infinity);
+    const body: Body = (kernels, make, out) =>
+      [withNaN, rising].flatMap((k) => {
+        const [y, lse] = [out([dim]), out([1])];
+        kernels.attention(make(Array<number>(dim).fill(1)), make(k), make(infinite), y, lse, layout);
+        return [y, lse];
+      });
+    for (const on of [gpu!, card!]) await compare(2e-5, body, on);
+  });
 
   test("a head that no kernel has room for is refused with the largest that one has", () => {
     const place = { offset: 0, batch: 0, head: 0, row: LARGEST_HEAD + 1 };

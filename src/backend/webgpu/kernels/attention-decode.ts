@@ -84,6 +84,8 @@ function decodeSource(dim: number, wide: boolean, software: boolean): KernelSour
         ...own.map((m) => `    let ${buffer}${n}_${m} = ${buffer}_vector(${buffer}${n}_at, ${last(m)});`),
       ])
       .join("\n");
+  // The last key stands for those past it, whose weight is 0: an infinite value of it must not count a second time.
+  const value = (n: number, m: number) => `select(vec4f(), v${n}_${m}, key${n >> 2}[${n & 3}] < end)`;
   const type = bufferType(wide);
   return {
     name: "attention",
@@ -142,7 +144,7 @@ ${quads
     total *= alpha;
 ${own.map((m) => `    o${m} *= alpha;`).join("\n")}
 ${quads.map((quad) => `    s${quad} = exp_of(s${quad} - shift);\n    total += (s${quad}.x + s${quad}.y) + (s${quad}.z + s${quad}.w);`).join("\n")}
-${each.map((n) => own.map((m) => `    o${m} += s${n >> 2}[${n & 3}] * v${n}_${m};`).join("\n")).join("\n")}
+${each.map((n) => own.map((m) => `    o${m} += s${n >> 2}[${n & 3}] * ${value(n, m)};`).join("\n")).join("\n")}
   }
   if (column == 0u) {
     mosts[slot] = most;
@@ -168,7 +170,7 @@ ${own
   workgroupBarrier();`,
   )
   .join("\n")}
-  if (lane == 0u) { lse[group] = select(shift + log(total), -infinity(), total == 0.0); }
+  if (lane == 0u) { lse[group] = log_of_sum(shift, total); }
 }`,
   };
 }
@@ -207,7 +209,7 @@ ${together.map((i) => `      let weight${i} = weights[part + ${i}u];\n      sum 
     }
     put_out(out_at(group / p.heads, group % p.heads, 0u), x, sum / divisor);
   }
-  if (lane == 0u) { lse[group] = select(shift + log(total), -infinity(), total == 0.0); }
+  if (lane == 0u) { lse[group] = log_of_sum(shift, total); }
 }`,
   };
 }

@@ -46,9 +46,16 @@ export const bufferType = (wide: boolean): string => (wide ? "vec4f" : "f32");
 /** Vectors of four in a row. */
 export const vectorsOf = (dim: number): number => Math.ceil(dim / 4);
 
-/** Functions: the first element of a row, the number of keys of a query, exponentials of four numbers up to 0. */
+/**
+ * Functions: the first element of a row, the number of keys of a query, exponentials of four numbers up to 0, and the
+ * logarithm of a sum of exponentials, which is NaN where one is, whatever a driver makes of exp(NaN): parts count by it.
+ */
 export const attentionFunctions = `${floatFunctions}
 fn exp_of(x: vec4f) -> vec4f { return select(exp(x), vec4f(), x < vec4f(-87.33)); }
+fn log_of_sum(shift: f32, total: f32) -> f32 {
+  let sum = select(shift + log(total), -infinity(), total == 0.0);
+  return select(sum, bitcast<f32>(nan_bits), bitcast<u32>(total) >= 0x7f800000u);
+}
 fn key_count(query: u32) -> u32 {
   if (p.causal == 0u) { return p.keys; }
   return u32(clamp(i32(query) + 1 + i32(p.keys) - i32(p.queries), 0, i32(p.keys)));

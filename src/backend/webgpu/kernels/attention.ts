@@ -113,7 +113,7 @@ ${tiles.eachRow(
     let out_start = out_at(b, h, query${r});
     let divisor = select(sum[${r}], bitcast<f32>(nan_bits), sum[${r}] == 0.0);
 ${tiles.own.map((m) => `    put_out(out_start, ${tiles.vector(m)}, o${r}_${m} / divisor);`).join("\n")}
-    if (x == 0u) { lse[saved${r}] = select(most[${r}] + log(sum[${r}]), -infinity(), sum[${r}] == 0.0); }
+    if (x == 0u) { lse[saved${r}] = log_of_sum(most[${r}], sum[${r}]); }
   }`,
 )}
 }`,

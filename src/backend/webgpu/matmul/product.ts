@@ -169,10 +169,10 @@ export function store(product: Product, z: string, fours: readonly Four[]): stri
     if (reads.some(({ index }) => index === "at"))
       lines.push(`let at${i} = ((${z} * p.m + ${row}) * p.n + ${column}) / 4u;`);
     for (const { name, index } of reads)
-      lines.push(`let ${name}${i} = ${name}[${index === "at" ? `at${i}` : `(${column}) / 4u`}];`);
+      lines.push(`let ${name}_${i} = ${name}[${index === "at" ? `at${i}` : `(${column}) / 4u`}];`);
   });
   fours.forEach(({ row, column, value }, i) => {
-    lines.push(`store(${z}, ${row}, ${column}, ${value}${reads.map(({ name }) => `, ${name}${i}`).join("")});`);
+    lines.push(`store(${z}, ${row}, ${column}, ${value}${reads.map(({ name }) => `, ${name}_${i}`).join("")});`);
   });
   return `  { ${lines.join("\n    ")} }`;
 }

@@ -135,11 +135,11 @@ export function rowsSource(product: Product, tile: RowsTile): KernelSource {
     ...steps.flatMap((u) => all.flatMap((r) => add(u, r))),
     ...(bias && !alone ? all.map((r) => `t${r} += start;`) : []),
   ];
-  // Each eighth part of a column's slices, then those eight.
+  // Each eighth part of a column's slices, then those eight; the smallest workgroups have fewer threads than such parts.
   const addSlices = `${all.map((r) => `  parts[${r * threads}u + lane] = t${r};`).join("\n")}
   workgroupBarrier();
-  if (lane < ${8 * across * tile.rows}u) {
-    let at = lane / ${8 * across}u * ${threads}u + lane % ${8 * across}u;
+  for (var i = lane; i < ${8 * across * tile.rows}u; i += ${threads}u) {
+    let at = i / ${8 * across}u * ${threads}u + i % ${8 * across}u;
     var part = parts[at];
     for (var s = 1u; s < ${slices / 8}u; s++) { part += parts[at + s * ${8 * across}u]; }
     parts[at] = part;

@@ -137,7 +137,7 @@ ${each(
     let divisor = select(total${n}, bitcast<f32>(nan_bits), total${n} == 0.0);
     let out_start = out_at(b, h, query${n});
 ${each(upTo(vectorsOf(dim)), (x) => `    put_out(out_start, ${x}u, o${n}_${x} / divisor);`)}
-    lse[saved${n}] = select(most${n} + log(total${n}), -infinity(), total${n} == 0.0);
+    lse[saved${n}] = log_of_sum(most${n}, total${n});
   }`,
 )}`,
   );

@@ -21,7 +21,11 @@ const ENOUGH_THREADS = 2 ** 18;
 /** Below this many columns, workgroups take half of them, so that there are more workgroups. */
 const FEW_COLUMNS = 1536;
 
-/** How a workgroup shares its work: threads side by side have four columns each, and every `slices`th step of k. */
+/**
+ * How a workgroup shares its work: threads side by side have four columns each, and every `slices`th step of k. Slices are
+ * a power of two, 16 or more on a card, so that their sums are made of eight equal parts; `across * slices` threads are at
+ * least 64, and may be fewer than the parts of all rows.
+ */
 export interface RowsTile {
   readonly rows: number;
   readonly across: number;

@@ -159,8 +159,11 @@ export abstract class LanguageModel extends Model {
     checkStep(batch, options);
     const { learningRate, clipNorm } = options;
     // Loaded here, so that a page that only generates does not carry the optimizers.
-    const { clipCoefficient, gradNorm } = await import("../optim/index.js");
-    if (options.optimizer) (await import("../optim/owner.js")).checkOwner("trainStep", this, options.optimizer);
+    const [{ clipCoefficient, gradNorm }, { checkOwner }] = await Promise.all([
+      import("../optim/index.js"),
+      import("../optim/owner.js"),
+    ]);
+    if (options.optimizer) checkOwner("trainStep", this, options.optimizer);
     const optimizer = options.optimizer ?? (this.ownOptimizer ??= await this.makeOptimizer(options));
     if (learningRate !== undefined) optimizer.lr = learningRate;
     this.train();

@@ -3,63 +3,20 @@
  * 2022). Tiles start at key 0 whatever the number of queries, so a cached decode gives the bits of a full forward pass.
  */
 
-import type { AttentionLayout, HeadLayout } from "../backend/backend.js";
+import type { AttentionLayout } from "../backend/backend.js";
 import { misfit, ShapeError, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import type { Shape } from "../core/shape.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { type BackwardContext, registerOp, type TensorSpec } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { type AttentionAttrs, layoutOf, within } from "./attention-layout.js";
 import { checkTensors, named } from "./define.js";
 import { add, mul, where } from "./elementwise.js";
 import { lowerMask } from "./mask.js";
 import { matmul } from "./matmul.js";
 import { expand, reshape, transpose, unsqueeze } from "./movement.js";
 import { softmax } from "./softmax.js";
-
-/**
- * `heads`: q [B, H, T, D]; `rows`: q [B, T, H * D], as projections give it, k [B, S, Hkv * D]. `keys` may be fewer than
- * k holds (a cache).
- */
-interface AttentionAttrs {
-  [name: string]: number | boolean | string;
-  layout: "heads" | "rows";
-  heads: number;
-  kvHeads: number;
-  keys: number;
-  causal: boolean;
-  scale: number;
-}
-
-function layoutOf(
-  q: Shape,
-  k: Shape,
-  { layout, heads, kvHeads, keys, causal, scale }: AttentionAttrs,
-): AttentionLayout {
-  const inHeads = layout === "heads";
-  const dim = inHeads ? q[3] : k[2] / kvHeads;
-  const queries = inHeads ? q[2] : q[1];
-  const place = (count: number, length: number): HeadLayout =>
-    inHeads
-      ? { offset: 0, batch: count * length * dim, head: length * dim, row: dim }
-      : { offset: 0, batch: length * count * dim, head: dim, row: count * dim };
-  const outPlace = place(heads, queries);
-  const keyPlace = place(kvHeads, inHeads ? k[2] : k[1]);
-  return {
-    batch: q[0],
-    heads,
-    kvHeads,
-    queries,
-    keys,
-    dim,
-    scale,
-    causal,
-    q: outPlace,
-    k: keyPlace,
-    v: keyPlace,
-    out: outPlace,
-  };
-}
 
 const attrs = {
   layout: { type: "string", values: ["heads", "rows"] },
@@ -208,25 +165,10 @@ function packedLayout(qkv: Shape, { heads, scale }: PackedAttrs): AttentionLayou
   const [batch, length, width] = qkv;
   const channels = width / 3;
   const dim = channels / heads;
-  const place = (part: number): HeadLayout => ({
-    offset: part * channels,
-    batch: length * width,
-    head: dim,
-    row: width,
-  });
+  const part = (i: number) => within(qkv, dim, i * channels);
   return {
-    batch,
-    heads,
-    kvHeads: heads,
-    queries: length,
-    keys: length,
-    dim,
-    scale,
-    causal: true,
-    q: place(0),
-    k: place(1),
-    v: place(2),
-    out: { offset: 0, batch: length * channels, head: dim, row: channels },
+    ...{ batch, heads, kvHeads: heads, queries: length, keys: length, dim, scale, causal: true },
+    ...{ q: part(0), k: part(1), v: part(2), out: within([batch, length, channels], dim) },
   };
 }
 

@@ -1,11 +1,11 @@
 /** The key-value cache of a decoder: keys and values of new rows are written in place, then attention reads all of them. */
 
-import type { HeadLayout, Operand } from "../backend/backend.js";
 import { misfit, showShape } from "../core/errors.js";
 import { contiguousStrides } from "../core/shape.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { registerOp, type TensorSpec } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { within } from "./attention-layout.js";
 
 interface CacheAttrs {
   [name: string]: number;
@@ -53,13 +53,11 @@ const cachedAttentionOp = registerOp<CacheAttrs>({
       outputStrides: contiguousStrides(cache.shape),
     });
     const dim = width / heads;
-    const within = ({ shape: [, rows, row] }: Operand, offset: number): HeadLayout => ({
-      ...{ offset, batch: rows * row, head: dim, row },
-    });
     kernels.attention(qkv, cache, cache, out, lse, {
       ...{ batch, heads, kvHeads: heads, queries, keys: position + queries, dim },
       ...{ scale: 1 / Math.sqrt(dim), causal: true },
-      ...{ q: within(qkv, 0), k: within(cache, 0), v: within(cache, width), out: within(out, 0) },
+      ...{ q: within(qkv.shape, dim), k: within(cache.shape, dim), v: within(cache.shape, dim, width) },
+      out: within(out.shape, dim),
     });
   },
 });

@@ -152,7 +152,7 @@ export interface Across {
   combine(a: string, b: string): string;
 }
 
-/** Some threads combine as many values each as there are of those threads, or half; then every thread those of them. */
+/** A few threads combine a share of the values each, then every thread combines what those have. */
 export function acrossMemory({ name, type, combine }: Omit<Across, "empty">, threads = THREADS): string {
   const parts = threads <= 64 ? 8 : 16;
   return `

@@ -9,8 +9,7 @@ import { pieceOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
 import { entry, groupsOf, THREADS, upTo } from "../shader.js";
 import { cells, numberType } from "./cells.js";
-import { gathering } from "./loops.js";
-import { aheadOf } from "./reduce.js";
+import { aheadOf, gathering } from "./loops.js";
 
 type Indexed = Split & { readonly count: number };
 

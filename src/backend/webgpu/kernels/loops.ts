@@ -3,7 +3,12 @@
  * it waits for the first. Compilers do not arrange that by themselves where they do not know how many there are.
  */
 
+import type { Gpu } from "../gpu.js";
 import { upTo } from "../shader.js";
+
+/** How many of its elements a thread asks for before it waits. */
+export const aheadOf = ({ software }: Gpu, each: number): number =>
+  software ? 1 : ([1, 2, 4, 8].find((ahead) => ahead >= each) ?? 16);
 
 /** Elements `first`, `first + by`, … below `end`, of which `ahead` are under way at once. */
 export interface Steps {

@@ -3,8 +3,9 @@
 import type { Operand } from "../../backend.js";
 import type { Gpu } from "../gpu.js";
 import type { Piece } from "../pool.js";
-import { gathering } from "./loops.js";
-import { acrossColumns, aheadOf, CHUNK, COLUMNS, columnsEntry, fold, ownColumnEntry } from "./reduce.js";
+import { acrossColumns, COLUMNS, columnsEntry, ownColumnEntry } from "./columns.js";
+import { aheadOf, gathering } from "./loops.js";
+import { CHUNK, fold } from "./reduce.js";
 import { ofAll, ofRow, runRows } from "./rows.js";
 import { sumAcross } from "./softmax.js";
 

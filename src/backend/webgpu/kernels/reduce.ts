@@ -9,7 +9,8 @@ import type { Gpu } from "../gpu.js";
 import type { Piece } from "../pool.js";
 import { acrossMemory, entry, floatFunctions, groupsOf, type KernelSource, THREADS } from "../shader.js";
 import { type NumberType, numberType } from "./cells.js";
-import { gathering } from "./loops.js";
+import { acrossColumns, COLUMNS, columnsEntry } from "./columns.js";
+import { aheadOf, gathering } from "./loops.js";
 import { ascending } from "./sort.js";
 
 /** Lines up to this length are one thread's work. */
@@ -44,10 +45,6 @@ fn smallest(a: i32, b: i32) -> i32 { return min(a, b); }
 export function reduce(gpu: Gpu, kind: ReduceKind, input: Operand, output: Operand, split: Split): void {
   fold(gpu, kind, numberType(input), input, output, split);
 }
-
-/** How many of its elements a thread asks for before it waits. */
-export const aheadOf = ({ software }: Gpu, each: number): number =>
-  software ? 1 : ([1, 2, 4, 8].find((ahead) => ahead >= each) ?? 16);
 
 /** The threads of a workgroup that has `size` elements. */
 export const threadsFor = (gpu: Gpu, size: number): number => (size <= 1024 ? THREADS : gpu.threads);
@@ -139,36 +136,6 @@ ${step("slice", 16)}
     code: `${extremes(type)}${bodies[way]()}`,
   };
 }
-
-/** Columns of a workgroup of 256 threads; sixteen threads share each. */
-export const COLUMNS = 16;
-
-/** The head of a kernel by columns: column `i`, of which this thread takes rows slice, slice + 16, … */
-export const columnsEntry = `${entry(256)}
-  let bands = (p.inner + ${COLUMNS - 1}u) / ${COLUMNS}u;
-  let i = (group % bands) * ${COLUMNS}u + lane % ${COLUMNS}u;
-  let slice = lane / ${COLUMNS}u;`;
-
-/** The same with one thread to a column. */
-export const ownColumnEntry = `${entry(COLUMNS)}
-  let bands = (p.inner + ${COLUMNS - 1}u) / ${COLUMNS}u;
-  let i = (group % bands) * ${COLUMNS}u + lane;
-  let slice = 0u;`;
-
-/** A function that combines the values of a column's sixteen threads, in order; the first of them gets the result. */
-export const acrossColumns = (name: string, type: string, combine: (a: string, b: string) => string): string => `
-var<workgroup> ${name}_all: array<${type}, 256>;
-fn ${name}(lane: u32, own: ${type}) -> ${type} {
-  ${name}_all[lane] = own;
-  workgroupBarrier();
-  var total = own;
-  if (lane < ${COLUMNS}u) {
-    for (var s = 1u; s < 16u; s++) { total = ${combine("total", `${name}_all[s * ${COLUMNS}u + lane]`)}; }
-  }
-  workgroupBarrier();
-  return total;
-}
-`;
 
 /** The first NaN wins, else the first of the largest (smallest) elements. */
 export function argReduce(gpu: Gpu, kind: "argmax" | "argmin", input: Operand, output: Operand, split: Split): void {

@@ -5,8 +5,8 @@ import { pieceOf, rangesOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
 import { entry, type KernelSource, type ParamType, upTo } from "../shader.js";
 import { fill } from "./copy.js";
-import { gathering } from "./loops.js";
-import { aheadOf, CHUNK, fold, threadsFor } from "./reduce.js";
+import { aheadOf, gathering } from "./loops.js";
+import { CHUNK, fold, threadsFor } from "./reduce.js";
 import { sumAcross } from "./softmax.js";
 
 /** Workgroup c of a tensor takes its elements c * CHUNK … ; then the sums of all of them are added in one fixed tree. */

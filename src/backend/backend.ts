@@ -73,8 +73,23 @@ export interface Backend {
    * holds nothing, and must be synchronous and leave nothing behind. Absent where there is nothing to prepare.
    */
   rehearse?(work: () => void): Promise<void>;
+  /**
+   * Runs `work`, which is synchronous, and records what it asks of the device. Whatever changes from one time to the
+   * next must be in `live` parts; what is written elsewhere counts as constant. Undefined where it cannot be repeated, or
+   * would hold on to much memory; absent where repeating saves nothing.
+   */
+  record?(work: (recording: Recording) => void): Recording | undefined;
   /** Gives everything back. */
   destroy(): void;
+}
+
+/** Work on a device that can be asked for again as a whole: on the same memory, which it holds on to. */
+export interface Recording {
+  /** While the work is recorded: runs a part of it, now and each time that it is repeated. */
+  live(part: () => void): void;
+  /** Asks for the work again; false, and nothing is done, where memory that it used has gone or moved. */
+  repeat(): boolean;
+  dispose(): void;
 }
 
 /** What a device tells of itself. */

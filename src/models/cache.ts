@@ -1,9 +1,11 @@
 /** Keys and values of the positions a decoder has seen, side by side in one tensor [B, S, 2 * C] per layer, written in place. */
 
 import type { DeviceName } from "../backend/backend.js";
+import { backendOf } from "../backend/devices.js";
 import { zeros } from "../tensor/create.js";
+import { live, writeInts } from "../tensor/repeated.js";
 import { keep } from "../tensor/scope.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { Tensor } from "../tensor/tensor.js";
 
 export class KeyValueCache {
   /** Positions filled so far. */
@@ -15,7 +17,7 @@ export class KeyValueCache {
     batch: number,
     /** Most positions. */
     readonly capacity: number,
-    device: DeviceName,
+    private readonly device: DeviceName,
   ) {
     const layers: Tensor[] = [];
     this.layers = layers;
@@ -25,6 +27,20 @@ export class KeyValueCache {
       this.dispose();
       throw error;
     }
+  }
+
+  /** Positions [count] of the rows that come next. */
+  next(count: number): Tensor {
+    const positions = Tensor.empty(backendOf(this.device), [count], "int32");
+    writeInts(positions, () => Array.from({ length: count }, (_, i) => this.length + i));
+    return positions;
+  }
+
+  /** So many rows came. */
+  grow(count: number): void {
+    live([], () => {
+      this.length += count;
+    });
   }
 
   dispose(): void {

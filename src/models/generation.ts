@@ -8,12 +8,9 @@ import { backendOf } from "../backend/devices.js";
 import { breathe } from "../core/breathe.js";
 import { Generator, randomBits } from "../core/random.js";
 import { warnOnce } from "../core/warnings.js";
-import { inference } from "../nn/inference.js";
 import { rehearse } from "../nn/rehearse.js";
-import { argmax, reshape } from "../ops/index.js";
-import { fromData } from "../tensor/create.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { KeyValueCache } from "./cache.js";
+import { Decoder } from "./decoder.js";
 import { type GenerateOptions, type Settings, settings } from "./generation-options.js";
 import { type Generation, type GenerationRecord, Row } from "./generation-row.js";
 import type { LanguageModel } from "./language-model.js";
@@ -53,16 +50,13 @@ async function* decode(
     );
   }
   const capacity = Math.min(context, pending[0].length + maxTokens);
-  const cache = new KeyValueCache(model.cacheShape, rows.length, capacity, model.device);
   // Where values come later, the device goes on with the likeliest tokens while this side still waits for them.
   const ahead = sampling.temperature === 0 && sampling.repetitionPenalty === 1 && !backendOf(model.device).view;
-  const modules = [...model.modules()];
+  const decoder = new Decoder(model, rows.length, capacity, ahead);
+  const { cache } = decoder;
   const weights = ahead ? [...model.parameters()] : [];
   const changes = () => weights.reduce((sum, { storage }) => sum + storage.version, 0);
   let early: Tensor | undefined;
-  const next = (ids: () => Tensor) => inference(model, () => model.nextLogits(ids(), cache), modules);
-  const waiting = () =>
-    fromData(pending.flat(), [rows.length, pending[0].length], { dtype: "int32", device: model.device });
   try {
     for (let step = 0; rows.some((row) => !row.finished); step++) {
       if (signal?.aborted) return;
@@ -71,14 +65,14 @@ async function* decode(
         pending = rows.map((row) => row.last(kept));
         cache.length = 0;
       }
-      const logits = early ?? next(waiting);
+      const logits = early ?? decoder.next(pending.flat());
       early = undefined;
       const arriving = logits.data() as Promise<Float32Array>;
       const before = changes();
       if (ahead && step + 1 < maxTokens && cache.length < context) {
         arriving.catch(() => {}); // what follows may throw first
         await undefined; // what was recorded sets off
-        early = next(() => likeliest(logits));
+        early = decoder.next();
       }
       const data = await arriving;
       logits.dispose();
@@ -103,35 +97,31 @@ async function* decode(
     }
   } finally {
     early?.dispose();
-    cache.dispose();
+    decoder.dispose();
   }
 }
 
 /** Lets the device prepare for a prompt, the token after it, and one at the end of a full context. */
 export const prepareGeneration = (model: LanguageModel): Promise<void> =>
   rehearse(model, () => {
-    const { contextLength, device } = model;
+    const { contextLength } = model;
     const prompt = Math.max(1, Math.min(16, contextLength - 1));
     // A cache for each, so that a full context that is too large for the memory leaves the others prepared.
     const pass = (length: number, before: number) => {
       const end = before + length;
       if (end > contextLength) return;
-      const cache = new KeyValueCache(model.cacheShape, 1, end, device);
+      const decoder = new Decoder(model, 1, end, true);
       try {
-        cache.length = before;
-        const ids = fromData(new Array(length).fill(0), [1, length], { dtype: "int32", device });
-        inference(model, () => likeliest(model.nextLogits(ids, cache)));
+        decoder.cache.length = before;
+        decoder.next(new Array(length).fill(0));
       } finally {
-        cache.dispose();
+        decoder.dispose();
       }
     };
     pass(prompt, 0);
     pass(1, prompt);
     pass(1, contextLength - 1);
   });
-
-/** The ids [B, 1] with the largest of logits [B, V]. */
-const likeliest = (logits: Tensor): Tensor => reshape(argmax(logits, { dim: 1 }), [logits.shape[0], 1]);
 
 export async function generate(
   model: LanguageModel,

@@ -88,7 +88,7 @@ class Attention extends Module {
     const qkv = this.c_attn.forward(x); // (B, T, 3C)
     let y: Tensor; // (B, T, C)
     if (cache) {
-      y = cachedAttention(qkv, cache.layers[layer], { heads, position: cache.length });
+      y = cachedAttention(qkv, cache.layers[layer], { heads, before: cache });
     } else if (this.training && this.attn_dropout.p > 0) {
       y = this.withDropout(qkv);
     } else {
@@ -170,8 +170,8 @@ class Transformer extends Module {
   }
 
   forward(ids: Tensor, cache?: KeyValueCache): Tensor {
-    const start = cache?.length ?? 0;
-    const positions = arange(start, start + ids.shape[1], 1, { device: ids.device });
+    const T = ids.shape[1];
+    const positions = cache ? cache.next(T) : arange(0, T, 1, { device: ids.device });
     let x = this.drop.forward(this.wte.forward(ids).add(this.wpe.forward(positions))); // (B, T, C)
     for (const [i, block] of this.h.entries()) x = block.forward(x, cache, i);
     return this.ln_f.forward(x);
@@ -228,6 +228,10 @@ export class Gpt2 extends LanguageModel {
     return this.lm_head?.weight ?? this.transformer.wte.weight;
   }
 
+  override computesOnly(modules: readonly Module[]): boolean {
+    return modules.every((module) => module.runsAs(parts));
+  }
+
   /** Files may lack the `transformer.` prefix, hold attention masks as buffers, or the tied head a second time. */
   static sanitize<T>(weights: Record<string, T>): Record<string, T> {
     const out: Record<string, T> = {};
@@ -238,3 +242,5 @@ export class Gpt2 extends LanguageModel {
     return out;
   }
 }
+
+const parts = new Set<unknown>([Gpt2, Transformer, Block, Attention, Mlp, Linear, Embedding, LayerNorm, Dropout]);

@@ -6,7 +6,7 @@ export type { GenerateOptions } from "./generation-options.js";
 export type { Generation, GenerationRecord } from "./generation-row.js";
 export { Gpt2, type Gpt2Config } from "./gpt2.js";
 export type { TokenIds } from "./ids.js";
-export { type Batch, LanguageModel, type StepResult, type TrainStepOptions } from "./language-model.js";
+export { LanguageModel } from "./language-model.js";
 export { type CreateOptions, createModel, type LoadOptions, loadModel, type Weights } from "./load.js";
 export type { Mlp, MlpConfig } from "./mlp.js";
 export { Model } from "./model.js";
@@ -15,3 +15,4 @@ export { type GenerationReplay, replayGeneration } from "./replay-generation.js"
 export type { SamplingOptions } from "./sampling.js";
 export { hashWeights } from "./save.js";
 export type { Prediction, TableBatch, TableConfig, TableModel } from "./table-model.js";
+export type { Batch, StepResult, TrainStepOptions } from "./trainer.js";

@@ -1,14 +1,10 @@
 /** What all language models share: loss, training steps, generation, saving. A family adds its layers. */
 
 import type { DeviceName } from "../backend/backend.js";
-import { breathe } from "../core/breathe.js";
-import { ConfigError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
+import { ShapeError, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
-import type { InitialRule } from "../nn/index.js";
-import { rehearse } from "../nn/rehearse.js";
-import { linear, linearCrossEntropy, narrow, reshape, select, stack } from "../ops/index.js";
-import type { AdamW, Optimizer } from "../optim/index.js";
-import { tidy } from "../tensor/scope.js";
+import type { InitialRule, Module } from "../nn/index.js";
+import { linear, linearCrossEntropy, narrow, reshape, select } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { loadTokenizer, type Tokenizer, type TokenizerDefinition } from "../tokenizers/index.js";
 import type { KeyValueCache } from "./cache.js";
@@ -18,59 +14,7 @@ import type { Generation } from "./generation-row.js";
 import { readIds, type TokenIds } from "./ids.js";
 import { type JsonReader, jsonFile, Model } from "./model.js";
 import type { Prompt } from "./prompt.js";
-
-/** Rows of ids, and labels of the same shape (-100: ignored) where they differ from the ids. */
-export interface Batch {
-  ids: TokenIds;
-  labels?: TokenIds;
-  /** [B, T] of flat arrays. */
-  shape?: readonly number[];
-}
-
-/** How a training step is made. */
-export interface TrainStepOptions {
-  /** One AdamW that the model keeps, unless given. */
-  optimizer?: Optimizer<{ lr: number }>;
-  /** Sets the optimizer's learning rate for this step. */
-  learningRate?: number;
-  /** Largest norm of all gradients together; gradients are not clipped unless given. */
-  clipNorm?: number;
-  /** Of the AdamW that the model makes at its first step. */
-  weightDecay?: number;
-  betas?: readonly [number, number];
-  eps?: number;
-}
-
-/** What a training step tells. */
-export interface StepResult {
-  /** Mean loss in nats per label that counts; NaN where none does. */
-  loss: number;
-  /** Norm of all gradients together, before clipping. */
-  gradNorm: number;
-}
-
-const stepOptionNames = ["optimizer", "learningRate", "clipNorm", "weightDecay", "betas", "eps"];
-
-/** Refuses what would spoil the weights, or be ignored, before anything is computed. */
-function checkStep(batch: Batch, options: TrainStepOptions): void {
-  const refuse = (expected: string, got: unknown): never => {
-    throw new ConfigError(`trainStep: needs ${expected}, got ${show(got)}.`, { where: "trainStep" });
-  };
-  checkOptions("trainStep", options, stepOptionNames);
-  if (typeof batch !== "object" || batch === null || batch.ids === undefined) {
-    throw new ConfigError(`trainStep: needs a batch { ids, labels? }, got ${kindOf(batch)}.`, {
-      where: "trainStep",
-      hint: "For example trainStep({ ids: [[1, 2, 3]] }).",
-    });
-  }
-  checkOptions("trainStep: batch", batch, ["ids", "labels", "shape"]);
-  const { optimizer, learningRate = 0, clipNorm = 1 } = options;
-  if (!(Number.isFinite(learningRate) && learningRate >= 0))
-    refuse("a finite number from 0 up for learningRate", learningRate);
-  if (!(typeof clipNorm === "number" && clipNorm > 0)) refuse("a number above 0 for clipNorm", clipNorm);
-  if (optimizer !== undefined && typeof optimizer?.step !== "function")
-    refuse("an optimizer of tenon/optim for optimizer", optimizer);
-}
+import type { Batch, StepResult, Trainer, TrainStepOptions } from "./trainer.js";
 
 /** A model of token ids: logits, loss, training steps, generation, saving. */
 export abstract class LanguageModel extends Model {
@@ -82,6 +26,14 @@ export abstract class LanguageModel extends Model {
   abstract override get initialRule(): InitialRule;
   /** Rows of the output embedding [V, C]. */
   abstract get head(): Tensor;
+  /**
+   * Do these modules of the model compute and nothing else? Then a token, made once, may be repeated without calling
+   * them. Modules of users may look at what passes, or count.
+   */
+  computesOnly(_modules: readonly Module[]): boolean {
+    return false;
+  }
+
   /** The last hidden states [B, T, C]; with a cache, `ids` follow what it holds. */
   abstract hidden(ids: Tensor, cache?: KeyValueCache): Tensor;
 
@@ -89,9 +41,8 @@ export abstract class LanguageModel extends Model {
   declare tokenizer?: Tokenizer;
   /** Fields of generation_config.json. */
   declare generationConfig?: Record<string, unknown>;
-  declare private ownOptimizer?: Optimizer<{ lr: number }>;
-  /** Has the device prepared for training steps? */
-  declare private preparedToTrain: boolean;
+  declare private trainer?: Trainer;
+  declare private companions: Set<{ dispose(): void }>;
 
   constructor() {
     super();
@@ -99,8 +50,8 @@ export abstract class LanguageModel extends Model {
     Object.defineProperties(this, {
       tokenizer: { ...hidden },
       generationConfig: { ...hidden },
-      ownOptimizer: { ...hidden },
-      preparedToTrain: { ...hidden, value: false },
+      trainer: { ...hidden },
+      companions: { ...hidden, value: new Set() },
     });
   }
 
@@ -117,7 +68,7 @@ export abstract class LanguageModel extends Model {
   /** Logits [B, V] of the position after the last of `ids`, which follow what the cache holds. */
   nextLogits(ids: Tensor, cache: KeyValueCache): Tensor {
     const states = this.hidden(ids, cache);
-    cache.length += ids.shape[1];
+    cache.grow(ids.shape[1]);
     return linear(select(states, 1, ids.shape[1] - 1), this.head);
   }
 
@@ -132,11 +83,7 @@ export abstract class LanguageModel extends Model {
   ): Tensor {
     checkOptions("loss", options, ["reduction", "shape"]);
     const { reduction = "mean", shape } = options;
-    const input = this.ids("loss", ids, { maxLength: this.contextLength + 1, shape });
-    const target =
-      labels === ids
-        ? input
-        : this.ids("loss", labels, { ignoreIndex: -100, maxLength: this.contextLength + 1, shape });
+    const [input, target = input] = this.lossInputs(ids, labels, shape);
     const [B, T] = input.shape;
     if (target.shape[0] !== B || target.shape[1] !== T) {
       throw new ShapeError(
@@ -154,51 +101,29 @@ export abstract class LanguageModel extends Model {
     return linearCrossEntropy(reshape(states, [B * (T - 1), -1]), this.head, next, { reduction });
   }
 
+  /** What `loss` reads, as tensors [B, T]: ids, and labels where they differ. */
+  lossInputs(ids: TokenIds, labels: TokenIds | undefined = ids, shape?: readonly number[]): Tensor[] {
+    const maxLength = this.contextLength + 1;
+    const input = this.ids("loss", ids, { maxLength, shape });
+    return labels === ids ? [input] : [input, this.ids("loss", labels, { ignoreIndex: -100, maxLength, shape })];
+  }
+
   /** One optimizer step on a batch: forward, backward, clipping, update. */
   async trainStep(batch: Batch, options: TrainStepOptions = {}): Promise<StepResult> {
-    checkStep(batch, options);
-    const { learningRate, clipNorm } = options;
-    // Loaded here, so that a page that only generates does not carry the optimizers.
-    const [{ clipCoefficient, gradNorm }, { checkOwner }] = await Promise.all([
-      import("../optim/index.js"),
-      import("../optim/owner.js"),
-    ]);
-    if (options.optimizer) checkOwner("trainStep", this, options.optimizer);
-    const optimizer = options.optimizer ?? (this.ownOptimizer ??= await this.makeOptimizer(options));
-    if (learningRate !== undefined) optimizer.lr = learningRate;
-    this.train();
-    const gradients = () => {
-      const loss = this.loss(batch.ids, batch.labels, { shape: batch.shape });
-      loss.backward();
-      const norm = gradNorm(this.parameters());
-      return { loss, norm, scale: clipNorm === undefined ? undefined : clipCoefficient(norm, clipNorm) };
-    };
-    if (!this.preparedToTrain) await rehearse(this, gradients);
-    this.preparedToTrain = true;
-    const figures = tidy(() => {
-      this.zeroGrad();
-      const { loss, norm, scale } = gradients();
-      optimizer.step(undefined, { scale });
-      return stack([loss.detach(), norm]);
-    });
-    const [loss, norm] = await figures.data(); // the one time that the step waits for the device
-    figures.dispose();
-    await breathe(); // on the CPU nothing else lets others have their turn
-    return { loss, gradNorm: norm };
+    // Loaded here, so that a page that only generates does not carry it.
+    const { Trainer } = await import("./trainer.js");
+    this.trainer ??= new Trainer(this);
+    return this.trainer.step(batch, options);
   }
 
-  private async makeOptimizer({
-    weightDecay = 0.01,
-    betas = [0.9, 0.999],
-    eps = 1e-8,
-  }: TrainStepOptions): Promise<AdamW> {
-    const { AdamW } = await import("../optim/index.js");
-    return new AdamW(this.namedParameters(), { weightDecay, betas, eps });
+  /** Something that goes when the model does. */
+  disposeWith(companion: { dispose(): void }): void {
+    this.companions.add(companion);
   }
 
-  /** Frees parameters, gradients, and the state of the AdamW that the model keeps. */
+  /** Frees parameters, gradients, and what training keeps beside them: the state of the model's own AdamW above all. */
   override dispose(): void {
-    this.ownOptimizer?.dispose();
+    for (const companion of this.companions) companion.dispose();
     super.dispose();
   }
 

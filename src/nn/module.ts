@@ -23,13 +23,17 @@ export abstract class Module {
   training = true;
   /** Names of properties that hold tensors which are saved but not trained. */
   declare private bufferNames: Set<string>;
+  /** The method of its class, wrapped. */
+  declare private ownForward: unknown;
 
   constructor() {
     // Wrapped once for each instance: errors and observers then know the path of the module that runs.
     const { forward } = this;
     const hidden = (value: unknown) => ({ value, writable: true, configurable: true });
+    const wrapped = (...args: unknown[]) => this.runNamed(() => (forward ?? this.noForward).apply(this, args));
     Object.defineProperties(this, {
-      forward: hidden((...args: unknown[]) => this.runNamed(() => (forward ?? this.noForward).apply(this, args))),
+      forward: hidden(wrapped),
+      ownForward: hidden(wrapped),
       bufferNames: hidden(new Set()),
     });
   }
@@ -54,6 +58,11 @@ export abstract class Module {
     } finally {
       running = outer;
     }
+  }
+
+  /** Is its `forward` that of one of these classes, and not of one derived from them or put in its place? */
+  runsAs(classes: ReadonlySet<unknown>): boolean {
+    return this.forward === this.ownForward && classes.has(this.constructor);
   }
 
   /** The name of this module below `root`; its class where it does not belong to `root`. */

@@ -4,13 +4,15 @@ import { misfit, showShape } from "../core/errors.js";
 import { contiguousStrides } from "../core/shape.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { registerOp, type TensorSpec } from "../tensor/op.js";
+import { live } from "../tensor/repeated.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { within } from "./attention-layout.js";
 
 interface CacheAttrs {
-  [name: string]: number;
+  [name: string]: number | { readonly length: number };
   heads: number;
-  position: number;
+  /** Tells how many rows the cache holds. */
+  before: { readonly length: number };
 }
 
 const cachedAttentionOp = registerOp<CacheAttrs>({
@@ -20,9 +22,9 @@ const cachedAttentionOp = registerOp<CacheAttrs>({
     { name: "qkv", kind: "float" },
     { name: "cache", kind: "float" },
   ],
-  attrs: { heads: { type: "integer" }, position: { type: "integer" } },
+  attrs: { heads: { type: "integer" }, before: { type: "object" } },
   mutates: [1],
-  infer: ([{ shape: rows }, { shape: cache }], { heads, position }): TensorSpec[] => {
+  infer: ([{ shape: rows }, { shape: cache }], { heads, before: { length: position } }): TensorSpec[] => {
     const width = rows[2] / 3;
     const fits =
       rows.length === 3 &&
@@ -43,31 +45,33 @@ const cachedAttentionOp = registerOp<CacheAttrs>({
       { shape: [rows[0], heads, rows[1]], dtype: "float32" },
     ];
   },
-  run: (kernels, [qkv, cache], [out, lse], { heads, position }) => {
-    const [batch, queries, width] = out.shape;
-    kernels.stridedCopy(qkv, cache, {
-      shape: [batch, queries, 2 * width],
-      inputOffset: width,
-      inputStrides: contiguousStrides(qkv.shape),
-      outputOffset: position * 2 * width,
-      outputStrides: contiguousStrides(cache.shape),
-    });
-    const dim = width / heads;
-    kernels.attention(qkv, cache, cache, out, lse, {
-      ...{ batch, heads, kvHeads: heads, queries, keys: position + queries, dim },
-      ...{ scale: 1 / Math.sqrt(dim), causal: true },
-      ...{ q: within(qkv.shape, dim), k: within(cache.shape, dim), v: within(cache.shape, dim, width) },
-      out: within(out.shape, dim),
-    });
-  },
+  run: (kernels, [qkv, cache], [out, lse], { heads, before }) =>
+    live([qkv, cache, out, lse], ([qkv, cache, out, lse]) => {
+      const position = before.length;
+      const [batch, queries, width] = out.shape;
+      kernels.stridedCopy(qkv, cache, {
+        shape: [batch, queries, 2 * width],
+        inputOffset: width,
+        inputStrides: contiguousStrides(qkv.shape),
+        outputOffset: position * 2 * width,
+        outputStrides: contiguousStrides(cache.shape),
+      });
+      const dim = width / heads;
+      kernels.attention(qkv, cache, cache, out, lse, {
+        ...{ batch, heads, kvHeads: heads, queries, keys: position + queries, dim },
+        ...{ scale: 1 / Math.sqrt(dim), causal: true },
+        ...{ q: within(qkv.shape, dim), k: within(cache.shape, dim), v: within(cache.shape, dim, width) },
+        out: within(out.shape, dim),
+      });
+    }),
 });
 
 /**
- * Causal attention of new rows, q, k and v side by side in qkv [B, T, 3 * H * D], over the `position` rows before them
- * and themselves: [B, T, H * D]. Their keys and values go into the cache [B, S, 2 * H * D]; in place, without gradients.
+ * Causal attention of new rows, q, k and v side by side in qkv [B, T, 3 * H * D], over the `before.length` rows before
+ * them and themselves: [B, T, H * D]. Their keys and values go into the cache [B, S, 2 * H * D]; in place, without gradients.
  */
 export const cachedAttention = (
   qkv: Tensor,
   cache: Tensor,
-  { heads, position }: { heads: number; position: number },
-): Tensor => dispatchOne(cachedAttentionOp, [qkv, cache], { heads, position });
+  options: { heads: number; before: { readonly length: number } },
+): Tensor => dispatchOne(cachedAttentionOp, [qkv, cache], options);

@@ -6,11 +6,15 @@ import type { Generator, RandomCall } from "../core/random.js";
 import { getDefaultGenerator } from "../tensor/create.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { type Op, registerOp } from "../tensor/op.js";
+import { live } from "../tensor/repeated.js";
 import type { Tensor } from "../tensor/tensor.js";
 
 interface DropoutAttrs {
-  [name: string]: RandomCall | number;
-  call: RandomCall;
+  [name: string]: (() => RandomCall) | number;
+  /** The call whose numbers decide: another each time that the op runs. */
+  call: () => RandomCall;
+  /** That of the last run. */
+  last: () => RandomCall;
   threshold: number;
   scale: number;
 }
@@ -19,10 +23,14 @@ const dropoutOp: Op = registerOp<DropoutAttrs>({
   name: "dropout",
   doc: "zero with probability p, else scaled by 1 / (1 - p)",
   inputs: [{ name: "x", kind: "float" }],
-  attrs: { call: { type: "object" }, threshold: { type: "number" }, scale: { type: "number" } },
+  attrs: {
+    ...{ call: { type: "object" }, last: { type: "object" } },
+    ...{ threshold: { type: "number" }, scale: { type: "number" } },
+  },
   infer: ([x]) => [x],
-  run: (kernels, [x], [out], { call, threshold, scale }) => kernels.dropout(x, out, call, threshold, scale),
-  backward: ({ grad, attrs }) => [dispatchOne(dropoutOp, [grad], attrs)],
+  run: (kernels, [x], [out], { call, threshold, scale }) =>
+    live([x, out], ([x, out]) => kernels.dropout(x, out, call(), threshold, scale)),
+  backward: ({ grad, attrs }) => [dispatchOne(dropoutOp, [grad], { ...attrs, call: attrs.last })],
 });
 
 /** Zeroes elements with probability p and scales the others by 1 / (1 - p); x itself where p is 0. */
@@ -33,5 +41,7 @@ export function dropout(x: Tensor, options: { p?: number; generator?: Generator;
     throw new ConfigError(`dropout: needs a probability from 0 up to but without 1, got ${p}.`, { where: "dropout" });
   if (p === 0) return x;
   const threshold = Math.round((1 - p) * 4294967296);
-  return dispatchOne(dropoutOp, [x], { call: generator.next(stream), threshold, scale: Math.fround(1 / (1 - p)) });
+  let drawn: RandomCall;
+  const call = () => (drawn = generator.next(stream));
+  return dispatchOne(dropoutOp, [x], { call, last: () => drawn, threshold, scale: Math.fround(1 / (1 - p)) });
 }

@@ -4,6 +4,7 @@ import type { DeviceName } from "../backend/backend.js";
 import type { Generator } from "../core/random.js";
 import type { BatchSource, TokenBatch } from "../data/batch-source.js";
 import { createModel, type LanguageModel } from "../models/index.js";
+import { Learner } from "../models/learner.js";
 import { setGenerator } from "../nn/index.js";
 import type { TrainingConfig } from "./config.js";
 import { type LanguageData, openLanguageData } from "./language-data.js";
@@ -31,13 +32,17 @@ export async function languageSetup(config: TrainingConfig, generator: Generator
   });
   if (tokenizer) model.tokenizer = tokenizer;
   setGenerator(model, generator);
+  const task = new LanguageTask(model, data, config);
   return {
-    task: new LanguageTask(model, data, config),
+    task,
     fingerprint: data.fingerprint,
     sources: data.sources,
     tokenizerHash: tokenizer?.hash ?? null,
     hashed: { dataHash: data.hash },
-    close: data.close,
+    close: async () => {
+      task.learner.dispose();
+      await data.close?.();
+    },
   };
 }
 
@@ -46,6 +51,7 @@ export class LanguageTask implements Task {
   readonly batchSize: number;
 
   readonly source: BatchSource<TokenBatch>;
+  readonly learner: Learner;
 
   constructor(
     readonly model: LanguageModel,
@@ -53,6 +59,7 @@ export class LanguageTask implements Task {
     private readonly config: TrainingConfig,
   ) {
     this.source = data.source;
+    this.learner = new Learner(model);
     this.batchSize = config.training.batchSize;
     if (!data.validation) this.evaluate = undefined;
     if (!data.tokenizer) this.sample = undefined;
@@ -65,8 +72,10 @@ export class LanguageTask implements Task {
   private microBatch({ ids, labels, attentionMask, shape }: TokenBatch): MicroBatch {
     const [rows, width] = shape;
     const tokens = attentionMask ? attentionMask.reduce((sum, real) => sum + real, -rows) : rows * (width - 1);
+    const reduction = "sum" as const;
     return {
-      lossSum: () => this.model.loss(ids, labels, { reduction: "sum", shape }),
+      lossSum: () => this.model.loss(ids, labels, { reduction, shape }),
+      backward: (count) => this.learner.backward({ ids, labels, shape, reduction, divisor: count }),
       count: labels ? labels.filter((label, i) => label !== -100 && i % width > 0).length : tokens,
       tokens,
     };

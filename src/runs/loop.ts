@@ -132,6 +132,7 @@ async function prepare(task: Task, batch: MicroBatch, count: number): Promise<vo
 }
 
 function backward(batch: MicroBatch, count: number): Tensor {
+  if (batch.backward) return batch.backward(count);
   const loss = div(batch.lossSum(), count);
   loss.backward();
   return loss.detach();

@@ -17,6 +17,11 @@ export type Unit = "tokens" | "rows";
 export interface MicroBatch {
   /** Synchronous; runs inside a scope. */
   lossSum(): Tensor;
+  /**
+   * Adds the gradients of that sum divided by `count` to those of the parameters, and gives it without history; where
+   * the task has a way of its own. Synchronous.
+   */
+  backward?(count: number): Tensor;
   readonly count: number;
   /** Tokens (or rows) read. */
   readonly tokens: number;

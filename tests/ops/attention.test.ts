@@ -15,7 +15,7 @@ describe.each(["reference", "cpu"] as const)("cachedAttention on %s", (device) =
     const cache = t.zeros([batch, rows + 2, 2 * width]);
     let position = 0;
     const parts = steps.map((count) => {
-      const part = cachedAttention(t.narrow(qkv, 1, position, count), cache, { heads, position });
+      const part = cachedAttention(t.narrow(qkv, 1, position, count), cache, { heads, before: { length: position } });
       position += count;
       return part;
     });

@@ -626,7 +626,7 @@ const wrong: Row[] = [
   [
     "cachedAttention",
     t.ShapeError,
-    () => cachedAttention(f(1, 2, 6), f(1, 2, 4), { heads: 1, position: 1 }),
+    () => cachedAttention(f(1, 2, 6), f(1, 2, 4), { heads: 1, before: { length: 1 } }),
     "cachedAttention: needs qkv [B, T, 3 * H * D] for H = 1 and a cache [B, S, 2 * H * D] with room for T rows at position 1, got [1, 2, 6] and [1, 2, 4].",
   ],
 ];

@@ -256,13 +256,13 @@ describe("writing in place", () => {
       ],
     ]);
     const loss = x.mul(cache).sum();
-    cachedAttention(t.zeros([1, 1, 3]), cache, { heads: 1, position: 0 });
+    cachedAttention(t.zeros([1, 1, 3]), cache, { heads: 1, before: { length: 0 } });
     expect(() => loss.backward()).toThrow("backward: a tensor that mul saved was changed in place afterwards.");
   });
 
   test("a tensor that requires a gradient is written only under noGrad, and not before that was checked", async () => {
     const p = leaf([[[1, 2]]]);
-    const write = () => cachedAttention(t.zeros([1, 1, 3]), p, { heads: 1, position: 0 });
+    const write = () => cachedAttention(t.zeros([1, 1, 3]), p, { heads: 1, before: { length: 0 } });
     expect(write).toThrow(
       "cachedAttention: a tensor that requires a gradient may be written only under noGrad(). Wrap the call: noGrad(() => …).",
     );

@@ -28,14 +28,19 @@ export interface Counters {
   uploads: number;
 }
 
+/** The numbers of a launch; a function where they differ each time that it is recorded. */
+export type Numbers = readonly number[] | (() => readonly number[]);
+
 /** One launch of an operation: its buffers, and its numbers in the order of the kernel's source. */
 export interface Launch {
   readonly op: string;
   readonly kernel: Kernel;
   readonly slots: readonly Slot[];
-  readonly numbers: readonly number[];
+  readonly numbers: Numbers;
   readonly groups: Groups;
 }
+
+const valuesOf = (numbers: Numbers): readonly number[] => (typeof numbers === "function" ? numbers() : numbers);
 
 export class Commands {
   readonly counters: Counters = { dispatches: 0, submits: 0, reads: 0, uploads: 0 };
@@ -72,7 +77,7 @@ export class Commands {
     this.pass ??= this.open().beginComputePass();
     const { pass, most } = this;
     pass.setPipeline(pipeline);
-    pass.setBindGroup(0, group, [this.parameters.write(kernel, numbers, groups)]);
+    pass.setBindGroup(0, group, [this.parameters.write(kernel, valuesOf(numbers), groups)]);
     const rows = Math.ceil(groups / most);
     pass.dispatchWorkgroups(rows === 1 ? groups : most, rows);
     this.counters.dispatches++;

@@ -1,15 +1,16 @@
 /** A device with all that keeps its use cheap: memory, kernels and their pipelines, and the commands under way. */
 
 import { DeviceError } from "../../core/errors.js";
-import type { AttentionLayout } from "../backend.js";
+import type { AttentionLayout, Recording } from "../backend.js";
 import { type Abilities, abilitiesOf, type FragmentSize } from "./adapter.js";
 import { type OnGpu, pieceOf } from "./bindings.js";
-import { Commands, type Counters, type Groups } from "./commands.js";
+import { Commands, type Counters, type Groups, type Numbers } from "./commands.js";
 import { Failures } from "./failures.js";
 import { Launches } from "./launches.js";
 import type { Product, Tiling } from "./matmul/product.js";
 import { Pipelines } from "./pipelines.js";
 import { type Piece, Pool } from "./pool.js";
+import { LaunchRecording } from "./recording.js";
 import { type Epilogue, Kernel, type KernelSource, THREADS } from "./shader.js";
 
 const REPORT_BYTES = 16;
@@ -124,13 +125,7 @@ export class Gpu {
    * Records one dispatch. Operands and numbers are in the order of the kernel's source; of buffers in step the first
    * thread has element `first`.
    */
-  run(
-    kernel: Kernel,
-    operands: readonly (OnGpu | Piece)[],
-    numbers: readonly number[],
-    groups: Groups,
-    first = 0,
-  ): void {
+  run(kernel: Kernel, operands: readonly (OnGpu | Piece)[], numbers: Numbers, groups: Groups, first = 0): void {
     if (groups > 0) this.launches.run(this.operation, kernel, operands, numbers, groups, first);
   }
 
@@ -171,7 +166,7 @@ export class Gpu {
     this.failures.requireDevice();
     piece.checked = undefined;
     if (bytes.length === 0) return;
-    if (!piece.slot && bytes.length <= 16) {
+    if (!piece.slot && bytes.length <= 16 && !this.inLivePart) {
       this.launches.rehearsed?.written.push([piece, piece.known]);
       piece.known = bytes.slice();
       return;
@@ -181,6 +176,7 @@ export class Gpu {
     this.launches.recordHeld();
     const slot = piece.slot ?? this.pool.slotFor(piece, this.commands.batch, true);
     this.commands.upload(slot, bytes);
+    if (this.recording?.noting) this.recording.noteUpload(piece, slot, bytes.slice());
   }
 
   /** Copies bytes out. The copy takes its place among the commands now; the wait comes after. */
@@ -222,6 +218,43 @@ export class Gpu {
   flush(): void {
     this.launches.recordHeld();
     this.commands.flush();
+  }
+
+  /** Runs `work` and notes its launches. */
+  record(work: (recording: Recording) => void): Recording | undefined {
+    this.settle();
+    const recording = new LaunchRecording(this, this.commands);
+    this.launches.recording = this.pool.holder = recording;
+    let done = false;
+    try {
+      work(recording);
+      this.settle();
+      done = true;
+    } finally {
+      this.launches.recording = this.pool.holder = undefined;
+      if (!done) recording.dispose();
+    }
+    return recording.close() ? recording : undefined;
+  }
+
+  /** Does a part of a recording run which runs each time? Then what it writes is nothing that is known. */
+  get inLivePart(): boolean {
+    return this.recording?.noting === false;
+  }
+
+  /** A launch has the number that is known of a piece as a parameter. */
+  noteKnown(piece: Piece): void {
+    if (this.recording?.noting) this.recording.noteKnown(piece);
+  }
+
+  private get recording(): LaunchRecording | undefined {
+    return this.launches.recording;
+  }
+
+  /** Records what is held back. */
+  settle(): void {
+    this.failures.requireDevice();
+    this.launches.recordHeld();
   }
 
   /**

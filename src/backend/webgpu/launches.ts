@@ -2,10 +2,11 @@
 
 import type { Abilities } from "./adapter.js";
 import { BindGroups, layoutOf, type OnGpu, pieceOf, requireBindings } from "./bindings.js";
-import type { Commands, Groups, Launch } from "./commands.js";
+import type { Commands, Groups, Launch, Numbers } from "./commands.js";
 import type { Failures } from "./failures.js";
 import type { Pipelines } from "./pipelines.js";
 import type { Piece, Pool, Slot } from "./pool.js";
+import type { LaunchRecording } from "./recording.js";
 import type { Epilogue, Kernel, Layout } from "./shader.js";
 
 /** A launch with what its pipeline depends on. Its buffers are those that its operands had when it was called. */
@@ -15,7 +16,7 @@ interface PreparedLaunch extends Launch {
 }
 
 interface HeldLaunch {
-  readonly launch: PreparedLaunch;
+  readonly launch: PreparedLaunch & { readonly numbers: readonly number[] };
   readonly result: Piece;
   /** The kernel with work to do on each result. */
   finish(epilogue: Epilogue): Kernel;
@@ -30,6 +31,7 @@ interface Rehearsal {
 export class Launches {
   readonly bindGroups: BindGroups;
   rehearsed: Rehearsal | undefined;
+  recording: LaunchRecording | undefined;
   private held: HeldLaunch | undefined;
 
   constructor(
@@ -47,7 +49,7 @@ export class Launches {
     op: string,
     kernel: Kernel,
     operands: readonly (OnGpu | Piece)[],
-    numbers: readonly number[],
+    numbers: Numbers,
     groups: Groups,
     first: number,
   ): void {
@@ -70,14 +72,14 @@ export class Launches {
     }
     // Nothing is uploaded to them before this is recorded, though they may be given back until then.
     for (const slot of launch.slots) slot.batch = this.commands.batch;
-    this.held = { launch, result, finish };
+    this.held = { launch: { ...launch, numbers }, result, finish };
   }
 
   private prepare(
     given: string,
     kernel: Kernel,
     operands: readonly (OnGpu | Piece)[],
-    numbers: readonly number[],
+    numbers: Numbers,
     groups: Groups,
   ): PreparedLaunch {
     this.failures.requireDevice();
@@ -101,6 +103,7 @@ export class Launches {
     const variant = this.pipelines.variant(kernel, layout);
     const group = this.bindGroups.group(variant, slots, kernel, first);
     this.commands.launch(launch, variant, group);
+    if (this.recording?.noting) this.recording.noteLaunch(launch, pieces, variant, group);
   }
 
   /** Before anything that must come after it. */
@@ -148,6 +151,7 @@ export class Launches {
       const clash = (slot: Slot, j: number) =>
         slot.buffer === slots[i].buffer && slot !== slots[i] && (buffers[i].writes || buffers[j].writes);
       if (!slots[i].shelf || !slots.some(clash)) return;
+      this.recording?.spoil();
       if (piece.slot?.shelf) this.pool.unshelve(piece, this.commands);
       slots[i] = piece.slot!;
     });
@@ -157,6 +161,7 @@ export class Launches {
   shelve(pieces: readonly Piece[]): void {
     if (this.rehearsed) return;
     this.recordHeld();
+    this.recording?.spoil();
     for (const piece of pieces) this.use(piece);
     this.pool.shelve(pieces, this.commands);
   }
@@ -170,6 +175,7 @@ export class Launches {
       piece.known = undefined;
       this.recordHeld();
       this.commands.upload(slot, known);
+      if (this.recording?.pieces.has(piece)) this.recording.noteUpload(piece, slot, known);
     }
     return slot;
   }

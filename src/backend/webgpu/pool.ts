@@ -68,8 +68,17 @@ const MOST_BYTES = 2 ** 32 - SMALLEST;
 /** Free buffers that this many batches did not ask for are destroyed. */
 const PATIENCE = 256;
 
+/** Buffers that somebody holds on to: those of its `slots` that become free are free for it alone. */
+interface Holder {
+  /** Made meanwhile. */
+  readonly pieces: Set<Piece>;
+  readonly slots: ReadonlySet<Slot>;
+  readonly free: Map<number, Slot[]>;
+}
+
 export class Pool {
   private readonly free = new Map<number, Slot[]>();
+  holder: Holder | undefined;
   private readonly staging = new Map<number, GPUBuffer[]>();
   private nextId = 0;
   private live = 0;
@@ -103,7 +112,9 @@ export class Pool {
     }
     this.live += bytes;
     this.peak = Math.max(this.peak, this.live);
-    return new Piece(bytes);
+    const piece = new Piece(bytes);
+    this.holder?.pieces.add(piece);
+    return piece;
   }
 
   /** Memory of the backend itself: it counts as no tensor's. */
@@ -165,7 +176,8 @@ export class Pool {
   slotFor(piece: Piece, batch: number, untouched: boolean): Slot {
     if (piece.slot) return piece.slot;
     const size = Math.min(sizeClass(Math.max(4, piece.bytes)), this.largest);
-    const list = this.free.get(size);
+    const held = untouched ? undefined : this.holder?.free.get(size);
+    const list = held?.length ? held : this.free.get(size);
     let at = list ? list.length - 1 : -1;
     if (list && untouched) at = list.findIndex((slot) => slot.batch < batch);
     if (list && at >= 0) {
@@ -218,10 +230,20 @@ export class Pool {
       this.forget(slot);
       return;
     }
-    const list = this.free.get(slot.size);
+    const free = this.holder?.slots.has(slot) ? this.holder.free : this.free;
+    const list = free.get(slot.size);
     if (list) list.push(slot);
-    else this.free.set(slot.size, [slot]);
+    else free.set(slot.size, [slot]);
     this.pooled += slot.size;
+  }
+
+  /** Takes buffers back from who held on to them. */
+  takeBack({ free }: Holder): void {
+    for (const slot of [...free.values()].flat()) {
+      this.pooled -= slot.size;
+      this.recycle(slot);
+    }
+    free.clear();
   }
 
   /** Destroys free buffers that no batch since `batch - PATIENCE` used. */

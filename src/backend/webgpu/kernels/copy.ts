@@ -21,7 +21,7 @@ export function fill(gpu: Gpu, output: Operand, value: number): void {
   const bytes = output.size * dtypes[output.dtype].size;
   const word = pattern(output, value);
   const piece = pieceOf(output);
-  if (!piece.slot && bytes <= 4) {
+  if (!piece.slot && bytes <= 4 && !gpu.inLivePart) {
     // A single number stays here until a kernel needs it in memory.
     gpu.write(piece, new Uint8Array(new Uint32Array([word]).buffer).slice(0, bytes));
     return;

@@ -44,7 +44,7 @@ export function elementwise(
 ): void {
   const { shape, size } = outputs[0];
   if (size === 0 || joinLaunch(gpu, program, inputs, outputs, scalars)) return;
-  const plan = inputs.map((input, i) => accessOf(input, shape, size, laneOf(program, i)));
+  const plan = inputs.map((input, i) => accessOf(gpu, input, shape, size, laneOf(program, i)));
   const key = `elementwise ${numberOf(program)}|${plan.map((access, i) => `${inputs[i].dtype}${tag(access)}`)}|${outputs.map(({ dtype }) => dtype)}`;
   const bound = inputs.filter((_, i) => plan[i].kind !== "known");
   const kernel = gpu.kernel(key, () => {
@@ -80,9 +80,10 @@ function checkBindings({ abilities, operation }: Gpu, inputs: readonly Operand[]
 const laneOf = (program: Program, input: number): LaneType =>
   program.steps.find((step) => step.op === "input" && step.value === input)?.type ?? "f32";
 
-function accessOf(input: Operand, shape: Shape, size: number, lane: LaneType): Access {
+function accessOf(gpu: Gpu, input: Operand, shape: Shape, size: number, lane: LaneType): Access {
   const { known } = pieceOf(input);
   if (input.size === 1 && known && lane !== "bool" && dtypes[input.dtype].arithmetic) {
+    gpu.noteKnown(pieceOf(input));
     const typed = new dtypes[input.dtype].array(known.slice().buffer, 0, 1);
     return { kind: "known", value: typed[0] };
   }

@@ -49,8 +49,8 @@ ${gathering(
   }
 }`,
   }));
-  const check = gpu.failures.check(op, size);
-  gpu.run(kernel, [index, gpu.report], [check, index.size, size, except === undefined ? 0 : 1, except ?? 0], 1);
+  const rest = [index.size, size, except === undefined ? 0 : 1, except ?? 0];
+  gpu.run(kernel, [index, gpu.report], () => [gpu.failures.check(op, size), ...rest], 1);
   if (!gpu.rehearsing) piece.checked = { below: size, except, reports };
 }
 

@@ -1,0 +1,100 @@
+/** Gradients of a language model's loss, one batch after the other. */
+
+import { backendOf } from "../backend/devices.js";
+import { sameShape } from "../core/shape.js";
+import { Dropout } from "../nn/dropout.js";
+import type { Module } from "../nn/module.js";
+import { copy_, div } from "../ops/index.js";
+import { observed } from "../tensor/dispatch.js";
+import { Repeated } from "../tensor/repeated.js";
+import { keep, tidy } from "../tensor/scope.js";
+import { type Parameter, Tensor } from "../tensor/tensor.js";
+import type { TokenIds } from "./ids.js";
+import type { LanguageModel } from "./language-model.js";
+
+/** Rows of ids, their labels, and what becomes of the losses of all labels. */
+export interface Lesson {
+  readonly ids: TokenIds;
+  readonly labels?: TokenIds;
+  /** [B, T] of flat arrays. */
+  readonly shape?: readonly number[];
+  readonly reduction: "mean" | "sum";
+  /** The loss is divided by it, where it is given. */
+  readonly divisor?: number;
+}
+
+/** Computes `.grad`s; where batches of one shape follow each other, a device may repeat all of it. */
+export class Learner {
+  private repeated: Repeated | undefined;
+  /** What a repeated computation reads: ids, and labels where they differ. */
+  private inputs: readonly Tensor[] = [];
+  /** Those with gradients. */
+  private trained: readonly Parameter[] = [];
+
+  constructor(private readonly model: LanguageModel) {
+    model.disposeWith(this);
+  }
+
+  /** Adds the gradients of the loss to the `.grad`s. Gives the loss, without history. */
+  backward(lesson: Lesson): Tensor {
+    const { model } = this;
+    const modules = [...model.modules()];
+    const parameters = [...model.parameters()];
+    const may = backendOf(model.device).record && !observed() && model.computesOnly(modules);
+    const adds = parameters.some(({ grad }) => grad);
+    return tidy(() => (may && !adds ? this.again(lesson, modules, parameters) : this.compute(lesson)));
+  }
+
+  private compute({ ids, labels, shape, reduction, divisor }: Lesson): Tensor {
+    const loss = this.model.loss(ids, labels, { reduction, shape });
+    const whole = divisor === undefined ? loss : div(loss, divisor);
+    whole.backward();
+    return whole.detach();
+  }
+
+  private again(lesson: Lesson, modules: readonly Module[], parameters: readonly Parameter[]): Tensor {
+    const repeated = this.take(this.model.lossInputs(lesson.ids, lesson.labels, lesson.shape));
+    const [ids, labels] = this.inputs;
+    const { reduction, divisor } = lesson;
+    const facts = [
+      ...[ids, labels, reduction, divisor],
+      ...modules.flatMap((module) => [module, module.training]),
+      ...modules.flatMap((module) => (module instanceof Dropout ? [module.p, module.generator] : [])),
+      ...parameters.flatMap((parameter) => [parameter, parameter.requiresGrad]),
+    ];
+    const [loss, ...grads] = repeated.run(facts, () => {
+      const loss = this.compute({ ids, labels, reduction, divisor });
+      this.trained = parameters.filter(({ grad }) => grad);
+      return [loss, ...this.trained.map(takeGrad)];
+    });
+    for (const [i, parameter] of this.trained.entries()) parameter.grad = keep(grads[i]);
+    return loss;
+  }
+
+  /** Brings a batch to where the last one was, if that had the same shape. */
+  private take(given: readonly Tensor[]): Repeated {
+    const { inputs } = this;
+    const fits = ({ shape, backend }: Tensor, i: number) =>
+      backend === inputs[i].backend && sameShape(shape, inputs[i].shape);
+    if (!this.repeated || given.length !== inputs.length || !given.every(fits)) {
+      this.dispose();
+      this.inputs = given.map(({ backend, shape, dtype }) => keep(Tensor.empty(backend, shape, dtype)));
+      this.repeated = new Repeated(given[0].backend);
+    }
+    for (const [i, tensor] of given.entries()) copy_(this.inputs[i], tensor);
+    return this.repeated;
+  }
+
+  dispose(): void {
+    this.repeated?.dispose();
+    this.repeated = undefined;
+    for (const tensor of this.inputs) tensor.dispose();
+    this.inputs = [];
+  }
+}
+
+function takeGrad(parameter: Parameter): Tensor {
+  const grad = parameter.grad!;
+  parameter.grad = undefined;
+  return grad;
+}

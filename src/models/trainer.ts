@@ -1,0 +1,123 @@
+/** Training steps of a language model. */
+
+import { breathe } from "../core/breathe.js";
+import { ConfigError, kindOf, show } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
+import { rehearse } from "../nn/rehearse.js";
+import { stack } from "../ops/index.js";
+import { AdamW, clipCoefficient, gradNorm, type Optimizer } from "../optim/index.js";
+import { checkOwner } from "../optim/owner.js";
+import { tidy } from "../tensor/scope.js";
+import type { Tensor } from "../tensor/tensor.js";
+import type { TokenIds } from "./ids.js";
+import type { LanguageModel } from "./language-model.js";
+import { Learner } from "./learner.js";
+
+/** Rows of ids, and labels of the same shape (-100: ignored) where they differ from the ids. */
+export interface Batch {
+  ids: TokenIds;
+  labels?: TokenIds;
+  /** [B, T] of flat arrays. */
+  shape?: readonly number[];
+}
+
+/** How a training step is made. */
+export interface TrainStepOptions {
+  /** One AdamW that the model keeps, unless given. */
+  optimizer?: Optimizer<{ lr: number }>;
+  /** Sets the optimizer's learning rate for this step. */
+  learningRate?: number;
+  /** Largest norm of all gradients together; gradients are not clipped unless given. */
+  clipNorm?: number;
+  /** Of the AdamW that the model makes at its first step. */
+  weightDecay?: number;
+  betas?: readonly [number, number];
+  eps?: number;
+}
+
+/** What a training step tells. */
+export interface StepResult {
+  /** Mean loss in nats per label that counts; NaN where none does. */
+  loss: number;
+  /** Norm of all gradients together, before clipping. */
+  gradNorm: number;
+}
+
+const stepOptionNames = ["optimizer", "learningRate", "clipNorm", "weightDecay", "betas", "eps"];
+
+/** Refuses what would spoil the weights, or be ignored, before anything is computed. */
+function checkStep(batch: Batch, options: TrainStepOptions): void {
+  const refuse = (expected: string, got: unknown): never => {
+    throw new ConfigError(`trainStep: needs ${expected}, got ${show(got)}.`, { where: "trainStep" });
+  };
+  checkOptions("trainStep", options, stepOptionNames);
+  if (typeof batch !== "object" || batch === null || batch.ids === undefined) {
+    throw new ConfigError(`trainStep: needs a batch { ids, labels? }, got ${kindOf(batch)}.`, {
+      where: "trainStep",
+      hint: "For example trainStep({ ids: [[1, 2, 3]] }).",
+    });
+  }
+  checkOptions("trainStep: batch", batch, ["ids", "labels", "shape"]);
+  const { optimizer, learningRate = 0, clipNorm = 1 } = options;
+  if (!(Number.isFinite(learningRate) && learningRate >= 0))
+    refuse("a finite number from 0 up for learningRate", learningRate);
+  if (!(typeof clipNorm === "number" && clipNorm > 0)) refuse("a number above 0 for clipNorm", clipNorm);
+  if (optimizer !== undefined && typeof optimizer?.step !== "function")
+    refuse("an optimizer of tenon/optim for optimizer", optimizer);
+}
+
+/** What a model keeps from one `trainStep` to the next. */
+export class Trainer {
+  private readonly learner: Learner;
+  private optimizer: Optimizer<{ lr: number }> | undefined;
+  /** Has the device prepared for a step? */
+  private prepared = false;
+
+  constructor(private readonly model: LanguageModel) {
+    this.learner = new Learner(model);
+    model.disposeWith(this);
+  }
+
+  async step(batch: Batch, options: TrainStepOptions): Promise<StepResult> {
+    checkStep(batch, options);
+    const { model, learner } = this;
+    const { learningRate, clipNorm } = options;
+    if (options.optimizer) checkOwner("trainStep", model, options.optimizer);
+    const optimizer = options.optimizer ?? (this.optimizer ??= this.makeOptimizer(options));
+    if (learningRate !== undefined) optimizer.lr = learningRate;
+    model.train();
+    const { ids, labels, shape } = batch;
+    const lesson = { ids, labels, shape, reduction: "mean" } as const;
+    const clipping = () => {
+      const norm = gradNorm(model.parameters());
+      return { norm, scale: clipNorm === undefined ? undefined : clipCoefficient(norm, clipNorm) };
+    };
+    if (!this.prepared) {
+      await rehearse(model, () => {
+        learner.backward(lesson);
+        clipping();
+      });
+    }
+    this.prepared = true;
+    const figures = tidy((): Tensor => {
+      model.zeroGrad();
+      const loss = learner.backward(lesson);
+      const { norm, scale } = clipping();
+      optimizer.step(undefined, { scale });
+      return stack([loss, norm]);
+    });
+    const data = figures.data();
+    figures.dispose();
+    const [loss, norm] = await data; // the one time that the step waits for the device
+    await breathe(); // on the CPU nothing else lets others have their turn
+    return { loss, gradNorm: norm };
+  }
+
+  private makeOptimizer({ weightDecay = 0.01, betas = [0.9, 0.999], eps = 1e-8 }: TrainStepOptions): AdamW {
+    return new AdamW(this.model.namedParameters(), { weightDecay, betas, eps });
+  }
+
+  dispose(): void {
+    this.optimizer?.dispose();
+  }
+}

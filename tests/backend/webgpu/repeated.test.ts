@@ -1,0 +1,291 @@
+/** Computations that the device repeats by itself give the bits of those that are asked for op by op. */
+import * as t from "tenon";
+import { createModel, type Gpt2 } from "tenon/models";
+import { Linear } from "tenon/nn";
+import { SGD } from "tenon/optim";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { Repeated, writeInts } from "../../../src/tensor/repeated.js";
+import { openWebGpu } from "./device.js";
+
+const backend = await openWebGpu();
+
+const ints = (...values: number[]) => t.tensor(values, { dtype: "int32" });
+const listed = async (tensor: t.Tensor) => Array.from(await tensor.data());
+
+/** Runs something while somebody looks on, so that nothing is repeated. */
+async function observed<T>(run: () => Promise<T>): Promise<T> {
+  const stop = t.intercept((_, next) => next());
+  try {
+    return await run();
+  } finally {
+    stop();
+  }
+}
+
+describe.skipIf(!backend)("a computation that is run again and again", () => {
+  const facts = ["the same"];
+  let repeated = new Repeated(backend!);
+  afterEach(() => {
+    repeated.dispose();
+    repeated = new Repeated(backend!);
+  });
+
+  test("is computed twice; later runs follow tensors that change, and live parts", async () => {
+    const weight = t.tensor([1, 2, 3, 4, 5, 6, 7, 8]);
+    let index = 0;
+    const compute = vi.fn(() =>
+      t.tidy(() => {
+        const at = t.tensor([0], { dtype: "int32" });
+        writeInts(at, () => [index]);
+        // Constants of the computation, and scalars.
+        return [
+          t
+            .embedding(at, weight.reshape([8, 1]))
+            .add(t.arange(5))
+            .mul(2),
+        ];
+      }),
+    );
+    for (index = 0; index < 6; index++) {
+      const [result] = repeated.run(facts, compute);
+      expect(await listed(result)).toEqual([0, 1, 2, 3, 4].map((n) => 2 * (n + (index < 4 ? 1 + index : 0))));
+      result.dispose();
+      // What others do in between takes and fills the memory that is free.
+      const others = [5, 20, 80].map((n) => t.full([n], 99).add(1));
+      expect(await others[2].sum().item()).toBe(8000);
+      for (const other of others) other.dispose();
+      if (index === 3) t.noGrad(() => t.copy_(weight, t.zeros([8])));
+    }
+    expect(compute).toHaveBeenCalledTimes(2);
+    weight.dispose();
+  });
+
+  test("other facts compute it anew, none as well, and so does memory that has gone", async () => {
+    let x = t.tensor([1, 2]);
+    const compute = vi.fn(() => t.tidy(() => [x.mul(3)]));
+    const run = async (given: readonly unknown[] | undefined) => {
+      const [result] = repeated.run(given, compute);
+      const values = await listed(result);
+      result.dispose();
+      return [compute.mock.calls.length, ...values];
+    };
+    for (const calls of [1, 2, 2]) expect(await run(["a", 1])).toEqual([calls, 3, 6]);
+    for (const calls of [3, 4, 4]) expect(await run(["a", 2])).toEqual([calls, 3, 6]);
+    expect(await run(undefined)).toEqual([5, 3, 6]);
+    expect(await run(["a", 2])).toEqual([5, 3, 6]);
+    x.dispose();
+    x = t.tensor([5, 6]);
+    for (const calls of [6, 6]) expect(await run(["a", 2])).toEqual([calls, 15, 18]);
+    // One that is known on this side only, and changes there.
+    x.dispose();
+    x = t.tensor([7]);
+    for (const calls of [7, 7]) expect(await run(["a", 2])).toEqual([calls, 21]);
+    x.dispose();
+  });
+
+  test("a bad index is told when it comes, and no later", async () => {
+    const table = t.tensor([[1], [2], [3]]);
+    let index = 0;
+    const compute = () =>
+      t.tidy(() => {
+        const at = ints(0, 0, 0, 0, 0);
+        writeInts(at, () => [0, 0, index, 0, 0]);
+        return [t.embedding(at, table)];
+      });
+    for (const [given, message] of [
+      [1, undefined],
+      [2, undefined],
+      [7, "embedding: needs index from 0 to 2, got 7 at position 2."],
+      [2, undefined],
+      [-4, "embedding: needs index from 0 to 2, got -4 at position 2."],
+      [0, undefined],
+    ] as const) {
+      index = given;
+      const [result] = repeated.run(facts, compute);
+      if (message) await expect(result.data()).rejects.toThrow(message);
+      else expect(await listed(result)).toEqual([1, 1, 1 + given, 1, 1]);
+      result.dispose();
+    }
+    table.dispose();
+  });
+
+  test("holds on to its memory until it is disposed; an error in the middle leaves nothing behind", async () => {
+    const x = t.tensor(new Float32Array(1000).fill(1));
+    const before = t.memory().live;
+    const compute = () => t.tidy(() => [x.add(1).exp().log().sum()]);
+    const run = async () => {
+      const [result] = repeated.run(facts, compute);
+      expect(await result.item()).toBeCloseTo(2000, 1);
+      result.dispose();
+    };
+    for (let i = 0; i < 4; i++) await run();
+    const { created } = backend!.gpu.pool;
+    for (let i = 0; i < 100; i++) await run();
+    expect(backend!.gpu.pool.created).toBe(created);
+    repeated.dispose();
+    expect(t.memory().live).toBe(before);
+    const broken = () =>
+      t.tidy(() => {
+        const y = x.add(1);
+        if (broken.fails) throw new Error("in the middle");
+        return [y];
+      });
+    broken.fails = false;
+    repeated.run(facts, broken)[0].dispose();
+    broken.fails = true;
+    expect(() => repeated.run(facts, broken)).toThrow("in the middle");
+    repeated.dispose();
+    expect(t.memory().live).toBe(before);
+    x.dispose();
+  });
+
+  test("what takes much memory on the side is not held on to", async () => {
+    const compute = vi.fn(() => [t.ones([2 ** 26 + 1]).narrow(0, 0, 2)]);
+    for (const calls of [1, 2, 3]) {
+      const [result] = repeated.run(facts, compute);
+      expect(await listed(result)).toEqual([1, 1]);
+      result.dispose();
+      expect(compute).toHaveBeenCalledTimes(calls);
+    }
+  });
+});
+
+const config = { model_type: "gpt2", vocab_size: 67, n_positions: 24, n_embd: 24, n_layer: 2, n_head: 2 };
+const made = (more = {}) =>
+  createModel({ ...config, ...more }, undefined, { seed: 3, device: "webgpu" }) as Promise<Gpt2>;
+
+describe.skipIf(!backend)("tokens that the device repeats", () => {
+  test.each([
+    ["greedy, past the end of the context", { temperature: 0, maxTokens: 40 }],
+    ["sampled", { temperature: 1, seed: 5, maxTokens: 12, repetitionPenalty: 1.3 }],
+  ])("are those of one pass after the other: %s", async (_, options) => {
+    const model = await made();
+    const prompts = [[1, 2, 3], [4, 5, 6], [7]];
+    const passes = vi.spyOn(model, "nextLogits");
+    const [some, others] = await Promise.all([model.generate(prompts, options), model.generate(prompts, options)]);
+    expect(passes.mock.calls.length).toBeLessThan(30);
+    passes.mockClear();
+    const one = await observed(() => model.generate(prompts, options));
+    expect(passes.mock.calls.length).toBeGreaterThan(2 * options.maxTokens - 2);
+    expect(some.map(({ tokens, logprobs }) => ({ tokens, logprobs }))).toEqual(
+      one.map(({ tokens, logprobs }) => ({ tokens, logprobs })),
+    );
+    expect(others.map(({ tokens }) => tokens)).toEqual(one.map(({ tokens }) => tokens));
+    model.dispose();
+  });
+
+  test("modules of users, and a forward put in the place of another, run for every token", async () => {
+    const model = await made();
+    const plain = await model.generate([1, 2], { maxTokens: 8, temperature: 0 });
+    const seen: number[] = [];
+    class Counting extends Linear {
+      override forward(x: t.Tensor): t.Tensor {
+        seen.push(x.shape[1]);
+        return super.forward(x);
+      }
+    }
+    const old = model.getSubmodule("transformer.h.1.mlp.c_fc") as Linear;
+    const own = new Counting(24, 96, { inOut: true, device: "webgpu" });
+    own.loadStateDict(old.stateDict());
+    model.setSubmodule("transformer.h.1.mlp.c_fc", own);
+    expect((await model.generate([1, 2], { maxTokens: 8, temperature: 0 })).tokens).toEqual(plain.tokens);
+    expect(seen).toEqual([2, 1, 1, 1, 1, 1, 1, 1]);
+    model.setSubmodule("transformer.h.1.mlp.c_fc", old);
+    own.dispose();
+    const { forward } = old;
+    let calls = 0;
+    old.forward = (x) => {
+      calls++;
+      return forward(x);
+    };
+    expect((await model.generate([1, 2], { maxTokens: 8, temperature: 0 })).tokens).toEqual(plain.tokens);
+    expect(calls).toBe(8);
+    model.dispose();
+  });
+});
+
+describe.skipIf(!backend)("training steps that the device repeats", () => {
+  const batch = (step: number, width = 9) => ({
+    ids: [0, 1].map((row) => Array.from({ length: width }, (_, i) => (step * 31 + row * 17 + i * 7) % 67)),
+  });
+  /** Losses, norms, and a gradient after the last step. */
+  async function trained(steps: (model: Gpt2, step: (n: number) => Promise<void>) => Promise<void>, more = {}) {
+    t.manualSeed(11);
+    const model = await made(more);
+    let calls = 0;
+    const { hidden } = model;
+    model.hidden = (...args) => {
+      calls++;
+      return hidden.apply(model, args);
+    };
+    const told: number[] = [];
+    await steps(model, async (n) => {
+      const { loss, gradNorm } = await model.trainStep(batch(n), { clipNorm: 1, learningRate: 0.01 });
+      told.push(loss, gradNorm);
+    });
+    const weight = model.getSubmodule("transformer.h.0.mlp.c_fc") as Linear;
+    const grad = weight.weight.grad ? await listed(weight.weight.grad) : [];
+    const result = { told, grad, values: await listed(weight.weight), calls };
+    model.dispose();
+    return result;
+  }
+  async function both(...args: Parameters<typeof trained>): Promise<number> {
+    const { calls, ...repeated } = await trained(...args);
+    const { calls: each, ...one } = await observed(() => trained(...args));
+    expect(repeated).toEqual(one);
+    expect(repeated.told.every(Number.isFinite)).toBe(true);
+    return each - calls;
+  }
+  const several = async (step: (n: number) => Promise<void>, from = 0, to = 5) => {
+    for (let n = from; n < to; n++) await step(n);
+  };
+
+  test("have the bits of steps op by op, with dropout anew in each", async () => {
+    const dropout = { embd_pdrop: 0.2, attn_pdrop: 0.1, resid_pdrop: 0.3 };
+    expect(await both((_, step) => several(step, 0, 6), dropout)).toBeGreaterThan(1);
+  });
+
+  test("follow what users change in between: frozen layers, gradients, other batches, generated text", async () => {
+    const changes = both(async (model, step) => {
+      await several(step);
+      for (const parameter of model.transformer.h[1].parameters()) parameter.requiresGrad = false;
+      await several(step, 5, 8);
+      model.zeroGrad();
+      for (const parameter of model.transformer.h[1].parameters()) parameter.requiresGrad = true;
+      await step(8);
+      for (const parameter of model.parameters()) parameter.grad = t.zerosLike(parameter);
+      await model.trainStep(batch(9, 5));
+      await model.generate([1, 2, 3], { maxTokens: 6, temperature: 0 });
+      const labels = batch(10).ids.map((row) => row.map((id, i) => (i < 3 ? -100 : id)));
+      for (let n = 0; n < 4; n++) await model.trainStep({ ids: batch(n).ids, labels });
+      await several(step, 11, 15);
+    });
+    expect(await changes).toBeGreaterThan(4);
+  });
+
+  test("with an optimizer and a loss of one's own beside them", async () => {
+    await both(async (model, step) => {
+      const optimizer = new SGD(model.parameters(), { lr: 0.1 });
+      for (let n = 0; n < 4; n++) {
+        await step(n);
+        t.tidy(() => model.loss(batch(n).ids).backward()); // adds to the gradients of the step
+        optimizer.step();
+      }
+      optimizer.dispose();
+    });
+  });
+
+  test("a bad id of a tensor is told, and the next step is as before", async () => {
+    const model = await made();
+    const ids = (bad: number) => t.tensor([[1, 2, bad, 4, 5, 6, 7]], { dtype: "int32", device: "webgpu" });
+    for (const id of [3, 3, 3, 99, 3]) {
+      const given = ids(id);
+      const step = model.trainStep({ ids: given });
+      if (id > 66) await expect(step).rejects.toThrow("got 99 at position 2");
+      else expect((await step).loss).toBeGreaterThan(0);
+      expect(await listed(given)).toEqual([1, 2, id, 4, 5, 6, 7]);
+      given.dispose();
+    }
+    model.dispose();
+  });
+});

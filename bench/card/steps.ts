@@ -2,7 +2,7 @@
 
 import { init, memory } from "../../src/index.js";
 import { AdamW } from "../../src/optim/index.js";
-import { gpu, issueStep, stepCosts } from "../costs.js";
+import { gpu, issuing, stepCosts } from "../costs.js";
 import { rowsOf, type Shape, stepFlops } from "../gpt.js";
 import { randomGpt } from "./model.js";
 import type { Given, Part } from "./part.js";
@@ -52,12 +52,13 @@ export const steps: Part = async (given) => {
 
       // Steps that nobody waits for, each submitted once it is recorded; the last loss is read.
       const many = small ? 3 : Math.max(4, Math.min(50, Math.ceil(1500 / time)));
+      const issue = issuing(model, optimizer);
       const together = await fastest(small ? 0 : 3, 2, async () => {
         for (let i = 1; i < many; i++) {
-          issueStep(model, optimizer, ids).dispose();
+          issue(ids).dispose();
           gpu().flush();
         }
-        const loss = issueStep(model, optimizer, ids);
+        const loss = issue(ids);
         await loss.item();
         loss.dispose();
       });

@@ -78,13 +78,15 @@ export abstract class Module {
   }
 
   /** The modules directly below, in order of assignment. */
-  *namedChildren(): Iterable<[string, Module]> {
+  namedChildren(): Iterable<[string, Module]> {
+    const found: [string, Module][] = [];
     for (const [name, value] of Object.entries(this)) {
-      if (value instanceof Module) yield [name, value];
+      if (value instanceof Module) found.push([name, value]);
       else if (Array.isArray(value)) {
-        for (const [i, item] of value.entries()) if (item instanceof Module) yield [`${name}.${i}`, item];
+        for (const [i, item] of value.entries()) if (item instanceof Module) found.push([`${name}.${i}`, item]);
       }
     }
+    return found;
   }
 
   /** This module ("") and all below, each once, parents first. */
@@ -95,8 +97,16 @@ export abstract class Module {
     for (const [name, child] of this.namedChildren()) yield* child.namedModules(join(prefix, name), seen);
   }
 
-  *modules(): Iterable<Module> {
-    for (const [, module] of this.namedModules()) yield module;
+  /** Each module once, parents first. Training asks at every step, so no names are made for it. */
+  modules(): Iterable<Module> {
+    return this.gather(new Set());
+  }
+
+  private gather(found: Set<Module>): Set<Module> {
+    if (found.has(this)) return found;
+    found.add(this);
+    for (const [, child] of this.namedChildren()) child.gather(found);
+    return found;
   }
 
   *children(): Iterable<Module> {
@@ -151,8 +161,11 @@ export abstract class Module {
     }
   }
 
-  *parameters(): Iterable<Parameter> {
-    for (const [, parameter] of this.namedParameters()) yield parameter;
+  parameters(): Iterable<Parameter> {
+    const found = new Set<Parameter>();
+    for (const module of this.modules())
+      for (const value of Object.values(module)) if (value instanceof Parameter) found.add(value);
+    return found;
   }
 
   /** What is saved: parameters and buffers, tied ones under their first name. The tensors themselves, not copies. */

@@ -316,11 +316,14 @@ describe("carrying a run", () => {
     const { store, first } = await threeRuns();
     writeFileSync(join(folder, "run.tar"), await collect(exportRun(first, { store })));
     execFileSync("tar", ["xf", "run.tar"], { cwd: folder });
+    // The lock of a process that was killed, elsewhere: it does not travel.
+    writeFileSync(join(folder, first, "run.lock"), '{"host":"elsewhere","pid":1}');
     execFileSync("tar", ["cf", "again.tar", "--format=ustar", first], { cwd: folder });
     const there = new MemoryStore();
     const source = await (await import("../../src/core/platform.js")).platform().openFile!(join(folder, "again.tar"));
     expect(await importRun(source, { store: there })).toBe(first);
     await source.close?.();
+    expect(await there.size(`${first}/run.lock`)).toBeUndefined();
     expect((await verify(first, { store: there })).ok).toBe(true);
   });
 

@@ -218,21 +218,20 @@ function sayWhatDiffers(device: DeviceName | undefined, numerics: Numerics): voi
     notDeterministic('numerics "fast"', "Its bits are those of machines with fused multiply-add, or of those without.");
 }
 
-/** Notes the default device and the options of the CPU; the function returned puts them back. */
-export function holdDevices(): () => void {
+/**
+ * Notes the default device, the CPU and its options; the function returned puts them back, so that what was made before
+ * goes on. With `keepFirst` a default stays where there was none before.
+ */
+export function holdDevices(keepFirst = false): () => void {
   const before = { name: defaultName, reason, cpuOptions };
+  const cpu = backends.get("cpu");
   return () => {
+    if (keepFirst && before.name === undefined) return;
     const { numerics, threads } = before.cpuOptions;
-    if (numerics !== cpuOptions.numerics || threads !== cpuOptions.threads) retire("cpu");
+    const back = cpu && retired.delete(cpu) ? cpu : undefined;
+    if (back || numerics !== cpuOptions.numerics || threads !== cpuOptions.threads) retire("cpu");
+    if (back) backends.set("cpu", back);
     ({ name: defaultName, reason, cpuOptions } = before);
-  };
-}
-
-/** Notes the default device, where one was chosen; the function returned puts it back. */
-export function holdDefault(): () => void {
-  const before = [defaultName, reason] as const;
-  return () => {
-    if (before[0]) [defaultName, reason] = before;
   };
 }
 
@@ -244,10 +243,10 @@ function retire(name: DeviceName): void {
   const { free } = backend;
   retired.add(backend);
   const closeUnused = () => {
-    if (backend.memory().live > 0) return;
-    retired.delete(backend);
+    if (retired.has(backend) && backend.memory().live > 0) return;
     backend.free = free;
-    backend.destroy();
+    // One that was put back goes on.
+    if (retired.delete(backend)) backend.destroy();
   };
   backend.free = (handle, bytes) => {
     free(handle, bytes);

@@ -1,7 +1,7 @@
 /** `tenon tokenize <tokenizer>`: the tokens of a text, their ids, and how well the tokenizer fits. */
 
-import { readFile } from "node:fs/promises";
 import "../node/platform.js";
+import { read, text as textOf } from "../tokenizers/files.js";
 import { type CorpusMetrics, loadTokenizer, tokenizerMetrics } from "../tokenizers/index.js";
 import { helpOf, parse, UsageError, usage } from "./arguments.js";
 import type { CommandIo } from "./io.js";
@@ -32,7 +32,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
     throw new UsageError("needs either --text or --file.");
   }
   const tokenizer = await loadTokenizer(operands[0]);
-  const text = values.text ?? (await readFile(values.file as string, "utf8"));
+  const text = values.text ?? textOf(await read(values.file as string), values.file as string);
   const encoding = tokenizer.encode(text, { addSpecialTokens: !values["no-special"] });
   const metrics = values.metrics ? tokenizerMetrics(tokenizer, text) : undefined;
   if (values.json) {

@@ -4,13 +4,11 @@ import { rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { ConfigError } from "../core/errors.js";
 import "../node/platform.js";
-import { read } from "../tokenizers/files.js";
+import { read, text } from "../tokenizers/files.js";
 import { trainTokenizer } from "../tokenizers/index.js";
 import { helpOf, parse, UsageError, usage } from "./arguments.js";
 import { type CommandIo, whenReaderLeaves } from "./io.js";
 import { isFolder } from "./locate.js";
-
-const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
 const table = usage({
   name: "tokenizer train",
@@ -40,7 +38,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   if (!isFolder(dirname(values.out)))
     throw new ConfigError(`${values.out}: cannot be written, there is no such folder.`);
   async function* files(): AsyncGenerator<string> {
-    for (const file of operands) yield utf8.decode(await read(file));
+    for (const file of operands) yield text(await read(file), file);
   }
   // The file is what matters, whoever reads the progress.
   whenReaderLeaves(() => {});

@@ -288,10 +288,9 @@ export class CsvParser {
     const record = readRecord(text, at, final, this.delimiterCode, this.format.quote);
     if (!record) return -1;
     const { next } = record;
-    const line = this.lineAt(at);
     this.row++;
     const violate = (value: string, expected: string, column?: string): boolean => {
-      const violation = { file: this.file, row: this.row, line, column, value, expected };
+      const violation = { file: this.file, row: this.row, line: this.lineAt(at), column, value, expected };
       noteViolation(this.report, this.policy, violation, { inferred: this.inferred, text: true });
       return this.policy === "null";
     };

@@ -112,10 +112,12 @@ export function nextLine(text: string, at: number): number {
 
 /** Line ends in `[from, to)`: LF, CR LF and lone CR. */
 export function countLines(text: string, from: number, to: number): number {
+  // A search for what is not there goes to the end of what it is given.
+  const part = text.slice(from, to);
   let lines = 0;
-  for (let at = text.indexOf("\n", from); at >= 0 && at < to; at = text.indexOf("\n", at + 1)) lines++;
-  for (let at = text.indexOf("\r", from); at >= 0 && at < to; at = text.indexOf("\r", at + 1)) {
-    if (text.charCodeAt(at + 1) !== LF) lines++;
+  for (let at = part.indexOf("\n"); at >= 0; at = part.indexOf("\n", at + 1)) lines++;
+  for (let at = part.indexOf("\r"); at >= 0; at = part.indexOf("\r", at + 1)) {
+    if (text.charCodeAt(from + at + 1) !== LF) lines++;
   }
   return lines;
 }

@@ -12,7 +12,10 @@ export interface TextOptions {
   encoding?: string;
 }
 
-/** Characters that a piece of text has at least, so that streams of tiny pieces cost no more than large ones. */
+/**
+ * Characters that a piece of text has at least, so that streams of tiny pieces cost no more than large ones, and bytes
+ * that are decoded at once: a text and its rows are still in the cache when they are read.
+ */
 const PIECE = 1 << 16;
 
 /** Bytes by which encodings and foreign formats are known. */
@@ -29,10 +32,12 @@ export async function* decodeText(
   try {
     for await (const piece of joinHead(input, HEAD)) {
       decode ??= decoderFor(encoding ?? sniff(piece, name), name);
-      held += decode(piece);
-      if (held.length < PIECE) continue;
-      yield held;
-      held = "";
+      for (let at = 0; at < piece.length; at += PIECE) {
+        held += decode(piece.subarray(at, at + PIECE));
+        if (held.length < PIECE) continue;
+        yield held;
+        held = "";
+      }
     }
     held += decode?.(undefined) ?? "";
   } catch (error) {

@@ -13,7 +13,8 @@ import { chunksOf } from "./stage.js";
 
 /**
  * A dataset over an array of objects, reachable by number. With a schema every row is checked, on the first pass, and
- * the checked rows are kept.
+ * the checked rows are kept. Rows and the lists in them are not copied: what is changed in them later changes the
+ * dataset, but not a fingerprint that was taken before.
  */
 export function fromRows(rows: readonly Row[], options: SourceOptions = {}): Dataset {
   checkSourceOptions("fromRows", options);

@@ -124,6 +124,12 @@ function columnOf(row: unknown, column: string): unknown {
   throw new DataError(`split: a row has no column "${column}".`, { where: "split", hint: "Missing values are null." });
 }
 
+const USUAL = ["train", "val", "test"];
+
+/** Which rows a part has depends on the parts before it, and canonical JSON knows no order: any but the usual one is told. */
+const orderOf = (names: readonly string[]) =>
+  names.join() === USUAL.filter((name) => names.includes(name)).join() ? {} : { order: names };
+
 /** Stages of the parts, by name. */
 export function splitStages<T>(parent: Stage<T>, ratios: Ratios, options: SplitOptions = {}): Record<string, Stage<T>> {
   checkOptions("split", options, ["seed", "stratify", "group"]);
@@ -161,7 +167,8 @@ export function splitStages<T>(parent: Stage<T>, ratios: Ratios, options: SplitO
   const byNumber = stratify === undefined && group === undefined;
   return Object.fromEntries(
     names.map((name, part) => {
-      const step = { split: { ratios, seed, ...(stratify && { stratify }), ...(group && { group }) }, part: name };
+      const by = { ...orderOf(names), ...(stratify && { stratify }), ...(group && { group }) };
+      const step = { split: { ratios, seed, ...by }, part: name };
       const stage = partStage(parent, step as unknown as Json, assign, part);
       if (byNumber) {
         stage.access = async (epoch) => {

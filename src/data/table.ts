@@ -86,7 +86,7 @@ export async function fitTable(
   const classify =
     target !== undefined && (options.task ?? (isNumber(target) ? "regression" : "classification")) === "classification";
   const targetLearner =
-    target && (classify ? new Vocabulary(target) : new Moments(target, options.normalizeTarget ?? "none"));
+    target && (classify ? new Categories(target) : new Moments(target, options.normalizeTarget ?? "none"));
   for await (const chunk of train.stage.open({ epoch: 0, skip: 0 })) {
     for (const row of chunk as Row[]) {
       for (const each of learners) each.see(row[each.field.name]);
@@ -123,7 +123,7 @@ interface Learner {
 function learner(field: Field, normalize: "standard" | "minmax" | "none"): Learner {
   const { type, name } = field;
   if (isNumber(field)) return new Moments(field, normalize);
-  if (type === "category") return new Vocabulary(field);
+  if (type === "category") return new Categories(field);
   if (type === "bool") return new Fixed(field, "bool", 1, 1);
   if (type === "image")
     return new Fixed(
@@ -175,7 +175,7 @@ class Moments implements Learner {
 }
 
 /** The values of a category, those of the schema or else those seen, in code-unit order. */
-class Vocabulary implements Learner {
+class Categories implements Learner {
   private readonly seen = new Set<string>();
 
   constructor(readonly field: Field) {}

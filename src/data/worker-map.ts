@@ -32,7 +32,7 @@ interface Answer<U> {
 }
 
 /** One worker with its unanswered questions, first in, first out. */
-class Mapper<T, U> {
+class MapWorker<T, U> {
   private readonly worker: PlatformWorker;
   private readonly waiting: { resolve(answer: Answer<U>): void; reject(error: Error): void }[] = [];
   private failure: Error | undefined;
@@ -88,7 +88,7 @@ export async function* mapInWorkers<T, U>(
     for (let i = 0; i < rows.length; i++) out.push(await fn(rows[i], { index: start + i, epoch }));
     return out;
   };
-  const there = async (mapper: Mapper<T, U>, rows: T[], start: number): Promise<U[]> => {
+  const there = async (mapper: MapWorker<T, U>, rows: T[], start: number): Promise<U[]> => {
     const { out, error } = await mapper
       .map(rows, start, epoch)
       .catch((cause: Error) => ({ out: undefined, error: cause }));
@@ -129,9 +129,9 @@ export async function* mapInWorkers<T, U>(
   }
 }
 
-function startMappers<T, U>(fn: string, count: number): Mapper<T, U>[] {
+function startMappers<T, U>(fn: string, count: number): MapWorker<T, U>[] {
   try {
-    return Array.from({ length: count }, () => new Mapper<T, U>(fn));
+    return Array.from({ length: count }, () => new MapWorker<T, U>(fn));
   } catch (cause) {
     warnOnce(
       "map-workers-unavailable",

@@ -147,14 +147,16 @@ export abstract class LanguageModel extends Model {
     return this.tokenizer?.hash ?? null;
   }
 
-  /** config.json, generation_config.json, and tokenizer.json where there is one. */
+  /** config.json, generation_config.json, and the tokenizer's two files where there are such. */
   override files(): Record<string, string> {
     const { config, generationConfig, tokenizer } = this;
+    const { config: tokenizerConfig } = tokenizer?.extras ?? {};
     const tokens = { bos_token_id: config.bos_token_id ?? null, eos_token_id: config.eos_token_id ?? null };
     return {
       ...super.files(),
       "generation_config.json": jsonFile(generationConfig ?? { _from_model_config: true, ...tokens }),
       ...(tokenizer ? { "tokenizer.json": jsonFile(tokenizer.toJSON()) } : {}),
+      ...(tokenizerConfig ? { "tokenizer_config.json": jsonFile(tokenizerConfig) } : {}),
     };
   }
 

@@ -38,9 +38,12 @@ export abstract class Model extends Module {
   /** Lets the device prepare what the model will ask of it; `createModel` and `loadModel` wait for it. */
   async warmUp(): Promise<void> {}
 
-  /** Writes `files()`, model.safetensors and manifest.json. */
-  save(target: string | { store: RunStore; folder: string }): Promise<void> {
-    return saveModel(this, target);
+  /**
+   * Writes `files()`, model.safetensors and manifest.json. The tokenizer of another model that was saved there before
+   * is removed; one that was put there in another way stays.
+   */
+  async save(target: string | { store: RunStore; folder: string }): Promise<void> {
+    await saveModel(this, target);
   }
 }
 

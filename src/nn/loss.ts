@@ -11,18 +11,26 @@ import {
   mseLoss,
   nllLoss,
 } from "../ops/index.js";
+import { checkLoss } from "../ops/reduction.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
 
-/** A loss with the options it was made with. */
-abstract class Loss<Options> extends Module {
+/** A loss with the options it was made with, and checked then. */
+abstract class Loss<Options extends object> extends Module {
   constructor(readonly options: Options = {} as Options) {
     super();
+    this.checkOptions(options);
   }
+
+  protected abstract checkOptions(options: Options): void;
 }
 
 /** Cross-entropy of logits [N, C] and labels [N] (int32, -100 = ignored). */
 export class CrossEntropyLoss extends Loss<CrossEntropyOptions> {
+  protected override checkOptions(options: CrossEntropyOptions): void {
+    checkLoss("CrossEntropyLoss", options, ["ignoreIndex", "labelSmoothing"]);
+  }
+
   forward(logits: Tensor, labels: Tensor): Tensor {
     return crossEntropy(logits, labels, this.options);
   }
@@ -30,6 +38,10 @@ export class CrossEntropyLoss extends Loss<CrossEntropyOptions> {
 
 /** Negative log-likelihood of log-probabilities [N, C] and labels [N]. */
 export class NLLLoss extends Loss<LossOptions & { ignoreIndex?: number }> {
+  protected override checkOptions(options: LossOptions): void {
+    checkLoss("NLLLoss", options, ["ignoreIndex"]);
+  }
+
   forward(logProbabilities: Tensor, labels: Tensor): Tensor {
     return nllLoss(logProbabilities, labels, this.options);
   }
@@ -37,6 +49,10 @@ export class NLLLoss extends Loss<LossOptions & { ignoreIndex?: number }> {
 
 /** Mean of (input - target)^2. */
 export class MSELoss extends Loss<LossOptions> {
+  protected override checkOptions(options: LossOptions): void {
+    checkLoss("MSELoss", options);
+  }
+
   forward(input: Tensor, target: Tensor): Tensor {
     return mseLoss(input, target, this.options);
   }
@@ -44,6 +60,10 @@ export class MSELoss extends Loss<LossOptions> {
 
 /** Mean of |input - target|. */
 export class L1Loss extends Loss<LossOptions> {
+  protected override checkOptions(options: LossOptions): void {
+    checkLoss("L1Loss", options);
+  }
+
   forward(input: Tensor, target: Tensor): Tensor {
     return l1Loss(input, target, this.options);
   }
@@ -51,6 +71,10 @@ export class L1Loss extends Loss<LossOptions> {
 
 /** Quadratic below `delta`, linear above. */
 export class HuberLoss extends Loss<LossOptions & { delta?: number }> {
+  protected override checkOptions(options: LossOptions): void {
+    checkLoss("HuberLoss", options, ["delta"]);
+  }
+
   forward(input: Tensor, target: Tensor): Tensor {
     return huberLoss(input, target, this.options);
   }
@@ -58,6 +82,10 @@ export class HuberLoss extends Loss<LossOptions & { delta?: number }> {
 
 /** Binary cross-entropy of logits and targets from 0 to 1. */
 export class BCEWithLogitsLoss extends Loss<LossOptions> {
+  protected override checkOptions(options: LossOptions): void {
+    checkLoss("BCEWithLogitsLoss", options);
+  }
+
   forward(logits: Tensor, target: Tensor): Tensor {
     return binaryCrossEntropyWithLogits(logits, target, this.options);
   }
@@ -65,6 +93,10 @@ export class BCEWithLogitsLoss extends Loss<LossOptions> {
 
 /** Divergence of target probabilities from log-probabilities. */
 export class KLDivLoss extends Loss<NonNullable<Parameters<typeof klDiv>[2]>> {
+  protected override checkOptions(options: object): void {
+    checkLoss("KLDivLoss", options, [], ["batchmean"]);
+  }
+
   forward(logProbabilities: Tensor, target: Tensor): Tensor {
     return klDiv(logProbabilities, target, this.options);
   }

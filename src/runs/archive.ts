@@ -10,7 +10,7 @@ import { openStore } from "./store.js";
 import { type TarEntry, tarEnd, tarEntries, tarHeader, tarPadding } from "./tar.js";
 import { verify } from "./verify.js";
 
-/** Files that belong to a process, not to the run. */
+/** Files that belong to a process, not to the run; archives of other tools may hold them. */
 const LEFT_OUT = new Set(["run.lock"]);
 
 /** The run as a tar archive, in pieces: for a file, a download or `importRun`. Equal runs give equal archives. */
@@ -48,6 +48,7 @@ export async function importRun(archive: ByteSource, { store = "runs" }: StoreOp
   }
   try {
     for (const { path, start, size } of entries) {
+      if (LEFT_OUT.has(path.slice(executionId.length + 1))) continue;
       await place.write(
         path,
         readPieces((from, to) => archive.read(start + from, start + to), size),

@@ -80,8 +80,8 @@ function byExecution(a: string, b: string): number {
 }
 
 /**
- * Opens a run by its executionId, by its runId (its last execution), or by the start of either. No match and several
- * runs that match are RunErrors that list what there is.
+ * Opens a run by its executionId, or by its runId or the start of it (its last execution). No match and several runs
+ * that match are RunErrors that list what there is.
  */
 export async function loadRun(name: string, { store = "runs" }: StoreOption = {}): Promise<LoadedRun> {
   const place = openStore(store);
@@ -129,8 +129,10 @@ export async function findRunFolder(store: RunStore, name: string): Promise<stri
     .map((entry) => entry.name)
     .sort(byExecution);
   if (folders.includes(name)) return name;
-  const matches = folders.filter((folder) => folder.startsWith(name));
-  const runs = new Set(matches.map((folder) => folder.replace(/-\d+$/, "")));
+  // Not by the start of a number: `abc-1` is another execution than `abc-10`.
+  const runOf = (folder: string) => folder.replace(/-\d+$/, "");
+  const matches = folders.filter((folder) => runOf(folder).startsWith(name));
+  const runs = new Set(matches.map(runOf));
   if (runs.size === 1) return matches[matches.length - 1];
   if (runs.size === 0) {
     const shown = folders.slice(-5);

@@ -37,7 +37,7 @@ export class MetricsLog {
   /** Which epoch (from 0) records belong to; undefined where there are none. */
   epoch: number | undefined;
   private readonly sinks: SinkGroup;
-  private closed = false;
+  private ended = false;
 
   private constructor(
     private readonly files: Record<LineKind, LineFile>,
@@ -69,7 +69,7 @@ export class MetricsLog {
 
   /** Times and rates: wall-clock values, which take part in no comparison. */
   timing(step: number, values: Readonly<Record<string, number>>): void {
-    this.refuseClosed();
+    this.refuseEnded();
     checkRecord(step, values);
     this.files.timing.write({ step, ...values });
     this.sinks.write({ kind: "timing", step, values });
@@ -77,7 +77,7 @@ export class MetricsLog {
 
   /** A text that the model wrote. */
   sample(step: number, text: string, more: Readonly<Record<string, unknown>> = {}): void {
-    this.refuseClosed();
+    this.refuseEnded();
     this.files.samples.write({ step, text, ...more });
     this.sinks.write({ kind: "sample", step, text });
   }
@@ -98,19 +98,19 @@ export class MetricsLog {
     if (KINDS.some((kind) => this.files[kind].full)) await this.flush();
   }
 
-  /** Makes everything durable; nothing can be logged from here on. */
+  /** Makes everything durable; nothing can be logged from the call on: it would be in no file. */
   async close(): Promise<void> {
+    this.ended = true;
     await this.flush();
     await this.sinks.close();
-    this.closed = true;
   }
 
-  private refuseClosed(): void {
-    if (this.closed) throw new RunError("log: the run has ended, nothing is added to it.", { where: "log" });
+  private refuseEnded(): void {
+    if (this.ended) throw new RunError("log: the run has ended, nothing is added to it.", { where: "log" });
   }
 
   private record(values: Readonly<Record<string, number>>, step: number): void {
-    this.refuseClosed();
+    this.refuseEnded();
     checkRecord(step, values);
     const { epoch } = this;
     this.files.metrics.write({ step, ...(epoch === undefined ? {} : { epoch }), ...values });

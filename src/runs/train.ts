@@ -1,6 +1,6 @@
 /** `train`: from a config, or from code, to a run with identity, events, metrics and checkpoints. */
 
-import { holdDefault } from "../backend/devices.js";
+import { holdDevices } from "../backend/devices.js";
 import { memoryBudget, setMemoryBudget } from "../backend/storage.js";
 import { determinism, setDeterminism } from "../core/determinism.js";
 import { checkOptions } from "../core/options.js";
@@ -31,7 +31,7 @@ let release = (): void => {};
 /** Device, budget and mode of a run are its own: after the last of those at work, the process is what it was. */
 function holdDefaults(): () => void {
   const budget = memoryBudget();
-  const putBack = holdDefault();
+  const putBack = holdDevices(true);
   const mode = determinism();
   const outer = setWarningListener((warning) => {
     for (const tell of running) tell(warning);

@@ -12,6 +12,7 @@ import {
   type Row,
 } from "tenon/data";
 import { describe, expect, test } from "vitest";
+import { decodeText } from "../../src/data/decode.js";
 import { inPieces } from "./shared.js";
 
 const utf16 = (text: string, big = false) => {
@@ -357,4 +358,12 @@ test("long lines, documents and texts cost no more than short ones", async () =>
   }
   // Seconds, where each piece was searched from the beginning.
   expect(performance.now() - started).toBeLessThan(4000);
+});
+
+test("a large piece of a stream is decoded in parts that fit into a cache, and no character is cut", async () => {
+  const text = Array.from({ length: 80_000 }, (_, i) => `${i},é€😀\n`).join("");
+  const pieces: string[] = [];
+  for await (const piece of decodeText(inPieces(text, 1 << 20), "table")) pieces.push(piece);
+  expect(Math.max(...pieces.map(({ length }) => length))).toBeLessThanOrEqual(1 << 17);
+  expect(pieces.join("")).toBe(text);
 });

@@ -439,6 +439,16 @@ describe("determinism", () => {
 
 describe("fingerprint", () => {
   const print = (data: Dataset<never> | Dataset) => (data as Dataset).fingerprint();
+
+  test("tells the order of a split's parts, which decides who has which rows", async () => {
+    const train = (ratios: { train: number; val: number }) => fromRows(numbers(20)).split(ratios).train;
+    const [first, last] = [train({ train: 0.8, val: 0.2 }), train({ val: 0.2, train: 0.8 })];
+    expect(await first.toArray()).not.toEqual(await last.toArray());
+    expect(await print(first)).not.toBe(await print(last));
+    // The usual order has the fingerprints that it had before the order was told.
+    expect(JSON.stringify(await first.provenance())).not.toContain("order");
+  });
+
   test("changes with content, schema and every step, and with nothing else", async () => {
     const base = () => fromCsv({ text: csv(20) });
     const variants: (() => Dataset)[] = [

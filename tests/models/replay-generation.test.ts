@@ -32,6 +32,13 @@ test("a record gives the same tokens again, also as JSON and out of a batch", ()
     for (const { record } of batch) expect((await replayGeneration(model, record)).verdict).toBe("equal");
   }));
 
+test("a record of maxNewTokens, which holds its other name as well", () =>
+  withModel(async (model) => {
+    const { maxTokens, ...others } = options;
+    const { record } = await model.generate("abc", { ...others, maxNewTokens: maxTokens });
+    expect((await replayGeneration(model, travelled(record))).verdict).toBe("equal");
+  }));
+
 test("a generation that was ended early replays as far as it went", () =>
   withModel(async (model) => {
     let asked = 0;

@@ -220,6 +220,17 @@ describe("activations and losses", () => {
     const p = tensor([[0.25, 0.75]]);
     await near(new nn.KLDivLoss({ reduction: "batchmean" }).forward(p.log(), p), [0]);
   });
+
+  test("losses check their options when they are made", () => {
+    const { CrossEntropyLoss, NLLLoss, MSELoss, L1Loss, HuberLoss, BCEWithLogitsLoss, KLDivLoss } = nn;
+    for (const Loss of [CrossEntropyLoss, NLLLoss, MSELoss, L1Loss, HuberLoss, BCEWithLogitsLoss, KLDivLoss]) {
+      expect(() => new Loss({ reduce: "sum" } as never)).toThrow(`${Loss.name}: has no option "reduce".`);
+      expect(() => new Loss({ reduction: "max" as never })).toThrow(`${Loss.name}: needs a reduction`);
+      expect(() => new Loss("sum" as never)).toThrow(`${Loss.name}: needs its options as an object`);
+    }
+    new nn.CrossEntropyLoss({ ignoreIndex: 0, labelSmoothing: 0.1, reduction: "none" });
+    new nn.NLLLoss({ ignoreIndex: 0 });
+  });
 });
 
 test("a small network learns", async () => {

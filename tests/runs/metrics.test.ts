@@ -66,6 +66,16 @@ describe("line files", () => {
 });
 
 describe("a run's metrics", () => {
+  it("take nothing from the moment they are closed: it would be in no file, and nobody would be told", async () => {
+    const log = await MetricsLog.open(new MemoryStore(), "r");
+    const closing = log.close();
+    const refusal = "log: the run has ended, nothing is added to it.";
+    expect(() => log.log("loss", 1, 1)).toThrow(refusal);
+    expect(() => log.timing(1, { milliseconds: 1 })).toThrow(refusal);
+    expect(() => log.sample(1, "text")).toThrow(refusal);
+    await closing;
+  });
+
   it("go to their files, times apart, and come back as numbers, NaN too", async () => {
     const store = new MemoryStore();
     const log = await MetricsLog.open(store, "r");

@@ -75,6 +75,8 @@ describe("listing and loading", () => {
     for (const folder of ["aa01-1", "aa02-1", "bb-2", "bb-10"]) await writeText(store, `${folder}/x`, "");
     await expect(loadRun("aa", { store })).rejects.toThrow(/"aa" is the start of 2 names: aa01 and aa02/);
     await expect(loadRun("bb", { store })).rejects.toThrow(/bb-10\/manifest.json: no such file/);
+    // An execution that is not there is not the next one whose number begins like its own.
+    await expect(loadRun("bb-1", { store })).rejects.toThrow(/holds no run "bb-1". It holds 4, the last are .*bb-10/);
   });
 
   it("refuses a manifest in a foreign folder", async () => {
@@ -314,11 +316,14 @@ describe("carrying a run", () => {
     const { store, first } = await threeRuns();
     writeFileSync(join(folder, "run.tar"), await collect(exportRun(first, { store })));
     execFileSync("tar", ["xf", "run.tar"], { cwd: folder });
+    // The lock of a process that was killed, elsewhere: it does not travel.
+    writeFileSync(join(folder, first, "run.lock"), '{"host":"elsewhere","pid":1}');
     execFileSync("tar", ["cf", "again.tar", "--format=ustar", first], { cwd: folder });
     const there = new MemoryStore();
     const source = await (await import("../../src/core/platform.js")).platform().openFile!(join(folder, "again.tar"));
     expect(await importRun(source, { store: there })).toBe(first);
     await source.close?.();
+    expect(await there.size(`${first}/run.lock`)).toBeUndefined();
     expect((await verify(first, { store: there })).ok).toBe(true);
   });
 

@@ -152,6 +152,19 @@ describe("train from a config", () => {
     await t.init({ device: "cpu", memoryBudget: undefined });
   });
 
+  test("numerics and threads of a run end with it too, and tensors made before go on", async () => {
+    await t.init({ device: "cpu", threads: 1 });
+    const before = t.tensor([1, 2]);
+    await train(config({ numerics: "fast", threads: 2 }, { steps: 2 }), { store: new MemoryStore() });
+    const { numerics, threads } = t.capabilities();
+    expect([numerics, threads]).toEqual(["portable", 1]);
+    expect(await before.add(t.tensor([3, 4])).toArray()).toEqual([4, 6]);
+    before.dispose();
+    // The device that was put back may be replaced again, and is closed then.
+    await t.init({ device: "cpu", threads: 2 });
+    expect(await t.tensor([1]).add(1).toArray()).toEqual([2]);
+  });
+
   test("runs side by side: the process is afterwards what it was, whichever ends first", async () => {
     const told: string[] = [];
     const listener = ({ code }: t.Warning) => void told.push(code);

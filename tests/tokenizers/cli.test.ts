@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { byteTokenizer } from "tenon/tokenizers";
 import { afterAll, expect, test, vi } from "vitest";
 import { UsageError } from "../../src/cli/arguments.js";
 import { run as tokenize } from "../../src/cli/tokenize.js";
@@ -41,6 +42,19 @@ test("train, then tokenize, with and without --json", async () => {
   vi.stubEnv("NO_COLOR", "1");
   expect((await call(tokenize, [out, "--text", "the cat"], true)).lines.join()).not.toContain("\u001b");
   vi.unstubAllEnvs();
+});
+
+test("a text that is no UTF-8 is refused, not read with other characters in its place", async () => {
+  const latin1 = join(folder, "latin1.txt");
+  writeFileSync(latin1, Buffer.from("caf\u00e9 ".repeat(20), "latin1"));
+  const tokenizer = join(folder, "bytes.json");
+  writeFileSync(tokenizer, JSON.stringify(byteTokenizer()));
+  const refusal = `${latin1}: needs UTF-8, got other bytes.`;
+  await expect(call(train, [latin1, "--out", join(folder, "t.json")])).rejects.toThrow(refusal);
+  await expect(call(tokenize, [tokenizer, "--file", latin1])).rejects.toThrow(refusal);
+  await expect(call(tokenize, [tokenizer, "--file", join(folder, "none.txt")])).rejects.toThrow(
+    /none.txt: cannot be read/,
+  );
 });
 
 test("wrong calls are usage errors", async () => {

@@ -9,7 +9,7 @@ import { rowMax } from "./softmax.js";
 
 const { fround } = Math;
 
-interface Rows {
+interface LossRows {
   readonly rows: number;
   readonly size: number;
   readonly ignoreIndex: number;
@@ -44,7 +44,7 @@ export function crossEntropy(
   labels: Operand,
   losses: Operand,
   lse: Operand,
-  { rows, size, ignoreIndex }: Rows,
+  { rows, size, ignoreIndex }: LossRows,
 ): void {
   const [x, loss, lses] = [logits, losses, lse].map(floats);
   const targets = ints(labels);
@@ -63,7 +63,7 @@ export function crossEntropyBackward(
   lse: Operand,
   grad: Operand,
   dLogits: Operand,
-  { rows, size, ignoreIndex }: Rows,
+  { rows, size, ignoreIndex }: LossRows,
 ): void {
   const [x, lses, g, dx] = [logits, lse, grad, dLogits].map(floats);
   const targets = ints(labels);

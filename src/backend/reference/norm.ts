@@ -9,7 +9,7 @@ import { sum } from "./reduce.js";
 
 const { fround } = Math;
 
-interface Rows {
+interface NormRows {
   readonly rows: number;
   readonly size: number;
 }
@@ -28,7 +28,7 @@ export function layerNorm(
   output: Operand,
   mean: Operand,
   rstd: Operand,
-  { rows, size, eps }: Rows & { eps: number },
+  { rows, size, eps }: NormRows & { eps: number },
 ): void {
   const [x, y, means, rstds] = [input, output, mean, rstd].map(floats);
   const w = weight && floats(weight);
@@ -66,7 +66,7 @@ export function layerNormBackward(
   dInput: Operand,
   dWeight: Operand | undefined,
   dBias: Operand | undefined,
-  { rows, size }: Rows,
+  { rows, size }: NormRows,
 ): void {
   const [g, x, means, rstds, dx] = [grad, input, mean, rstd, dInput].map(floats);
   const w = weight && floats(weight);
@@ -96,7 +96,7 @@ export function rmsNorm(
   weight: Operand | undefined,
   output: Operand,
   rstd: Operand,
-  { rows, size, eps }: Rows & { eps: number },
+  { rows, size, eps }: NormRows & { eps: number },
 ): void {
   const [x, y, rstds] = [input, output, rstd].map(floats);
   const w = weight && floats(weight);
@@ -121,7 +121,7 @@ export function rmsNormBackward(
   rstd: Operand,
   dInput: Operand,
   dWeight: Operand | undefined,
-  { rows, size }: Rows,
+  { rows, size }: NormRows,
 ): void {
   const [g, x, rstds, dx] = [grad, input, rstd, dInput].map(floats);
   const w = weight && floats(weight);

@@ -7,7 +7,7 @@ import { sum } from "./reduce.js";
 
 const { fround } = Math;
 
-interface Rows {
+interface SoftmaxRows {
   readonly rows: number;
   readonly size: number;
   readonly log: boolean;
@@ -21,7 +21,7 @@ export function rowMax(values: Float32Array, start: number, count: number): numb
 }
 
 /** m = max x; d = x - m; e = exp d; y = e / sum(e), or with `log`: y = d - log(sum(e)). */
-export function softmax(input: Operand, output: Operand, { rows, size, log }: Rows): void {
+export function softmax(input: Operand, output: Operand, { rows, size, log }: SoftmaxRows): void {
   const x = floats(input);
   const y = floats(output);
   const d = new Float32Array(size);
@@ -38,7 +38,12 @@ export function softmax(input: Operand, output: Operand, { rows, size, log }: Ro
 }
 
 /** dx = y * (g - sum(g * y)), or with `log`: dx = g - exp(y) * sum(g). */
-export function softmaxBackward(output: Operand, grad: Operand, dInput: Operand, { rows, size, log }: Rows): void {
+export function softmaxBackward(
+  output: Operand,
+  grad: Operand,
+  dInput: Operand,
+  { rows, size, log }: SoftmaxRows,
+): void {
   const y = floats(output);
   const g = floats(grad);
   const dx = floats(dInput);

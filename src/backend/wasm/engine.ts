@@ -5,11 +5,12 @@
 
 import { DeviceError } from "../../core/errors.js";
 import { platform } from "../../core/platform.js";
+import type { Numerics } from "../report.js";
 import { ModuleBuilder } from "./assembler.js";
 import { type TileShape, tileFor } from "./gemm/tile.js";
 import { LinearMemory } from "./memory.js";
 import { Pool } from "./pool.js";
-import { type Numerics, probeFeatures, type WasmFeatures } from "./probe.js";
+import { probeFeatures, type WasmFeatures } from "./probe.js";
 
 export interface EngineOptions {
   /** Threads, the caller included; one per core unless given. */

@@ -4,8 +4,6 @@ import { ModuleBuilder } from "./assembler.js";
 import { F32, I32 } from "./values.js";
 import { f32x4 } from "./vectors.js";
 
-export type Numerics = "portable" | "fast";
-
 /** What was found, with a reason for each thing that is missing. */
 export interface WasmFeatures {
   simd: boolean;

@@ -18,13 +18,13 @@ const O200K_PATTERN = [
   "\\s+",
 ].join("|");
 
-interface Encoding {
+interface PublishedEncoding {
   pattern: string;
   special: Record<string, number>;
 }
 
 /** The published encodings, known by how many ranks they have. The files do not hold pattern and special tokens. */
-const ENCODINGS: Record<number, Encoding> = {
+const ENCODINGS: Record<number, PublishedEncoding> = {
   50256: { pattern: GPT2_PATTERN, special: { "<|endoftext|>": 50256 } },
   50280: { pattern: GPT2_PATTERN, special: { "<|endoftext|>": 50256 } },
   100256: {

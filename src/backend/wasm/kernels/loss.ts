@@ -12,7 +12,7 @@ import { vectorFunction, vectorsFunction } from "./program.js";
 import { maxRow, rowAt, rowScratch, SUM_BLOCK, scalarFunction, sumRow, sumTree, walkRow } from "./rows.js";
 import { runRows, withMemory } from "./run.js";
 
-interface Rows {
+interface LossRows {
   readonly rows: number;
   readonly size: number;
   readonly ignoreIndex: number;
@@ -144,13 +144,13 @@ function run(engine: Engine, kernel: "addBlock" | "finish" | "backward", rows: n
   });
 }
 
-export function checkLabels(engine: Engine, labels: Operand, { size, ignoreIndex }: Omit<Rows, "rows">): void {
+export function checkLabels(engine: Engine, labels: Operand, { size, ignoreIndex }: Omit<LossRows, "rows">): void {
   const start = addressOf(labels) >>> 2;
   checkIndices("crossEntropy", engine.memory.i32.subarray(start, start + labels.size), size, ignoreIndex);
 }
 
 /** Rows of one forward pass: addresses in bytes, and the number of classes of all their blocks together. */
-export interface ForwardRows extends Rows {
+export interface ForwardRows extends LossRows {
   labels: number;
   losses: number;
   lse: number;
@@ -180,7 +180,7 @@ export function crossEntropy(
   labels: Operand,
   losses: Operand,
   lse: Operand,
-  shape: Rows,
+  shape: LossRows,
 ): void {
   checkLabels(engine, labels, shape);
   const rows = { ...shape, labels: addressOf(labels), losses: addressOf(losses), lse: addressOf(lse) };
@@ -195,7 +195,7 @@ export function crossEntropyBackward(
   lse: Operand,
   grad: Operand,
   dLogits: Operand,
-  { rows, size, ignoreIndex }: Rows,
+  { rows, size, ignoreIndex }: LossRows,
 ): void {
   const [own, total, g, from, to] = [labels, lse, grad, logits, dLogits].map(addressOf);
   backward(engine, rows, { labels: own, lse: total, grad: g, logits: from, dLogits: to, size, ignoreIndex });

@@ -10,7 +10,7 @@ import { addressOf, addressOrZero } from "./operands.js";
 import { eachQuarter, rowAt, rowScratch, sumRow, termsOf, walkRow } from "./rows.js";
 import { runRows } from "./run.js";
 
-interface Rows {
+interface NormRows {
   readonly rows: number;
   readonly size: number;
 }
@@ -176,7 +176,7 @@ function normForward(
   output: Operand,
   mean: Operand | undefined,
   rstd: Operand,
-  { rows, size, eps }: Rows & { eps: number },
+  { rows, size, eps }: NormRows & { eps: number },
 ): void {
   const { forward: kernel } = engine.family(`${kind} norm ${!!weight} ${!!bias}`, (module) =>
     defineForward(module, kind, !!weight, !!bias),
@@ -200,7 +200,7 @@ function normBackward(
   rstd: Operand,
   dInput: Operand,
   dWeight: Operand | undefined,
-  { rows, size }: Rows,
+  { rows, size }: NormRows,
 ): void {
   const { backward: kernel } = engine.family(`${kind} norm backward ${!!weight}`, (module) =>
     defineBackward(module, kind, !!weight),
@@ -233,7 +233,7 @@ export function layerNorm(
   output: Operand,
   mean: Operand,
   rstd: Operand,
-  rows: Rows & { eps: number },
+  rows: NormRows & { eps: number },
 ): void {
   normForward(engine, "layer", input, weight, bias, output, mean, rstd, rows);
 }
@@ -244,7 +244,7 @@ export function rmsNorm(
   weight: Operand | undefined,
   output: Operand,
   rstd: Operand,
-  rows: Rows & { eps: number },
+  rows: NormRows & { eps: number },
 ): void {
   normForward(engine, "rms", input, weight, undefined, output, undefined, rstd, rows);
 }
@@ -259,7 +259,7 @@ export function layerNormBackward(
   dInput: Operand,
   dWeight: Operand | undefined,
   dBias: Operand | undefined,
-  rows: Rows,
+  rows: NormRows,
 ): void {
   normBackward(engine, "layer", grad, input, weight, mean, rstd, dInput, dWeight, rows);
   if (dBias) sumColumns(engine, grad, dBias, 1, rows.rows, rows.size);
@@ -273,7 +273,7 @@ export function rmsNormBackward(
   rstd: Operand,
   dInput: Operand,
   dWeight: Operand | undefined,
-  rows: Rows,
+  rows: NormRows,
 ): void {
   normBackward(engine, "rms", grad, input, weight, undefined, rstd, dInput, dWeight, rows);
 }

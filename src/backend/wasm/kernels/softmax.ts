@@ -10,7 +10,7 @@ import { vectorFunction, vectorsFunction } from "./program.js";
 import { eachQuarter, maxRow, rowAt, rowScratch, scalarFunction, sumRow, termsOf, walkRow } from "./rows.js";
 import { runRows } from "./run.js";
 
-interface Rows {
+interface SoftmaxRows {
   readonly rows: number;
   readonly size: number;
   readonly log: boolean;
@@ -123,7 +123,7 @@ function define(module: ModuleBuilder, fused: boolean): void {
 
 const family = (engine: Engine) => engine.family("softmax", (module) => define(module, engine.fused));
 
-export function softmax(engine: Engine, input: Operand, output: Operand, { rows, size, log }: Rows): void {
+export function softmax(engine: Engine, input: Operand, output: Operand, { rows, size, log }: SoftmaxRows): void {
   if (size === 0) return;
   const kernels = family(engine);
   runRows(engine, log ? kernels.logSoftmax : kernels.softmax, {
@@ -139,7 +139,7 @@ export function softmaxBackward(
   output: Operand,
   grad: Operand,
   dInput: Operand,
-  { rows, size, log }: Rows,
+  { rows, size, log }: SoftmaxRows,
 ): void {
   const kernels = family(engine);
   runRows(engine, log ? kernels.logSoftmaxBackward : kernels.softmaxBackward, {

@@ -65,7 +65,7 @@ const nodeProject = (name: string, include: string[], testTimeout: number): Test
 });
 
 const everyday = [
-  nodeProject("node", ["tests/!(long)/**/*.test.ts"], 30_000),
+  nodeProject("node", ["tests/!(long)/**/*.test.ts"], 60_000),
   ...(launchOptions ? [browserProject("chromium", true), browserProject("chromium-plain", false)] : []),
 ];
 

@@ -73,6 +73,8 @@ export interface Backend {
    * holds nothing, and must be synchronous and leave nothing behind. Absent where there is nothing to prepare.
    */
   rehearse?(work: () => void): Promise<void>;
+  /** Does such work run now? */
+  readonly rehearsing?: boolean;
   /**
    * Runs `work`, which is synchronous, and records what it asks of the device. Whatever changes from one time to the
    * next must be in `live` parts; what is written elsewhere counts as constant. Undefined where it cannot be repeated, or

@@ -57,8 +57,8 @@ export class Repeated {
    */
   run(facts: Facts | undefined, computation: () => readonly Tensor[]): readonly Tensor[] {
     const compute = () => tidy(computation);
-    // Who looks on sees every call.
-    if (!this.backend.record || !facts || observed()) return compute();
+    // Who looks on sees every call, and a rehearsal launches nothing that could be repeated.
+    if (!this.backend.record || this.backend.rehearsing || !facts || observed()) return compute();
     if (!sameFacts(facts, this.facts)) {
       this.dispose();
       this.facts = facts;

@@ -275,6 +275,13 @@ describe.skipIf(!backend)("training steps that the device repeats", () => {
     });
   });
 
+  test("asked for all at once, each rehearses, and they follow each other", async () => {
+    await both(async (_, step) => {
+      await Promise.all([0, 1, 2].map(step));
+      await several(step, 3, 6);
+    });
+  });
+
   test("a bad id of a tensor is told, and the next step is as before", async () => {
     const model = await made();
     const ids = (bad: number) => t.tensor([[1, 2, bad, 4, 5, 6, 7]], { dtype: "int32", device: "webgpu" });

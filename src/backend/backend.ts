@@ -347,6 +347,9 @@ export interface Kernels {
   randomBits(output: Operand, call: RandomCall): void;
   /** Element i is (word i >> 8) * 2^-24, in [0, 1). */
   randomUniform(output: Operand, call: RandomCall): void;
-  /** word i < threshold ? x[i] * scale : 0, unsigned comparison; the backward pass is the same kernel on the gradient. */
+  /**
+   * word i < threshold ? x[i] * scale : 0, unsigned comparison; the backward pass is the same kernel on the gradient. Who
+   * repeats it reads the call anew.
+   */
   dropout(input: Operand, output: Operand, call: RandomCall, threshold: number, scale: number): void;
 }

@@ -245,6 +245,17 @@ describe.skipIf(!backend)("training steps that the device repeats", () => {
     expect(await both((_, step) => several(step, 0, 6), dropout)).toBeGreaterThan(1);
   });
 
+  test("hold on to the ids, the loss and the gradients alone, also with dropout", async () => {
+    const live = async () => {
+      const model = await made({ embd_pdrop: 0.2, attn_pdrop: 0.1, resid_pdrop: 0.3 });
+      for (let n = 0; n < 4; n++) await model.trainStep(batch(n));
+      const { live } = t.memory();
+      model.dispose();
+      return live - t.memory().live;
+    };
+    expect(await live()).toBe((await observed(live)) + 4 * (2 * 9 + 1));
+  });
+
   test("follow what users change in between: frozen layers, gradients, other batches, generated text", async () => {
     const changes = both(async (model, step) => {
       await several(step);

@@ -61,7 +61,10 @@ export interface Backend {
   free(handle: Handle, bytes: number): void;
   /** Copies bytes in; the caller may reuse them at once. */
   write(handle: Handle, bytes: Uint8Array): void;
-  /** Copies bytes out into a fresh, unshared array; the one place that waits for the device. */
+  /**
+   * Copies bytes out as they are at the call, after which they may be freed or overwritten, into a fresh, unshared array;
+   * the one place that waits for the device.
+   */
   read(handle: Handle, bytes: number): Promise<Uint8Array>;
   /** The operand's elements in place, where the device's memory can be addressed at once (cpu, reference). */
   view?(operand: Operand): NumericArray;

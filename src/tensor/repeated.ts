@@ -52,8 +52,9 @@ export class Repeated {
   constructor(private readonly backend: Backend) {}
 
   /**
-   * What the computation, which is synchronous, gives in a scope of its own: tensors whose values last until the next
-   * run. Without facts it is computed, and what was recorded stays.
+   * What the computation, which is synchronous, gives in a scope of its own. While somebody holds on to what a run gave,
+   * the next one does not repeat it, since it would write to the same memory: give back what is read. Without facts it is
+   * computed, and what was recorded stays.
    */
   run(facts: Facts | undefined, computation: () => readonly Tensor[]): readonly Tensor[] {
     const compute = () => tidy(computation);
@@ -64,7 +65,8 @@ export class Repeated {
       this.facts = facts;
       return compute();
     }
-    if (this.recording?.repeat()) return this.outputs.map((output) => output.alias());
+    if (this.outputs.every(({ storage }) => storage.exclusive) && this.recording?.repeat())
+      return this.outputs.map((output) => output.alias());
     return this.hopeless ? compute() : this.record(compute);
   }
 

@@ -286,6 +286,21 @@ describe.skipIf(!backend)("training steps that the device repeats", () => {
     });
   });
 
+  test("leave gradients alone that somebody holds on to", async () => {
+    const changes = both(async (model, step) => {
+      const { weight } = model.getSubmodule("transformer.h.0.mlp.c_fc") as Linear;
+      for (let n = 0; n < 4; n++) {
+        await step(n);
+        const [mine, values] = [weight.grad!.detach(), await listed(weight.grad!)];
+        await step(n + 4);
+        expect(await listed(mine)).toEqual(values);
+        mine.dispose();
+      }
+      await several(step, 8, 12);
+    });
+    expect(await changes).toBeGreaterThan(4);
+  });
+
   test("asked for all at once, each rehearses, and they follow each other", async () => {
     await both(async (_, step) => {
       await Promise.all([0, 1, 2].map(step));

@@ -76,13 +76,14 @@ export class LaunchRecording implements Recording {
       device.settle();
     };
     device.settle();
-    this.steps.push(step);
     this.noting = false;
     try {
       step();
     } finally {
       this.noting = true;
     }
+    // After what it needed on the device of numbers that were known.
+    this.steps.push(step);
   }
 
   /** The work is over. Tells whether it can be repeated; if not, nothing is left of the recording. */
@@ -100,6 +101,7 @@ export class LaunchRecording implements Recording {
   }
 
   repeat(): boolean {
+    for (const slot of this.slots) if (slot.refused) return false;
     for (const [piece, slot] of this.places) if (piece.slot !== slot) return false;
     for (const [piece, known] of this.numbers) if (piece.known !== known) return false;
     this.device.settle();

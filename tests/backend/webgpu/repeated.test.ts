@@ -4,7 +4,7 @@ import { createModel, type Gpt2 } from "tenon/models";
 import { Linear } from "tenon/nn";
 import { SGD } from "tenon/optim";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { Repeated, writeInts } from "../../../src/tensor/repeated.js";
+import { live, Repeated, writeInts } from "../../../src/tensor/repeated.js";
 import { openWebGpu } from "./device.js";
 
 const backend = await openWebGpu();
@@ -81,6 +81,24 @@ describe.skipIf(!backend)("a computation that is run again and again", () => {
     x = t.tensor([7]);
     for (const calls of [7, 7]) expect(await run(["a", 2])).toEqual([calls, 21]);
     x.dispose();
+  });
+
+  test("what a live part reads of a constant is the constant, each time", async () => {
+    const compute = () =>
+      t.tidy(() => {
+        const [constant, out] = [t.full([1], 3), t.zeros([1])];
+        live([constant, out], ([from, to]) => {
+          const places = { inputOffset: 0, inputStrides: [1], outputOffset: 0, outputStrides: [1] };
+          backend!.kernels.stridedCopy(from, to, { shape: [1], ...places });
+          backend!.kernels.fill(from, 9);
+        });
+        return [out.add(1)];
+      });
+    for (let i = 0; i < 4; i++) {
+      const [result] = repeated.run(facts, compute);
+      expect(await result.item()).toBe(4);
+      result.dispose();
+    }
   });
 
   test("a bad index is told when it comes, and no later", async () => {

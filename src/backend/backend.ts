@@ -94,7 +94,8 @@ export interface Recording {
   live(part: () => void): void;
   /** Asks for the work again; false, and nothing is done, where memory that it used has gone or moved. */
   repeat(): boolean;
-  dispose(): void;
+  /** Gives the memory back. The function holds on to nothing else, so that it can be called for who is garbage. */
+  readonly dispose: () => void;
 }
 
 /** What a device tells of itself. */

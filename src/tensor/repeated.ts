@@ -75,36 +75,47 @@ export class Repeated {
     this.dispose();
     this.facts = facts;
     let outputs: readonly Tensor[] = [];
-    this.recording = this.backend.record!((recording) => {
-      recorded = { recording, held };
-      try {
-        outputs = compute();
-      } finally {
-        recorded = undefined;
-      }
-    });
-    this.hopeless = !this.recording;
-    if (this.hopeless) {
-      this.letGo();
-      return outputs;
+    try {
+      this.recording = this.backend.record!((recording) => {
+        recorded = { recording, held };
+        try {
+          outputs = compute();
+        } finally {
+          recorded = undefined;
+        }
+      });
+    } finally {
+      if (!this.recording) releaseAll(held);
     }
+    this.hopeless = !this.recording;
+    if (!this.recording) return outputs;
+    net.register(this, givingBack(this.recording.dispose, held), this);
     this.outputs = outputs.map(keep);
     return outputs.map((output) => output.alias());
   }
 
-  private letGo(): void {
-    for (const storage of this.held.splice(0)) storage.release();
-  }
-
   /** Gives back the memory that it holds on to. */
   dispose(): void {
+    net.unregister(this);
     this.recording?.dispose();
     for (const output of this.outputs) output.dispose();
-    this.letGo();
+    releaseAll(this.held);
     this.recording = this.facts = undefined;
     this.outputs = [];
     this.hopeless = false;
   }
+}
+
+/** As that of scopes: what nobody can run again lets go of its memory. */
+const net = new FinalizationRegistry<() => void>((giveBack) => giveBack());
+
+const givingBack = (dispose: () => void, held: Storage[]) => () => {
+  dispose();
+  releaseAll(held);
+};
+
+function releaseAll(held: Storage[]): void {
+  for (const storage of held.splice(0)) storage.release();
 }
 
 const sameFacts = (a: Facts, b: Facts | undefined): boolean =>

@@ -238,7 +238,7 @@ export class Pool {
   }
 
   /** Takes buffers back from who held on to them. */
-  takeBack({ free }: Holder): void {
+  takeBack(free: Holder["free"]): void {
     for (const slot of [...free.values()].flat()) {
       this.pooled -= slot.size;
       this.recycle(slot);

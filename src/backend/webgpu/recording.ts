@@ -33,11 +33,14 @@ export class LaunchRecording implements Recording {
   /** Numbers of others that launches took as they were. */
   private readonly numbers = new Map<Piece, Uint8Array | undefined>();
   private repeatable = true;
+  readonly dispose: () => void;
 
   constructor(
     private readonly device: Device,
     private readonly commands: Commands,
-  ) {}
+  ) {
+    this.dispose = givingBack(device.pool, this.free);
+  }
 
   noteLaunch(launch: Launch, pieces: readonly Piece[], variant: Variant, group: GPUBindGroup): void {
     this.steps.push(() => this.commands.launch(launch, variant, group));
@@ -109,8 +112,6 @@ export class LaunchRecording implements Recording {
     for (const step of this.steps) step();
     return true;
   }
-
-  dispose(): void {
-    this.device.pool.takeBack(this);
-  }
 }
+
+const givingBack = (pool: Pool, free: Map<number, Slot[]>) => () => pool.takeBack(free);

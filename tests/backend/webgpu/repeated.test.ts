@@ -192,6 +192,27 @@ describe.skipIf(!backend)("tokens that the device repeats", () => {
     model.dispose();
   });
 
+  test("give their memory back when nobody can ask for the next one", async () => {
+    const model = await made();
+    const { pool } = backend!.gpu;
+    const begin = async () => {
+      const stream = model.stream([1, 2], { maxTokens: 12 })[Symbol.asyncIterator]();
+      for (let n = 0; n < 5; n++) await stream.next();
+    };
+    const { live } = t.memory();
+    await begin();
+    const { created } = pool;
+    expect(t.memory().live).toBeGreaterThan(live);
+    for (let i = 0; i < 20 && t.memory().live > live; i++) {
+      globalThis.gc!();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(t.memory().live).toBe(live);
+    await begin();
+    expect(pool.created - created).toBeLessThan(5);
+    model.dispose();
+  });
+
   test("modules of users, and a forward put in the place of another, run for every token", async () => {
     const model = await made();
     const plain = await model.generate([1, 2], { maxTokens: 8, temperature: 0 });

@@ -5,6 +5,7 @@ import { Linear } from "tenon/nn";
 import { SGD } from "tenon/optim";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { live, Repeated, writeInts } from "../../../src/tensor/repeated.js";
+import { Parameter } from "../../../src/tensor/tensor.js";
 import { openWebGpu } from "./device.js";
 
 const backend = await openWebGpu();
@@ -211,6 +212,24 @@ describe.skipIf(!backend)("tokens that the device repeats", () => {
     await begin();
     expect(pool.created - created).toBeLessThan(5);
     model.dispose();
+  });
+
+  test("follow what takes the place of weights and modules in the middle of a stream", async () => {
+    const write = async () => {
+      const model = await made();
+      const { h } = model.transformer;
+      const replaced = [model.transformer.ln_f.weight!, h[0]];
+      const tokens: number[] = [];
+      for await (const { id } of model.stream([1, 2], { maxTokens: 16, seed: 1 })) {
+        tokens.push(id);
+        if (tokens.length === 5) model.transformer.ln_f.weight = new Parameter(t.arange(24).sin());
+        if (tokens.length === 9) h[0] = h[1];
+      }
+      for (const part of replaced) part.dispose();
+      model.dispose();
+      return tokens;
+    };
+    expect(await write()).toEqual(await observed(write));
   });
 
   test("modules of users, and a forward put in the place of another, run for every token", async () => {

@@ -128,6 +128,20 @@ describe.skipIf(!backend)("a computation that is run again and again", () => {
     table.dispose();
   });
 
+  test("indices that were checked before are checked each time", async () => {
+    const [table, at] = [t.tensor([[1], [2], [3]]), ints(0, 1, 2, 1, 0)];
+    for (const index of [1, 1, 1, 9]) {
+      t.noGrad(() => t.copy_(at, ints(0, 1, index, 1, 0)));
+      t.embedding(at, table).dispose();
+      if (index === 9) await expect(at.data()).rejects.toThrow("got 9 at position 2");
+      const [result] = repeated.run(facts, () => [t.embedding(at, table)]);
+      if (index === 9) await expect(result.data()).rejects.toThrow("got 9 at position 2");
+      else expect(await listed(result)).toEqual([1, 2, 1 + index, 2, 1]);
+      result.dispose();
+    }
+    for (const tensor of [table, at]) tensor.dispose();
+  });
+
   test("holds on to its memory until it is disposed; an error in the middle leaves nothing behind", async () => {
     const x = t.tensor(new Float32Array(1000).fill(1));
     const before = t.memory().live;

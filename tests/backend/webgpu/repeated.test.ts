@@ -2,8 +2,12 @@
 import * as t from "tenon";
 import { createModel, type Gpt2 } from "tenon/models";
 import { Linear } from "tenon/nn";
-import { SGD } from "tenon/optim";
+import { AdamW, SGD } from "tenon/optim";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import type { TrainingConfig } from "../../../src/runs/config.js";
+import type { LanguageData } from "../../../src/runs/language-data.js";
+import { LanguageTask } from "../../../src/runs/language-task.js";
+import { trainStep } from "../../../src/runs/loop.js";
 import { live, Repeated, writeInts } from "../../../src/tensor/repeated.js";
 import { Parameter } from "../../../src/tensor/tensor.js";
 import { openWebGpu } from "./device.js";
@@ -371,6 +375,23 @@ describe.skipIf(!backend)("training steps that the device repeats", () => {
       await several(step, 8, 12);
     });
     expect(await changes).toBeGreaterThan(4);
+  });
+
+  test("of a run keep no gradients beside the sum of several batches", async () => {
+    const run = async () => {
+      t.manualSeed(11);
+      const model = await made();
+      const next = async () => ({ ids: Int32Array.from(batch(told.length).ids.flat()), shape: [2, 9] });
+      const config = { training: { accumulate: 3, batchSize: 2 } } as TrainingConfig;
+      const task = new LanguageTask(model, { source: { next } } as unknown as LanguageData, config);
+      const optimizer = new AdamW(model.parameters(), { lr: 0.1 });
+      const told: unknown[] = [];
+      for (let n = 0; n < 4; n++) told.push(await trainStep({ task, optimizer }, { accumulate: 3, clipNorm: 1 }));
+      const { live } = t.memory();
+      for (const made of [optimizer, model]) made.dispose();
+      return [live - t.memory().live, ...told];
+    };
+    expect(await run()).toEqual(await observed(run));
   });
 
   test("asked for all at once, each rehearses, and they follow each other", async () => {

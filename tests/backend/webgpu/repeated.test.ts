@@ -176,6 +176,27 @@ describe.skipIf(!backend)("a computation that is run again and again", () => {
     x.dispose();
   });
 
+  test("its buffers leave when nobody asked for it for a long time", async () => {
+    const { gpu } = backend!;
+    const x = t.ones([2000]);
+    const run = async () => {
+      const [result] = repeated.run(facts, () => [x.add(1).mul(3).sum()]);
+      expect(await result.item()).toBe(12000);
+      result.dispose();
+    };
+    for (let i = 0; i < 3; i++) await run();
+    const { pooled } = backend!.memory();
+    for (let i = 0; i < 400; i++) {
+      x.add(i).dispose();
+      gpu.flush();
+    }
+    expect(backend!.memory().pooled).toBeLessThan(pooled);
+    const { created } = gpu.pool;
+    for (let i = 0; i < 5; i++) await run();
+    expect(gpu.pool.created - created).toBeLessThan(4);
+    x.dispose();
+  });
+
   test("what takes much memory on the side is not held on to", async () => {
     const compute = vi.fn(() => [t.ones([2 ** 26 + 1]).narrow(0, 0, 2)]);
     for (const calls of [1, 2, 3]) {

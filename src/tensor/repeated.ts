@@ -3,6 +3,7 @@
 import type { Backend, Operand, Recording } from "../backend/backend.js";
 import type { Storage } from "../backend/storage.js";
 import { observed } from "./dispatch.js";
+import { kernelsGiven } from "./op.js";
 import { keep, tidy } from "./scope.js";
 import type { Tensor } from "./tensor.js";
 
@@ -56,7 +57,8 @@ export class Repeated {
    * the next one does not repeat it, since it would write to the same memory: give back what is read. Without facts it is
    * computed, and what was recorded stays.
    */
-  run(facts: Facts | undefined, computation: () => readonly Tensor[]): readonly Tensor[] {
+  run(given: Facts | undefined, computation: () => readonly Tensor[]): readonly Tensor[] {
+    const facts = given && [...given, kernelsGiven];
     const compute = () => tidy(computation);
     // Who looks on sees every call, and a rehearsal launches nothing that could be repeated.
     if (!this.backend.record || this.backend.rehearsing || !facts || observed()) return compute();

@@ -8,6 +8,7 @@ import type { TrainingConfig } from "../../../src/runs/config.js";
 import type { LanguageData } from "../../../src/runs/language-data.js";
 import { LanguageTask } from "../../../src/runs/language-task.js";
 import { trainStep } from "../../../src/runs/loop.js";
+import { getOp } from "../../../src/tensor/op.js";
 import { live, Repeated, writeInts } from "../../../src/tensor/repeated.js";
 import { Parameter } from "../../../src/tensor/tensor.js";
 import { openWebGpu } from "./device.js";
@@ -413,6 +414,14 @@ describe.skipIf(!backend)("training steps that the device repeats", () => {
       return [live - t.memory().live, ...told];
     };
     expect(await run()).toEqual(await observed(run));
+  });
+
+  test("take the kernel that a user gives an op in between", async () => {
+    await both(async (_, step) => {
+      await several(step);
+      t.registerKernel("gelu", "webgpu", (_, [out], __, kernels) => kernels.fill(out, 0), { override: true });
+      await several(step, 5, 9).finally(() => getOp("gelu").kernels.clear());
+    });
   });
 
   test("asked for all at once, each rehearses, and they follow each other", async () => {

@@ -41,7 +41,7 @@ export function issuing(model: LanguageModel, optimizer: AdamW): (ids: number[][
 /** Dispatches, submits and the share of a step in which this side records commands: of the fastest of `rounds`. */
 export async function stepCosts(model: LanguageModel, optimizer: AdamW, ids: number[][], rounds = 1) {
   const takeStep = () => model.trainStep({ ids }, { optimizer, clipNorm: 1 });
-  // From the fourth on the device repeats them.
+  // From the third on the device repeats them.
   for (let i = 0; i < 4; i++) await takeStep();
   const whole = await counted(takeStep);
   const issue = issuing(model, optimizer);

@@ -61,7 +61,10 @@ export interface Backend {
   free(handle: Handle, bytes: number): void;
   /** Copies bytes in; the caller may reuse them at once. */
   write(handle: Handle, bytes: Uint8Array): void;
-  /** Copies bytes out into a fresh, unshared array; the one place that waits for the device. */
+  /**
+   * Copies bytes out as they are at the call, after which they may be freed or overwritten, into a fresh, unshared array;
+   * the one place that waits for the device.
+   */
   read(handle: Handle, bytes: number): Promise<Uint8Array>;
   /** The operand's elements in place, where the device's memory can be addressed at once (cpu, reference). */
   view?(operand: Operand): NumericArray;
@@ -73,6 +76,8 @@ export interface Backend {
    * holds nothing, and must be synchronous and leave nothing behind. Absent where there is nothing to prepare.
    */
   rehearse?(work: () => void): Promise<void>;
+  /** Does such work run now? */
+  readonly rehearsing?: boolean;
   /**
    * Runs `work`, which is synchronous, and records what it asks of the device. Whatever changes from one time to the
    * next must be in `live` parts; what is written elsewhere counts as constant. Undefined where it cannot be repeated, or
@@ -89,7 +94,8 @@ export interface Recording {
   live(part: () => void): void;
   /** Asks for the work again; false, and nothing is done, where memory that it used has gone or moved. */
   repeat(): boolean;
-  dispose(): void;
+  /** Gives the memory back. The function holds on to nothing else, so that it can be called for who is garbage. */
+  readonly dispose: () => void;
 }
 
 /** What a device tells of itself. */
@@ -345,6 +351,9 @@ export interface Kernels {
   randomBits(output: Operand, call: RandomCall): void;
   /** Element i is (word i >> 8) * 2^-24, in [0, 1). */
   randomUniform(output: Operand, call: RandomCall): void;
-  /** word i < threshold ? x[i] * scale : 0, unsigned comparison; the backward pass is the same kernel on the gradient. */
+  /**
+   * word i < threshold ? x[i] * scale : 0, unsigned comparison; the backward pass is the same kernel on the gradient. Who
+   * repeats it reads the call anew.
+   */
   dropout(input: Operand, output: Operand, call: RandomCall, threshold: number, scale: number): void;
 }

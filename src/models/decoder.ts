@@ -2,7 +2,7 @@
 
 import { backendOf } from "../backend/devices.js";
 import { inference } from "../nn/inference.js";
-import type { Module } from "../nn/module.js";
+import { Module } from "../nn/module.js";
 import { argmax, copy_, reshape } from "../ops/index.js";
 import { Repeated, writeInts } from "../tensor/repeated.js";
 import { keep, tidy } from "../tensor/scope.js";
@@ -10,9 +10,13 @@ import { Tensor } from "../tensor/tensor.js";
 import { KeyValueCache } from "./cache.js";
 import type { LanguageModel } from "./language-model.js";
 
+/** A module or a tensor, and where it is found. */
+type Part = readonly [owner: Record<string, unknown>, name: string, part: unknown];
+
 export class Decoder {
   readonly cache: KeyValueCache;
-  private readonly modules: readonly Module[];
+  private modules: readonly Module[] = [];
+  private parts: readonly Part[] = [];
   /** A token of each row [B, 1]: one that is given, or the likeliest after the last pass. */
   private token: Tensor | undefined;
   private given: readonly number[] | undefined;
@@ -27,17 +31,19 @@ export class Decoder {
     /** Finds the likeliest tokens, so that `next` can go on with them. */
     private readonly findsLikeliest: boolean,
   ) {
-    this.modules = [...model.modules()];
+    this.look();
     this.cache = new KeyValueCache(model.cacheShape, rows, capacity, model.device);
     this.single = new Repeated(backendOf(model.device));
   }
 
   /** Logits [B, V] after ids [B, T], which lie flat; after the likeliest of the last pass where none are given. */
   next(ids?: readonly number[]): Tensor {
+    // Looking costs more than many a token does.
+    if (!this.parts.every(([owner, name, part]) => owner[name] === part)) this.look();
     this.given = ids;
     const length = ids ? ids.length / this.rows : 1;
     if (length > 1) return tidy(() => this.pass(this.ids(length)));
-    const facts = this.model.computesOnly(this.modules) ? [] : undefined;
+    const facts = this.model.computesOnly(this.modules) ? [this.parts] : undefined;
     return this.single.run(facts, () => [this.pass(this.oneEach())])[0];
   }
 
@@ -45,6 +51,12 @@ export class Decoder {
     this.single.dispose();
     this.token?.dispose();
     this.cache.dispose();
+  }
+
+  /** Looks for the modules of the model, and for what they are made of. */
+  private look(): void {
+    this.modules = [...this.model.modules()];
+    this.parts = this.modules.flatMap(partsOf);
   }
 
   private ids(length: number): Tensor {
@@ -69,3 +81,10 @@ export class Decoder {
     );
   }
 }
+
+const partsOf = (owner: object): Part[] =>
+  Object.entries(owner).flatMap(([name, part]): Part[] => {
+    const own: Part = [owner as Record<string, unknown>, name, part];
+    if (Array.isArray(part)) return [own, ...partsOf(part)];
+    return part instanceof Module || part instanceof Tensor ? [own] : [];
+  });

@@ -68,6 +68,7 @@ async function* decode(
       const logits = early ?? decoder.next(pending.flat());
       early = undefined;
       const arriving = logits.data() as Promise<Float32Array>;
+      logits.dispose();
       const before = changes();
       if (ahead && step + 1 < maxTokens && cache.length < context) {
         arriving.catch(() => {}); // what follows may throw first
@@ -75,7 +76,6 @@ async function* decode(
         early = decoder.next();
       }
       const data = await arriving;
-      logits.dispose();
       // Row r draws word r of the step's call: the first row of a batch samples like the prompt alone.
       const words = randomBits(generator.at("sample", step), rows[rows.length - 1].place + 1);
       for (const [r, row] of rows.entries()) {

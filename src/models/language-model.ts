@@ -27,8 +27,8 @@ export abstract class LanguageModel extends Model {
   /** Rows of the output embedding [V, C]. */
   abstract get head(): Tensor;
   /**
-   * Do these modules of the model compute and nothing else? Then a token, made once, may be repeated without calling
-   * them. Modules of users may look at what passes, or count.
+   * Do these modules of the model compute and nothing else? Then tokens and training steps may be repeated without
+   * calling them. Modules of users may look at what passes, or count.
    */
   computesOnly(_modules: readonly Module[]): boolean {
     return false;

@@ -10,11 +10,8 @@ import { live } from "../tensor/repeated.js";
 import type { Tensor } from "../tensor/tensor.js";
 
 interface DropoutAttrs {
-  [name: string]: (() => RandomCall) | number;
-  /** The call whose numbers decide: another each time that the op runs. */
-  call: () => RandomCall;
-  /** That of the last run. */
-  last: () => RandomCall;
+  [name: string]: RandomCall | number;
+  call: RandomCall;
   threshold: number;
   scale: number;
 }
@@ -23,14 +20,10 @@ const dropoutOp: Op = registerOp<DropoutAttrs>({
   name: "dropout",
   doc: "zero with probability p, else scaled by 1 / (1 - p)",
   inputs: [{ name: "x", kind: "float" }],
-  attrs: {
-    ...{ call: { type: "object" }, last: { type: "object" } },
-    ...{ threshold: { type: "number" }, scale: { type: "number" } },
-  },
+  attrs: { call: { type: "object" }, threshold: { type: "number" }, scale: { type: "number" } },
   infer: ([x]) => [x],
-  run: (kernels, [x], [out], { call, threshold, scale }) =>
-    live([x, out], ([x, out]) => kernels.dropout(x, out, call(), threshold, scale)),
-  backward: ({ grad, attrs }) => [dispatchOne(dropoutOp, [grad], { ...attrs, call: attrs.last })],
+  run: (kernels, [x], [out], { call, threshold, scale }) => kernels.dropout(x, out, call, threshold, scale),
+  backward: ({ grad, attrs }) => [dispatchOne(dropoutOp, [grad], attrs)],
 });
 
 /** Zeroes elements with probability p and scales the others by 1 / (1 - p); x itself where p is 0. */
@@ -41,7 +34,8 @@ export function dropout(x: Tensor, options: { p?: number; generator?: Generator;
     throw new ConfigError(`dropout: needs a probability from 0 up to but without 1, got ${p}.`, { where: "dropout" });
   if (p === 0) return x;
   const threshold = Math.round((1 - p) * 4294967296);
-  let drawn: RandomCall;
-  const call = () => (drawn = generator.next(stream));
-  return dispatchOne(dropoutOp, [x], { call, last: () => drawn, threshold, scale: Math.fround(1 / (1 - p)) });
+  // Where a device repeats this and the backward pass, both read what was drawn for that time.
+  const call = {} as RandomCall;
+  live([], () => void Object.assign(call, generator.next(stream)));
+  return dispatchOne(dropoutOp, [x], { call, threshold, scale: Math.fround(1 / (1 - p)) });
 }

@@ -75,7 +75,10 @@ export class LanguageTask implements Task {
     const reduction = "sum" as const;
     return {
       lossSum: () => this.model.loss(ids, labels, { reduction, shape }),
-      backward: (count) => this.learner.backward({ ids, labels, shape, reduction, divisor: count }),
+      // What is repeated keeps its gradients beside the sum of several, and there only the first of them gains by it.
+      ...(this.config.training.accumulate === 1 && {
+        backward: (count: number) => this.learner.backward({ ids, labels, shape, reduction, divisor: count }),
+      }),
       count: labels ? labels.filter((label, i) => label !== -100 && i % width > 0).length : tokens,
       tokens,
     };

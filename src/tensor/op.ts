@@ -269,7 +269,11 @@ export function registerKernel(name: string, device: string, kernel: Kernel, { o
     });
   }
   op.kernels.set(device, kernel);
+  kernelsGiven++;
 }
+
+/** Grows when an op is given a kernel: what was computed by then may be computed otherwise. */
+export let kernelsGiven = 0;
 
 /** What `listOps` tells of an op. */
 export interface OpDescription {

@@ -3,6 +3,7 @@
 import type { Backend, Operand, Recording } from "../backend/backend.js";
 import type { Storage } from "../backend/storage.js";
 import { observed } from "./dispatch.js";
+import { kernelsGiven } from "./op.js";
 import { keep, tidy } from "./scope.js";
 import type { Tensor } from "./tensor.js";
 
@@ -52,19 +53,22 @@ export class Repeated {
   constructor(private readonly backend: Backend) {}
 
   /**
-   * What the computation, which is synchronous, gives in a scope of its own: tensors whose values last until the next
-   * run. Without facts it is computed, and what was recorded stays.
+   * What the computation, which is synchronous, gives in a scope of its own. While somebody holds on to what a run gave,
+   * the next one does not repeat it, since it would write to the same memory: give back what is read. Without facts it is
+   * computed, and what was recorded stays.
    */
-  run(facts: Facts | undefined, computation: () => readonly Tensor[]): readonly Tensor[] {
+  run(given: Facts | undefined, computation: () => readonly Tensor[]): readonly Tensor[] {
+    const facts = given && [...given, kernelsGiven];
     const compute = () => tidy(computation);
-    // Who looks on sees every call.
-    if (!this.backend.record || !facts || observed()) return compute();
+    // Who looks on sees every call, and a rehearsal launches nothing that could be repeated.
+    if (!this.backend.record || this.backend.rehearsing || !facts || observed()) return compute();
     if (!sameFacts(facts, this.facts)) {
       this.dispose();
       this.facts = facts;
       return compute();
     }
-    if (this.recording?.repeat()) return this.outputs.map((output) => output.alias());
+    if (this.outputs.every(({ storage }) => storage.exclusive) && this.recording?.repeat())
+      return this.outputs.map((output) => output.alias());
     return this.hopeless ? compute() : this.record(compute);
   }
 
@@ -73,36 +77,47 @@ export class Repeated {
     this.dispose();
     this.facts = facts;
     let outputs: readonly Tensor[] = [];
-    this.recording = this.backend.record!((recording) => {
-      recorded = { recording, held };
-      try {
-        outputs = compute();
-      } finally {
-        recorded = undefined;
-      }
-    });
-    this.hopeless = !this.recording;
-    if (this.hopeless) {
-      this.letGo();
-      return outputs;
+    try {
+      this.recording = this.backend.record!((recording) => {
+        recorded = { recording, held };
+        try {
+          outputs = compute();
+        } finally {
+          recorded = undefined;
+        }
+      });
+    } finally {
+      if (!this.recording) releaseAll(held);
     }
+    this.hopeless = !this.recording;
+    if (!this.recording) return outputs;
+    net.register(this, givingBack(this.recording.dispose, held), this);
     this.outputs = outputs.map(keep);
     return outputs.map((output) => output.alias());
   }
 
-  private letGo(): void {
-    for (const storage of this.held.splice(0)) storage.release();
-  }
-
   /** Gives back the memory that it holds on to. */
   dispose(): void {
+    net.unregister(this);
     this.recording?.dispose();
     for (const output of this.outputs) output.dispose();
-    this.letGo();
+    releaseAll(this.held);
     this.recording = this.facts = undefined;
     this.outputs = [];
     this.hopeless = false;
   }
+}
+
+/** As that of scopes: what nobody can run again lets go of its memory. */
+const net = new FinalizationRegistry<() => void>((giveBack) => giveBack());
+
+const givingBack = (dispose: () => void, held: Storage[]) => () => {
+  dispose();
+  releaseAll(held);
+};
+
+function releaseAll(held: Storage[]): void {
+  for (const storage of held.splice(0)) storage.release();
 }
 
 const sameFacts = (a: Facts, b: Facts | undefined): boolean =>

@@ -45,15 +45,10 @@ function canonicalNaNs(data: NumericArray): void {
 
 async function stored(tensor: Tensor): Promise<NumericArray> {
   const { storage, dtype, size } = tensor;
-  storage.retain();
-  try {
-    const bytes = await storage.backend.read(storage.handle, byteSize(dtype, size));
-    const data = new dtypes[dtype].array(bytes.buffer, bytes.byteOffset, size);
-    canonicalNaNs(data);
-    return data;
-  } finally {
-    storage.release();
-  }
+  const bytes = await storage.backend.read(storage.handle, byteSize(dtype, size));
+  const data = new dtypes[dtype].array(bytes.buffer, bytes.byteOffset, size);
+  canonicalNaNs(data);
+  return data;
 }
 
 /** Nested lists of a flat array. */

@@ -149,6 +149,9 @@ export function backendOn(gpu: Gpu, found: FoundAdapter): WebGpuBackend {
     read: (handle, bytes) => gpu.read(handle as Piece, bytes),
     memory: () => gpu.pool.memory(),
     rehearse: (work) => gpu.rehearse(work),
+    get rehearsing() {
+      return gpu.rehearsing;
+    },
     record: (work) => gpu.record(work),
     destroy: () => gpu.destroy(),
   };

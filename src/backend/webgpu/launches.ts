@@ -71,7 +71,10 @@ export class Launches {
       return;
     }
     // Nothing is uploaded to them before this is recorded, though they may be given back until then.
-    for (const slot of launch.slots) slot.batch = this.commands.batch;
+    for (const slot of launch.slots) {
+      slot.batch = this.commands.batch;
+      if (this.recording?.noting) this.recording.slots.add(slot);
+    }
     this.held = { launch: { ...launch, numbers }, result, finish };
   }
 

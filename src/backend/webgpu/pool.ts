@@ -73,12 +73,20 @@ interface Holder {
   /** Made meanwhile. */
   readonly pieces: Set<Piece>;
   readonly slots: ReadonlySet<Slot>;
+  readonly own: Reserve;
+}
+
+/** Free buffers of one holder, by size class. */
+export interface Reserve {
   readonly free: Map<number, Slot[]>;
+  /** The batch that last used them; infinite while they are in use. */
+  batch: number;
 }
 
 export class Pool {
   private readonly free = new Map<number, Slot[]>();
   holder: Holder | undefined;
+  private readonly reserves = new Set<Reserve>();
   private readonly staging = new Map<number, GPUBuffer[]>();
   private nextId = 0;
   private live = 0;
@@ -176,7 +184,7 @@ export class Pool {
   slotFor(piece: Piece, batch: number, untouched: boolean): Slot {
     if (piece.slot) return piece.slot;
     const size = Math.min(sizeClass(Math.max(4, piece.bytes)), this.largest);
-    const held = untouched ? undefined : this.holder?.free.get(size);
+    const held = untouched ? undefined : this.holder?.own.free.get(size);
     const list = held?.length ? held : this.free.get(size);
     let at = list ? list.length - 1 : -1;
     if (list && untouched) at = list.findIndex((slot) => slot.batch < batch);
@@ -230,15 +238,21 @@ export class Pool {
       this.forget(slot);
       return;
     }
-    const free = this.holder?.slots.has(slot) ? this.holder.free : this.free;
+    const free = this.holder?.slots.has(slot) ? this.holder.own.free : this.free;
     const list = free.get(slot.size);
     if (list) list.push(slot);
     else free.set(slot.size, [slot]);
     this.pooled += slot.size;
   }
 
-  /** Takes buffers back from who held on to them. */
-  takeBack({ free }: Holder): void {
+  /** Leaves buffers to who holds on to them, until they are taken back. */
+  leave(reserve: Reserve): void {
+    this.reserves.add(reserve);
+  }
+
+  takeBack(reserve: Reserve): void {
+    this.reserves.delete(reserve);
+    const { free } = reserve;
     for (const slot of [...free.values()].flat()) {
       this.pooled -= slot.size;
       this.recycle(slot);
@@ -246,8 +260,9 @@ export class Pool {
     free.clear();
   }
 
-  /** Destroys free buffers that no batch since `batch - PATIENCE` used. */
+  /** Destroys free buffers that no batch since `batch - PATIENCE` used; holders lose theirs together. */
   trim(batch: number): void {
+    for (const reserve of this.reserves) if (reserve.batch < batch - PATIENCE) this.takeBack(reserve);
     for (const [size, list] of this.free) {
       const kept = list.filter((slot) => slot.batch >= batch - PATIENCE);
       if (kept.length === list.length) continue;

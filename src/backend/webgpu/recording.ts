@@ -5,7 +5,7 @@
 
 import type { Recording } from "../backend.js";
 import type { Commands, Launch } from "./commands.js";
-import type { Piece, Pool, Slot } from "./pool.js";
+import type { Piece, Pool, Reserve, Slot } from "./pool.js";
 import type { Variant } from "./shader.js";
 
 /** Work that takes more memory on the side takes so long that recording it is no matter. */
@@ -25,7 +25,9 @@ export class LaunchRecording implements Recording {
   readonly pieces = new Set<Piece>();
   /** Buffers of launches: one that becomes free meanwhile stays with the recording, and is free for it alone. */
   readonly slots = new Set<Slot>();
-  readonly free = new Map<number, Slot[]>();
+  readonly own: Reserve = { free: new Map(), batch: Number.POSITIVE_INFINITY };
+  /** How many sizes of free buffers there are to be. */
+  private sizes = 0;
   private readonly steps: (() => void)[] = [];
   /** Where memory that outlives the work lies. */
   private readonly places = new Map<Piece, Slot>();
@@ -33,11 +35,14 @@ export class LaunchRecording implements Recording {
   /** Numbers of others that launches took as they were. */
   private readonly numbers = new Map<Piece, Uint8Array | undefined>();
   private repeatable = true;
+  readonly dispose: () => void;
 
   constructor(
     private readonly device: Device,
     private readonly commands: Commands,
-  ) {}
+  ) {
+    this.dispose = givingBack(device.pool, this.own);
+  }
 
   noteLaunch(launch: Launch, pieces: readonly Piece[], variant: Variant, group: GPUBindGroup): void {
     this.steps.push(() => this.commands.launch(launch, variant, group));
@@ -76,13 +81,14 @@ export class LaunchRecording implements Recording {
       device.settle();
     };
     device.settle();
-    this.steps.push(step);
     this.noting = false;
     try {
       step();
     } finally {
       this.noting = true;
     }
+    // After what it needed on the device of numbers that were known.
+    this.steps.push(step);
   }
 
   /** The work is over. Tells whether it can be repeated; if not, nothing is left of the recording. */
@@ -93,22 +99,32 @@ export class LaunchRecording implements Recording {
       this.written.delete(piece);
     }
     this.pieces.clear();
-    const bytes = [...this.free].reduce((sum, [size, slots]) => sum + size * slots.length, 0);
+    const { free } = this.own;
+    const bytes = [...free].reduce((sum, [size, slots]) => sum + size * slots.length, 0);
     if (bytes > MOST_BYTES) this.repeatable = false;
     if (!this.repeatable) this.dispose();
+    else this.device.pool.leave(this.own);
+    this.sizes = free.size;
+    this.own.batch = this.commands.batch;
     return this.repeatable;
   }
 
   repeat(): boolean {
+    const { own } = this;
+    if (own.free.size < this.sizes) return false; // taken back, since nobody asked for a long time
+    for (const slot of this.slots) if (slot.refused) return false;
     for (const [piece, slot] of this.places) if (piece.slot !== slot) return false;
     for (const [piece, known] of this.numbers) if (piece.known !== known) return false;
     this.device.settle();
     for (const piece of this.written) piece.checked = undefined;
-    for (const step of this.steps) step();
+    own.batch = Number.POSITIVE_INFINITY;
+    try {
+      for (const step of this.steps) step();
+    } finally {
+      own.batch = this.commands.batch;
+    }
     return true;
   }
-
-  dispose(): void {
-    this.device.pool.takeBack(this);
-  }
 }
+
+const givingBack = (pool: Pool, reserve: Reserve) => () => pool.takeBack(reserve);

@@ -117,6 +117,21 @@ describe.skipIf(!card)("work on the result of a product", () => {
     expect([...gpu.sources()].some(({ name }) => name.startsWith("elementwise"))).toBe(true);
   });
 
+  test("a product that is repeated writes to nobody else's memory, though its result went back while it waited", async () => {
+    const [a, b] = [make(120, 1), make(144, 2)];
+    const recording = device.record!(() => {
+      const made = out(1080);
+      kernels.matmul(a, b, made, layout(30, 36, 4));
+      made.storage.release();
+    })!;
+    gpu.flush();
+    const others = [5, 6].map((seed) => make(1080, seed));
+    expect(recording.repeat()).toBe(true);
+    expect(await read(others[0])).toEqual([...noise(1080, 5)]);
+    expect(await read(others[1])).toEqual([...noise(1080, 6)]);
+    recording.dispose();
+  });
+
   test("what was given back since is not written early", async () => {
     const [a, b] = [make(12, 1), make(32, 2)];
     const expected = out(24);

@@ -6,6 +6,7 @@ import { backendOf } from "../../../src/backend/devices.js";
 import type { WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
 import { pieceOf } from "../../../src/backend/webgpu/bindings.js";
 import { platform, setPlatform } from "../../../src/core/platform.js";
+import { Repeated } from "../../../src/tensor/repeated.js";
 import { softwareGpu } from "../../setup/webgpu.js";
 import { altered } from "./proxies.js";
 
@@ -88,6 +89,17 @@ describe.skipIf(!gpu)("on the device", () => {
       /^webgpu: an allocation needs 4(\.\d)? KiB, got none from the graphics card\. Free/,
     );
     x.dispose();
+    await goesOn();
+  });
+
+  test("no memory for what is to be repeated: the card is asked again", async () => {
+    const repeated = new Repeated(backendOf("webgpu"));
+    for (let i = 0; i < 4; i++) {
+      const [result] = repeated.run([], () => [t.zeros([300_000]).add(1).sum()]);
+      await expect(result.item()).rejects.toBeInstanceOf(t.MemoryBudgetError);
+      result.dispose();
+    }
+    repeated.dispose();
     await goesOn();
   });
 

@@ -2,9 +2,15 @@
 import * as t from "tenon";
 import { createModel, type Gpt2 } from "tenon/models";
 import { Linear } from "tenon/nn";
-import { SGD } from "tenon/optim";
+import { AdamW, SGD } from "tenon/optim";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { Repeated, writeInts } from "../../../src/tensor/repeated.js";
+import type { TrainingConfig } from "../../../src/runs/config.js";
+import type { LanguageData } from "../../../src/runs/language-data.js";
+import { LanguageTask } from "../../../src/runs/language-task.js";
+import { trainStep } from "../../../src/runs/loop.js";
+import { getOp } from "../../../src/tensor/op.js";
+import { live, Repeated, writeInts } from "../../../src/tensor/repeated.js";
+import { Parameter } from "../../../src/tensor/tensor.js";
 import { openWebGpu } from "./device.js";
 
 const backend = await openWebGpu();
@@ -83,6 +89,24 @@ describe.skipIf(!backend)("a computation that is run again and again", () => {
     x.dispose();
   });
 
+  test("what a live part reads of a constant is the constant, each time", async () => {
+    const compute = () =>
+      t.tidy(() => {
+        const [constant, out] = [t.full([1], 3), t.zeros([1])];
+        live([constant, out], ([from, to]) => {
+          const places = { inputOffset: 0, inputStrides: [1], outputOffset: 0, outputStrides: [1] };
+          backend!.kernels.stridedCopy(from, to, { shape: [1], ...places });
+          backend!.kernels.fill(from, 9);
+        });
+        return [out.add(1)];
+      });
+    for (let i = 0; i < 4; i++) {
+      const [result] = repeated.run(facts, compute);
+      expect(await result.item()).toBe(4);
+      result.dispose();
+    }
+  });
+
   test("a bad index is told when it comes, and no later", async () => {
     const table = t.tensor([[1], [2], [3]]);
     let index = 0;
@@ -107,6 +131,20 @@ describe.skipIf(!backend)("a computation that is run again and again", () => {
       result.dispose();
     }
     table.dispose();
+  });
+
+  test("indices that were checked before are checked each time", async () => {
+    const [table, at] = [t.tensor([[1], [2], [3]]), ints(0, 1, 2, 1, 0)];
+    for (const index of [1, 1, 1, 9]) {
+      t.noGrad(() => t.copy_(at, ints(0, 1, index, 1, 0)));
+      t.embedding(at, table).dispose();
+      if (index === 9) await expect(at.data()).rejects.toThrow("got 9 at position 2");
+      const [result] = repeated.run(facts, () => [t.embedding(at, table)]);
+      if (index === 9) await expect(result.data()).rejects.toThrow("got 9 at position 2");
+      else expect(await listed(result)).toEqual([1, 2, 1 + index, 2, 1]);
+      result.dispose();
+    }
+    for (const tensor of [table, at]) tensor.dispose();
   });
 
   test("holds on to its memory until it is disposed; an error in the middle leaves nothing behind", async () => {
@@ -136,6 +174,27 @@ describe.skipIf(!backend)("a computation that is run again and again", () => {
     expect(() => repeated.run(facts, broken)).toThrow("in the middle");
     repeated.dispose();
     expect(t.memory().live).toBe(before);
+    x.dispose();
+  });
+
+  test("its buffers leave when nobody asked for it for a long time", async () => {
+    const { gpu } = backend!;
+    const x = t.ones([2000]);
+    const run = async () => {
+      const [result] = repeated.run(facts, () => [x.add(1).mul(3).sum()]);
+      expect(await result.item()).toBe(12000);
+      result.dispose();
+    };
+    for (let i = 0; i < 3; i++) await run();
+    const { pooled } = backend!.memory();
+    for (let i = 0; i < 400; i++) {
+      x.add(i).dispose();
+      gpu.flush();
+    }
+    expect(backend!.memory().pooled).toBeLessThan(pooled);
+    const { created } = gpu.pool;
+    for (let i = 0; i < 5; i++) await run();
+    expect(gpu.pool.created - created).toBeLessThan(4);
     x.dispose();
   });
 
@@ -172,6 +231,45 @@ describe.skipIf(!backend)("tokens that the device repeats", () => {
     );
     expect(others.map(({ tokens }) => tokens)).toEqual(one.map(({ tokens }) => tokens));
     model.dispose();
+  });
+
+  test("give their memory back when nobody can ask for the next one", async () => {
+    const model = await made();
+    const { pool } = backend!.gpu;
+    const begin = async () => {
+      const stream = model.stream([1, 2], { maxTokens: 12 })[Symbol.asyncIterator]();
+      for (let n = 0; n < 5; n++) await stream.next();
+    };
+    const { live } = t.memory();
+    await begin();
+    const { created } = pool;
+    expect(t.memory().live).toBeGreaterThan(live);
+    for (let i = 0; i < 20 && t.memory().live > live; i++) {
+      globalThis.gc!();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(t.memory().live).toBe(live);
+    await begin();
+    expect(pool.created - created).toBeLessThan(5);
+    model.dispose();
+  });
+
+  test("follow what takes the place of weights and modules in the middle of a stream", async () => {
+    const write = async () => {
+      const model = await made();
+      const { h } = model.transformer;
+      const replaced = [model.transformer.ln_f.weight!, h[0]];
+      const tokens: number[] = [];
+      for await (const { id } of model.stream([1, 2], { maxTokens: 16, seed: 1 })) {
+        tokens.push(id);
+        if (tokens.length === 5) model.transformer.ln_f.weight = new Parameter(t.arange(24).sin());
+        if (tokens.length === 9) h[0] = h[1];
+      }
+      for (const part of replaced) part.dispose();
+      model.dispose();
+      return tokens;
+    };
+    expect(await write()).toEqual(await observed(write));
   });
 
   test("modules of users, and a forward put in the place of another, run for every token", async () => {
@@ -245,6 +343,17 @@ describe.skipIf(!backend)("training steps that the device repeats", () => {
     expect(await both((_, step) => several(step, 0, 6), dropout)).toBeGreaterThan(1);
   });
 
+  test("hold on to the ids, the loss and the gradients alone, also with dropout", async () => {
+    const live = async () => {
+      const model = await made({ embd_pdrop: 0.2, attn_pdrop: 0.1, resid_pdrop: 0.3 });
+      for (let n = 0; n < 4; n++) await model.trainStep(batch(n));
+      const { live } = t.memory();
+      model.dispose();
+      return live - t.memory().live;
+    };
+    expect(await live()).toBe((await observed(live)) + 4 * (2 * 9 + 1));
+  });
+
   test("follow what users change in between: frozen layers, gradients, other batches, generated text", async () => {
     const changes = both(async (model, step) => {
       await several(step);
@@ -272,6 +381,53 @@ describe.skipIf(!backend)("training steps that the device repeats", () => {
         optimizer.step();
       }
       optimizer.dispose();
+    });
+  });
+
+  test("leave gradients alone that somebody holds on to", async () => {
+    const changes = both(async (model, step) => {
+      const { weight } = model.getSubmodule("transformer.h.0.mlp.c_fc") as Linear;
+      for (let n = 0; n < 4; n++) {
+        await step(n);
+        const [mine, values] = [weight.grad!.detach(), await listed(weight.grad!)];
+        await step(n + 4);
+        expect(await listed(mine)).toEqual(values);
+        mine.dispose();
+      }
+      await several(step, 8, 12);
+    });
+    expect(await changes).toBeGreaterThan(4);
+  });
+
+  test("of a run keep no gradients beside the sum of several batches", async () => {
+    const run = async () => {
+      t.manualSeed(11);
+      const model = await made();
+      const next = async () => ({ ids: Int32Array.from(batch(told.length).ids.flat()), shape: [2, 9] });
+      const config = { training: { accumulate: 3, batchSize: 2 } } as TrainingConfig;
+      const task = new LanguageTask(model, { source: { next } } as unknown as LanguageData, config);
+      const optimizer = new AdamW(model.parameters(), { lr: 0.1 });
+      const told: unknown[] = [];
+      for (let n = 0; n < 4; n++) told.push(await trainStep({ task, optimizer }, { accumulate: 3, clipNorm: 1 }));
+      const { live } = t.memory();
+      for (const made of [optimizer, model]) made.dispose();
+      return [live - t.memory().live, ...told];
+    };
+    expect(await run()).toEqual(await observed(run));
+  });
+
+  test("take the kernel that a user gives an op in between", async () => {
+    await both(async (_, step) => {
+      await several(step);
+      t.registerKernel("gelu", "webgpu", (_, [out], __, kernels) => kernels.fill(out, 0), { override: true });
+      await several(step, 5, 9).finally(() => getOp("gelu").kernels.clear());
+    });
+  });
+
+  test("asked for all at once, each rehearses, and they follow each other", async () => {
+    await both(async (_, step) => {
+      await Promise.all([0, 1, 2].map(step));
+      await several(step, 3, 6);
     });
   });
 

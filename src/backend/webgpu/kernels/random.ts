@@ -73,6 +73,7 @@ export function dropout(
 }`,
   }));
   const quads = Math.ceil(output.size / 4);
-  const numbers = [quads, call.key0, call.key1, call.call, Math.max(0, threshold - 1), threshold > 0 ? 0 : 1, scale];
+  const rest = [Math.max(0, threshold - 1), threshold > 0 ? 0 : 1, scale];
+  const numbers = () => [quads, call.key0, call.key1, call.call, ...rest];
   gpu.run(kernel, [input, output], numbers, groupsOf(quads, gpu.threads));
 }

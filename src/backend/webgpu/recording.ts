@@ -8,7 +8,7 @@ import type { Commands, Launch } from "./commands.js";
 import type { Piece, Pool, Reserve, Slot } from "./pool.js";
 import type { Variant } from "./shader.js";
 
-/** Work that takes more memory on the side takes so long that recording it is no matter. */
+/** Work that takes more memory, on the side and for what it gives, takes so long that recording it is no matter. */
 const MOST_BYTES = 2 ** 28;
 
 interface Device {
@@ -98,9 +98,11 @@ export class LaunchRecording implements Recording {
       this.places.delete(piece);
       this.written.delete(piece);
     }
-    this.pieces.clear();
     const { free } = this.own;
-    const bytes = [...free].reduce((sum, [size, slots]) => sum + size * slots.length, 0);
+    let bytes = 0;
+    for (const [size, slots] of free) bytes += size * slots.length;
+    for (const piece of this.pieces) if (!piece.released) bytes += piece.bytes;
+    this.pieces.clear();
     if (bytes > MOST_BYTES) this.repeatable = false;
     if (!this.repeatable) this.dispose();
     else this.device.pool.leave(this.own);

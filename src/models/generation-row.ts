@@ -94,7 +94,7 @@ export class Row {
 
   result(options: GenerateOptions): Generation {
     const { seed, logprobs } = this.settings;
-    const { signal: _, ...recorded } = options;
+    const { signal: _, maxNewTokens: __, ...recorded } = options;
     return {
       text: this.text,
       tokens: this.tokens,

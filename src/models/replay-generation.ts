@@ -21,9 +21,7 @@ export interface GenerationReplay {
 /** Generates again what `generate(…).record` tells and compares. Throws ConfigError for something that is no record. */
 export async function replayGeneration(model: LanguageModel, record: GenerationRecord): Promise<GenerationReplay> {
   checkRecord(record);
-  // The record of a generation that was asked for maxNewTokens names them a second time, as maxTokens.
-  const { maxNewTokens, ...options } = record.options ?? {};
-  const { tokens: got } = await regenerate(model, { ...record, options: { maxTokens: maxNewTokens, ...options } });
+  const { tokens: got } = await regenerate(model, record);
   const { tokens: expected, tokenizerHash } = record;
   const at = expected.findIndex((token, i) => token !== got[i]);
   const first = at < 0 && got.length > expected.length ? expected.length : at;

@@ -32,10 +32,11 @@ test("a record gives the same tokens again, also as JSON and out of a batch", ()
     for (const { record } of batch) expect((await replayGeneration(model, record)).verdict).toBe("equal");
   }));
 
-test("a record of maxNewTokens, which holds its other name as well", () =>
+test("a record of maxNewTokens names them maxTokens, alone", () =>
   withModel(async (model) => {
     const { maxTokens, ...others } = options;
     const { record } = await model.generate("abc", { ...others, maxNewTokens: maxTokens });
+    expect(record.options).toEqual({ ...options, maxTokens });
     expect((await replayGeneration(model, travelled(record))).verdict).toBe("equal");
   }));
 

@@ -30,12 +30,11 @@ export async function saveModel(model: Model, target: SaveTarget): Promise<void>
   // Hashed on its way: what is read from the device is read once.
   const weights = measured(safetensorsChunks(tensorsToWrite(model.stateDict())));
   const files = model.files();
-  const before = await tokenizerBefore(store, path);
+  const foreign = await isForeignTokenizer(store, path, model.tokenizerHash);
   for (const [name, text] of Object.entries(files)) await writeText(store, path(name), text);
   await store.write(path("model.safetensors"), weights);
   // Beside this model they would be taken for its own.
-  if (before !== undefined && before !== model.tokenizerHash)
-    for (const name of TOKENIZER_FILES) if (!(name in files)) await store.remove(path(name));
+  if (foreign) for (const name of TOKENIZER_FILES) if (!(name in files)) await store.remove(path(name));
   const manifest = {
     package: { name: "tenon", version: VERSION },
     weightsHash: weights.record().sha256,
@@ -46,13 +45,18 @@ export async function saveModel(model: Model, target: SaveTarget): Promise<void>
 
 const TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json"];
 
-/** Hash of the tokenizer that an earlier save left in the folder; undefined for one that came there in another way. */
-async function tokenizerBefore(store: RunStore, path: (name: string) => string): Promise<string | undefined> {
+/** Did an earlier save leave the tokenizer of another model in the folder? One that came there in another way is not. */
+async function isForeignTokenizer(
+  store: RunStore,
+  path: (name: string) => string,
+  own: string | null,
+): Promise<boolean> {
   try {
     const { format, tokenizerHash } = JSON.parse(new TextDecoder().decode(await store.read(path("manifest.json"))));
+    if (format !== "tenon-model" || !tokenizerHash || tokenizerHash === own) return false;
     const { hash } = await loadTokenizer(await store.read(path("tokenizer.json")));
-    return format === "tenon-model" && tokenizerHash === hash ? hash : undefined;
+    return hash === tokenizerHash;
   } catch {
-    return undefined; // one of the two is not there, or is not ours
+    return false; // one of the two is not there, or is not ours
   }
 }

@@ -24,6 +24,9 @@ export async function decodeDispatches(model: LanguageModel, prompt: number[] = 
   return (await tokens(6)) - (await tokens(5));
 }
 
+const update = (model: LanguageModel, optimizer: AdamW): void =>
+  optimizer.step(undefined, { scale: clipCoefficient(gradNorm(model.parameters()), 1) });
+
 /** Issues training steps as `trainStep` does, and does not wait for them. */
 export function issuing(model: LanguageModel, optimizer: AdamW): (ids: number[][]) => Tensor {
   const learner = new Learner(model);
@@ -32,7 +35,7 @@ export function issuing(model: LanguageModel, optimizer: AdamW): (ids: number[][
     return tidy(() => {
       model.zeroGrad();
       const loss = learner.backward({ ids, reduction: "mean" });
-      optimizer.step(undefined, { scale: clipCoefficient(gradNorm(model.parameters()), 1) });
+      update(model, optimizer);
       return loss;
     });
   };
@@ -66,11 +69,9 @@ async function stepParts(model: LanguageModel, optimizer: AdamW, ids: number[][]
   let loss: Tensor;
   const { dispatches: forward } = await counted(() => (loss = model.loss(ids)));
   const { dispatches: backward } = await counted(() => loss.backward());
-  const { dispatches: update } = await counted(() =>
-    tidy(() => optimizer.step(undefined, { scale: clipCoefficient(gradNorm(model.parameters()), 1) })),
-  );
+  const { dispatches: last } = await counted(() => tidy(() => update(model, optimizer)));
   loss!.dispose();
-  return { forward, backward, update };
+  return { forward, backward, update: last };
 }
 
 /** Those of a new GPT, and the dispatches of a token. */

@@ -5,8 +5,7 @@ import { sameShape } from "../core/shape.js";
 import { Dropout } from "../nn/dropout.js";
 import type { Module } from "../nn/module.js";
 import { copy_, div } from "../ops/index.js";
-import { observed } from "../tensor/dispatch.js";
-import { Repeated } from "../tensor/repeated.js";
+import { canRepeat, Repeated } from "../tensor/repeated.js";
 import { keep, tidy } from "../tensor/scope.js";
 import { type Parameter, Tensor } from "../tensor/tensor.js";
 import type { TokenIds } from "./ids.js";
@@ -40,7 +39,7 @@ export class Learner {
     const { model } = this;
     const modules = [...model.modules()];
     const parameters = [...model.parameters()];
-    const may = backendOf(model.device).record && !observed() && model.computesOnly(modules);
+    const may = canRepeat(backendOf(model.device)) && model.computesOnly(modules);
     const adds = parameters.some(({ grad }) => grad);
     return tidy(() => (may && !adds ? this.again(lesson, modules, parameters) : this.compute(lesson)));
   }

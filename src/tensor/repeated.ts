@@ -35,6 +35,9 @@ export const writeInts = (tensor: Tensor, values: () => readonly number[] | unde
     if (given) storage.backend.write(storage.handle, new Uint8Array(Int32Array.from(given).buffer));
   });
 
+/** Does the device repeat what it did, and does nobody look on, who wants to see every call? */
+export const canRepeat = ({ record }: Backend): boolean => record !== undefined && !observed();
+
 /** Everything besides tensors that a computation depends on, to be compared by identity. */
 export type Facts = readonly unknown[];
 
@@ -60,8 +63,8 @@ export class Repeated {
   run(given: Facts | undefined, computation: () => readonly Tensor[]): readonly Tensor[] {
     const facts = given && [...given, kernelsGiven];
     const compute = () => tidy(computation);
-    // Who looks on sees every call, and a rehearsal launches nothing that could be repeated.
-    if (!this.backend.record || this.backend.rehearsing || !facts || observed()) return compute();
+    // A rehearsal launches nothing that could be repeated.
+    if (!canRepeat(this.backend) || this.backend.rehearsing || !facts) return compute();
     if (!sameFacts(facts, this.facts)) {
       this.dispose();
       this.facts = facts;

@@ -50,6 +50,11 @@ export class Failures {
     this.lostWith ??= new DeviceError("webgpu: the device was closed.", { where: "webgpu" });
   }
 
+  /** Indices that were checked count as unchecked from here on. */
+  forgetChecks(): void {
+    this.reports++;
+  }
+
   /** A scope that guarded an allocation. */
   watchAllocation(scope: Promise<GPUError | null>, bytes: number): void {
     this.watch(scope, (error) => outOfMemory(bytes, error));

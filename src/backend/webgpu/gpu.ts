@@ -223,7 +223,7 @@ export class Gpu {
   /** Runs `work` and notes its launches. */
   record(work: (recording: Recording) => void): Recording | undefined {
     this.settle();
-    this.failures.reports++; // so that indices which were checked before are checked by what is recorded
+    this.failures.forgetChecks(); // what is recorded checks by itself
     const recording = new LaunchRecording(this, this.commands);
     this.launches.recording = this.pool.holder = recording;
     let done = false;

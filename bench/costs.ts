@@ -3,7 +3,7 @@
 import { backendOf } from "../src/backend/devices.js";
 import type { WebGpuBackend } from "../src/backend/webgpu/backend.js";
 import { createModel, init, type LanguageModel, type Tensor, tidy } from "../src/index.js";
-import { Learner } from "../src/models/learner.js";
+import { BatchGradients } from "../src/models/batch-gradients.js";
 import { AdamW, clipCoefficient, gradNorm } from "../src/optim/index.js";
 import { gptConfig, rowsOf, type Shape } from "./gpt.js";
 
@@ -29,12 +29,12 @@ const update = (model: LanguageModel, optimizer: AdamW): void =>
 
 /** Issues training steps as `trainStep` does, and does not wait for them. */
 export function issuing(model: LanguageModel, optimizer: AdamW): (ids: number[][]) => Tensor {
-  const learner = new Learner(model);
+  const gradients = new BatchGradients(model);
   return (ids) => {
     model.train();
     return tidy(() => {
       model.zeroGrad();
-      const loss = learner.backward({ ids, reduction: "mean" });
+      const loss = gradients.backward({ ids, reduction: "mean" });
       update(model, optimizer);
       return loss;
     });

@@ -9,9 +9,9 @@ import { AdamW, clipCoefficient, gradNorm, type Optimizer } from "../optim/index
 import { checkOwner } from "../optim/owner.js";
 import { tidy } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { BatchGradients } from "./batch-gradients.js";
 import type { TokenIds } from "./ids.js";
 import type { LanguageModel } from "./language-model.js";
-import { Learner } from "./learner.js";
 
 /** Rows of ids, and labels of the same shape (-100: ignored) where they differ from the ids. */
 export interface Batch {
@@ -68,40 +68,39 @@ function checkStep(batch: Batch, options: TrainStepOptions): void {
 
 /** What a model keeps from one `trainStep` to the next. */
 export class Trainer {
-  private readonly learner: Learner;
+  private readonly gradients: BatchGradients;
   private optimizer: Optimizer<{ lr: number }> | undefined;
   /** Has the device prepared for a step? */
   private prepared = false;
 
   constructor(private readonly model: LanguageModel) {
-    this.learner = new Learner(model);
+    this.gradients = new BatchGradients(model);
     model.disposeWith(this);
   }
 
   async step(batch: Batch, options: TrainStepOptions): Promise<StepResult> {
     checkStep(batch, options);
-    const { model, learner } = this;
+    const { model, gradients } = this;
     const { learningRate, clipNorm } = options;
     if (options.optimizer) checkOwner("trainStep", model, options.optimizer);
     const optimizer = options.optimizer ?? (this.optimizer ??= this.makeOptimizer(options));
     if (learningRate !== undefined) optimizer.lr = learningRate;
     model.train();
-    const { ids, labels, shape } = batch;
-    const lesson = { ids, labels, shape, reduction: "mean" } as const;
+    const lossBatch = { ...batch, reduction: "mean" } as const;
     const clipping = () => {
       const norm = gradNorm(model.parameters());
       return { norm, scale: clipNorm === undefined ? undefined : clipCoefficient(norm, clipNorm) };
     };
     if (!this.prepared) {
       await rehearse(model, () => {
-        learner.backward(lesson);
+        gradients.backward(lossBatch);
         clipping();
       });
     }
     this.prepared = true;
     const figures = tidy((): Tensor => {
       model.zeroGrad();
-      const loss = learner.backward(lesson);
+      const loss = gradients.backward(lossBatch);
       const { norm, scale } = clipping();
       optimizer.step(undefined, { scale });
       return stack([loss, norm]);

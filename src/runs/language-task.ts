@@ -3,8 +3,8 @@
 import type { DeviceName } from "../backend/backend.js";
 import type { Generator } from "../core/random.js";
 import type { BatchSource, TokenBatch } from "../data/batch-source.js";
+import { BatchGradients } from "../models/batch-gradients.js";
 import { createModel, type LanguageModel } from "../models/index.js";
-import { Learner } from "../models/learner.js";
 import { setGenerator } from "../nn/index.js";
 import type { TrainingConfig } from "./config.js";
 import { type LanguageData, openLanguageData } from "./language-data.js";
@@ -40,7 +40,7 @@ export async function languageSetup(config: TrainingConfig, generator: Generator
     tokenizerHash: tokenizer?.hash ?? null,
     hashed: { dataHash: data.hash },
     close: async () => {
-      task.learner.dispose();
+      task.gradients.dispose();
       await data.close?.();
     },
   };
@@ -51,7 +51,7 @@ export class LanguageTask implements Task {
   readonly batchSize: number;
 
   readonly source: BatchSource<TokenBatch>;
-  readonly learner: Learner;
+  readonly gradients: BatchGradients;
 
   constructor(
     readonly model: LanguageModel,
@@ -59,7 +59,7 @@ export class LanguageTask implements Task {
     private readonly config: TrainingConfig,
   ) {
     this.source = data.source;
-    this.learner = new Learner(model);
+    this.gradients = new BatchGradients(model);
     this.batchSize = config.training.batchSize;
     if (!data.validation) this.evaluate = undefined;
     if (!data.tokenizer) this.sample = undefined;
@@ -77,7 +77,7 @@ export class LanguageTask implements Task {
       lossSum: () => this.model.loss(ids, labels, { reduction, shape }),
       // What is repeated keeps its gradients beside the sum of several, and there only the first of them gains by it.
       ...(this.config.training.accumulate === 1 && {
-        backward: (count: number) => this.learner.backward({ ids, labels, shape, reduction, divisor: count }),
+        backward: (count: number) => this.gradients.backward({ ids, labels, shape, reduction, divisor: count }),
       }),
       count: labels ? labels.filter((label, i) => label !== -100 && i % width > 0).length : tokens,
       tokens,

@@ -8,22 +8,18 @@ import { copy_, div } from "../ops/index.js";
 import { canRepeat, Repeated } from "../tensor/repeated.js";
 import { keep, tidy } from "../tensor/scope.js";
 import { type Parameter, Tensor } from "../tensor/tensor.js";
-import type { TokenIds } from "./ids.js";
 import type { LanguageModel } from "./language-model.js";
+import type { Batch } from "./trainer.js";
 
-/** Rows of ids, their labels, and what becomes of the losses of all labels. */
-export interface Lesson {
-  readonly ids: TokenIds;
-  readonly labels?: TokenIds;
-  /** [B, T] of flat arrays. */
-  readonly shape?: readonly number[];
+/** A batch, and what becomes of the losses of all its labels. */
+export interface LossBatch extends Batch {
   readonly reduction: "mean" | "sum";
   /** The loss is divided by it, where it is given. */
   readonly divisor?: number;
 }
 
 /** Computes `.grad`s; where batches of one shape follow each other, a device may repeat all of it. */
-export class Learner {
+export class BatchGradients {
   private repeated: Repeated | undefined;
   /** What a repeated computation reads: ids, and labels where they differ. */
   private inputs: readonly Tensor[] = [];
@@ -35,26 +31,26 @@ export class Learner {
   }
 
   /** Adds the gradients of the loss to the `.grad`s. Gives the loss, without history. */
-  backward(lesson: Lesson): Tensor {
+  backward(batch: LossBatch): Tensor {
     const { model } = this;
     const modules = [...model.modules()];
     const parameters = [...model.parameters()];
     const may = canRepeat(backendOf(model.device)) && model.computesOnly(modules);
     const adds = parameters.some(({ grad }) => grad);
-    return tidy(() => (may && !adds ? this.again(lesson, modules, parameters) : this.compute(lesson)));
+    return tidy(() => (may && !adds ? this.again(batch, modules, parameters) : this.compute(batch)));
   }
 
-  private compute({ ids, labels, shape, reduction, divisor }: Lesson): Tensor {
+  private compute({ ids, labels, shape, reduction, divisor }: LossBatch): Tensor {
     const loss = this.model.loss(ids, labels, { reduction, shape });
     const whole = divisor === undefined ? loss : div(loss, divisor);
     whole.backward();
     return whole.detach();
   }
 
-  private again(lesson: Lesson, modules: readonly Module[], parameters: readonly Parameter[]): Tensor {
-    const repeated = this.take(this.model.lossInputs(lesson.ids, lesson.labels, lesson.shape));
+  private again(batch: LossBatch, modules: readonly Module[], parameters: readonly Parameter[]): Tensor {
+    const repeated = this.take(this.model.lossInputs(batch.ids, batch.labels, batch.shape));
     const [ids, labels] = this.inputs;
-    const { reduction, divisor } = lesson;
+    const { reduction, divisor } = batch;
     const facts = [
       ...[ids, labels, reduction, divisor],
       ...modules.flatMap((module) => [module, module.training]),

@@ -1,13 +1,9 @@
 /** `tenon`: tensors with gradients, ops, devices. */
 import { setWarningListener } from "./core/warnings.js";
 
-export type {
-  BackendInfo,
-  DeviceName,
-  Kernels,
-  Operand,
-} from "./backend/backend.js";
+export type { BackendInfo, DeviceName } from "./backend/backend.js";
 export { capabilities, type InitOptions, init, memory } from "./backend/devices.js";
+export type { Kernels, Operand } from "./backend/kernels.js";
 export { type Capabilities, describeCapabilities, type MemoryReport } from "./backend/report.js";
 export type { DType } from "./core/dtype.js";
 export { promoteTypes } from "./core/dtype.js";

@@ -2,7 +2,8 @@
  * Kernel timings of the cpu device, each beside the roof measured in the same run.
  * THREADS=1,2 NUMERICS=portable,fast node [--experimental-wasm-relaxed-simd] bench/kernels.mjs [part of a name]
  */
-import type { Backend, Operand } from "../../src/backend/backend.js";
+import type { Backend } from "../../src/backend/backend.js";
+import type { Operand } from "../../src/backend/kernels.js";
 import { Storage } from "../../src/backend/storage.js";
 import { createCpuBackend } from "../../src/backend/wasm/backend.js";
 import type { DType } from "../../src/core/dtype.js";

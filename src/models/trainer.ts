@@ -86,7 +86,8 @@ export class Trainer {
     const optimizer = options.optimizer ?? (this.optimizer ??= this.makeOptimizer(options));
     if (learningRate !== undefined) optimizer.lr = learningRate;
     model.train();
-    const lossBatch = { ...batch, reduction: "mean" } as const;
+    const { ids, labels, shape } = batch;
+    const lossBatch = { ids, labels, shape, reduction: "mean" } as const;
     const clipping = () => {
       const norm = gradNorm(model.parameters());
       return { norm, scale: clipNorm === undefined ? undefined : clipCoefficient(norm, clipNorm) };

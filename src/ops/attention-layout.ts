@@ -1,6 +1,6 @@
 /** Where attention finds its heads in the tensors that it is given. */
 
-import type { AttentionLayout, HeadLayout } from "../backend/backend.js";
+import type { AttentionLayout, HeadLayout } from "../backend/kernels.js";
 import type { Shape } from "../core/shape.js";
 
 /**

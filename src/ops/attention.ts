@@ -3,7 +3,7 @@
  * 2022). Tiles start at key 0 whatever the number of queries, so a cached decode gives the bits of a full forward pass.
  */
 
-import type { AttentionLayout } from "../backend/backend.js";
+import type { AttentionLayout } from "../backend/kernels.js";
 import { misfit, ShapeError, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import type { Shape } from "../core/shape.js";

@@ -1,6 +1,6 @@
-/** Matrix products. Every output element is one chain over k, whatever the shapes, batch or path (see backend.ts). */
+/** Matrix products. Every output element is one chain over k, whatever the shapes, batch or path (see kernels.ts). */
 
-import type { MatmulLayout } from "../backend/backend.js";
+import type { MatmulLayout } from "../backend/kernels.js";
 import { misfit, ShapeError, showShape } from "../core/errors.js";
 import { broadcastShapes, broadcastStrides, contiguousStrides, type Shape, sizeOf } from "../core/shape.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";

@@ -1,6 +1,6 @@
 /** Reductions. All go through one op on adjacent dims; other dims are brought together first. */
 
-import type { ReduceKind } from "../backend/backend.js";
+import type { ReduceKind } from "../backend/kernels.js";
 import { misfit, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { normalizeDim, normalizeDims, type Shape, sameShape, sizeOf, splitAt } from "../core/shape.js";

@@ -3,7 +3,7 @@
  * or composition, local gradient); `dispatch` does the rest. Built-in and user ops come through the same call.
  */
 
-import type { Kernels, Operand } from "../backend/backend.js";
+import type { Kernels, Operand } from "../backend/kernels.js";
 import type { DType } from "../core/dtype.js";
 import { ConfigError, listOf, nearest, RegistryError, show } from "../core/errors.js";
 import type { Expr } from "../core/expr.js";

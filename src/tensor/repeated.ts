@@ -1,6 +1,7 @@
 /** Computations that are done over and over: where a device can be asked for all of one at once, they are run but twice. */
 
-import type { Backend, Operand, Recording } from "../backend/backend.js";
+import type { Backend, Recording } from "../backend/backend.js";
+import type { Operand } from "../backend/kernels.js";
 import type { Storage } from "../backend/storage.js";
 import { observed } from "./dispatch.js";
 import { kernelsGiven } from "./op.js";

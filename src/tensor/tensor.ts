@@ -4,7 +4,8 @@
  * elsewhere: ops add their methods when they are defined (`src/ops/index.ts`), autograd adds `backward`.
  */
 
-import type { Backend, DeviceName, Operand } from "../backend/backend.js";
+import type { Backend, DeviceName } from "../backend/backend.js";
+import type { Operand } from "../backend/kernels.js";
 import { Storage } from "../backend/storage.js";
 import { type DType, isFloat, type NumericArray } from "../core/dtype.js";
 import { DisposedError, DTypeError, GradientError, showShape } from "../core/errors.js";

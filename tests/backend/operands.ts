@@ -1,6 +1,7 @@
 /** Operands for kernel tests: tensors without the tensor floor. */
 
-import type { Backend, Operand } from "../../src/backend/backend.js";
+import type { Backend } from "../../src/backend/backend.js";
+import type { Operand } from "../../src/backend/kernels.js";
 import { Storage } from "../../src/backend/storage.js";
 import { type DType, dtypes, encode } from "../../src/core/dtype.js";
 import { type Shape, sizeOf } from "../../src/core/shape.js";

@@ -15,7 +15,7 @@
  * A query without keys has a dQ of 0.
  */
 
-import type { AttentionLayout, Operand } from "../backend.js";
+import type { AttentionLayout, Operand } from "../kernels.js";
 import { chain, keyCount, keyHead, rowAt } from "./attention.js";
 import { expRow } from "./interpreter.js";
 import { link } from "./matmul.js";

@@ -15,7 +15,7 @@
  * and after the last tile out_d = o_d / l and lse = m + log(l). A query without keys gives NaN and lse -infinity.
  */
 
-import type { AttentionLayout, HeadLayout, Operand } from "../backend.js";
+import type { AttentionLayout, HeadLayout, Operand } from "../kernels.js";
 import { expOf, expRow, logOf } from "./interpreter.js";
 import { link } from "./matmul.js";
 import { floats } from "./memory.js";

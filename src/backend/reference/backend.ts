@@ -1,9 +1,10 @@
 /**
- * The reference backend: every kernel in plain TypeScript, in float32, in the order of operations that backend.ts
+ * The reference backend: every kernel in plain TypeScript, in float32, in the order of operations that kernels.ts
  * states. The specification of all kernels and the last resort where WebAssembly is forbidden.
  */
 
-import type { Backend, Handle, Kernels } from "../backend.js";
+import type { Backend, Handle } from "../backend.js";
+import type { Kernels } from "../kernels.js";
 import { attention } from "./attention.js";
 import { attentionBackward } from "./attention-backward.js";
 import { fill, stridedCopy } from "./copy.js";

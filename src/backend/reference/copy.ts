@@ -2,7 +2,7 @@
 
 import { encode } from "../../core/dtype.js";
 import { sizeOf } from "../../core/shape.js";
-import type { Operand, StridedCopy } from "../backend.js";
+import type { Operand, StridedCopy } from "../kernels.js";
 import { viewOf } from "./memory.js";
 
 /** Every element becomes `value`, encoded for the 16-bit floats, wrapped for the integers, 0 or 1 for bool. */

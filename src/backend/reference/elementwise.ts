@@ -3,7 +3,7 @@
 import { type DType, fromBfloat16, fromFloat16, type NumericArray, toBfloat16, toFloat16 } from "../../core/dtype.js";
 import type { LaneType, Program } from "../../core/expr.js";
 import { broadcastStrides, type Shape, sizeOf } from "../../core/shape.js";
-import type { Operand } from "../backend.js";
+import type { Operand } from "../kernels.js";
 import { BLOCK, interpret, type Register } from "./interpreter.js";
 import { viewOf } from "./memory.js";
 

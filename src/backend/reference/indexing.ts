@@ -1,8 +1,8 @@
 /** Reading and adding at indices. Every kernel checks all its indices before it writes. */
 
 import type { NumericArray } from "../../core/dtype.js";
-import type { Operand, Split } from "../backend.js";
 import { checkIndices } from "../indices.js";
+import type { Operand, Split } from "../kernels.js";
 import { ints, viewOf } from "./memory.js";
 
 type Indexed = Split & { readonly count: number };

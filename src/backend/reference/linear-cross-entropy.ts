@@ -1,7 +1,7 @@
 /** Cross entropy of logits that are a linear map of x: one row of logits at a time, made anew for the gradient. */
 
-import type { LinearCrossEntropyRows, Operand } from "../backend.js";
 import { checkIndices } from "../indices.js";
+import type { LinearCrossEntropyRows, Operand } from "../kernels.js";
 import { logSumExp, rowGradient } from "./loss.js";
 import { link } from "./matmul.js";
 import { floats, ints } from "./memory.js";

@@ -1,7 +1,7 @@
 /** Cross entropy of rows of logits against integer labels. exp is `expNonPositive`. */
 
-import type { Operand } from "../backend.js";
 import { checkIndices } from "../indices.js";
+import type { Operand } from "../kernels.js";
 import { expOf, expRow, logOf } from "./interpreter.js";
 import { floats, ints } from "./memory.js";
 import { pairwise, SUM_BLOCK, sum } from "./reduce.js";

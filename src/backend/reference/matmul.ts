@@ -1,6 +1,6 @@
 /** Matrix products: one chain per output element, whatever the layout. */
 
-import type { MatmulLayout, Operand } from "../backend.js";
+import type { MatmulLayout, Operand } from "../kernels.js";
 import { floats } from "./memory.js";
 
 const { fround } = Math;

@@ -2,7 +2,8 @@
 
 import { dtypes, type NumericArray } from "../../core/dtype.js";
 import { MemoryBudgetError } from "../../core/errors.js";
-import type { BackendMemory, Operand } from "../backend.js";
+import type { BackendMemory } from "../backend.js";
+import type { Operand } from "../kernels.js";
 
 /** The elements of an operand, in place. */
 export function viewOf(operand: Operand): NumericArray {

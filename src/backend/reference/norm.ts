@@ -3,7 +3,7 @@
  * in the order written; sums along a row and over rows are the canonical sum; `size` enters as a float32.
  */
 
-import type { Operand } from "../backend.js";
+import type { Operand } from "../kernels.js";
 import { floats } from "./memory.js";
 import { sum } from "./reduce.js";
 

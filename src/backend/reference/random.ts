@@ -1,7 +1,7 @@
 /** Random numbers of one call: the words of core/random.ts, stored or compared. */
 
 import { type RandomCall, randomUniform as uniformsOf, randomBits as wordsOf } from "../../core/random.js";
-import type { Operand } from "../backend.js";
+import type { Operand } from "../kernels.js";
 import { floats, ints } from "./memory.js";
 
 /** Element i is word i, as int32. */

@@ -1,7 +1,7 @@
 /** Sums, products, extremes, their positions, and running totals. */
 
 import type { NumericArray } from "../../core/dtype.js";
-import type { Operand, ReduceKind, Split } from "../backend.js";
+import type { Operand, ReduceKind, Split } from "../kernels.js";
 import { ints, viewOf } from "./memory.js";
 
 /** Elements per block and lane accumulators per block of every float32 sum. */

@@ -1,6 +1,6 @@
 /** Softmax and log-softmax of rows. exp is `expNonPositive`, sums are the canonical sum. */
 
-import type { Operand } from "../backend.js";
+import type { Operand } from "../kernels.js";
 import { expRow, logOf } from "./interpreter.js";
 import { floats } from "./memory.js";
 import { sum } from "./reduce.js";

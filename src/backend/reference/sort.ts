@@ -1,6 +1,6 @@
 /** Sorting along a dim; top-k is the first `count` of it. */
 
-import type { Operand, Split } from "../backend.js";
+import type { Operand, Split } from "../kernels.js";
 import { ints, viewOf } from "./memory.js";
 import { eachLine } from "./reduce.js";
 

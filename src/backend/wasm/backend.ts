@@ -4,7 +4,8 @@
  */
 
 import { dtypes } from "../../core/dtype.js";
-import type { Backend, BackendInfo, Handle, Kernels, Operand } from "../backend.js";
+import type { Backend, BackendInfo, Handle } from "../backend.js";
+import type { Kernels, Operand } from "../kernels.js";
 import { Engine, type EngineOptions } from "./engine.js";
 import { matmul } from "./gemm/matmul.js";
 import { attention } from "./kernels/attention.js";

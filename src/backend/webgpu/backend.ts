@@ -1,7 +1,8 @@
 /** The webgpu backend: the kernels of the contract, recorded on a graphics card's command stream. */
 
 import { DeviceError } from "../../core/errors.js";
-import type { Backend, Kernels } from "../backend.js";
+import type { Backend } from "../backend.js";
+import type { Kernels } from "../kernels.js";
 import { type FoundAdapter, factsOf, findAdapter, fragmentsOf, openDevice } from "./adapter.js";
 import { Gpu } from "./gpu.js";
 import { attention } from "./kernels/attention.js";

@@ -1,7 +1,8 @@
 /** A device with all that keeps its use cheap: memory, kernels and their pipelines, and the commands under way. */
 
 import { DeviceError } from "../../core/errors.js";
-import type { AttentionLayout, Recording } from "../backend.js";
+import type { Recording } from "../backend.js";
+import type { AttentionLayout } from "../kernels.js";
 import { type Abilities, abilitiesOf, type FragmentSize } from "./adapter.js";
 import { type OnGpu, pieceOf } from "./bindings.js";
 import { Commands, type Counters, type Groups, type Numbers } from "./commands.js";

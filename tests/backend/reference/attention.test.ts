@@ -1,7 +1,7 @@
 /** Attention against the textbook formula in float64, and rows against rows. */
 
 import { describe, expect, test } from "vitest";
-import type { AttentionLayout, HeadLayout } from "../../../src/backend/backend.js";
+import type { AttentionLayout, HeadLayout } from "../../../src/backend/kernels.js";
 import { createReferenceBackend } from "../../../src/backend/reference/backend.js";
 import { empty, noise, numericGradient, operand, valuesOf } from "../operands.js";
 

@@ -1,7 +1,7 @@
 /** Matrix products, softmax, norms and losses against float64. */
 
 import { describe, expect, test } from "vitest";
-import type { Operand } from "../../../src/backend/backend.js";
+import type { Operand } from "../../../src/backend/kernels.js";
 import { createReferenceBackend } from "../../../src/backend/reference/backend.js";
 import { empty, noise, numericGradient, operand, valuesOf } from "../operands.js";
 

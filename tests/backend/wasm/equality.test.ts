@@ -2,7 +2,8 @@
 
 import "../../../src/node/platform.js";
 import { afterAll, describe, expect, test } from "vitest";
-import type { AttentionLayout, Backend, HeadLayout, Operand } from "../../../src/backend/backend.js";
+import type { Backend } from "../../../src/backend/backend.js";
+import type { AttentionLayout, HeadLayout, Operand } from "../../../src/backend/kernels.js";
 import { createReferenceBackend } from "../../../src/backend/reference/backend.js";
 import { createCpuBackend } from "../../../src/backend/wasm/backend.js";
 import type { DType } from "../../../src/core/dtype.js";

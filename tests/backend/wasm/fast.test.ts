@@ -2,7 +2,8 @@
 
 import "../../../src/node/platform.js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Backend, Operand } from "../../../src/backend/backend.js";
+import type { Backend } from "../../../src/backend/backend.js";
+import type { Operand } from "../../../src/backend/kernels.js";
 import { type CpuBackend, createCpuBackend } from "../../../src/backend/wasm/backend.js";
 import * as e from "../../../src/core/expr.js";
 import * as fn from "../../../src/core/functions.js";

@@ -1,6 +1,7 @@
 import "../../../src/node/platform.js";
 import { describe, expect, test } from "vitest";
-import type { Backend, Operand } from "../../../src/backend/backend.js";
+import type { Backend } from "../../../src/backend/backend.js";
+import type { Operand } from "../../../src/backend/kernels.js";
 import { createCpuBackend } from "../../../src/backend/wasm/backend.js";
 import { ALIGNMENT, classBytes, HEAP_START, LinearMemory } from "../../../src/backend/wasm/memory.js";
 import { MemoryBudgetError } from "../../../src/core/errors.js";

@@ -1,7 +1,7 @@
 /** Attention on the graphics card beside the reference backend, on shapes around the edges of its tiles. */
 
 import { describe, expect, test } from "vitest";
-import type { AttentionLayout } from "../../../src/backend/backend.js";
+import type { AttentionLayout } from "../../../src/backend/kernels.js";
 import { findAdapter } from "../../../src/backend/webgpu/adapter.js";
 import { LARGEST_HEAD } from "../../../src/backend/webgpu/kernels/attention.js";
 import { softwareGpu } from "../../setup/webgpu.js";

@@ -1,7 +1,8 @@
 /** Kernels on the graphics card beside those of the reference backend: what parity, products, rows and attention share. */
 
 import { afterAll, expect } from "vitest";
-import type { Backend, Kernels, Operand } from "../../../src/backend/backend.js";
+import type { Backend } from "../../../src/backend/backend.js";
+import type { Kernels, Operand } from "../../../src/backend/kernels.js";
 import { createReferenceBackend } from "../../../src/backend/reference/backend.js";
 import { findAdapter, openDevice } from "../../../src/backend/webgpu/adapter.js";
 import { backendOn, type WebGpuBackend } from "../../../src/backend/webgpu/backend.js";

@@ -1,7 +1,7 @@
 /** Elementwise work on a product's result, in the product's launch: the bits of two launches, in program order. */
 
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
-import type { Operand } from "../../../src/backend/backend.js";
+import type { Operand } from "../../../src/backend/kernels.js";
 import { findAdapter, openDevice } from "../../../src/backend/webgpu/adapter.js";
 import { backendOn, type WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
 import { Gpu } from "../../../src/backend/webgpu/gpu.js";

@@ -1,6 +1,6 @@
 /** Calls that together ask for every kernel in every dtype and variant. What they give means nothing. */
 
-import type { AttentionLayout, Operand } from "../../../src/backend/backend.js";
+import type { AttentionLayout, Operand } from "../../../src/backend/kernels.js";
 import type { WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
 import type { Gpu } from "../../../src/backend/webgpu/gpu.js";
 import { LARGEST_HEAD } from "../../../src/backend/webgpu/kernels/attention.js";

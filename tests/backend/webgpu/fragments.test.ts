@@ -4,7 +4,7 @@
  */
 
 import { afterAll, describe, expect, test } from "vitest";
-import type { MatmulLayout } from "../../../src/backend/backend.js";
+import type { MatmulLayout } from "../../../src/backend/kernels.js";
 import { decode, encode } from "../../../src/core/dtype.js";
 import { noise, operand } from "../operands.js";
 import { openWebGpu } from "./device.js";

@@ -1,7 +1,7 @@
 /** Kernels of elements, copies, sums, indices and random numbers on the graphics card beside the reference backend. */
 
 import { describe, expect, test } from "vitest";
-import type { Operand } from "../../../src/backend/backend.js";
+import type { Operand } from "../../../src/backend/kernels.js";
 import { type DType, dtypes } from "../../../src/core/dtype.js";
 import * as expr from "../../../src/core/expr.js";
 import * as functions from "../../../src/core/functions.js";

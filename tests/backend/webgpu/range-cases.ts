@@ -1,6 +1,6 @@
 /** Calls of kernels on tensors above the limit of one binding, and devices that bind them whole or by ranges. */
 
-import type { Kernels, Operand } from "../../../src/backend/backend.js";
+import type { Kernels, Operand } from "../../../src/backend/kernels.js";
 import { findAdapter, openDevice } from "../../../src/backend/webgpu/adapter.js";
 import { backendOn, type WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
 import { Gpu } from "../../../src/backend/webgpu/gpu.js";

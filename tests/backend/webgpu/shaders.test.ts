@@ -1,7 +1,7 @@
 /** Every kernel in every dtype and variant, compiled and validated by Dawn without a graphics card. Nothing is computed. */
 
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Operand } from "../../../src/backend/backend.js";
+import type { Operand } from "../../../src/backend/kernels.js";
 import { findAdapter, openDevice } from "../../../src/backend/webgpu/adapter.js";
 import { backendOn, type WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
 import { Gpu } from "../../../src/backend/webgpu/gpu.js";

@@ -1,7 +1,7 @@
 /** Gradient of attention: the order of reference/attention-backward.ts. Threads take (batch, key head) pairs. */
 
 import { expNonPositive } from "../../../core/functions.js";
-import type { AttentionLayout, Operand } from "../../backend.js";
+import type { AttentionLayout, Operand } from "../../kernels.js";
 import type { FunctionRef, ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
 import { type TileShape, tileColumns } from "../gemm/tile.js";

@@ -1,6 +1,6 @@
 /** Arguments of the attention kernels: strides in bytes, in one order for both passes. */
 
-import type { AttentionLayout, HeadLayout, Operand } from "../../backend.js";
+import type { AttentionLayout, HeadLayout, Operand } from "../../kernels.js";
 import type { FunctionBuilder } from "../assembler.js";
 import type { I32 } from "../values.js";
 import { addressOf } from "./operands.js";

@@ -1,7 +1,7 @@
 /** Attention, forward: the tiles and the order of reference/attention.ts. Threads take (batch, head) pairs. */
 
 import { expNonPositive, log } from "../../../core/functions.js";
-import type { AttentionLayout, Operand } from "../../backend.js";
+import type { AttentionLayout, Operand } from "../../kernels.js";
 import type { FunctionRef, ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
 import { type TileShape, tileColumns } from "../gemm/tile.js";

@@ -2,7 +2,7 @@
 
 import { dtypes, encode } from "../../../core/dtype.js";
 import { sizeOf } from "../../../core/shape.js";
-import type { Operand, StridedCopy } from "../../backend.js";
+import type { Operand, StridedCopy } from "../../kernels.js";
 import type { FunctionBuilder, ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
 import { transpose } from "../gemm/pack.js";

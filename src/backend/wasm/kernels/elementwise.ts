@@ -4,7 +4,7 @@ import type { DType } from "../../../core/dtype.js";
 import { dtypes } from "../../../core/dtype.js";
 import type { LaneType, Program } from "../../../core/expr.js";
 import { broadcastStrides } from "../../../core/shape.js";
-import type { Operand } from "../../backend.js";
+import type { Operand } from "../../kernels.js";
 import type { ModuleBuilder, Parameters } from "../assembler.js";
 import type { Engine } from "../engine.js";
 import { type F32, type I32, range, type V128 } from "../values.js";

@@ -1,8 +1,8 @@
 /** Reading and adding at indices. All indices are checked before anything is written. */
 
 import { dtypes } from "../../../core/dtype.js";
-import type { Operand, Split } from "../../backend.js";
 import { checkIndices } from "../../indices.js";
+import type { Operand, Split } from "../../kernels.js";
 import type { FunctionBuilder, ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
 import type { I32 } from "../values.js";

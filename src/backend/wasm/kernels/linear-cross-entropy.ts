@@ -4,7 +4,7 @@
  * blocks of 4096 classes (reference/loss.ts), and the chains of the gradients go on from block to block.
  */
 
-import type { LinearCrossEntropyRows, Operand } from "../../backend.js";
+import type { LinearCrossEntropyRows, Operand } from "../../kernels.js";
 import type { Engine } from "../engine.js";
 import { matmul } from "../gemm/matmul.js";
 import { backward, checkLabels, forward } from "./loss.js";

@@ -1,8 +1,8 @@
 /** Cross entropy of rows of logits and its gradient: the order of reference/loss.ts. */
 
 import { expNonPositive, log } from "../../../core/functions.js";
-import type { Operand } from "../../backend.js";
 import { checkIndices } from "../../indices.js";
+import type { Operand } from "../../kernels.js";
 import type { ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
 import { F32 } from "../values.js";

@@ -1,6 +1,6 @@
 /** Layer norm, RMS norm and their gradients: the order of reference/norm.ts. */
 
-import type { Operand } from "../../backend.js";
+import type { Operand } from "../../kernels.js";
 import type { FunctionBuilder, ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
 import { F32, type I32, type V128 } from "../values.js";

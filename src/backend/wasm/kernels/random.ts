@@ -1,7 +1,7 @@
 /** Philox-4x32-10 in vectors: sixteen words a round, equal to core/random.ts. */
 
 import type { RandomCall } from "../../../core/random.js";
-import type { Operand } from "../../backend.js";
+import type { Operand } from "../../kernels.js";
 import type { FunctionBuilder, ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
 import { transpose } from "../gemm/pack.js";

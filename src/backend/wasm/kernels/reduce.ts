@@ -1,6 +1,6 @@
 /** Reductions, positions of extremes, running totals: the order of reference/reduce.ts. */
 
-import type { Operand, ReduceKind, Split } from "../../backend.js";
+import type { Operand, ReduceKind, Split } from "../../kernels.js";
 import type { FunctionBuilder, ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
 import { type I32, range, type V128 } from "../values.js";

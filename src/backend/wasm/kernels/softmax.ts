@@ -1,7 +1,7 @@
 /** Softmax, log-softmax and their gradients, row by row: the order of reference/softmax.ts. */
 
 import { expNonPositive, log } from "../../../core/functions.js";
-import type { Operand } from "../../backend.js";
+import type { Operand } from "../../kernels.js";
 import type { ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
 import { f32x4 } from "../vectors.js";

@@ -3,7 +3,7 @@
  * TypeScript: its work is moving integers, which WebAssembly would not do faster.
  */
 
-import type { Operand, Split } from "../../backend.js";
+import type { Operand, Split } from "../../kernels.js";
 import type { Engine } from "../engine.js";
 import { addressOf } from "./operands.js";
 

@@ -4,7 +4,7 @@
  * workgroups write to one place, so nothing depends on their order.
  */
 
-import type { AttentionLayout, Operand } from "../../backend.js";
+import type { AttentionLayout, Operand } from "../../kernels.js";
 import type { Gpu } from "../gpu.js";
 import { entry, type KernelSource } from "../shader.js";
 import { checkDim, ownAttention } from "./attention.js";

@@ -4,7 +4,7 @@
  * slot, share each row; a slot has a running softmax of its own over every `slots`th key, and they are joined at the end.
  */
 
-import type { AttentionLayout, HeadLayout, Operand } from "../../backend.js";
+import type { AttentionLayout, HeadLayout, Operand } from "../../kernels.js";
 import type { OnGpu } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
 import type { Piece } from "../pool.js";

@@ -1,6 +1,6 @@
 /** What the kernels of attention share: parameters, places of rows, masks. */
 
-import type { AttentionLayout, HeadLayout } from "../../backend.js";
+import type { AttentionLayout, HeadLayout } from "../../kernels.js";
 import { floatFunctions, type ParamType } from "../shader.js";
 
 const places = ["q", "k", "v", "out"] as const;

@@ -4,7 +4,7 @@
  */
 
 import { DeviceError } from "../../../core/errors.js";
-import type { AttentionLayout, Operand } from "../../backend.js";
+import type { AttentionLayout, Operand } from "../../kernels.js";
 import type { Gpu } from "../gpu.js";
 import { entry, type KernelSource } from "../shader.js";
 import { decode } from "./attention-decode.js";

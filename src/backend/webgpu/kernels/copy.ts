@@ -2,7 +2,7 @@
 
 import { dtypes, encode } from "../../../core/dtype.js";
 import { sizeOf } from "../../../core/shape.js";
-import type { Operand, StridedCopy } from "../../backend.js";
+import type { Operand, StridedCopy } from "../../kernels.js";
 import { pieceOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
 import { entry, groupsOf, type KernelSource, type ParamType } from "../shader.js";

@@ -4,7 +4,7 @@ import { dtypes } from "../../../core/dtype.js";
 import { DeviceError } from "../../../core/errors.js";
 import type { LaneType, Program } from "../../../core/expr.js";
 import type { Shape } from "../../../core/shape.js";
-import type { Operand } from "../../backend.js";
+import type { Operand } from "../../kernels.js";
 import { pieceOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
 import { entry, groupsOf, type KernelSource, type ParamType } from "../shader.js";

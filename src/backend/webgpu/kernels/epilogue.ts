@@ -1,7 +1,7 @@
 /** Elementwise work on the results of a launch before it, in that launch: an activation, or what a product is added to. */
 
 import type { Program } from "../../../core/expr.js";
-import type { Operand } from "../../backend.js";
+import type { Operand } from "../../kernels.js";
 import { pieceOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
 import type { Epilogue, ParamType } from "../shader.js";

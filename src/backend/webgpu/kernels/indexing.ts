@@ -4,7 +4,7 @@
  */
 
 import { dtypes } from "../../../core/dtype.js";
-import type { Operand, Split } from "../../backend.js";
+import type { Operand, Split } from "../../kernels.js";
 import { pieceOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
 import { entry, groupsOf, THREADS, upTo } from "../shader.js";

@@ -5,7 +5,7 @@
 
 import { type DType, dtypes } from "../../../core/dtype.js";
 import { type Shape, sizeOf } from "../../../core/shape.js";
-import type { LinearCrossEntropyRows, Operand } from "../../backend.js";
+import type { LinearCrossEntropyRows, Operand } from "../../kernels.js";
 import type { Storage } from "../../storage.js";
 import { pieceOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";

@@ -1,6 +1,6 @@
 /** Cross entropy of rows of logits against integer labels: a workgroup takes a row, whatever the vocabulary. */
 
-import type { Operand } from "../../backend.js";
+import type { Operand } from "../../kernels.js";
 import type { Gpu } from "../gpu.js";
 import { floatFunctions } from "../shader.js";
 import { checkIndices } from "./indexing.js";

@@ -1,6 +1,6 @@
 /** Layer norm and RMS norm of rows, and their gradients: a workgroup takes a row; weights' gradients sum over rows. */
 
-import type { Operand } from "../../backend.js";
+import type { Operand } from "../../kernels.js";
 import type { Gpu } from "../gpu.js";
 import type { Piece } from "../pool.js";
 import { acrossColumns, COLUMNS, columnsEntry, ownColumnEntry } from "./columns.js";

@@ -1,7 +1,7 @@
 /** Random numbers of one call: the words of core/random.ts, four per thread. */
 
 import type { RandomCall } from "../../../core/random.js";
-import type { Operand } from "../../backend.js";
+import type { Operand } from "../../kernels.js";
 import type { Gpu } from "../gpu.js";
 import { entry, groupsOf } from "../shader.js";
 

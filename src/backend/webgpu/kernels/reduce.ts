@@ -3,7 +3,7 @@
  * tree its parts are combined, so two runs give the same bits.
  */
 
-import type { Operand, ReduceKind, Split } from "../../backend.js";
+import type { Operand, ReduceKind, Split } from "../../kernels.js";
 import type { OnGpu } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
 import type { Piece } from "../pool.js";

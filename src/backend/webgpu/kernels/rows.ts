@@ -1,6 +1,6 @@
 /** Kernels over rows: a workgroup takes a row, and keeps it in registers where it is short enough. */
 
-import type { Operand } from "../../backend.js";
+import type { Operand } from "../../kernels.js";
 import type { Gpu } from "../gpu.js";
 import { entry, type KernelSource, THREADS, upTo } from "../shader.js";
 import { gathering, type Loads, loadsOf, type Work, workOn, writing } from "./loops.js";

@@ -1,6 +1,6 @@
 /** Running totals: within chunks, then of the chunks' sums, then both added; the shape alone fixes the order. */
 
-import type { Operand, Split } from "../../backend.js";
+import type { Operand, Split } from "../../kernels.js";
 import type { OnGpu } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
 import type { Piece } from "../pool.js";

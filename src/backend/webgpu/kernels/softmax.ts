@@ -1,6 +1,6 @@
 /** Softmax and log-softmax of rows: nothing is stored in between. */
 
-import type { Operand } from "../../backend.js";
+import type { Operand } from "../../kernels.js";
 import type { Gpu } from "../gpu.js";
 import { type Across, floatFunctions } from "../shader.js";
 import { ofRow, type Passes, runRows } from "./rows.js";

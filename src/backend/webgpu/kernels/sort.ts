@@ -4,7 +4,7 @@
  * elements keep their order by construction.
  */
 
-import type { Operand, Split } from "../../backend.js";
+import type { Operand, Split } from "../../kernels.js";
 import type { Gpu } from "../gpu.js";
 import type { Piece } from "../pool.js";
 import { entry, floatFunctions, groupsOf, type KernelSource, THREADS } from "../shader.js";

@@ -1,6 +1,6 @@
 /** The sum of the squares of many tensors (all gradients of a model), in one launch per handful of them. */
 
-import type { Operand } from "../../backend.js";
+import type { Operand } from "../../kernels.js";
 import { pieceOf, rangesOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
 import { entry, type KernelSource, type ParamType, upTo } from "../shader.js";

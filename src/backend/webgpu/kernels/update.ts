@@ -5,7 +5,7 @@
  */
 
 import type { Program } from "../../../core/expr.js";
-import type { ElementwiseCall, Operand } from "../../backend.js";
+import type { ElementwiseCall, Operand } from "../../kernels.js";
 import { pieceOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
 import { onShelf, Piece } from "../pool.js";

@@ -1,6 +1,6 @@
 /** Matrix products: which kernel a shape gets. */
 
-import type { MatmulLayout, Operand } from "../../backend.js";
+import type { MatmulLayout, Operand } from "../../kernels.js";
 import type { Gpu } from "../gpu.js";
 import { fill } from "../kernels/copy.js";
 import { gathering } from "../kernels/loops.js";

@@ -3,7 +3,7 @@
  * queries (or keys) of its own, keeps their rows in registers, and walks over the rows of the other side alone.
  */
 
-import type { AttentionLayout } from "../../backend.js";
+import type { AttentionLayout } from "../../kernels.js";
 import type { OnGpu } from "../bindings.js";
 import type { Gpu, SoftwareKernels } from "../gpu.js";
 import {

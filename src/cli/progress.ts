@@ -122,7 +122,8 @@ export const thousands = (value: number): string =>
 /** How fast a run goes, as its steps come in: rates over about the last second, time left over the whole run. */
 export class Pace {
   private readonly began: number;
-  private firstStep = 0;
+  /** The first step here, and when it was done: it waits for what is made once, and tells nothing of the others. */
+  private first: { readonly step: number; readonly time: number } | undefined;
   private done = 0;
   private steps = 0;
   /** 0 before the first step. */
@@ -136,13 +137,13 @@ export class Pace {
 
   /** Steps that were done before this process. */
   startFrom(step: number): void {
-    this.firstStep = step;
     this.done = step;
   }
 
   step({ step, steps, tokensPerSecond: rate }: { step: number; steps: number; tokensPerSecond?: number }): void {
     this.done = step;
     this.steps = steps;
+    this.first ??= { step, time: this.clock() };
     if (rate === undefined) return;
     this.tokensPerSecond = this.tokensPerSecond === 0 ? rate : this.tokensPerSecond * 0.9 + rate * 0.1;
   }
@@ -155,15 +156,18 @@ export class Pace {
     return this.clock() - this.began;
   }
 
-  /** Milliseconds, as far as the steps so far tell. */
-  get left(): number {
-    const taken = this.done - this.firstStep;
-    return taken === 0 ? Number.NaN : (this.elapsed / taken) * (this.steps - this.done);
+  /** Milliseconds, as far as the steps so far tell; undefined before the second. */
+  get left(): number | undefined {
+    const { first, done, steps } = this;
+    if (!first || done === first.step) return undefined;
+    return ((this.clock() - first.time) / (done - first.step)) * (steps - done);
   }
 
   /** `14,120 tokens/s  45 s left`; of a table, rows. */
   describe(): string {
-    const left = this.done === this.steps ? duration(this.elapsed) : `${duration(this.left)} left`;
-    return `${thousands(this.tokensPerSecond)} ${this.unit}/s  ${left}`;
+    const { left } = this;
+    const rate = `${thousands(this.tokensPerSecond)} ${this.unit}/s`;
+    if (this.done === this.steps) return `${rate}  ${duration(this.elapsed)}`;
+    return left === undefined ? rate : `${rate}  ${duration(left)} left`;
   }
 }

@@ -9,7 +9,6 @@ import { breathe } from "../core/breathe.js";
 import { Generator, randomBits } from "../core/random.js";
 import { warnOnce } from "../core/warnings.js";
 import { rehearse } from "../nn/rehearse.js";
-import type { Tensor } from "../tensor/tensor.js";
 import { Decoder } from "./decoder.js";
 import { type GenerateOptions, type Settings, settings } from "./generation-options.js";
 import { type Generation, type GenerationRecord, Row } from "./generation-row.js";
@@ -28,6 +27,12 @@ export interface StreamedToken {
   /** Computed when it is read. */
   readonly logprob: number;
 }
+
+/**
+ * Tokens that a device may be ahead of this side. Word of a finished pass takes a page a millisecond or so; a card may need
+ * a quarter of that for the next.
+ */
+const MOST_AHEAD = 4;
 
 /** Runs rows of one prompt length together; yields after each step. */
 async function* decode(
@@ -56,26 +61,32 @@ async function* decode(
   const { cache } = decoder;
   const weights = ahead ? [...model.parameters()] : [];
   const changes = () => weights.reduce((sum, { storage }) => sum + storage.version, 0);
-  let early: Tensor | undefined;
+  /** Logits on their way, of the next token first. */
+  const arriving: Promise<Float32Array>[] = [];
+  const pass = (ids?: readonly number[]) => {
+    const logits = decoder.next(ids);
+    const data = logits.data() as Promise<Float32Array>;
+    data.catch(() => {}); // nobody waits for it yet, and perhaps nobody will
+    logits.dispose();
+    arriving.push(data);
+  };
   try {
     for (let step = 0; rows.some((row) => !row.finished); step++) {
       if (signal?.aborted) return;
-      if (!early && cache.length + pending[0].length > context) {
-        const kept = Math.ceil(context / 2);
-        pending = rows.map((row) => row.last(kept));
-        cache.length = 0;
+      if (arriving.length === 0) {
+        if (cache.length + pending[0].length > context) {
+          const kept = Math.ceil(context / 2);
+          pending = rows.map((row) => row.last(kept));
+          cache.length = 0;
+        }
+        pass(pending.flat());
       }
-      const logits = early ?? decoder.next(pending.flat());
-      early = undefined;
-      const arriving = logits.data() as Promise<Float32Array>;
-      logits.dispose();
       const before = changes();
-      if (ahead && step + 1 < maxTokens && cache.length < context) {
-        arriving.catch(() => {}); // what follows may throw first
+      while (ahead && arriving.length <= MOST_AHEAD && step + arriving.length < maxTokens && cache.length < context) {
         await undefined; // what was recorded sets off
-        early = decoder.next();
+        pass();
       }
-      const data = await arriving;
+      const data = (await arriving.shift()) as Float32Array;
       // Row r draws word r of the step's call: the first row of a batch samples like the prompt alone.
       const words = randomBits(generator.at("sample", step), rows[rows.length - 1].place + 1);
       for (const [r, row] of rows.entries()) {
@@ -88,15 +99,13 @@ async function* decode(
       await breathe(); // on the CPU nothing else lets others have their turn
       // Finished rows stay in the batch with their last token, so that the others keep their places and bits.
       pending = rows.map((row) => row.last(1));
-      if (early && changes() !== before) {
+      if (changes() !== before) {
         // Whoever took the tokens trained the model in between.
-        early.dispose();
-        early = undefined;
-        cache.length--;
+        cache.length -= arriving.length;
+        arriving.length = 0;
       }
     }
   } finally {
-    early?.dispose();
     decoder.dispose();
   }
 }

@@ -59,16 +59,18 @@ function penalized(row: ArrayLike<number>, seen: Iterable<number>, penalty: numb
   return logits;
 }
 
-/** The position of the first largest. */
+/** The position of the first largest; -1 where one is NaN. In one pass, since it is done for every token. */
 function argmax(values: ArrayLike<number>): number {
   let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
+  let most = values[0];
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i];
+    if (value <= most) continue;
+    if (Number.isNaN(value)) return -1;
+    most = value;
+    best = i;
+  }
   return best;
-}
-
-function hasNaN(values: ArrayLike<number>): boolean {
-  for (let i = 0; i < values.length; i++) if (Number.isNaN(values[i])) return true;
-  return false;
 }
 
 export interface Choice {
@@ -92,7 +94,7 @@ export function chooseToken(
 ): Choice {
   const logits = repetitionPenalty === 1 ? row : penalized(row, seen, repetitionPenalty);
   const best = argmax(logits);
-  if (!Number.isFinite(logits[best]) || hasNaN(logits)) {
+  if (!Number.isFinite(logits[best])) {
     throw new NumericsError("generate: needs finite logits, got NaN or an infinity.", {
       where: "generate",
       hint: "The model's weights are not finite: training went wrong before they were saved.",

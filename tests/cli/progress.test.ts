@@ -92,16 +92,21 @@ test("bars, times and numbers", () => {
   expect([0, 999, 1000, 1234567.8].map(thousands)).toEqual(["0", "999", "1,000", "1,234,568"]);
 });
 
-test("the pace of a resumed run counts its own steps only", () => {
+test("the pace of a resumed run counts its own steps only, and not the first, which prepares", () => {
   let time = 0;
   const pace = new Pace(() => time);
   pace.startFrom(100);
-  time = 5000;
-  pace.step({ step: 110, steps: 200, tokensPerSecond: 2000 });
+  expect(pace.left).toBeUndefined();
+  time = 3000;
+  pace.step({ step: 101, steps: 201, tokensPerSecond: 2000 });
+  expect(pace.left).toBeUndefined();
+  expect(pace.describe()).toBe("2,000 tokens/s");
+  time = 8000;
+  pace.step({ step: 111, steps: 201, tokensPerSecond: 2000 });
   expect(pace.left).toBe(45_000);
   expect(pace.describe()).toBe("2,000 tokens/s  45 s left");
   time = 50_000;
-  pace.step({ step: 200, steps: 200, tokensPerSecond: 3000 });
+  pace.step({ step: 201, steps: 201, tokensPerSecond: 3000 });
   expect(pace.describe()).toBe("2,100 tokens/s  50 s");
   expect(pace.share).toBe(1);
 });

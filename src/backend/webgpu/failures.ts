@@ -15,6 +15,8 @@ interface IndexCheck {
 
 export class Failures {
   private first: TenonError | undefined;
+  /** Of no scope; it may come before what a scope tells, yet follow from it: nothing can be done with a refused buffer. */
+  private uncaptured: TenonError | undefined;
   private lostWith: DeviceError | undefined;
   private readonly pending = new Set<Promise<void>>();
   private readonly checks = new Map<number, IndexCheck>();
@@ -24,7 +26,7 @@ export class Failures {
 
   constructor(device: GPUDevice) {
     device.onuncapturederror = ({ error }) => {
-      this.first ??= deviceError("a command failed", error);
+      this.uncaptured ??= deviceError("a command failed", error);
     };
     device.lost.then(({ reason, message }) => {
       this.lostWith ??= new DeviceError(`webgpu: the device was lost (${message || reason || "no reason given"}).`, {
@@ -118,8 +120,8 @@ export class Failures {
   /** Waits for everything that is under way; throws the first failure, once. */
   async settle(): Promise<void> {
     await Promise.all(this.pending);
-    const error = this.first;
-    this.first = undefined;
+    const error = this.first ?? this.uncaptured;
+    this.first = this.uncaptured = undefined;
     if (error) throw error;
     this.requireDevice();
   }

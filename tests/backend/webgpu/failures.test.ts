@@ -24,8 +24,12 @@ function poor(device: GPUDevice): GPUDevice {
     createBuffer(descriptor: GPUBufferDescriptor) {
       const refused = descriptor.size > MEBIBYTE || (unreadable && (descriptor.usage & GPUBufferUsage.MAP_READ) > 0);
       const scope = scopes.findLast(({ filter }) => filter === "out-of-memory");
-      if (refused && scope) scope.refused = true;
-      return device.createBuffer(descriptor);
+      if (!refused) return device.createBuffer(descriptor);
+      if (scope) scope.refused = true;
+      device.pushErrorScope("validation");
+      const invalid = device.createBuffer({ ...descriptor, usage: 0 });
+      device.popErrorScope();
+      return invalid;
     },
     pushErrorScope(filter: GPUErrorFilter) {
       scopes.push({ filter });

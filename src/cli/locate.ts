@@ -2,6 +2,15 @@
 
 import { existsSync, statSync } from "node:fs";
 import { basename, dirname, relative } from "node:path";
+import type { CommandIo } from "./io.js";
+
+/** What commands about runs are told. */
+export interface Place {
+  readonly io: CommandIo;
+  /** The folder of the runs. */
+  readonly dir: string;
+  readonly json: boolean;
+}
 
 export const isFolder = (path: string): boolean => existsSync(path) && statSync(path).isDirectory();
 

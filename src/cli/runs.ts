@@ -1,112 +1,136 @@
 /** `tenon runs …`: listing, showing, comparing, checking and finding runs. */
 
-import { existsSync } from "node:fs";
-import { link, open, rename, rm } from "node:fs/promises";
-import { parseArgs } from "node:util";
-import { ConfigError, nearest, TenonError } from "../core/errors.js";
+import { ConfigError, nearest } from "../core/errors.js";
 import { canonicalJson, jsonLine } from "../core/json.js";
-import { platform } from "../core/platform.js";
 import "../node/platform.js";
-import { exportRun, importRun } from "../runs/archive.js";
 import { type ComparisonFormat, compareRuns, curvesOf, formatComparison, formatTable } from "../runs/compare.js";
 import { dataKindOf } from "../runs/data-config.js";
 import { findContent } from "../runs/find.js";
 import { type LoadedRun, listRuns, loadRun } from "../runs/list.js";
 import type { MetricRecord } from "../runs/metrics.js";
-import { replay } from "../runs/replay.js";
+import { type ReplayOptions, replay } from "../runs/replay.js";
 import { verify } from "../runs/verify.js";
+import { exportTo, importFrom } from "./archives.js";
+import { helpOf, type Parsed, parse, type Usage, UsageError } from "./arguments.js";
 import type { CommandIo } from "./io.js";
-import { locate } from "./locate.js";
+import { locate, type Place } from "./locate.js";
 import { plot } from "./plot.js";
 import { cell, showRun, statusOf } from "./show.js";
 
-const USAGE = `Usage: tenon runs <command> [--dir DIR] [--json]
-  list                            every run of DIR ("runs" unless told)
-  show RUN                        what a run is and what came out of it
-  compare RUN RUN…                side by side [--markdown | --csv | --json]
-  verify RUN                      makes every hash again and says what changed
-  replay RUN                      runs it again and compares number by number [--data FILE] [--force] [--threads N]
-  find PREFIX                     runs, weights, tokenizers, data and configs by the start of their hash
-  export RUN FILE                 the run as one archive
-  import FILE                     an archive as a run
-RUN is an ID, the start of one, or the path of a run's folder.`;
-
-interface Context {
-  readonly io: CommandIo;
-  readonly dir: string;
-  readonly format: ComparisonFormat;
-  readonly json: boolean;
-  /** Of `replay`. */
-  readonly data?: readonly string[];
-  readonly force: boolean;
-  readonly threads?: number;
+interface Command {
+  readonly usage: Usage;
+  run(args: readonly string[], io: CommandIo): Promise<number>;
 }
 
-type Command = {
-  readonly operands: readonly [least: number, most: number];
-  run(c: Context, names: string[]): Promise<number>;
-};
+const place = { dir: { kind: "text", value: "DIR", help: 'the folder of the runs; "runs" unless told' } } as const;
+const tables = {
+  markdown: { kind: "flag", help: "as a table in Markdown" },
+  csv: { kind: "flag", help: "as CSV" },
+} as const;
 
-const commands: Record<string, Command> = {
-  list: { operands: [0, 0], run: list },
-  show: { operands: [1, 1], run: show },
-  compare: { operands: [2, 99], run: compare },
-  verify: { operands: [1, 1], run: check },
-  replay: { operands: [1, 1], run: again },
-  find: { operands: [1, 1], run: find },
-  export: { operands: [2, 2], run: exportTo },
-  import: { operands: [1, 1], run: importFrom },
-};
+interface Tabular extends Place {
+  readonly markdown: boolean;
+  readonly csv: boolean;
+}
 
-/** Runs `tenon runs` with its arguments; returns the exit code: 0 done, 1 failed, 2 usage. */
-export async function run(args: string[], io: CommandIo): Promise<number> {
-  const flag = { type: "boolean" } as const;
-  let parsed: ReturnType<typeof parse>;
-  const parse = () =>
-    parseArgs({
-      args,
-      allowPositionals: true,
+const formatOf = ({ json, markdown, csv }: Omit<Tabular, "io" | "dir">): ComparisonFormat =>
+  json ? "json" : markdown ? "markdown" : csv ? "csv" : "text";
+
+/** A command by its table; its work gets the values of its options, and then its operands. */
+function command<const U extends Usage>(
+  table: U,
+  work: (given: Omit<Parsed<U>["values"], "dir"> & Place, operands: string[]) => Promise<number>,
+): Command {
+  return {
+    usage: table,
+    async run(args, io) {
+      const { values, operands } = parse<Usage>(table, args);
+      if (!values.help) return work({ dir: "runs", ...values, io } as Parameters<typeof work>[0], operands);
+      io.out(helpOf(table));
+      return 0;
+    },
+  };
+}
+
+const one = { operands: "RUN", count: [1, 1] } as const;
+
+const commands: Readonly<Record<string, Command>> = {
+  list: command(
+    {
+      ...{ name: "runs list", operands: "", count: [0, 0], about: "Lists every run of a folder." },
+      options: { ...place, ...tables },
+    },
+    list,
+  ),
+  show: command({ ...one, name: "runs show", about: "What a run is, and what came of it.", options: place }, show),
+  compare: command(
+    {
+      ...{ name: "runs compare", operands: "RUN RUN...", count: [2, 99], about: "Runs side by side." },
+      options: { ...place, ...tables },
+    },
+    compare,
+  ),
+  verify: command(
+    { ...one, name: "runs verify", about: "Makes every hash again and says what changed.", options: place },
+    check,
+  ),
+  replay: command(
+    {
+      ...{ ...one, name: "runs replay", about: "Runs it again and compares number by number." },
       options: {
-        ...{ dir: { type: "string" }, json: flag, markdown: flag, csv: flag, help: flag },
-        ...{ data: { type: "string", multiple: true }, force: flag, threads: { type: "string" } },
+        ...place,
+        data: { kind: "texts", value: "FILE", help: "where its data lie now; may be repeated" },
+        force: { kind: "flag", help: "although something does not fit; that is no proof" },
+        threads: { kind: { integer: [1, 64] }, help: "threads to run on, with the same bits" },
       },
-    });
-  try {
-    parsed = parse();
-  } catch (error) {
-    io.err(`${(error as Error).message}\n${USAGE}`);
-    return 2;
-  }
-  const { values, positionals } = parsed;
-  const [name = "list", ...operands] = positionals;
-  if (values.help) {
-    io.out(USAGE);
+    },
+    again,
+  ),
+  find: command(
+    {
+      ...{ name: "runs find", operands: "PREFIX", count: [1, 1] },
+      about: "Runs, weights, tokenizers, data and configs by the start of their hash.",
+      options: { ...place, ...tables },
+    },
+    find,
+  ),
+  export: command(
+    {
+      ...{ name: "runs export", operands: "RUN FILE", count: [2, 2], about: "The run as one archive." },
+      options: place,
+    },
+    exportTo,
+  ),
+  import: command(
+    { name: "runs import", operands: "FILE", count: [1, 1], about: "An archive as a run.", options: place },
+    importFrom,
+  ),
+};
+
+function help(): string {
+  const rows = Object.values(commands).map(({ usage: { name, operands, about } }) => [`${name} ${operands}`, about]);
+  const width = Math.max(...rows.map(([call]) => call.length));
+  return [
+    "Usage: tenon runs <command> [options]",
+    "",
+    ...rows.map(([call, about]) => `  ${call.padEnd(width)}  ${about}`),
+    "",
+    "RUN is an ID, the start of one, or the path of a run's folder. Without a command, runs are listed.",
+    "tenon runs <command> --help says more.",
+  ].join("\n");
+}
+
+/** Runs `tenon runs` with its arguments; returns the exit code: 0 done, 1 failed or not as it was. */
+export async function run(args: string[], io: CommandIo): Promise<number> {
+  const [first = "list"] = args;
+  if (first === "--help" || first === "-h") {
+    io.out(help());
     return 0;
   }
-  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (!command || operands.length < command.operands[0] || operands.length > command.operands[1]) {
-    const near = command ? undefined : nearest(name, Object.keys(commands));
-    const [least, most] = command?.operands ?? [];
-    const what = command
-      ? `runs ${name}: needs ${least === most ? least : `at least ${least}`} of RUN or FILE, got ${operands.length || "none"}.`
-      : `runs: there is no command "${name}".`;
-    io.err(`${what}${near ? ` Did you mean "${near}"?` : ""}\n${USAGE}`);
-    return 2;
-  }
-  const threads = values.threads === undefined ? undefined : Number(values.threads);
-  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
-    io.err(`runs: --threads needs an integer from 1 to 64, got ${values.threads || "nothing"}.\n${USAGE}`);
-    return 2;
-  }
-  const format = values.json ? "json" : values.markdown ? "markdown" : values.csv ? "csv" : "text";
-  try {
-    const { dir = "runs", json = false, data, force = false } = values;
-    return await command.run({ io, dir, format, json, data, force, threads }, operands);
-  } catch (error) {
-    if (!(error instanceof TenonError)) throw error;
-    io.err(error.message);
-    return 1;
-  }
+  if (first.startsWith("-")) return commands["list"].run(args, io);
+  if (Object.hasOwn(commands, first)) return commands[first].run(args.slice(1), io);
+  const near = nearest(first, Object.keys(commands));
+  throw new UsageError(`there is no command "${first}".${near ? ` Did you mean "${near}"?` : ""}`);
 }
 
 const load = (name: string, dir: string): Promise<LoadedRun> => {
@@ -114,7 +138,8 @@ const load = (name: string, dir: string): Promise<LoadedRun> => {
   return loadRun(run, { store });
 };
 
-async function list({ io, dir, json, format }: Context): Promise<number> {
+async function list(given: Tabular): Promise<number> {
+  const { io, dir, json } = given;
   const entries = await listRuns({ store: dir });
   if (json) {
     const rows = entries.map(({ executionId, manifest, problem }) => ({
@@ -145,7 +170,7 @@ async function list({ io, dir, json, format }: Context): Promise<number> {
       : [executionId, "broken", "-", "-", "-", "-", "-"],
   );
   const heading = ["run", "status", "device", "seed", "steps", "loss", "weights"];
-  io.out(formatTable([heading, ...rows], format as "text"));
+  io.out(formatTable([heading, ...rows], formatOf(given) as "text"));
   for (const { problem } of entries) if (problem) io.err(problem);
   return 0;
 }
@@ -154,7 +179,7 @@ async function list({ io, dir, json, format }: Context): Promise<number> {
 const lossOf = ({ valLoss, trainLoss }: Readonly<Record<string, unknown>> = {}): unknown =>
   Number.isFinite(valLoss) ? valLoss : trainLoss;
 
-async function show({ io, dir, json }: Context, [name]: string[]): Promise<number> {
+async function show({ io, dir, json }: Place, [name]: string[]): Promise<number> {
   await showRun(await load(name, dir), io, json);
   return 0;
 }
@@ -167,7 +192,9 @@ function share(runs: readonly (readonly MetricRecord[])[]): boolean {
   return [...first].some((key) => others.every((other) => other.has(key)));
 }
 
-async function compare({ io, dir, format }: Context, names: string[]): Promise<number> {
+async function compare(given: Tabular, names: string[]): Promise<number> {
+  const { io, dir } = given;
+  const format = formatOf(given);
   const opened: LoadedRun[] = [];
   for (const name of names) opened.push(await load(name, dir));
   const comparison = await compareRuns(opened);
@@ -187,7 +214,7 @@ async function compare({ io, dir, format }: Context, names: string[]): Promise<n
   return 0;
 }
 
-async function check({ io, dir, json }: Context, [name]: string[]): Promise<number> {
+async function check({ io, dir, json }: Place, [name]: string[]): Promise<number> {
   const [run, store] = locate(name, dir);
   const found = await verify(run, { store });
   if (json) io.out(canonicalJson(found));
@@ -213,7 +240,17 @@ async function dataKind(name: string, dir: string): Promise<string> {
 }
 
 /** `replay`: exit code 1 only where the run came out otherwise. */
-async function again({ io, dir, json, data, force, threads }: Context, [name]: string[]): Promise<number> {
+async function again(
+  {
+    io,
+    dir,
+    json,
+    data,
+    force,
+    threads,
+  }: Place & Pick<ReplayOptions, "threads"> & { data: readonly string[]; force: boolean },
+  [name]: string[],
+): Promise<number> {
   const [run, store] = locate(name, dir);
   const clock = () => performance.now();
   let told = clock();
@@ -223,7 +260,7 @@ async function again({ io, dir, json, data, force, threads }: Context, [name]: s
     clock,
     ...(threads === undefined ? {} : { threads }),
     // A file of ids stands alone, others may be several.
-    ...(data ? { data: { [await dataKind(name, dir)]: data.length === 1 ? data[0] : data } } : {}),
+    ...(data.length > 0 ? { data: { [await dataKind(name, dir)]: data.length === 1 ? data[0] : data } } : {}),
     onStep(step, steps) {
       if (json || clock() - told < 2000) return;
       told = clock();
@@ -239,7 +276,8 @@ async function again({ io, dir, json, data, force, threads }: Context, [name]: s
   return answer.verdict === "differs" ? 1 : 0;
 }
 
-async function find({ io, dir, json, format }: Context, [prefix]: string[]): Promise<number> {
+async function find(given: Tabular, [prefix]: string[]): Promise<number> {
+  const { io, dir, json } = given;
   const found = await findContent(prefix, { store: dir });
   if (json) io.out(canonicalJson(found));
   else if (found.length === 0) io.err(`${dir} knows nothing whose hash starts with ${prefix}.`);
@@ -250,48 +288,7 @@ async function find({ io, dir, json, format }: Context, [prefix]: string[]): Pro
       path ?? data?.name ?? "-",
       runs.join(" "),
     ]);
-    io.out(formatTable([["kind", "sha256", "where", "runs"], ...rows], format as "text"));
+    io.out(formatTable([["kind", "sha256", "where", "runs"], ...rows], formatOf(given) as "text"));
   }
   return found.length > 0 ? 0 : 1;
-}
-
-async function exportTo({ io, dir, json }: Context, [name, file]: string[]): Promise<number> {
-  const [run, store] = locate(name, dir);
-  const refuse = (cause: unknown): never => {
-    const { code } = cause as NodeJS.ErrnoException;
-    const reasons: Record<string, string> = {
-      EEXIST: "it is there already, and nothing is overwritten",
-      ENOENT: "there is no such folder",
-      EACCES: "permission denied",
-    };
-    throw new ConfigError(`${file}: cannot be written, ${reasons[String(code)] ?? code}.`, { cause });
-  };
-  if (existsSync(file)) refuse({ code: "EEXIST" });
-  // Half an archive is none: it has its name when it is whole.
-  const partial = `${file}.${process.pid}.tmp`;
-  const target = await open(partial, "w").catch(refuse);
-  try {
-    try {
-      for await (const piece of exportRun(run, { store })) await target.writeFile(piece);
-      await target.sync();
-    } finally {
-      await target.close();
-    }
-    await link(partial, file).catch((cause) => (cause.code === "EEXIST" ? refuse(cause) : rename(partial, file)));
-  } finally {
-    await rm(partial, { force: true });
-  }
-  io.out(json ? canonicalJson({ file }) : `${file} holds ${run}.`);
-  return 0;
-}
-
-async function importFrom({ io, dir, json }: Context, [file]: string[]): Promise<number> {
-  const source = await platform().openFile!(file);
-  try {
-    const executionId = await importRun(source, { store: dir });
-    io.out(json ? canonicalJson({ executionId }) : `${dir}/${executionId} is here, and verified.`);
-  } finally {
-    await source.close?.();
-  }
-  return 0;
 }

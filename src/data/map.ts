@@ -80,13 +80,16 @@ export function mapStage<T, U>(parent: Stage<T>, fn: Mapper<T, U>, options: MapO
 }
 
 function mapContext(generator: Generator, index: number, epoch: number): MapContext {
+  let numbers: Float32Array = new Float32Array(0);
   let drawn = 0;
   return {
     index,
     epoch,
     uniform: () => {
-      const at = generator.at(`map ${epoch}`, index % 4294967296);
-      return randomUniform(at, ++drawn)[drawn - 1];
+      // A call gives the same numbers again, then more.
+      if (drawn === numbers.length)
+        numbers = randomUniform(generator.at(`map ${epoch}`, index % 4294967296), 2 * drawn || 4);
+      return numbers[drawn++];
     },
   };
 }

@@ -1,7 +1,8 @@
 /** Mapping in worker threads: chunks go out in turn and come back in their order, whatever the timing. */
 
+import { AskedWorker } from "../core/asked-worker.js";
 import { DataError } from "../core/errors.js";
-import { type PlatformWorker, platform, WorkerExit } from "../core/platform.js";
+import { platform, WorkerExit } from "../core/platform.js";
 import { warnOnce } from "../core/warnings.js";
 
 /** What the worker runs: it holds the function as text, so the function can use nothing from outside itself. */
@@ -31,46 +32,11 @@ interface Answer<U> {
   error?: string;
 }
 
-/** One worker with its unanswered questions, first in, first out. */
-class MapWorker<T, U> {
-  private readonly worker: PlatformWorker;
-  private readonly waiting: { resolve(answer: Answer<U>): void; reject(error: Error): void }[] = [];
-  private failure: Error | undefined;
-  /** A host may end while only idle workers are left; a timer keeps it alive while an answer is due. */
-  private alive: ReturnType<typeof setInterval> | undefined;
-
-  constructor(fn: string) {
-    this.worker = platform().spawn(script(fn), WORKER_NAME);
-    this.worker.onMessage((message) => this.settle(({ resolve }) => resolve(message as Answer<U>)));
-    this.worker.onError((error) => {
-      this.failure = error;
-      while (this.waiting.length > 0) this.settle(({ reject }) => reject(error));
-    });
-  }
-
-  map(rows: T[], first: number, epoch: number): Promise<Answer<U>> {
-    if (this.failure) return Promise.reject(this.failure);
-    this.alive ??= setInterval(() => {}, 1 << 30);
-    return new Promise((resolve, reject) => {
-      // Rows that cannot be sent throw here, and get no answer: they must not wait for one.
-      this.worker.post({ rows, first, epoch });
-      this.waiting.push({ resolve, reject });
-    });
-  }
-
-  private settle(use: (waiter: { resolve(answer: Answer<U>): void; reject(error: Error): void }) => void): void {
-    const waiter = this.waiting.shift();
-    if (this.waiting.length === 0) {
-      clearInterval(this.alive);
-      this.alive = undefined;
-    }
-    if (waiter) use(waiter);
-  }
-
-  end(): void {
-    clearInterval(this.alive);
-    this.worker.terminate();
-  }
+/** Rows, and the number of the first of them. */
+interface Question<T> {
+  rows: T[];
+  first: number;
+  epoch: number;
 }
 
 /**
@@ -88,9 +54,9 @@ export async function* mapInWorkers<T, U>(
     for (let i = 0; i < rows.length; i++) out.push(await fn(rows[i], { index: start + i, epoch }));
     return out;
   };
-  const there = async (mapper: MapWorker<T, U>, rows: T[], start: number): Promise<U[]> => {
+  const there = async (mapper: AskedWorker<Question<T>, Answer<U>>, rows: T[], start: number): Promise<U[]> => {
     const { out, error } = await mapper
-      .map(rows, start, epoch)
+      .ask(() => ({ rows, first: start, epoch }))
       .catch((cause: Error) => ({ out: undefined, error: cause }));
     if (out) return out;
     const last = start + rows.length - 1;
@@ -129,9 +95,9 @@ export async function* mapInWorkers<T, U>(
   }
 }
 
-function startMappers<T, U>(fn: string, count: number): MapWorker<T, U>[] {
+function startMappers<T, U>(fn: string, count: number): AskedWorker<Question<T>, Answer<U>>[] {
   try {
-    return Array.from({ length: count }, () => new MapWorker<T, U>(fn));
+    return Array.from({ length: count }, () => new AskedWorker(platform().spawn(script(fn), WORKER_NAME)));
   } catch (cause) {
     warnOnce(
       "map-workers-unavailable",

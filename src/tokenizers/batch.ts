@@ -4,6 +4,7 @@
  * the order of the texts; an error is that of the first text that fails.
  */
 
+import { AskedWorker } from "../core/asked-worker.js";
 import { breathe } from "../core/breathe.js";
 import { type PlatformWorker, platform, webWorker } from "../core/platform.js";
 import { warnOnce } from "../core/warnings.js";
@@ -127,7 +128,7 @@ async function inChunks<T>(
     }
   };
   /** One place of a worker: a chunk there, then the next one. */
-  const place = async (worker: BatchWorker) => {
+  const place = async (worker: AskedWorker<Task, Answer>) => {
     for (let chunk = take(); chunk !== undefined; chunk = take()) {
       const answer = await worker.ask(() => task(chunk.start, chunk.end)).catch(() => undefined);
       if (answer === undefined) {
@@ -160,7 +161,7 @@ async function inChunks<T>(
 /** The workers of one tokenizer; they stay for a while, since loading a vocabulary takes longer than most batches. */
 class Crew {
   private static readonly crews = new WeakMap<Tokenizer, Crew>();
-  private members: BatchWorker[] = [];
+  private members: AskedWorker<Task, Answer>[] = [];
   private busy = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -173,17 +174,23 @@ class Crew {
   private constructor(private readonly tokenizer: Tokenizer) {}
 
   /** The workers there are, and new ones up to `wanted`. */
-  workers(wanted: number): BatchWorker[] {
+  workers(wanted: number): AskedWorker<Task, Answer>[] {
     this.busy++;
     clearTimeout(this.timer);
     this.members = this.members.filter((worker) => worker.alive);
     const most = Math.min(wanted, batching.workers, platform().cores - 1);
     try {
-      while (this.members.length + 1 <= most) this.members.push(new BatchWorker(startWorker(), this.tokenizer));
+      while (this.members.length + 1 <= most) this.members.push(this.start());
     } catch (cause) {
       refused(cause as Error);
     }
     return this.members;
+  }
+
+  private start(): AskedWorker<Task, Answer> {
+    const worker = startWorker();
+    worker.post(this.tokenizer.source ?? JSON.stringify(this.tokenizer));
+    return new AskedWorker(worker, refused);
   }
 
   /** To be called when the work is done. */
@@ -206,48 +213,3 @@ function startWorker(): PlatformWorker {
 
 const refused = ({ message }: Error) =>
   warnOnce("tokenizer-workers-unavailable", `encodeBatch: no workers, this thread does the work: ${message}.`);
-
-/** A worker with its unanswered questions, first in, first out. */
-class BatchWorker {
-  alive = true;
-  private readonly waiting: { resolve(answer: Answer): void; reject(error: Error): void }[] = [];
-  /** A host may end while only idle workers are left; a timer keeps it alive while an answer is due. */
-  private due: ReturnType<typeof setInterval> | undefined;
-
-  constructor(
-    private readonly worker: PlatformWorker,
-    tokenizer: Tokenizer,
-  ) {
-    worker.onMessage((answer) => this.settle(({ resolve }) => resolve(answer as Answer)));
-    worker.onError((error) => {
-      if (this.alive) refused(error);
-      this.end();
-      while (this.waiting.length > 0) this.settle(({ reject }) => reject(error));
-    });
-    worker.post(tokenizer.source ?? JSON.stringify(tokenizer));
-  }
-
-  /** Rejects where the worker is gone or the task cannot travel. */
-  ask(task: () => Task): Promise<Answer> {
-    if (!this.alive) return Promise.reject(new Error("the worker has ended"));
-    return new Promise((resolve, reject) => {
-      this.worker.post(task());
-      this.due ??= setInterval(() => {}, 1 << 30);
-      this.waiting.push({ resolve, reject });
-    });
-  }
-
-  private settle(use: (waiter: { resolve(answer: Answer): void; reject(error: Error): void }) => void): void {
-    const waiter = this.waiting.shift();
-    if (this.waiting.length === 0) {
-      clearInterval(this.due);
-      this.due = undefined;
-    }
-    if (waiter) use(waiter);
-  }
-
-  end(): void {
-    this.alive = false;
-    this.worker.terminate();
-  }
-}

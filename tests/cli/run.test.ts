@@ -63,8 +63,8 @@ describe("tenon runs replay", () => {
     const moved = join(dir, "moved.txt");
     writeFileSync(moved, "another hen sees another fox, that is how it goes. ".repeat(20));
     const where = ["--dir", join(dir, "runs")];
-    const refused = await tenon(runs, "replay", id, "--data", moved, ...where);
-    expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/the data are not those of the run/)]);
+    const refused = tenon(runs, "replay", id, "--data", moved, ...where);
+    await expect(refused).rejects.toThrow(/the data are not those of the run/);
     const forced = await tenon(runs, "replay", id, "--data", moved, "--force", ...where);
     expect(forced.code).toBe(1);
     expect(forced.out).toMatch(/Differs from step 1: loss was [\d.]+, now [\d.]+\.\nnote +the data are not/);
@@ -87,17 +87,14 @@ describe("tenon runs replay", () => {
     );
     rmSync(ids);
     const where = ["--dir", join(dir, "runs")];
-    expect((await tenon(runs, "replay", executionId, ...where)).err).toMatch(/ids\.bin: cannot be read/);
+    await expect(tenon(runs, "replay", executionId, ...where)).rejects.toThrow(/ids\.bin: cannot be read/);
     expect((await tenon(runs, "replay", executionId, "--data", moved, ...where)).out).toMatch(/Equal bits/);
     const { manifest } = await loadRun(executionId, { store });
     expect((await reproduce(manifest, { data: [moved] })).verdict).toBe("equal bits");
   });
 
-  test("nothing to replay, and a wrong number of threads", async () => {
-    expect((await tenon(runs, "replay")).code).toBe(2);
-    expect(await tenon(runs, "replay", id, "--threads", "x")).toMatchObject({
-      code: 2,
-      err: expect.stringMatching(/1 to 64/),
-    });
+  test("nothing to replay, and a wrong number of threads, are wrong calls", async () => {
+    await expect(tenon(runs, "replay")).rejects.toThrow(/^needs RUN, got nothing\.$/);
+    await expect(tenon(runs, "replay", id, "--threads", "x")).rejects.toThrow(/1 to 64/);
   });
 });

@@ -13,23 +13,22 @@ export const word = {
   sleeping: 2,
   /** 1 when a worker met an error inside a kernel. */
   failed: 3,
-  /** Workers that have started. */
-  ready: 4,
-  /** Address of the newest module record / how many modules there are. */
-  modules: 5,
-  moduleList: 6,
+  /** How many modules there are. */
+  modules: 4,
+  /** Address of the first module record. */
+  moduleList: 5,
   /** 1 while the caller sleeps on `done`. */
-  joining: 7,
-  kernel: 8,
-  argumentCount: 9,
+  joining: 6,
+  kernel: 7,
+  argumentCount: 8,
   /** Which argument is the start of the range (the next one is its end), or -1. */
-  rangeArgument: 10,
-  total: 11,
-  granule: 12,
-  shares: 13,
+  rangeArgument: 9,
+  total: 10,
+  granule: 11,
+  shares: 12,
   /** Which argument is the scratch address, or -1; each thread adds its own multiple of `scratchBytes`. */
-  scratchArgument: 14,
-  scratchBytes: 15,
+  scratchArgument: 13,
+  scratchBytes: 14,
 } as const;
 
 /** Arguments are float64 from this byte on: they carry 32-bit integers, addresses above 2 GiB and float32 exactly. */
@@ -82,7 +81,6 @@ export const workerScript = `"use strict";
       kernels[words[${word.kernel}]](...args);
     };
     load();
-    Atomics.add(words, ${word.ready}, 1);
     for (let idle = 0; ; ) {
       const remaining = Atomics.load(words, ${word.remaining});
       if (remaining < 0) return;

@@ -54,9 +54,10 @@ const layerNormOp = registerOp({
     kernels.layerNorm(x, weight, bias, out, mean, rstd, { rows, size, eps });
   },
   saves: { inputs: [0, 1], outputs: [1, 2] },
-  backward: ({ grad, inputs: [x, weight], outputs: [, mean, rstd] }) => [
-    ...dispatch(layerNormBackwardOp, [grad, x, weight, mean, rstd]),
-  ],
+  backward: ({ grad, inputs: [x, weight], outputs: [, mean, rstd] }) => {
+    const [dX, dWeight, dBias] = dispatch(layerNormBackwardOp, [grad, x, weight, mean, rstd]);
+    return [dX, dWeight, dBias];
+  },
 });
 
 /** Layer normalisation over the dims of `weight` (the last dim without one): ((x - mean) / sqrt(var + eps)) * weight + bias. */
@@ -91,9 +92,10 @@ const rmsNormOp = registerOp({
     kernels.rmsNorm(x, weight, out, rstd, { rows, size, eps });
   },
   saves: { inputs: [0, 1], outputs: [1] },
-  backward: ({ grad, inputs: [x, weight], outputs: [, rstd] }) => [
-    ...dispatch(rmsNormBackwardOp, [grad, x, weight, rstd]),
-  ],
+  backward: ({ grad, inputs: [x, weight], outputs: [, rstd] }) => {
+    const [dX, dWeight] = dispatch(rmsNormBackwardOp, [grad, x, weight, rstd]);
+    return [dX, dWeight];
+  },
 });
 
 /** Root-mean-square normalisation over the dims of `weight` (the last dim without one): x / sqrt(mean(x^2) + eps) * weight. */

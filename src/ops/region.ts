@@ -102,7 +102,7 @@ function sliceDim(
 }
 
 /** A region by ranges, one per leading dim; missing ones take all. */
-export function slice(x: Tensor, ...ranges: readonly SliceRange[]): Tensor {
+export function slice(x: Tensor, ...ranges: SliceRange[]): Tensor {
   checkTensors("slice", { x });
   if (ranges.length > x.ndim) {
     throw misfit("slice", `needs at most ${x.ndim} ranges for ${showShape(x.shape)}, got ${ranges.length}.`);

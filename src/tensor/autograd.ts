@@ -8,6 +8,7 @@ import { GradientError, kindOf, ShapeError, showShape } from "../core/errors.js"
 import { checkOptions } from "../core/options.js";
 import { sameShape } from "../core/shape.js";
 import { accumulate, disposeAll, fitted, type GradInput, returned, unshared } from "./gradients.js";
+import { checkOnePerInput } from "./op.js";
 import { keep, refusePromise, type Scoped, tidy } from "./scope.js";
 import { Tensor } from "./tensor.js";
 
@@ -93,11 +94,7 @@ export class GradNode {
       }
     });
     const result = this.pullback(grads);
-    if (!Array.isArray(result)) {
-      throw new GradientError(`${this.name}: needs a list from its backward, got ${kindOf(result)}.`, {
-        where: this.name,
-      });
-    }
+    checkOnePerInput(this.name, "backward", result, this.edges.length);
     return this.edges.map((edge, i) => edge && returned(this.name, i, result[i], this.inputSpecs[i]!));
   }
 

@@ -7,7 +7,7 @@ import * as expr from "../core/expr.js";
 import { broadcastShapes, type Shape } from "../core/shape.js";
 import { GradNode, gradEnabled } from "./autograd.js";
 import { converted, lane } from "./cast.js";
-import type { Attrs, Op, OpDefinition, TensorSpec } from "./op.js";
+import { type Attrs, checkOnePerInput, type Op, type OpDefinition, type TensorSpec } from "./op.js";
 import { Tensor } from "./tensor.js";
 
 /** A row for given lane types and non-number attributes. Number attributes are scalars, in `scalarNames` order. */
@@ -56,13 +56,14 @@ function buildRow(op: Op, inputs: readonly { dtype: DType }[], attrs: Attrs): Ro
   const dtype = laneDType(value.type, inputs);
   const out = expr.input(inputs.length);
   const incoming = expr.input(inputs.length + 1);
-  const derivatives = isFloat(dtype) ? (definition.derivative?.(nodes, given, out) ?? []) : [];
+  const derivatives = isFloat(dtype) ? definition.derivative?.(nodes, given, out) : undefined;
+  if (derivatives) checkOnePerInput(op.name, "derivative", derivatives, inputs.length);
   return {
     program: expr.program(value),
     dtype,
     scalarNames,
     derivatives: inputs.map((input, i) => {
-      const local = derivatives[i];
+      const local = derivatives?.[i];
       if (local === undefined || !isFloat(input.dtype)) return undefined;
       if (local === 1 || local === -1) return { factor: local };
       return derivativeProgram(scaled(incoming, local));

@@ -5,7 +5,7 @@
 
 import type { Kernels, Operand } from "../backend/kernels.js";
 import type { DType } from "../core/dtype.js";
-import { ConfigError, listOf, nearest, RegistryError, show } from "../core/errors.js";
+import { ConfigError, GradientError, kindOf, listOf, nearest, RegistryError, show } from "../core/errors.js";
 import type { Expr } from "../core/expr.js";
 import { checkOptions } from "../core/options.js";
 import type { Shape } from "../core/shape.js";
@@ -200,6 +200,16 @@ function checkAttr(op: string, name: string, spec: AttrSpec, value: AttrValue): 
       ? "a list of integers"
       : `${type === "integer" ? "an" : "a"} ${type}`;
   throw new ConfigError(`${op}: needs ${expected} for ${name}, got ${show(value)}.`, { where: op });
+}
+
+/** A gradient that is left out would be taken for zero. */
+export function checkOnePerInput(op: string, rule: "derivative" | "backward", given: unknown, inputs: number): void {
+  if (Array.isArray(given) && given.length === inputs) return;
+  const got = Array.isArray(given) ? given.length : kindOf(given);
+  throw new GradientError(`${op}: needs a list from its ${rule}, one for each of its inputs (${inputs}), got ${got}.`, {
+    where: op,
+    hint: "undefined stands for a gradient that is zero everywhere.",
+  });
 }
 
 const registry = new Map<string, Op>();

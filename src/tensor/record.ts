@@ -1,6 +1,7 @@
 /** Recording: from a call that was made to the node that knows its gradient. */
 
 import { isFloat } from "../core/dtype.js";
+import { GradientError } from "../core/errors.js";
 import { GradNode, grad, type Pullback, withGrad } from "./autograd.js";
 import { derivativeGrads } from "./elementwise.js";
 import { accumulate } from "./gradients.js";
@@ -9,17 +10,19 @@ import type { Tensor } from "./tensor.js";
 
 type Inputs = readonly (Tensor | undefined)[];
 
-/** Gives the outputs a node, where an input needs a gradient and the op has a rule for one. */
+/** Gives the outputs a node, where an input needs a gradient. */
 export function record(op: Op, inputs: Inputs, outputs: readonly Tensor[], attrs: Attrs): void {
-  if (!op.differentiable || !inputs.some((input) => input?.requiresGrad)) return;
+  if (!inputs.some((input) => input?.requiresGrad)) return;
   if (!outputs.some((output) => isFloat(output.dtype))) return;
   const needed = inputs.map((input) => input?.requiresGrad === true);
-  const { derivative, backward } = op.definition;
+  const { derivative, backward, composition } = op.definition;
   const { saved, pullback } = derivative
     ? rowRule(op, inputs, outputs, attrs, needed)
     : backward
       ? statedRule(op, inputs, outputs, attrs, needed)
-      : compositionRule(op, inputs, attrs, needed);
+      : composition
+        ? compositionRule(op, inputs, attrs, needed)
+        : noRule(op);
   const node = new GradNode(op.name, inputs, saved, outputs.length, pullback);
   outputs.forEach((output, i) => {
     if (!isFloat(output.dtype)) return;
@@ -33,6 +36,17 @@ interface Rule {
   readonly saved: readonly Tensor[];
   readonly pullback: Pullback;
 }
+
+/** As in PyTorch: a gradient that nobody can tell is no zero. */
+const noRule = ({ name }: Op): Rule => ({
+  saved: [],
+  pullback() {
+    throw new GradientError(`${name}: has no gradient, its definition gives neither derivative nor backward.`, {
+      where: name,
+      hint: `Give one (derivative: () => [undefined] where it is zero), or run ${name} on x.detach().`,
+    });
+  },
+});
 
 function rowRule(op: Op, inputs: Inputs, [output]: readonly Tensor[], attrs: Attrs, needed: readonly boolean[]): Rule {
   const rule = derivativeGrads(op, inputs as readonly Tensor[], output, attrs);

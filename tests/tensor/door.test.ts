@@ -331,18 +331,35 @@ describe("the registry", () => {
     for (const tensor of [x.grad!, x, y, elsewhere]) tensor.dispose();
   });
 
-  test("a gradient that is not in a list is refused, not dropped", () => {
-    const alone = t.defineOp({
-      name: "test.alone",
-      doc: "x",
-      inputs: ["x"],
-      composition: ([x]) => x.clone(),
-      backward: ({ grad }) => grad as any,
-    });
+  test("gradients that are no list of one for each input are refused, not dropped", () => {
+    const definition = { doc: "x", inputs: ["x"], composition: ([x]: readonly t.Tensor[]) => x.clone() };
+    const alone = t.defineOp({ ...definition, name: "test.alone", backward: ({ grad }) => grad as any });
     const x = leaf([1, 2]);
-    const backward = () => t.tidy(() => (alone(x) as t.Tensor).sum().backward());
-    expect(backward).toThrow("test.alone: needs a list from its backward, got a Tensor.");
+    const backward = (op: t.OpFunction, ...inputs: t.Tensor[]) =>
+      t.tidy(() => (op(...inputs) as t.Tensor).sum().backward());
+    const needs = (got: string) => `needs a list from its backward, one for each of its inputs (1), got ${got}.`;
+    expect(() => backward(alone, x)).toThrow(`test.alone: ${needs("a Tensor")}`);
+    const both = t.defineOp({ ...definition, name: "test.both", backward: ({ grad }) => [grad, grad] });
+    expect(() => backward(both, x)).toThrow(`test.both: ${needs("2")}`);
+    const short = t.defineOp({
+      ...{ name: "test.short", doc: "x", inputs: ["a", "b"] },
+      expr: ([a, b]) => expr.mul(a, b),
+      derivative: ([, b]) => [b],
+    });
+    expect(() => short(x, x)).toThrow("needs a list from its derivative, one for each of its inputs (2), got 1.");
     x.dispose();
+  });
+
+  test("an op without a gradient says so where one is asked of it, and is no zero", () => {
+    const bare = t.defineOp({ name: "test.bare", doc: "x", inputs: ["x"], expr: ([x]) => expr.mul(x, 2) });
+    const x = leaf([1, 2]);
+    const sum = (inner: t.Tensor) => t.tidy(() => t.add(inner.mul(5), bare(inner)).sum());
+    const loss = sum(x);
+    expect(() => loss.backward()).toThrow(
+      /^test\.bare: has no gradient, its definition gives neither derivative nor backward\. Give one/,
+    );
+    t.noGrad(() => sum(x)).dispose();
+    for (const tensor of [loss, x]) tensor.dispose();
   });
 });
 

@@ -5,7 +5,7 @@
  * written as 0x7FC00000.
  */
 
-import { DTypeError, ShapeError, showShape } from "../core/errors.js";
+import { DTypeError, ShapeError, show, showShape } from "../core/errors.js";
 import { byteLengthOf, FILE_DTYPES, type FileDTypeName, isFileDType, type TensorBytes } from "./dtypes.js";
 import { hashBytes, hashesAtOnce, pieces } from "./pieces.js";
 
@@ -105,7 +105,13 @@ function layOut(tensors: TensorsToWrite, metadata: Readonly<Record<string, strin
 function checkTensor(name: string, { dtype, shape }: TensorToWrite): void {
   const where = "writeSafetensors";
   if (!isFileDType(dtype)) {
-    throw new DTypeError(`${where}: "${name}" needs a dtype of the format, got ${String(dtype)}.`, { where });
+    throw new DTypeError(
+      `${where}: "${name}" needs a dtype as the format spells them (F32, I64), got ${show(dtype)}.`,
+      {
+        where,
+        hint: "saveWeights(module) writes the tensors of a module.",
+      },
+    );
   }
   const valid = shape.every((size) => Number.isSafeInteger(size) && size >= 0);
   if (name === "__metadata__" || name === "__proto__" || !valid || byteLengthOf(dtype, shape) === undefined) {

@@ -5,19 +5,20 @@ import { openWeights } from "../artifacts/weights.js";
 import type { Backend, DeviceName } from "../backend/backend.js";
 import { openDevice, withDevice } from "../backend/devices.js";
 import { requireRoom } from "../backend/storage.js";
-import { byteSize, isDType } from "../core/dtype.js";
-import { ConfigError, DTypeError, FormatError, kindOf, listOf, nearest, show, showShape } from "../core/errors.js";
+import { byteSize } from "../core/dtype.js";
+import { ConfigError, FormatError, kindOf, listOf, nearest, show, showShape } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
 import { checkOptions } from "../core/options.js";
 import { Generator } from "../core/random.js";
 import { sizeOf } from "../core/shape.js";
 import { warnOnce } from "../core/warnings.js";
-import { deferInit, type HostTensor, initialize, type StateValue } from "../nn/index.js";
+import { deferInit, initialize, type StateValue } from "../nn/index.js";
 import type { ConvNet } from "./convnet.js";
 import { Gpt2 } from "./gpt2.js";
 import type { LanguageModel } from "./language-model.js";
 import type { Mlp } from "./mlp.js";
 import type { Model } from "./model.js";
+import { stateValues, type Weights } from "./weights.js";
 
 /** A model family: builds from a config, and knows the quirks of its files, if there are any. */
 interface Family {
@@ -43,11 +44,6 @@ function familyOf(config: object, where: string): () => Family | Promise<Family>
     hint: near ? `Did you mean "${near}"?` : `Known are ${listOf(Object.keys(families))}.`,
   });
 }
-
-/** Values of a safetensors file, or tensors, by weight name. */
-export type Weights = Readonly<
-  Record<string, StateValue | { dtype: string; shape: readonly number[]; data: ArrayLike<number | bigint> }>
->;
 
 export interface CreateOptions {
   /** Of the initial values, where no weights are given; the default generator's unless given. */
@@ -104,7 +100,7 @@ async function build(
   if (weights) requirePlace(weights, backend);
   const model = withDevice(device, () => deferInit(() => new Family(config)));
   try {
-    if (weights) loadWeights(model, Family.sanitize?.(weights as Record<string, StateValue>) ?? weights);
+    if (weights) fill(model, Family.sanitize?.(weights as Record<string, StateValue>) ?? weights);
     else
       initialize(model, { rule: model.initialRule, ...(seed === undefined ? {} : { generator: new Generator(seed) }) });
     await model.warmUp();
@@ -124,50 +120,14 @@ function requirePlace(weights: Weights, backend: Backend): void {
 }
 
 /** Copies values of files or tensors into a model; every name must be known and none missing. */
-function loadWeights(model: Model, weights: Readonly<Record<string, unknown>>): void {
+function fill(model: Model, weights: Weights): void {
   const known = Object.fromEntries(Object.entries(weights).filter(([name]) => !isTiedHead(model, name)));
   model.loadStateDict(stateValues(known));
 }
 
-/** Tensors of a safetensors file as `loadStateDict` takes them. */
-export const stateValues = (tensors: Readonly<Record<string, unknown>>): Record<string, StateValue> =>
-  Object.fromEntries(Object.entries(tensors).map(([name, value]) => [name, hostTensor(name, value)]));
-
 /** Some files hold the tied output embedding a second time. */
 const isTiedHead = (model: Model, name: string): boolean =>
   name === "lm_head.weight" && model.config.tie_word_embeddings === true;
-
-const fileDTypes: Record<string, string> = {
-  F32: "float32",
-  F16: "float16",
-  BF16: "bfloat16",
-  I32: "int32",
-  U8: "uint8",
-  BOOL: "bool",
-};
-
-/** Values of a file as the module takes them. I64 and F64 are narrowed where every value fits. */
-function hostTensor(name: string, value: unknown): StateValue {
-  if (typeof value !== "object" || value === null || !("dtype" in value)) {
-    throw new ConfigError(`${name}: needs a tensor or { dtype, shape, data }, got ${kindOf(value)}.`, { where: name });
-  }
-  const { dtype, shape, data } = value as { dtype: string; shape: number[]; data: ArrayLike<number | bigint> };
-  if (isDType(dtype)) return value as StateValue;
-  if (Object.hasOwn(fileDTypes, dtype)) return { dtype: fileDTypes[dtype], shape, data } as unknown as HostTensor;
-  if (dtype === "F64" || dtype === "I64") {
-    const wide = Array.from(data as ArrayLike<number>, Number);
-    const narrow = dtype === "F64" ? Float32Array.from(wide) : Int32Array.from(wide);
-    const fits = wide.every((x, i) =>
-      dtype === "F64" ? Number.isNaN(x) || Number.isFinite(narrow[i]) === Number.isFinite(x) : narrow[i] === x,
-    );
-    if (fits) return { dtype: dtype === "F64" ? "float32" : "int32", shape, data: narrow };
-    throw new DTypeError(
-      `${name}: needs ${dtype} values that fit ${dtype === "F64" ? "float32" : "int32"}, some do not.`,
-      { where: name },
-    );
-  }
-  throw new DTypeError(`${name}: holds ${dtype}, which no parameter can take.`, { where: name });
-}
 
 export interface LoadOptions {
   device?: DeviceName;

@@ -1,28 +1,13 @@
 /** A model on disk: the Hugging Face layout, and a manifest that says what wrote it and the hash of its weights. */
 
-import { asArray } from "../artifacts/dtypes.js";
 import { stampedJson } from "../artifacts/format.js";
 import { measured } from "../artifacts/pieces.js";
-import { safetensorsChunks, type TensorsToWrite, weightsHash } from "../artifacts/safetensors-write.js";
+import { safetensorsChunks } from "../artifacts/safetensors-write.js";
 import { openTarget, type RunStore, type SaveTarget, writeText } from "../core/store.js";
 import { VERSION } from "../core/version.js";
-import type { Module } from "../nn/index.js";
 import { loadTokenizer } from "../tokenizers/index.js";
 import type { Model } from "./model.js";
-
-/** A module's parameters and buffers as safetensors entries; data are read when their turn comes. */
-export function tensorsToWrite(state: ReturnType<Module["stateDict"]>): TensorsToWrite {
-  const names = { float32: "F32", float16: "F16", bfloat16: "BF16", int32: "I32", uint8: "U8", bool: "BOOL" } as const;
-  return Object.fromEntries(
-    Object.entries(state).map(([name, tensor]) => {
-      const dtype = names[tensor.dtype];
-      return [name, { dtype, shape: tensor.shape, data: async () => asArray(dtype, await tensor.bytes()) }];
-    }),
-  );
-}
-
-/** SHA-256 of the canonical `model.safetensors` of a module: what `sha256sum` prints for the saved file. */
-export const hashWeights = (model: Module): Promise<string> => weightsHash(tensorsToWrite(model.stateDict()));
+import { tensorsToWrite } from "./weights.js";
 
 export async function saveModel(model: Model, target: SaveTarget): Promise<void> {
   const { store, folder } = openTarget(target, "save");

@@ -1,12 +1,12 @@
 /** Values by name: what modules and optimizers save and load. */
 
-import { byteSize, checkDType, type DType, decode, dtypes, encode, type NumericArray } from "../core/dtype.js";
-import { ConfigError, kindOf, nearest, ShapeError, showShape } from "../core/errors.js";
+import { byteSize, type DType, decode, dtypes, encode, isDType, type NumericArray } from "../core/dtype.js";
+import { ConfigError, DTypeError, kindOf, listOf, nearest, ShapeError, show, showShape } from "../core/errors.js";
 import { type Shape, sameShape } from "../core/shape.js";
 import { noGrad } from "../tensor/autograd.js";
 import { Tensor } from "../tensor/tensor.js";
 
-/** Values outside the device: what the safetensors reader gives. The 16-bit floats are their bits. */
+/** Values outside the device, in C order; the 16-bit floats are their bits. `loadWeights` makes them of a file's. */
 export interface HostTensor {
   readonly dtype: DType;
   readonly shape: Shape;
@@ -28,7 +28,12 @@ export function checkValue(where: string, target: Tensor, value: StateValue): vo
     });
   }
   if (value instanceof Tensor) return;
-  checkDType(value.dtype, where);
+  if (!isDType(value.dtype)) {
+    throw new DTypeError(`${where}: needs ${listOf(Object.keys(dtypes), "or")}, got ${show(value.dtype)}.`, {
+      where,
+      hint: "loadWeights(module, file) reads the dtypes of safetensors files.",
+    });
+  }
   if (value.data.length !== target.size) {
     throw new ShapeError(`${where}: needs ${target.size} values, got ${value.data.length}.`, { where });
   }

@@ -9,7 +9,7 @@ import { breathe } from "../core/breathe.js";
 import { DataError, MemoryBudgetError, NumericsError } from "../core/errors.js";
 import type { Generator } from "../core/random.js";
 import { warn } from "../core/warnings.js";
-import { hashWeights, tensorsToWrite } from "../models/save.js";
+import { hashWeights, tensorsToWrite } from "../models/weights.js";
 import { inference } from "../nn/inference.js";
 import { rehearse } from "../nn/rehearse.js";
 import type { StateValue } from "../nn/state.js";

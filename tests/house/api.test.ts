@@ -34,6 +34,16 @@ test.each(entries)("every class, function and constant of %s has a doc comment",
   expect(bare.map(([name]) => name)).toEqual([]);
 });
 
+test.each([
+  ["docs/tensors.md", "src/ops/index.ts", /^(defineOp|cachedAttention)$/],
+  ["docs/modules.md", "src/nn/index.ts", /^(HostTensor|setGenerator|deferInit|gpt2Rule)$/],
+  ["docs/modules.md", "src/optim/index.ts", /^(Optimizer|createSchedule|schedules|orthogonalize|totalNorm)$/],
+])("%s names every function and class of %s", (page, source, others) => {
+  const named = new Set(readFileSync(path(page), "utf8").match(/\w+/g));
+  const exported = [...exportsOf(path(source))].filter(([, { kind }]) => kind !== "type").map(([name]) => name);
+  expect(exported.filter((name) => !named.has(name) && !others.test(name))).toEqual([]);
+});
+
 const listing = (exported: Exports) =>
   [...exported]
     .map(([name, { kind }]) => `  ${kind} ${name}\n`)

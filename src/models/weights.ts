@@ -1,0 +1,83 @@
+/** The weights of any module as a safetensors file, and back. */
+
+import { asArray } from "../artifacts/dtypes.js";
+import { readSafetensors } from "../artifacts/safetensors.js";
+import { safetensorsChunks, type TensorsToWrite, weightsHash } from "../artifacts/safetensors-write.js";
+import { isDType } from "../core/dtype.js";
+import { ConfigError, DTypeError, kindOf } from "../core/errors.js";
+import type { HostTensor, LoadReport, Module, StateValue } from "../nn/index.js";
+
+/** Values of a safetensors file, or tensors, by weight name. */
+export type Weights = Readonly<
+  Record<string, StateValue | { dtype: string; shape: readonly number[]; data: ArrayLike<number | bigint> }>
+>;
+
+/**
+ * Parameters and buffers of a module as a safetensors file, in the one canonical form: its SHA-256 is `hashWeights`. For a
+ * language model with its config and tokenizer see `save`.
+ */
+export async function saveWeights(module: Module): Promise<Uint8Array<ArrayBuffer>> {
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  for await (const piece of safetensorsChunks(tensorsToWrite(module.stateDict()))) pieces.push(piece.slice());
+  return new Uint8Array(await new Blob(pieces).arrayBuffer());
+}
+
+/**
+ * Copies the values of a safetensors file into a module, converting dtypes. Unless `strict: false`, a missing or unknown
+ * name is a ConfigError; a wrong shape always is a ShapeError. Nothing is written before all is checked.
+ */
+export const loadWeights = (
+  module: Module,
+  file: Uint8Array | ArrayBuffer,
+  options: { strict?: boolean } = {},
+): LoadReport => module.loadStateDict(stateValues(readSafetensors(file, "loadWeights").tensors), options);
+
+/** A state as entries of a safetensors file; data are read when their turn comes. */
+export function tensorsToWrite(state: ReturnType<Module["stateDict"]>): TensorsToWrite {
+  const names = { float32: "F32", float16: "F16", bfloat16: "BF16", int32: "I32", uint8: "U8", bool: "BOOL" } as const;
+  return Object.fromEntries(
+    Object.entries(state).map(([name, tensor]) => {
+      const dtype = names[tensor.dtype];
+      return [name, { dtype, shape: tensor.shape, data: async () => asArray(dtype, await tensor.bytes()) }];
+    }),
+  );
+}
+
+/** SHA-256 of the canonical `model.safetensors` of a module: what `sha256sum` prints for the saved file. */
+export const hashWeights = (model: Module): Promise<string> => weightsHash(tensorsToWrite(model.stateDict()));
+
+/** Tensors of a safetensors file as `loadStateDict` takes them. */
+export const stateValues = (tensors: Readonly<Record<string, unknown>>): Record<string, StateValue> =>
+  Object.fromEntries(Object.entries(tensors).map(([name, value]) => [name, hostTensor(name, value)]));
+
+const fileDTypes: Record<string, string> = {
+  F32: "float32",
+  F16: "float16",
+  BF16: "bfloat16",
+  I32: "int32",
+  U8: "uint8",
+  BOOL: "bool",
+};
+
+/** Values of a file as the module takes them. I64 and F64 are narrowed where every value fits. */
+function hostTensor(name: string, value: unknown): StateValue {
+  if (typeof value !== "object" || value === null || !("dtype" in value)) {
+    throw new ConfigError(`${name}: needs a tensor or { dtype, shape, data }, got ${kindOf(value)}.`, { where: name });
+  }
+  const { dtype, shape, data } = value as { dtype: string; shape: number[]; data: ArrayLike<number | bigint> };
+  if (isDType(dtype)) return value as StateValue;
+  if (Object.hasOwn(fileDTypes, dtype)) return { dtype: fileDTypes[dtype], shape, data } as unknown as HostTensor;
+  if (dtype === "F64" || dtype === "I64") {
+    const wide = Array.from(data as ArrayLike<number>, Number);
+    const narrow = dtype === "F64" ? Float32Array.from(wide) : Int32Array.from(wide);
+    const fits = wide.every((x, i) =>
+      dtype === "F64" ? Number.isNaN(x) || Number.isFinite(narrow[i]) === Number.isFinite(x) : narrow[i] === x,
+    );
+    if (fits) return { dtype: dtype === "F64" ? "float32" : "int32", shape, data: narrow };
+    throw new DTypeError(
+      `${name}: needs ${dtype} values that fit ${dtype === "F64" ? "float32" : "int32"}, some do not.`,
+      { where: name },
+    );
+  }
+  throw new DTypeError(`${name}: holds ${dtype}, which no parameter can take.`, { where: name });
+}

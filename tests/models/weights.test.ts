@@ -1,0 +1,44 @@
+/** Weights of any module as safetensors: written, read elsewhere, and back. */
+
+import { init, loadWeights, manualSeed, memory, saveWeights, tidy, zeros } from "tenon";
+import { readSafetensors } from "tenon/artifacts";
+import { LayerNorm, Linear, Module } from "tenon/nn";
+import { beforeAll, expect, test } from "vitest";
+import { Sha256 } from "../../src/core/sha256.js";
+import { hashWeights } from "../../src/models/index.js";
+
+class Net extends Module {
+  first = new Linear(3, 4);
+  norm = new LayerNorm(4);
+  forward(x: ReturnType<typeof zeros>) {
+    return this.norm.forward(this.first.forward(x));
+  }
+}
+
+beforeAll(async () => void (await init({ device: "cpu", threads: 1 })));
+
+test("a module of the user's, with tensors of several dtypes, comes back with its bits", async () => {
+  manualSeed(1);
+  const net = new Net();
+  net.registerBuffer("steps", zeros([2], { dtype: "int32" }));
+  net.norm.to({ dtype: "bfloat16" });
+  const file = await saveWeights(net);
+  expect(Object.fromEntries(Object.entries(readSafetensors(file).tensors).map(([k, v]) => [k, v.dtype]))).toEqual({
+    ...{ "first.weight": "F32", "first.bias": "F32", "norm.weight": "BF16", "norm.bias": "BF16", steps: "I32" },
+  });
+  expect(await hashWeights(net)).toBe(new Sha256().update(file).digest());
+  manualSeed(2);
+  const other = new Net();
+  other.registerBuffer("steps", zeros([2], { dtype: "int32" }));
+  expect(loadWeights(other, file)).toEqual({ missing: [], unexpected: [] });
+  expect(await other.first.weight.toArray()).toEqual(await net.first.weight.toArray());
+  const { live } = memory();
+  expect(tidy(() => loadWeights(net.first, file.slice().buffer, { strict: false }))).toMatchObject({
+    missing: ["weight", "bias"],
+  });
+  expect(memory().live).toBe(live);
+  expect(() => loadWeights(net.first, file)).toThrow(/missing weight, bias and unexpected/);
+  expect(() => loadWeights(net, file.subarray(0, 20))).toThrow(/^loadWeights: at byte 0 a header of at most/);
+  net.dispose();
+  other.dispose();
+});

@@ -2,7 +2,7 @@
 
 import type { DeviceName } from "../backend/backend.js";
 import { ConfigError } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
+import { checkCounts, checkOptions } from "../core/options.js";
 import { causalAttention, packedAttention, reshape, scaledDotProductAttention, transpose } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Dropout } from "./dropout.js";
@@ -17,10 +17,11 @@ export interface MultiheadAttentionOptions {
   device?: DeviceName;
 }
 
-function checkHeads(where: string, width: number, heads: number, kvHeads = heads): void {
-  if (width % heads === 0 && heads % kvHeads === 0) return;
+function checkHeads(where: string, embedDim: number, numHeads: number, kvHeads = numHeads): void {
+  checkCounts(where, { embedDim, numHeads, kvHeads });
+  if (embedDim % numHeads === 0 && numHeads % kvHeads === 0) return;
   throw new ConfigError(
-    `${where}: needs a width divisible by the heads, and heads divisible by the key heads, got ${width}, ${heads} and ${kvHeads}.`,
+    `${where}: needs a width divisible by the heads, and heads divisible by the key heads, got ${embedDim}, ${numHeads} and ${kvHeads}.`,
     { where },
   );
 }

@@ -5,7 +5,7 @@
 
 import type { AttentionLayout } from "../backend/kernels.js";
 import { misfit, ShapeError, showShape } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
+import { checkCounts, checkOptions } from "../core/options.js";
 import type { Shape } from "../core/shape.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { type BackwardContext, registerOp, type TensorSpec } from "../tensor/op.js";
@@ -131,7 +131,9 @@ export function causalAttention(
   options: { heads: number; kvHeads?: number; keys?: number; scale?: number },
 ): Tensor {
   checkOptions("causalAttention", options, ["heads", "kvHeads", "keys", "scale"]);
+  checkTensors("causalAttention", { q, k, v });
   const { heads, kvHeads = heads, keys = k.shape[1], scale } = options;
+  checkCounts("causalAttention", { heads, kvHeads });
   const dim = k.shape[2] / kvHeads;
   const fits =
     q.ndim === 3 &&
@@ -209,6 +211,8 @@ const packedOp = registerOp<PackedAttrs>({
 /** Causal self-attention on one projection qkv [B, T, 3 * H * D]: [B, T, H * D]. Nothing is copied or transposed. */
 export function packedAttention(qkv: Tensor, options: { heads: number; scale?: number }): Tensor {
   checkOptions("packedAttention", options, ["heads", "scale"]);
+  checkTensors("packedAttention", { qkv });
+  checkCounts("packedAttention", { heads: options.heads });
   const { heads, scale = 1 / Math.sqrt(qkv.shape[qkv.ndim - 1] / 3 / heads) } = options;
   return dispatchOne(packedOp, [qkv], { heads, scale });
 }

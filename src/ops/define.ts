@@ -1,7 +1,7 @@
 /** `defineOp`, and how numbers beside tensors become 0-d tensors. */
 
 import { type DType, scalarType } from "../core/dtype.js";
-import { DeviceError, DTypeError, IndexError, ShapeError, type TenonError } from "../core/errors.js";
+import { ConfigError, DeviceError, DTypeError, IndexError, ShapeError, type TenonError } from "../core/errors.js";
 import { fromData, getDefaultDtype } from "../tensor/create.js";
 import { dispatch, refuseInput } from "../tensor/dispatch.js";
 import { type Attrs, checkDefinition, type InputSpec, type Op, type OpDefinition, registerOp } from "../tensor/op.js";
@@ -51,7 +51,9 @@ export function named<T>(name: string, pieces: () => T): T {
   try {
     return pieces();
   } catch (error) {
-    const refusal = [ShapeError, DTypeError, DeviceError, IndexError].some((kind) => error instanceof kind);
+    const refusal = [ShapeError, DTypeError, DeviceError, IndexError, ConfigError].some(
+      (kind) => error instanceof kind,
+    );
     throw refusal ? (error as TenonError).under(name) : error;
   }
 }

@@ -1,7 +1,7 @@
 /** Normalisations over the last dims. Layer norm: Ba, Kiros, Hinton 2016. RMS norm: Zhang and Sennrich 2019. */
 
 import { listOf, misfit, showShape } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
+import { checkCounts, checkOptions } from "../core/options.js";
 import { type Shape, sameShape, sizeOf } from "../core/shape.js";
 import { onesLike } from "../tensor/create.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
@@ -110,6 +110,7 @@ export function groupNorm(
 ): Tensor {
   checkOptions("groupNorm", options, ["eps"]);
   checkTensors("groupNorm", { x });
+  checkCounts("groupNorm", { numGroups });
   const [batch, channels] = x.shape;
   if (x.ndim < 2 || channels % numGroups !== 0) {
     throw misfit("groupNorm", `needs x [N, C, ...] with C divisible by ${numGroups}, got ${showShape(x.shape)}.`);

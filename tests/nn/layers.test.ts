@@ -233,6 +233,24 @@ describe("activations and losses", () => {
   });
 });
 
+test("layers refuse sizes that are none, under their own name", () => {
+  const rows: [() => unknown, string][] = [
+    [
+      () => new nn.MultiheadAttention(4, -2),
+      "MultiheadAttention: needs a whole number from 1 up for numHeads, got -2.",
+    ],
+    [
+      () => new nn.MultiheadAttention(4, 2, { kvHeads: 0 }),
+      "MultiheadAttention: needs a whole number from 1 up for kvHeads, got 0.",
+    ],
+    [
+      () => new nn.CausalSelfAttention(4.5, 1),
+      "CausalSelfAttention: needs a whole number from 1 up for embedDim, got 4.5.",
+    ],
+  ];
+  for (const [make, message] of rows) expect(make).toThrow(message);
+});
+
 test("a small network learns", async () => {
   const generator = new Generator(4);
   const net = new nn.Sequential(new nn.Linear(2, 8), new nn.Tanh(), new nn.Linear(8, 1));

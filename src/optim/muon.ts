@@ -68,7 +68,10 @@ const defaults: MuonOptions = {
   adjustLr: "original",
 };
 
-/** Muon. Options: lr 1e-3, weightDecay 0.1, momentum 0.95, nesterov true, nsSteps 5, eps 1e-7, adjustLr "original". */
+/**
+ * Muon. Options: lr 1e-3, weightDecay 0.1, momentum 0.95, nesterov true, nsSteps 5, eps 1e-7, adjustLr "original". A step
+ * for which memory ends midway is not counted, but momentum and the matrices before have moved.
+ */
 export class Muon extends Optimizer<MuonOptions> {
   static override readonly name: string = "Muon";
   protected readonly moments = ["momentumBuffer"];

@@ -124,15 +124,14 @@ export abstract class Optimizer<Options extends { lr: number }> {
           for (const { tensor: parameter } of params) {
             const grad = given.get(parameter);
             if (!grad || !parameter.requiresGrad) continue;
-            const state = this.stateOf(parameter);
-            state.step++;
-            steps.push({ parameter, grad, state, options });
+            steps.push({ parameter, grad, state: this.stateOf(parameter), options });
           }
         }
+        for (const { state } of steps) state.step++;
         try {
           this.update(steps, scale);
         } catch (error) {
-          for (const { state } of steps) state.step--; // refused: no step was taken
+          for (const { state } of steps) state.step--; // refused, so it counts for nothing
           throw error;
         }
       }),
@@ -177,7 +176,8 @@ export abstract class Optimizer<Options extends { lr: number }> {
   private stateOf(parameter: Tensor): ParameterState {
     let state = this.states.get(parameter);
     if (!state) {
-      const tensors = Object.fromEntries(this.moments.map((name) => [name, keep(zerosLike(parameter))]));
+      const tensors = tidy(() => Object.fromEntries(this.moments.map((name) => [name, zerosLike(parameter)])));
+      for (const moment of Object.values(tensors)) keep(moment);
       this.states.set(parameter, (state = { step: 0, tensors }));
     }
     return state;

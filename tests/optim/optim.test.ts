@@ -3,8 +3,8 @@
 import { fileURLToPath } from "node:url";
 import { rolldown } from "rolldown";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { init as start } from "../../src/backend/devices.js";
-import { ConfigError, ShapeError } from "../../src/core/errors.js";
+import { memory, init as start } from "../../src/backend/devices.js";
+import { ConfigError, MemoryBudgetError, ShapeError } from "../../src/core/errors.js";
 import { Linear } from "../../src/nn/index.js";
 import { matmul, mul, sum, transpose } from "../../src/ops/index.js";
 import {
@@ -288,6 +288,27 @@ describe("state", () => {
     const optimizer = new AdamW([["p", fresh()]]);
     expect(() => optimizer.step([tensor(p0)], { scale: 0.5 as any })).toThrow("needs a tensor");
     expect(optimizer.stateDict().steps).toEqual({ p: 0 });
+  });
+
+  test("a step whose moments find no memory counts for no parameter, and leaves no moment of one alone", async () => {
+    const [a, b] = [fresh(), fresh()];
+    const optimizer = new AdamW([
+      ["a", a],
+      ["b", b],
+    ]);
+    const grads = [tensor(gradient(1)), tensor(gradient(2))];
+    const { live } = memory();
+    const both = 2 * 4 * p0.length;
+    await start({ memoryBudget: live + 1.5 * both });
+    try {
+      expect(() => optimizer.step(grads)).toThrow(MemoryBudgetError);
+    } finally {
+      await start({ memoryBudget: undefined });
+    }
+    expect(memory().live).toBe(live + both);
+    expect(optimizer.stateDict().steps).toEqual({ a: 0 });
+    optimizer.step(grads);
+    expect(optimizer.stateDict().steps).toEqual({ a: 1, b: 1 });
   });
 
   test("says whose it is where a minifier renamed the classes", async () => {

@@ -14,6 +14,16 @@ export function checkCounts(where: string, counts: Readonly<Record<string, unkno
   }
 }
 
+/** Throws unless `value` is one of these words. */
+export function checkWord(where: string, name: string, value: unknown, known: readonly string[]): void {
+  if (known.includes(value as string)) return;
+  const words = listOf(
+    known.map((word) => JSON.stringify(word)),
+    "or",
+  );
+  throw new ConfigError(`${where}: needs ${words} for ${name}, got ${show(value)}.`, { where, option: name });
+}
+
 /** Throws unless `options` is an object whose names are all known. */
 export function checkOptions(where: string, options: object, known: readonly string[]): void {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {

@@ -203,7 +203,15 @@ describe("options", () => {
     expect(() => new SGD([p, p])).toThrow("given twice");
     expect(() => new SGD([p], { nesterov: "false" as any })).toThrow("needs true or false for nesterov");
     const matrix = new Parameter(ones([1, 1]));
-    expect(() => new Muon([matrix], { adjustLr: "orginal" as any })).toThrow("needs original or matchRmsAdamw");
+    expect(() => new Muon([matrix], { adjustLr: "orginal" as any })).toThrow(
+      'Muon: needs "original" or "matchRmsAdamw" for adjustLr, got "orginal".',
+    );
+    expect(() => new Muon([matrix], { nsSteps: 2.5 })).toThrow(
+      "Muon: needs a whole number from 0 up for nsSteps, got 2.5.",
+    );
+    expect(() => orthogonalize(matrix, { nsSteps: 2 } as object)).toThrow(
+      'orthogonalize: has no option "nsSteps". Did you mean "steps"?',
+    );
   });
 
   test("two parameters of one name are refused: states are saved by name", () => {

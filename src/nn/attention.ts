@@ -61,8 +61,10 @@ export class MultiheadAttention extends Module {
     query: Tensor,
     key: Tensor = query,
     value: Tensor = key,
-    { isCausal = false, attnMask }: { isCausal?: boolean; attnMask?: Tensor } = {},
+    options: { isCausal?: boolean; attnMask?: Tensor } = {},
   ): Tensor {
+    checkOptions("MultiheadAttention", options, ["isCausal", "attnMask"]);
+    const { isCausal = false, attnMask } = options;
     const [q, k, v] = [this.q_proj.forward(query), this.k_proj.forward(key), this.v_proj.forward(value)];
     if (isCausal && !attnMask) {
       const heads = { heads: this.numHeads, kvHeads: this.kvHeads };
@@ -101,9 +103,11 @@ export class CausalSelfAttention extends Module {
   constructor(
     readonly embedDim: number,
     readonly numHeads: number,
-    { dropout = 0, ...linear }: CausalSelfAttentionOptions = {},
+    options: CausalSelfAttentionOptions = {},
   ) {
     super();
+    checkOptions("CausalSelfAttention", options, ["bias", "dropout", "inOut", "device"]);
+    const { dropout = 0, ...linear } = options;
     checkHeads("CausalSelfAttention", embedDim, numHeads);
     this.c_attn = new Linear(embedDim, 3 * embedDim, linear);
     this.c_proj = new Linear(embedDim, embedDim, linear);

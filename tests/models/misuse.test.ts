@@ -77,7 +77,11 @@ const wrong: [string, () => unknown, string][] = [
   ["MaxPool2d", () => new nn.MaxPool2d(2, any({ strides: 2 })), 'MaxPool2d: has no option "strides". Did you'],
   ["AvgPool2d", () => new nn.AvgPool2d(2, any(2)), "AvgPool2d: needs its options as an object, got 2."],
   ["Linear with false", () => new nn.Linear(3, 2, any(false)), "Linear: needs its options as an object, got false."],
-  ["Linear without a size", () => new nn.Linear(3, any(undefined)), "from 0 up, got [undefined, 3]."],
+  [
+    "Linear without a size",
+    () => new nn.Linear(3, any(undefined)),
+    "Linear: needs a whole number from 1 up for outFeatures, got undefined.",
+  ],
   ["LSTMCell", () => new nn.LSTMCell(3, 2, any({ bais: false })), 'LSTMCell: has no option "bais".'],
   ["Sequential of a list", () => new nn.Sequential(any([layer])), "Spread a list: new Sequential(...modules)."],
   [

@@ -167,6 +167,6 @@ describe("initialize", () => {
   });
 
   test("sizes that are no whole numbers are refused", () => {
-    expect(() => new Linear(2.5, 3)).toThrow("needs a shape of whole numbers");
+    expect(() => init.parameter([2.5])).toThrow("parameter: needs a shape of whole numbers");
   });
 });

@@ -172,6 +172,18 @@ const wrong: [string, () => unknown, string][] = [
     () => model.generate([1], { maxTokens: 2, maxNewTokens: 3 }),
     "generate: needs maxTokens or maxNewTokens, which are the same, got both, 2 and 3.",
   ],
+  ...Object.entries({ weightDecay: 0.1, betas: [0.9, 0.99], eps: 1e-6 }).map(
+    ([name, value]): (typeof wrong)[number] => [
+      `${name} beside an optimizer`,
+      () => model.trainStep({ ids: [[1, 2]] }, { optimizer: new optim.SGD(model.namedParameters()), [name]: value }),
+      `trainStep: needs ${name} in the optimizer itself, got it beside a SGD. For example new AdamW(`,
+    ],
+  ),
+  [
+    "a weight decay below 0",
+    () => model.trainStep({ ids: [[1, 2]] }, { weightDecay: -1 }),
+    "trainStep: needs a number from 0 up for weightDecay, got -1.",
+  ],
   ["an optimizer's name", () => model.trainStep({ ids: [[1, 2]] }, { optimizer: any("adam") }), 'got "adam".'],
 ];
 

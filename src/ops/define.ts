@@ -100,11 +100,13 @@ export function unary<A extends Attrs = Attrs>(
   row: Row<A>,
 ): (x: TensorLike, options?: A) => Tensor {
   const op = registerOp({ name, doc, inputs: ["x"], promotion: "float", ...row });
-  return (x, options) => call(op, [x], row.attrs && options)[0];
+  if (row.attrs) return (x, options) => call(op, [x], options)[0];
+  // All that is given goes to the door, which refuses what is too much.
+  return (...inputs: unknown[]) => call(op, inputs as TensorLike[])[0];
 }
 
 /** A row of two inputs that broadcast. */
 export function binary(name: string, doc: string, row: Row<Attrs>): (a: TensorLike, b: TensorLike) => Tensor {
   const op = registerOp({ name, doc, inputs: ["a", "b"], promotion: "common", ...row });
-  return (a, b) => call(op, [a, b])[0];
+  return (...inputs: TensorLike[]) => call(op, inputs)[0];
 }

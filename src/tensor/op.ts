@@ -159,7 +159,11 @@ export class Op {
   checkArity(count: number): void {
     if (count >= this.required && count <= this.most) return;
     const names = this.inputs.map((input) => `${input.variadic ? "..." : ""}${input.name}${input.optional ? "?" : ""}`);
-    throw new RegistryError(`${this.name}: needs inputs (${names.join(", ")}), got ${count}.`, { where: this.name });
+    const options = this.options.length === 0 ? "It has no options; as" : "As";
+    throw new RegistryError(`${this.name}: needs inputs (${names.join(", ")}), got ${count}.`, {
+      where: this.name,
+      hint: `${options} a method, the tensor itself is the first input.`,
+    });
   }
 
   /** Attributes with defaults filled in; unknown names and wrong types are refused. */

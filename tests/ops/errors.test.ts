@@ -150,6 +150,26 @@ const wrong: Row[] = [
     "add: needs a tensor for a, got a string. Make one with tensor(data).",
   ],
   [
+    "add of three",
+    t.RegistryError,
+    () => (f(2) as any).add(f(2), { alpha: 2 }),
+    "add: needs inputs (a, b), got 3. It has no options; as a method, the tensor itself is the first input.",
+  ],
+  ...["add", "sub", "mul", "div", "pow", "eq", "where", "embedding"].map(
+    (name): Row => [
+      `${name} with options that it has not`,
+      t.RegistryError,
+      () => (ops as any)[name](...inputsOf(name), { roundingMode: "floor" }),
+      new RegExp(`^${name}: needs inputs \\(.*\\), got \\d\\. It has no options`),
+    ],
+  ),
+  [
+    "relu in place",
+    t.RegistryError,
+    () => (f(2) as any).relu({ inplace: true }),
+    "relu: needs inputs (x), got 2. It has no options; as a method, the tensor itself is the first input.",
+  ],
+  [
     "gelu of an unknown kind",
     t.ConfigError,
     () => t.gelu(f(2), { approximate: "fast" as any }),

@@ -43,7 +43,6 @@ const attentionOp = registerOp<AttentionAttrs>({
   doc: "softmax(q k^T * scale) v for each head",
   inputs: [float("q"), float("k"), float("v")],
   attrs,
-  autocast: "low",
   infer: ([q, k], { heads, kvHeads, layout }): TensorSpec[] => {
     const [batch, rows] = q.shape;
     const [shape, queries] =
@@ -191,7 +190,6 @@ const packedOp = registerOp<PackedAttrs>({
   doc: "causal attention on q, k and v side by side",
   inputs: [float("qkv")],
   attrs: packedAttrs,
-  autocast: "low",
   infer: ([{ shape }], { heads }): TensorSpec[] => {
     if (shape.length !== 3 || !(shape[2] % (3 * heads) === 0)) {
       throw misfit("packedAttention", `needs qkv [B, T, 3 * H * D] for H = ${heads}, got ${showShape(shape)}.`);

@@ -44,7 +44,6 @@ const layerNormOp = registerOp({
   doc: "rows with mean 0 and variance 1, then times weight plus bias",
   inputs: [{ name: "x", kind: "float" }, optional("weight"), optional("bias")],
   attrs: { eps: { type: "number", default: 1e-5 } },
-  autocast: "float32",
   infer: ([x, weight, bias]): TensorSpec[] => {
     const row = { shape: rowsOf("layerNorm", x.shape, weight?.shape, bias?.shape).lead, dtype: "float32" as const };
     return [x, row, row];
@@ -81,7 +80,6 @@ const rmsNormOp = registerOp({
   doc: "rows with mean square 1, then times weight",
   inputs: [{ name: "x", kind: "float" }, optional("weight")],
   attrs: { eps: { type: "number", default: 1e-6 } },
-  autocast: "float32",
   infer: ([x, weight]): TensorSpec[] => [
     x,
     { shape: rowsOf("rmsNorm", x.shape, weight?.shape).lead, dtype: "float32" },

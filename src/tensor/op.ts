@@ -96,8 +96,6 @@ export interface OpDefinition<A extends Attrs = Attrs> {
   readonly saves?: { readonly inputs?: readonly number[]; readonly outputs?: readonly number[] };
   /** Positions of inputs that are written to; of variadic ones as a function of how many inputs there are. */
   readonly mutates?: readonly number[] | ((inputs: number) => readonly number[]);
-  /** The class under mixed precision: compute low, keep float32, or the widest of the inputs. */
-  readonly autocast?: "low" | "float32" | "widest";
   /** False where two runs may differ. */
   readonly deterministic?: boolean;
   /** Replace an op of the same name instead of refusing. */

@@ -259,9 +259,7 @@ export interface Kernels {
   ): void;
   /** The sum of the squares of all elements of all inputs, in few launches: for devices where each launch costs. float32. */
   sumOfSquares?(inputs: readonly Operand[], output: Operand): void;
-  /** Element i is word i of the random call. Output int32 (the same 32 bits). */
-  randomBits(output: Operand, call: RandomCall): void;
-  /** Element i is (word i >> 8) * 2^-24, in [0, 1). */
+  /** Element i is (word i of the random call >> 8) * 2^-24, in [0, 1). */
   randomUniform(output: Operand, call: RandomCall): void;
   /**
    * word i < threshold ? x[i] * scale : 0, unsigned comparison; the backward pass is the same kernel on the gradient. Who

@@ -2,6 +2,28 @@
 
 import { ConfigError, listOf, nearest, show } from "./errors.js";
 
+/** Throws unless all of these are whole numbers from `least` up: heads, groups, sizes. */
+export function checkCounts(where: string, counts: Readonly<Record<string, unknown>>, least = 1): void {
+  for (const name in counts) {
+    const count = counts[name];
+    if (Number.isSafeInteger(count) && (count as number) >= least) continue;
+    throw new ConfigError(`${where}: needs a whole number from ${least} up for ${name}, got ${show(count)}.`, {
+      where,
+      option: name,
+    });
+  }
+}
+
+/** Throws unless `value` is one of these words. */
+export function checkWord(where: string, name: string, value: unknown, known: readonly string[]): void {
+  if (known.includes(value as string)) return;
+  const words = listOf(
+    known.map((word) => JSON.stringify(word)),
+    "or",
+  );
+  throw new ConfigError(`${where}: needs ${words} for ${name}, got ${show(value)}.`, { where, option: name });
+}
+
 /** Throws unless `options` is an object whose names are all known. */
 export function checkOptions(where: string, options: object, known: readonly string[]): void {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {

@@ -22,7 +22,8 @@ export class KeyValueCache {
     const layers: Tensor[] = [];
     this.layers = layers;
     try {
-      while (layers.length < shape.layers) layers.push(keep(zeros([batch, capacity, 2 * shape.width], { device })));
+      const own = { dtype: "float32", device } as const;
+      while (layers.length < shape.layers) layers.push(keep(zeros([batch, capacity, 2 * shape.width], own)));
     } catch (error) {
       this.dispose();
       throw error;

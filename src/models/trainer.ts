@@ -5,7 +5,8 @@ import { ConfigError, kindOf, show } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { rehearse } from "../nn/rehearse.js";
 import { stack } from "../ops/index.js";
-import { AdamW, clipCoefficient, gradNorm, type Optimizer } from "../optim/index.js";
+import { type AdamOptions, AdamW, clipCoefficient, gradNorm, type Optimizer } from "../optim/index.js";
+import { checkHyperparameters } from "../optim/optimizer.js";
 import { checkOwner } from "../optim/owner.js";
 import { tidy } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -23,13 +24,13 @@ export interface Batch {
 
 /** How a training step is made. */
 export interface TrainStepOptions {
-  /** One AdamW that the model keeps, unless given. */
+  /** One AdamW that the model keeps, unless given; it begins anew when the model has other parameters (`to`). */
   optimizer?: Optimizer<{ lr: number }>;
-  /** Sets the optimizer's learning rate for this step. */
+  /** Becomes the rate of all groups of the optimizer, for this step and those after it. */
   learningRate?: number;
   /** Largest norm of all gradients together; gradients are not clipped unless given. */
   clipNorm?: number;
-  /** Of the AdamW that the model makes at its first step. */
+  /** Of the AdamW that the model keeps, from this step on; an optimizer that is given has its own. */
   weightDecay?: number;
   betas?: readonly [number, number];
   eps?: number;
@@ -44,6 +45,10 @@ export interface StepResult {
 }
 
 const stepOptionNames = ["optimizer", "learningRate", "clipNorm", "weightDecay", "betas", "eps"];
+
+/** What is given of the options of AdamW. */
+const adamwOptions = ({ weightDecay, betas, eps }: TrainStepOptions): Partial<AdamOptions> =>
+  Object.fromEntries(Object.entries({ weightDecay, betas, eps }).filter(([, value]) => value !== undefined));
 
 /** Refuses what would spoil the weights, or be ignored, before anything is computed. */
 function checkStep(batch: Batch, options: TrainStepOptions): void {
@@ -64,12 +69,18 @@ function checkStep(batch: Batch, options: TrainStepOptions): void {
   if (!(typeof clipNorm === "number" && clipNorm > 0)) refuse("a number above 0 for clipNorm", clipNorm);
   if (optimizer !== undefined && typeof optimizer?.step !== "function")
     refuse("an optimizer of tenon/optim for optimizer", optimizer);
+  for (const name of Object.keys(optimizer ? adamwOptions(options) : {})) {
+    throw new ConfigError(`trainStep: needs ${name} in the optimizer itself, got it beside ${kindOf(optimizer)}.`, {
+      where: "trainStep",
+      hint: `For example new AdamW(model.namedParameters(), { ${name} }).`,
+    });
+  }
 }
 
 /** What a model keeps from one `trainStep` to the next. */
 export class Trainer {
   private readonly gradients: BatchGradients;
-  private optimizer: Optimizer<{ lr: number }> | undefined;
+  private optimizer: AdamW | undefined;
   /** Has the device prepared for a step? */
   private prepared = false;
 
@@ -83,7 +94,7 @@ export class Trainer {
     const { model, gradients } = this;
     const { learningRate, clipNorm } = options;
     if (options.optimizer) checkOwner("trainStep", model, options.optimizer);
-    const optimizer = options.optimizer ?? (this.optimizer ??= this.makeOptimizer(options));
+    const optimizer = options.optimizer ?? this.ownOptimizer(adamwOptions(options));
     if (learningRate !== undefined) optimizer.lr = learningRate;
     model.train();
     const { ids, labels, shape } = batch;
@@ -113,8 +124,19 @@ export class Trainer {
     return { loss, gradNorm: norm };
   }
 
-  private makeOptimizer({ weightDecay = 0.01, betas = [0.9, 0.999], eps = 1e-8 }: TrainStepOptions): AdamW {
-    return new AdamW(this.model.namedParameters(), { weightDecay, betas, eps });
+  private ownOptimizer(given: Partial<AdamOptions>): AdamW {
+    const { model, optimizer: last } = this;
+    const held = last?.groups[0].params ?? [];
+    const own = [...model.parameters()];
+    if (!last || held.length !== own.length || held.some(({ tensor }, i) => tensor !== own[i])) {
+      this.optimizer = new AdamW(model.namedParameters(), last?.groups[0].options);
+      last?.dispose();
+    }
+    const optimizer = this.optimizer!;
+    const { options } = optimizer.groups[0];
+    checkHyperparameters("trainStep", given, options);
+    Object.assign(options, given);
+    return optimizer;
   }
 
   dispose(): void {

@@ -2,7 +2,7 @@
 
 import type { DeviceName } from "../backend/backend.js";
 import { ConfigError } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
+import { checkCounts, checkOptions } from "../core/options.js";
 import { causalAttention, packedAttention, reshape, scaledDotProductAttention, transpose } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Dropout } from "./dropout.js";
@@ -17,10 +17,11 @@ export interface MultiheadAttentionOptions {
   device?: DeviceName;
 }
 
-function checkHeads(where: string, width: number, heads: number, kvHeads = heads): void {
-  if (width % heads === 0 && heads % kvHeads === 0) return;
+function checkHeads(where: string, embedDim: number, numHeads: number, kvHeads = numHeads): void {
+  checkCounts(where, { embedDim, numHeads, kvHeads });
+  if (embedDim % numHeads === 0 && numHeads % kvHeads === 0) return;
   throw new ConfigError(
-    `${where}: needs a width divisible by the heads, and heads divisible by the key heads, got ${width}, ${heads} and ${kvHeads}.`,
+    `${where}: needs a width divisible by the heads, and heads divisible by the key heads, got ${embedDim}, ${numHeads} and ${kvHeads}.`,
     { where },
   );
 }
@@ -60,8 +61,10 @@ export class MultiheadAttention extends Module {
     query: Tensor,
     key: Tensor = query,
     value: Tensor = key,
-    { isCausal = false, attnMask }: { isCausal?: boolean; attnMask?: Tensor } = {},
+    options: { isCausal?: boolean; attnMask?: Tensor } = {},
   ): Tensor {
+    checkOptions("MultiheadAttention", options, ["isCausal", "attnMask"]);
+    const { isCausal = false, attnMask } = options;
     const [q, k, v] = [this.q_proj.forward(query), this.k_proj.forward(key), this.v_proj.forward(value)];
     if (isCausal && !attnMask) {
       const heads = { heads: this.numHeads, kvHeads: this.kvHeads };
@@ -100,9 +103,11 @@ export class CausalSelfAttention extends Module {
   constructor(
     readonly embedDim: number,
     readonly numHeads: number,
-    { dropout = 0, ...linear }: CausalSelfAttentionOptions = {},
+    options: CausalSelfAttentionOptions = {},
   ) {
     super();
+    checkOptions("CausalSelfAttention", options, ["bias", "dropout", "inOut", "device"]);
+    const { dropout = 0, ...linear } = options;
     checkHeads("CausalSelfAttention", embedDim, numHeads);
     this.c_attn = new Linear(embedDim, 3 * embedDim, linear);
     this.c_proj = new Linear(embedDim, embedDim, linear);

@@ -1,31 +1,54 @@
 /** Convolution and pooling layers. Inputs are [N, C, H, W], or [N, C, L] for one dim. */
 
 import type { DeviceName } from "../backend/backend.js";
-import { checkOptions } from "../core/options.js";
+import { ConfigError } from "../core/errors.js";
+import { checkCounts, checkOptions } from "../core/options.js";
 import { avgPool2d, type ConvOptions, conv1d, conv2d, flatten, maxPool2d, type PoolOptions } from "../ops/index.js";
+import { both, checkWindow, type Pair } from "../ops/window.js";
 import type { Parameter, Tensor } from "../tensor/tensor.js";
 import { fans, type InitialCalls, initializeAlone, kaimingUniform_, parameter, uniform_ } from "./init.js";
 import { Module } from "./module.js";
-
-type Pair = number | readonly [number, number];
 
 interface LayerOptions {
   bias?: boolean;
   device?: DeviceName;
 }
 
-const convolutionOptions = ["bias", "device", "stride", "padding", "dilation", "groups"];
-const poolOptions = ["stride", "padding"];
+/** What is wrong is told when the layer is made. */
+function checkPool(where: string, kernelSize: Pair, options: PoolOptions): void {
+  checkOptions(where, options, ["stride", "padding"]);
+  const { stride = kernelSize, padding = 0 } = options;
+  checkWindow(where, { kernelSize, stride, padding });
+}
 
 /** What convolutions share: weight [O, C / groups, …window], bias [O], uniform within 1 / sqrt(fan in). */
-abstract class Convolution extends Module {
+abstract class Convolution<Options extends ConvOptions> extends Module {
   weight: Parameter;
   bias?: Parameter;
+  readonly options: Options;
 
-  constructor(shape: readonly number[], { bias = true, device }: LayerOptions) {
+  constructor(
+    where: string,
+    inChannels: number,
+    outChannels: number,
+    { kernelSize, window }: { kernelSize: Pair; window: readonly number[] },
+    given: LayerOptions & Options,
+  ) {
     super();
-    this.weight = parameter(shape, device);
-    if (bias) this.bias = parameter([shape[0]], device);
+    checkOptions(where, given, ["bias", "device", "stride", "padding", "dilation", "groups"]);
+    const { bias = true, device, ...options } = given;
+    const { stride = 1, padding = 0, dilation = 1, groups = 1 } = given;
+    checkCounts(where, { inChannels, outChannels, groups });
+    checkWindow(where, { kernelSize, stride, padding, dilation });
+    if (inChannels % groups !== 0 || outChannels % groups !== 0) {
+      throw new ConfigError(
+        `${where}: needs channels divisible by the groups, got ${inChannels} and ${outChannels} for ${groups}.`,
+        { where },
+      );
+    }
+    this.options = options as unknown as Options;
+    this.weight = parameter([outChannels, inChannels / groups, ...window], device);
+    if (bias) this.bias = parameter([outChannels], device);
     initializeAlone(this);
   }
 
@@ -40,20 +63,18 @@ abstract class Convolution extends Module {
   }
 }
 
-/** 1-d convolution: [N, C, L] to [N, O, L']. */
-export class Conv1d extends Convolution {
-  readonly options: { stride?: number; padding?: number; dilation?: number; groups?: number };
+/** Options of `Conv1d`. */
+interface Conv1dOptions {
+  stride?: number;
+  padding?: number;
+  dilation?: number;
+  groups?: number;
+}
 
-  constructor(
-    inChannels: number,
-    outChannels: number,
-    kernelSize: number,
-    given: LayerOptions & { stride?: number; padding?: number; dilation?: number; groups?: number } = {},
-  ) {
-    checkOptions("Conv1d", given, convolutionOptions);
-    const { bias, device, ...options } = given;
-    super([outChannels, inChannels / (options.groups ?? 1), kernelSize], { bias, device });
-    this.options = options;
+/** 1-d convolution: [N, C, L] to [N, O, L']. */
+export class Conv1d extends Convolution<Conv1dOptions> {
+  constructor(inChannels: number, outChannels: number, kernelSize: number, options: LayerOptions & Conv1dOptions = {}) {
+    super("Conv1d", inChannels, outChannels, { kernelSize, window: [kernelSize] }, options);
   }
 
   forward(x: Tensor): Tensor {
@@ -62,15 +83,9 @@ export class Conv1d extends Convolution {
 }
 
 /** 2-d convolution: [N, C, H, W] to [N, O, H', W']. */
-export class Conv2d extends Convolution {
-  readonly options: ConvOptions;
-
-  constructor(inChannels: number, outChannels: number, kernelSize: Pair, given: LayerOptions & ConvOptions = {}) {
-    checkOptions("Conv2d", given, convolutionOptions);
-    const { bias, device, ...options } = given;
-    const [height, width] = typeof kernelSize === "number" ? [kernelSize, kernelSize] : kernelSize;
-    super([outChannels, inChannels / (options.groups ?? 1), height, width], { bias, device });
-    this.options = options;
+export class Conv2d extends Convolution<ConvOptions> {
+  constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: LayerOptions & ConvOptions = {}) {
+    super("Conv2d", inChannels, outChannels, { kernelSize, window: both(kernelSize) }, options);
   }
 
   forward(x: Tensor): Tensor {
@@ -85,7 +100,7 @@ export class MaxPool2d extends Module {
     readonly options: PoolOptions = {},
   ) {
     super();
-    checkOptions("MaxPool2d", options, poolOptions);
+    checkPool("MaxPool2d", kernelSize, options);
   }
 
   forward(x: Tensor): Tensor {
@@ -100,7 +115,7 @@ export class AvgPool2d extends Module {
     readonly options: PoolOptions = {},
   ) {
     super();
-    checkOptions("AvgPool2d", options, poolOptions);
+    checkPool("AvgPool2d", kernelSize, options);
   }
 
   forward(x: Tensor): Tensor {

@@ -8,7 +8,7 @@ import type { DeviceName } from "../backend/backend.js";
 import { backendOf } from "../backend/devices.js";
 import { dtypes, encode } from "../core/dtype.js";
 import { ConfigError } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
+import { checkOptions, checkWord } from "../core/options.js";
 import { type Generator, type RandomCall, randomNormal, randomUniform } from "../core/random.js";
 import { checkShape, type Shape } from "../core/shape.js";
 import { getDefaultGenerator } from "../tensor/create.js";
@@ -67,11 +67,13 @@ export function fans(shape: Shape, inOut = false): { fanIn: number; fanOut: numb
   return inOut ? { fanIn: fanOut, fanOut: fanIn } : { fanIn, fanOut };
 }
 
+const nonlinearities = ["linear", "sigmoid", "tanh", "relu", "leakyRelu"] as const;
 /** What follows the layer; it sets the gain that keeps the scale of signals. */
-export type Nonlinearity = "linear" | "sigmoid" | "tanh" | "relu" | "leakyRelu";
+export type Nonlinearity = (typeof nonlinearities)[number];
 
 /** PyTorch's recommended gain: 1 for linear and sigmoid, 5/3 for tanh, sqrt(2 / (1 + a^2)) for (leaky) relu. */
 export function gain(nonlinearity: Nonlinearity, a = 0): number {
+  checkWord("gain", "nonlinearity", nonlinearity, nonlinearities);
   if (nonlinearity === "tanh") return 5 / 3;
   if (nonlinearity === "relu") return Math.SQRT2;
   return nonlinearity === "leakyRelu" ? Math.sqrt(2 / (1 + a * a)) : 1;
@@ -88,19 +90,21 @@ export interface KaimingOptions {
   call?: RandomCall;
 }
 
-function kaimingStd(shape: Shape, options: KaimingOptions): number {
-  checkOptions("kaiming", options, ["a", "mode", "nonlinearity", "inOut", "call"]);
+function kaimingStd(where: string, shape: Shape, options: KaimingOptions): number {
+  checkOptions(where, options, ["a", "mode", "nonlinearity", "inOut", "call"]);
   const { a = 0, mode = "fanIn", nonlinearity = "leakyRelu", inOut } = options;
+  checkWord(where, "mode", mode, ["fanIn", "fanOut"]);
+  checkWord(where, "nonlinearity", nonlinearity, nonlinearities);
   return gain(nonlinearity, a) / Math.sqrt(fans(shape, inOut)[mode]);
 }
 
 /** He et al. 2015: normal with standard deviation gain / sqrt(fan). */
 export const kaimingNormal_ = (target: Tensor, options: KaimingOptions = {}): Tensor =>
-  normal_(target, { std: kaimingStd(target.shape, options), call: options.call });
+  normal_(target, { std: kaimingStd("kaimingNormal_", target.shape, options), call: options.call });
 
 /** He et al. 2015: uniform within sqrt(3) * gain / sqrt(fan) of 0. */
 export function kaimingUniform_(target: Tensor, options: KaimingOptions = {}): Tensor {
-  const high = Math.sqrt(3) * kaimingStd(target.shape, options);
+  const high = Math.sqrt(3) * kaimingStd("kaimingUniform_", target.shape, options);
   return uniform_(target, { low: -high, high, call: options.call });
 }
 
@@ -111,8 +115,8 @@ export interface XavierOptions {
   call?: RandomCall;
 }
 
-function xavierStd(shape: Shape, options: XavierOptions): number {
-  checkOptions("xavier", options, ["gain", "inOut", "call"]);
+function xavierStd(where: string, shape: Shape, options: XavierOptions): number {
+  checkOptions(where, options, ["gain", "inOut", "call"]);
   const { gain = 1, inOut } = options;
   const { fanIn, fanOut } = fans(shape, inOut);
   return gain * Math.sqrt(2 / (fanIn + fanOut));
@@ -120,11 +124,11 @@ function xavierStd(shape: Shape, options: XavierOptions): number {
 
 /** Glorot and Bengio 2010: normal with standard deviation gain * sqrt(2 / (fanIn + fanOut)). */
 export const xavierNormal_ = (target: Tensor, options: XavierOptions = {}): Tensor =>
-  normal_(target, { std: xavierStd(target.shape, options), call: options.call });
+  normal_(target, { std: xavierStd("xavierNormal_", target.shape, options), call: options.call });
 
 /** Glorot and Bengio 2010: uniform within gain * sqrt(6 / (fanIn + fanOut)) of 0. */
 export function xavierUniform_(target: Tensor, options: XavierOptions = {}): Tensor {
-  const high = Math.sqrt(3) * xavierStd(target.shape, options);
+  const high = Math.sqrt(3) * xavierStd("xavierUniform_", target.shape, options);
   return uniform_(target, { low: -high, high, call: options.call });
 }
 
@@ -141,10 +145,9 @@ export interface Gpt2RuleOptions {
  * Radford et al. 2019: weights normal with standard deviation 0.02, divided by sqrt(2 * layers) where they end a
  * residual branch; biases 0; vectors that scale (norm weights) 1.
  */
-export function gpt2Rule(
-  layers: number,
-  { std = 0.02, residual = /c_proj\.weight$/ }: Gpt2RuleOptions = {},
-): InitialRule {
+export function gpt2Rule(layers: number, options: Gpt2RuleOptions = {}): InitialRule {
+  checkOptions("gpt2Rule", options, ["std", "residual"]);
+  const { std = 0.02, residual = /c_proj\.weight$/ } = options;
   return (name, parameter, call) => {
     if (name.endsWith("bias")) zeros_(parameter);
     else if (parameter.ndim === 1) ones_(parameter);
@@ -160,7 +163,9 @@ export interface InitializeOptions {
 }
 
 /** Gives every parameter of a model its initial value, a function of the generator's seed and the parameter's name alone. */
-export function initialize(model: Module, { generator = getDefaultGenerator(), rule }: InitializeOptions = {}): void {
+export function initialize(model: Module, options: InitializeOptions = {}): void {
+  checkOptions("initialize", options, ["generator", "rule"]);
+  const { generator = getDefaultGenerator(), rule } = options;
   const callOf = (name: string) => generator.at(`init/${name}`, 0);
   if (rule) {
     for (const [name, parameter] of model.namedParameters()) rule(name, parameter, callOf(name));

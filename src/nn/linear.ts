@@ -1,7 +1,7 @@
 /** Linear maps and lookup tables. */
 
 import type { DeviceName } from "../backend/backend.js";
-import { checkOptions } from "../core/options.js";
+import { checkCounts, checkOptions } from "../core/options.js";
 import { embedding, linear } from "../ops/index.js";
 import type { Parameter, Tensor } from "../tensor/tensor.js";
 import { fans, type InitialCalls, initializeAlone, kaimingUniform_, normal_, parameter, uniform_ } from "./init.js";
@@ -29,6 +29,7 @@ export class Linear extends Module {
   ) {
     super();
     checkOptions("Linear", options, ["bias", "inOut", "device"]);
+    checkCounts("Linear", { inFeatures, outFeatures });
     const { bias = true, inOut = false, device } = options;
     this.inOut = inOut;
     this.weight = parameter(inOut ? [inFeatures, outFeatures] : [outFeatures, inFeatures], device);
@@ -63,6 +64,7 @@ export class Embedding extends Module {
   ) {
     super();
     checkOptions("Embedding", options, ["device"]);
+    checkCounts("Embedding", { numEmbeddings, embeddingDim });
     this.weight = parameter([numEmbeddings, embeddingDim], options.device);
     initializeAlone(this);
   }

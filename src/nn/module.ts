@@ -9,7 +9,7 @@ import { ConfigError, kindOf, nearest, RegistryError, TenonError } from "../core
 import { checkOptions } from "../core/options.js";
 import { noGrad } from "../tensor/autograd.js";
 import { inModule } from "../tensor/dispatch.js";
-import { keep } from "../tensor/scope.js";
+import { keep, tidy } from "../tensor/scope.js";
 import { Parameter, Tensor } from "../tensor/tensor.js";
 import type { InitialCalls } from "./init.js";
 import { assign, checkValue, type LoadReport, refuseKeys, type StateValue } from "./state.js";
@@ -237,25 +237,26 @@ export abstract class Module {
 
   /**
    * Moves parameters and buffers to a device, those of float dtypes to a dtype. They become new tensors: make the
-   * optimizer afterwards.
+   * optimizer afterwards. Where one of them cannot be moved, for want of memory say, all stay as they are.
    */
   to(target: { dtype?: DType; device?: DeviceName }): this {
-    const moved = new Map<Tensor, Tensor>();
-    for (const module of this.modules()) {
-      for (const [name, value] of Object.entries(module)) {
-        if (!(value instanceof Parameter || (value instanceof Tensor && module.bufferNames.has(name)))) continue;
-        let next = moved.get(value);
-        if (next === undefined) {
-          // Positions and masks stay integers and truth values, as in PyTorch.
-          const own = isFloat(value.dtype) ? target : { ...target, dtype: undefined };
-          const moving = noGrad(() => value.to(own));
-          const copy = moving === value ? value.alias() : moving;
-          next = value instanceof Parameter ? new Parameter(copy, value.requiresGrad) : keep(copy);
-          moved.set(value, next);
-        }
-        (module as unknown as Record<string, Tensor>)[name] = next;
-      }
-    }
+    const places = [...this.modules()].flatMap((module) =>
+      Object.entries(module).flatMap(([name, value]) =>
+        value instanceof Parameter || (value instanceof Tensor && module.bufferNames.has(name))
+          ? [{ owner: module as unknown as Record<string, Tensor>, name, value }]
+          : [],
+      ),
+    );
+    const convert = (value: Tensor) => {
+      // Positions and masks stay integers and truth values, as in PyTorch.
+      const copy = value.to(isFloat(value.dtype) ? target : { ...target, dtype: undefined });
+      return copy === value ? value.alias() : copy;
+    };
+    const values = new Set(places.map(({ value }) => value));
+    const moved = noGrad(() => tidy(() => new Map([...values].map((value) => [value, convert(value)]))));
+    for (const [value, copy] of moved)
+      moved.set(value, value instanceof Parameter ? new Parameter(copy, value.requiresGrad) : keep(copy));
+    for (const { owner, name, value } of places) owner[name] = moved.get(value)!;
     for (const old of moved.keys()) {
       old.grad?.dispose();
       old.dispose();

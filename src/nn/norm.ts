@@ -1,8 +1,9 @@
 /** Normalisation layers. */
 
 import type { DeviceName } from "../backend/backend.js";
-import { checkOptions } from "../core/options.js";
-import type { Shape } from "../core/shape.js";
+import { ConfigError } from "../core/errors.js";
+import { checkCounts, checkOptions } from "../core/options.js";
+import { checkShape, type Shape } from "../core/shape.js";
 import { groupNorm, layerNorm, rmsNorm } from "../ops/index.js";
 import type { Parameter, Tensor } from "../tensor/tensor.js";
 import { initializeAlone, ones_, parameter, zeros_ } from "./init.js";
@@ -18,7 +19,9 @@ export interface NormOptions {
   device?: DeviceName;
 }
 
-const shapeOf = (shape: number | Shape): Shape => (typeof shape === "number" ? [shape] : [...shape]);
+const shapeOf = (where: string, shape: number | Shape): Shape => [
+  ...checkShape(where, typeof shape === "number" ? [shape] : shape),
+];
 
 /** Layer norm (Ba, Kiros, Hinton 2016) over the last dims, which have `normalizedShape`. */
 export class LayerNorm extends Module {
@@ -31,7 +34,7 @@ export class LayerNorm extends Module {
     super();
     checkOptions("LayerNorm", options, ["eps", "elementwiseAffine", "bias", "device"]);
     const { eps = 1e-5, elementwiseAffine = true, bias = true, device } = options;
-    this.normalizedShape = shapeOf(normalizedShape);
+    this.normalizedShape = shapeOf("LayerNorm", normalizedShape);
     this.eps = eps;
     if (elementwiseAffine) this.weight = parameter(this.normalizedShape, device);
     if (elementwiseAffine && bias) this.bias = parameter(this.normalizedShape, device);
@@ -62,7 +65,7 @@ export class RMSNorm extends Module {
     super();
     checkOptions("RMSNorm", options, ["eps", "elementwiseAffine", "device"]);
     const { eps = 1e-6, elementwiseAffine = true, device } = options;
-    this.normalizedShape = shapeOf(normalizedShape);
+    this.normalizedShape = shapeOf("RMSNorm", normalizedShape);
     this.eps = eps;
     if (elementwiseAffine) this.weight = parameter(this.normalizedShape, device);
     initializeAlone(this);
@@ -94,6 +97,12 @@ export class GroupNorm extends Module {
   ) {
     super();
     checkOptions("GroupNorm", options, ["eps", "affine", "device"]);
+    checkCounts("GroupNorm", { numGroups, numChannels });
+    if (numChannels % numGroups !== 0) {
+      throw new ConfigError(`GroupNorm: needs channels divisible by the groups, got ${numChannels} and ${numGroups}.`, {
+        where: "GroupNorm",
+      });
+    }
     const { eps = 1e-5, affine = true, device } = options;
     this.eps = eps;
     if (affine) {

@@ -1,7 +1,7 @@
 /** Recurrent cells: one step of a sequence. Parameter names and gate order are PyTorch's. */
 
 import type { DeviceName } from "../backend/backend.js";
-import { checkOptions } from "../core/options.js";
+import { checkCounts, checkOptions } from "../core/options.js";
 import { type CellWeights, gruCell, lstmCell } from "../ops/index.js";
 import { zeros } from "../tensor/create.js";
 import type { Parameter, Tensor } from "../tensor/tensor.js";
@@ -28,6 +28,7 @@ abstract class Cell extends Module {
   ) {
     super();
     checkOptions(this.constructor.name, options, ["bias", "device"]);
+    checkCounts(this.constructor.name, { inputSize, hiddenSize });
     const { bias = true, device } = options;
     this.weight_ih = parameter([gates * hiddenSize, inputSize], device);
     this.weight_hh = parameter([gates * hiddenSize, hiddenSize], device);

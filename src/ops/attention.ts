@@ -5,7 +5,7 @@
 
 import type { AttentionLayout } from "../backend/kernels.js";
 import { misfit, ShapeError, showShape } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
+import { checkCounts, checkOptions } from "../core/options.js";
 import type { Shape } from "../core/shape.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { type BackwardContext, registerOp, type TensorSpec } from "../tensor/op.js";
@@ -43,7 +43,6 @@ const attentionOp = registerOp<AttentionAttrs>({
   doc: "softmax(q k^T * scale) v for each head",
   inputs: [float("q"), float("k"), float("v")],
   attrs,
-  autocast: "low",
   infer: ([q, k], { heads, kvHeads, layout }): TensorSpec[] => {
     const [batch, rows] = q.shape;
     const [shape, queries] =
@@ -131,7 +130,9 @@ export function causalAttention(
   options: { heads: number; kvHeads?: number; keys?: number; scale?: number },
 ): Tensor {
   checkOptions("causalAttention", options, ["heads", "kvHeads", "keys", "scale"]);
+  checkTensors("causalAttention", { q, k, v });
   const { heads, kvHeads = heads, keys = k.shape[1], scale } = options;
+  checkCounts("causalAttention", { heads, kvHeads });
   const dim = k.shape[2] / kvHeads;
   const fits =
     q.ndim === 3 &&
@@ -189,7 +190,6 @@ const packedOp = registerOp<PackedAttrs>({
   doc: "causal attention on q, k and v side by side",
   inputs: [float("qkv")],
   attrs: packedAttrs,
-  autocast: "low",
   infer: ([{ shape }], { heads }): TensorSpec[] => {
     if (shape.length !== 3 || !(shape[2] % (3 * heads) === 0)) {
       throw misfit("packedAttention", `needs qkv [B, T, 3 * H * D] for H = ${heads}, got ${showShape(shape)}.`);
@@ -209,6 +209,8 @@ const packedOp = registerOp<PackedAttrs>({
 /** Causal self-attention on one projection qkv [B, T, 3 * H * D]: [B, T, H * D]. Nothing is copied or transposed. */
 export function packedAttention(qkv: Tensor, options: { heads: number; scale?: number }): Tensor {
   checkOptions("packedAttention", options, ["heads", "scale"]);
+  checkTensors("packedAttention", { qkv });
+  checkCounts("packedAttention", { heads: options.heads });
   const { heads, scale = 1 / Math.sqrt(qkv.shape[qkv.ndim - 1] / 3 / heads) } = options;
   return dispatchOne(packedOp, [qkv], { heads, scale });
 }

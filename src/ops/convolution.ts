@@ -1,7 +1,7 @@
 /** Convolution and pooling as compositions: windows are gathered, then multiplied or reduced. */
 
 import { listOf, misfit, showShape } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
+import { checkCounts, checkOptions } from "../core/options.js";
 import { sameShape } from "../core/shape.js";
 import { fromData } from "../tensor/create.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -12,9 +12,7 @@ import { matmul } from "./matmul.js";
 import { reshape, squeeze, unsqueeze } from "./movement.js";
 import { amax, mean } from "./reduce.js";
 import { pad } from "./region.js";
-
-type Pair = number | readonly [number, number];
-const both = (value: Pair): readonly [number, number] => (typeof value === "number" ? [value, value] : value);
+import { both, checkWindow, type Pair } from "./window.js";
 
 /** One number, or one each for height and width; 1, 0, 1 and 1 unless given. */
 export interface ConvOptions {
@@ -22,15 +20,6 @@ export interface ConvOptions {
   padding?: Pair;
   dilation?: Pair;
   groups?: number;
-}
-
-/** Kernel, stride and dilation from 1 up, padding from 0 up. */
-function checkWindow(op: string, sizes: Record<string, Pair>): void {
-  for (const [name, value] of Object.entries(sizes)) {
-    const least = name === "padding" ? 0 : 1;
-    if (both(value).every((n) => Number.isInteger(n) && n >= least)) continue;
-    throw misfit(op, `needs whole numbers from ${least} up for ${name}, got ${JSON.stringify(value)}.`);
-  }
 }
 
 interface Windows {
@@ -44,11 +33,12 @@ interface Windows {
 function windows(
   op: string,
   x: Tensor,
-  kernel: readonly [number, number],
+  kernelSize: Pair,
   { stride = 1, padding = 0, dilation = 1 }: ConvOptions,
   fill = 0,
 ): Windows {
-  checkWindow(op, { kernel, stride, padding, dilation });
+  checkWindow(op, { kernelSize, stride, padding, dilation });
+  const kernel = both(kernelSize);
   const [sh, sw] = both(stride);
   const [ph, pw] = both(padding);
   const [dh, dw] = both(dilation);
@@ -79,6 +69,7 @@ export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor, options: ConvOp
   checkOptions("conv2d", options, ["stride", "padding", "dilation", "groups"]);
   checkTensors("conv2d", bias ? { x, weight, bias } : { x, weight });
   const { groups = 1 } = options;
+  checkCounts("conv2d", { groups });
   const [n, c] = x.shape;
   const [o, perGroup, kh, kw] = weight.shape;
   const fits = x.ndim === 4 && weight.ndim === 4 && c === perGroup * groups && o % groups === 0;
@@ -132,7 +123,7 @@ const pooling =
     const { stride = kernelSize, padding = 0 } = options;
     if (x.ndim !== 4) throw misfit(op, `needs x [N, C, H, W], got ${showShape(x.shape)}.`);
     return named(op, () => {
-      const { values, height, width } = windows(op, x, both(kernelSize), { stride, padding }, fill);
+      const { values, height, width } = windows(op, x, kernelSize, { stride, padding }, fill);
       return reshape(reduce(values, { dim: 2 }), [x.shape[0], x.shape[1], height, width]);
     });
   };

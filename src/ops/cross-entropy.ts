@@ -35,7 +35,6 @@ const rowsOp = registerOp({
     { name: "labels", kind: "int" },
   ],
   attrs: { ignoreIndex: { type: "integer", default: -100 } },
-  autocast: "float32",
   infer: ([, labels]): TensorSpec[] => [
     { shape: labels.shape, dtype: "float32" },
     { shape: labels.shape, dtype: "float32" },
@@ -125,7 +124,6 @@ const linearRowsOp = registerOp<LinearAttrs>({
   doc: "crossEntropyRows of x W^T, whose logits are made by blocks",
   inputs: linearInputs,
   attrs: { ignoreIndex: { type: "integer", default: -100 } },
-  autocast: "float32",
   infer: ([, , labels]): TensorSpec[] => [
     { shape: labels.shape, dtype: "float32" },
     { shape: labels.shape, dtype: "float32" },

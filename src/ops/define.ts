@@ -1,7 +1,7 @@
 /** `defineOp`, and how numbers beside tensors become 0-d tensors. */
 
 import { type DType, scalarType } from "../core/dtype.js";
-import { DeviceError, DTypeError, IndexError, ShapeError, type TenonError } from "../core/errors.js";
+import { ConfigError, DeviceError, DTypeError, IndexError, ShapeError, type TenonError } from "../core/errors.js";
 import { fromData, getDefaultDtype } from "../tensor/create.js";
 import { dispatch, refuseInput } from "../tensor/dispatch.js";
 import { type Attrs, checkDefinition, type InputSpec, type Op, type OpDefinition, registerOp } from "../tensor/op.js";
@@ -51,7 +51,9 @@ export function named<T>(name: string, pieces: () => T): T {
   try {
     return pieces();
   } catch (error) {
-    const refusal = [ShapeError, DTypeError, DeviceError, IndexError].some((kind) => error instanceof kind);
+    const refusal = [ShapeError, DTypeError, DeviceError, IndexError, ConfigError].some(
+      (kind) => error instanceof kind,
+    );
     throw refusal ? (error as TenonError).under(name) : error;
   }
 }
@@ -98,11 +100,13 @@ export function unary<A extends Attrs = Attrs>(
   row: Row<A>,
 ): (x: TensorLike, options?: A) => Tensor {
   const op = registerOp({ name, doc, inputs: ["x"], promotion: "float", ...row });
-  return (x, options) => call(op, [x], row.attrs && options)[0];
+  if (row.attrs) return (x, options) => call(op, [x], options)[0];
+  // All that is given goes to the door, which refuses what is too much.
+  return (...inputs: unknown[]) => call(op, inputs as TensorLike[])[0];
 }
 
 /** A row of two inputs that broadcast. */
 export function binary(name: string, doc: string, row: Row<Attrs>): (a: TensorLike, b: TensorLike) => Tensor {
   const op = registerOp({ name, doc, inputs: ["a", "b"], promotion: "common", ...row });
-  return (a, b) => call(op, [a, b])[0];
+  return (...inputs: TensorLike[]) => call(op, inputs)[0];
 }

@@ -301,7 +301,8 @@ const whereOp = registerOp({
 });
 
 /** a where the condition holds, else b; all three broadcast. As a method: `condition.where(a, b)`. */
-export const where = (condition: Tensor, a: TensorLike, b: TensorLike): Tensor => call(whereOp, [condition, a, b])[0];
+export const where: (condition: Tensor, a: TensorLike, b: TensorLike) => Tensor = (...inputs: TensorLike[]) =>
+  call(whereOp, inputs)[0];
 
 /** x with `value` where the mask holds. */
 export function maskedFill(x: Tensor, mask: Tensor, value: TensorLike): Tensor {

@@ -79,7 +79,8 @@ const embeddingOp = registerOp({
 });
 
 /** Rows of `weight` [rows, features] for ids [...]: [..., features]; float32 also from a table of 16-bit floats. */
-export const embedding = (ids: Tensor, weight: Tensor): Tensor => dispatchOne(embeddingOp, [ids, weight]);
+export const embedding: (ids: Tensor, weight: Tensor) => Tensor = (...inputs: Tensor[]) =>
+  dispatchOne(embeddingOp, inputs);
 
 function checkGather(op: string, x: Shape, ids: Shape, dim: number): void {
   if (ids.length !== x.length || ids.some((n, i) => i !== dim && n > x[i])) {

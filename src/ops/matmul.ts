@@ -60,7 +60,6 @@ const matmulOp = registerOp<MatmulAttrs>({
   doc: "products of stacks of matrices, which may be read transposed",
   inputs: [factor("a"), factor("b")],
   attrs: { transposeA: { type: "boolean", default: false }, transposeB: { type: "boolean", default: false } },
-  autocast: "low",
   infer: ([a, b], attrs) => [{ shape: plan(a.shape, b.shape, attrs).shape, dtype: "float32" }],
   run: (kernels, [a, b], [out], attrs) => kernels.matmul(a, b, out, plan(a.shape, b.shape, attrs).layout),
   saves: { inputs: [0, 1] },
@@ -145,7 +144,6 @@ const linearOp = registerOp<LinearAttrs>({
   doc: "x W^T + b over the last dim",
   inputs: [factor("x"), factor("weight"), { name: "bias", kind: "float", optional: true }],
   attrs: { inOut: { type: "boolean", default: false } },
-  autocast: "low",
   infer: ([x, weight, bias], { inOut }) => {
     const [out, features] = inOut ? [weight.shape[1], weight.shape[0]] : weight.shape;
     const ok = weight.shape.length === 2 && x.shape.length > 0 && x.shape[x.shape.length - 1] === features;

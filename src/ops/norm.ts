@@ -1,7 +1,7 @@
 /** Normalisations over the last dims. Layer norm: Ba, Kiros, Hinton 2016. RMS norm: Zhang and Sennrich 2019. */
 
 import { listOf, misfit, showShape } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
+import { checkCounts, checkOptions } from "../core/options.js";
 import { type Shape, sameShape, sizeOf } from "../core/shape.js";
 import { onesLike } from "../tensor/create.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
@@ -44,7 +44,6 @@ const layerNormOp = registerOp({
   doc: "rows with mean 0 and variance 1, then times weight plus bias",
   inputs: [{ name: "x", kind: "float" }, optional("weight"), optional("bias")],
   attrs: { eps: { type: "number", default: 1e-5 } },
-  autocast: "float32",
   infer: ([x, weight, bias]): TensorSpec[] => {
     const row = { shape: rowsOf("layerNorm", x.shape, weight?.shape, bias?.shape).lead, dtype: "float32" as const };
     return [x, row, row];
@@ -82,7 +81,6 @@ const rmsNormOp = registerOp({
   doc: "rows with mean square 1, then times weight",
   inputs: [{ name: "x", kind: "float" }, optional("weight")],
   attrs: { eps: { type: "number", default: 1e-6 } },
-  autocast: "float32",
   infer: ([x, weight]): TensorSpec[] => [
     x,
     { shape: rowsOf("rmsNorm", x.shape, weight?.shape).lead, dtype: "float32" },
@@ -112,6 +110,7 @@ export function groupNorm(
 ): Tensor {
   checkOptions("groupNorm", options, ["eps"]);
   checkTensors("groupNorm", { x });
+  checkCounts("groupNorm", { numGroups });
   const [batch, channels] = x.shape;
   if (x.ndim < 2 || channels % numGroups !== 0) {
     throw misfit("groupNorm", `needs x [N, C, ...] with C divisible by ${numGroups}, got ${showShape(x.shape)}.`);

@@ -1,6 +1,7 @@
 /** Reductions. All go through one op on adjacent dims; other dims are brought together first. */
 
 import type { ReduceKind } from "../backend/kernels.js";
+import { isFloat } from "../core/dtype.js";
 import { misfit, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { normalizeDim, normalizeDims, type Shape, sameShape, sizeOf, splitAt } from "../core/shape.js";
@@ -135,7 +136,10 @@ export const all = truth("all", eq);
 const countOver = (x: Tensor, dim: ReduceOptions["dim"], name: string): number =>
   sizeOf(normalizeDims(name, dim, x.ndim).map((d) => x.shape[d]));
 
-function meanOver(name: string, x: Tensor, options: ReduceOptions): Tensor {
+/** Integers are summed as float32: their own sums wrap around. */
+function meanOver(name: string, given: Tensor, options: ReduceOptions): Tensor {
+  checkTensors(name, { x: given });
+  const x = isFloat(given.dtype) ? given : given.to({ dtype: "float32" });
   return div(reduceOver(name, "sum", x, options), countOver(x, options.dim, name));
 }
 

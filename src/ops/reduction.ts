@@ -20,7 +20,7 @@ export const reduced = (loss: Tensor, reduction: Reduction = "mean"): Tensor =>
 
 const reductions = ["mean", "sum", "none"];
 
-/** Checks the names of options, and the reduction. */
+/** Checks the names of options, the reduction, and the label that is ignored. */
 export function checkLoss(
   op: string,
   options: LossOptions,
@@ -28,7 +28,10 @@ export function checkLoss(
   also: readonly string[] = [],
 ): void {
   checkOptions(op, options, ["reduction", ...names]);
-  const { reduction = "mean" } = options;
+  const { reduction = "mean", ignoreIndex = 0 } = options as LossOptions & { ignoreIndex?: number };
+  if (!Number.isSafeInteger(ignoreIndex)) {
+    throw new ConfigError(`${op}: needs a whole number for ignoreIndex, got ${show(ignoreIndex)}.`, { where: op });
+  }
   const known = [...reductions, ...also];
   if (known.includes(reduction)) return;
   throw new ConfigError(`${op}: needs a reduction ${listOf(known, "or")}, got ${show(reduction)}.`, {

@@ -23,7 +23,6 @@ const define = (name: "softmax" | "logSoftmax", doc: string) => {
     doc,
     inputs: [{ name: "x", kind: "float" }],
     promotion: "float",
-    autocast: "float32",
     infer: ([x]) => [{ shape: x.shape, dtype: "float32" as const }],
     run: (kernels, [x], [out]) => kernels.softmax(x, out, rows(x.shape, log)),
     saves: { outputs: [0] },

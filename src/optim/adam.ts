@@ -3,7 +3,13 @@
 import { div, type Expr, madd, mul, sqrt, sub } from "../core/expr.js";
 import { pow } from "../core/math.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkOptions, Optimizer, type ParameterGroup, type ParameterStep, type Parameters } from "./optimizer.js";
+import {
+  checkHyperparameters,
+  Optimizer,
+  type ParameterGroup,
+  type ParameterStep,
+  type Parameters,
+} from "./optimizer.js";
 import { defineUpdate, flush } from "./update.js";
 
 /** Options of Adam and AdamW. */
@@ -83,7 +89,7 @@ export class Adam extends Optimizer<AdamOptions> {
   protected readonly moments = ["expAvg", "expAvgSq"];
 
   constructor(params: Parameters | readonly ParameterGroup<AdamOptions>[], options: Partial<AdamOptions> = {}) {
-    checkOptions("Adam", options, adamDefaults);
+    checkHyperparameters("Adam", options, adamDefaults);
     super(params, { ...adamDefaults, ...options });
   }
 
@@ -103,7 +109,7 @@ export class AdamW extends Optimizer<AdamOptions> {
   protected readonly moments = ["expAvg", "expAvgSq"];
 
   constructor(params: Parameters | readonly ParameterGroup<AdamOptions>[], options: Partial<AdamOptions> = {}) {
-    checkOptions("AdamW", options, adamwDefaults);
+    checkHyperparameters("AdamW", options, adamwDefaults);
     super(params, { ...adamwDefaults, ...options });
   }
 

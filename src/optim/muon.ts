@@ -3,12 +3,19 @@
  * Newton-Schulz iterations. For the weight matrices inside a network; give embeddings, heads, biases and norms to AdamW.
  */
 
-import { ConfigError, show, showShape } from "../core/errors.js";
+import { ConfigError, misfit, showShape } from "../core/errors.js";
 import { madd, mul, sub } from "../core/expr.js";
+import { checkCounts, checkOptions, checkWord } from "../core/options.js";
 import { add, div, matmul, maximum, sub as minus, sqrt, square, sum, mul as times, transpose } from "../ops/index.js";
 import { tidy } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkOptions, Optimizer, type ParameterGroup, type ParameterStep, type Parameters } from "./optimizer.js";
+import {
+  checkHyperparameters,
+  Optimizer,
+  type ParameterGroup,
+  type ParameterStep,
+  type Parameters,
+} from "./optimizer.js";
 import { defineUpdate, flush } from "./update.js";
 
 /** Options of Muon. */
@@ -46,7 +53,11 @@ const parameterUpdate = defineUpdate({
 const [A, B, C] = [3.4445, -4.775, 2.0315];
 
 /** U V^T of the singular value decomposition, nearly: singular values end between about 0.7 and 1.2. */
-export function orthogonalize(g: Tensor, { steps = 5, eps = 1e-7 }: { steps?: number; eps?: number } = {}): Tensor {
+export function orthogonalize(g: Tensor, options: { steps?: number; eps?: number } = {}): Tensor {
+  checkOptions("orthogonalize", options, ["steps", "eps"]);
+  const { steps = 5, eps = 1e-7 } = options;
+  checkCounts("orthogonalize", { steps }, 0);
+  if (g.ndim !== 2) throw misfit("orthogonalize", `needs a matrix, got ${showShape(g.shape)}.`);
   const tall = g.shape[0] > g.shape[1];
   let x = tall ? transpose(g) : g;
   x = div(x, maximum(sqrt(sum(square(x))), eps));
@@ -68,20 +79,20 @@ const defaults: MuonOptions = {
   adjustLr: "original",
 };
 
-/** Muon. Options: lr 1e-3, weightDecay 0.1, momentum 0.95, nesterov true, nsSteps 5, eps 1e-7, adjustLr "original". */
+/**
+ * Muon. Options: lr 1e-3, weightDecay 0.1, momentum 0.95, nesterov true, nsSteps 5, eps 1e-7, adjustLr "original". A step
+ * for which memory ends midway is not counted, but momentum and the matrices before have moved.
+ */
 export class Muon extends Optimizer<MuonOptions> {
   static override readonly name: string = "Muon";
   protected readonly moments = ["momentumBuffer"];
 
   constructor(params: Parameters | readonly ParameterGroup<MuonOptions>[], options: Partial<MuonOptions> = {}) {
-    checkOptions("Muon", options, defaults);
+    checkHyperparameters("Muon", options, defaults);
     super(params, { ...defaults, ...options });
     for (const { params: own, options } of this.groups) {
-      if (!["original", "matchRmsAdamw"].includes(options.adjustLr)) {
-        throw new ConfigError(`Muon: needs original or matchRmsAdamw for adjustLr, got ${show(options.adjustLr)}.`, {
-          where: "Muon",
-        });
-      }
+      checkCounts("Muon", { nsSteps: options.nsSteps }, 0);
+      checkWord("Muon", "adjustLr", options.adjustLr, ["original", "matchRmsAdamw"]);
       for (const { name, tensor } of own) {
         if (tensor.ndim === 2) continue;
         throw new ConfigError(`Muon: needs matrices, got ${name} of shape ${showShape(tensor.shape)}.`, {

@@ -1,7 +1,7 @@
 /** What optimizers share: parameter groups, the step, and a state that is saved and restored exactly. */
 
 import { ConfigError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
-import { checkOptions as checkNames } from "../core/options.js";
+import { checkOptions } from "../core/options.js";
 import { sameShape } from "../core/shape.js";
 import { assign, checkValue, refuseKeys, type StateValue } from "../nn/state.js";
 import { noGrad } from "../tensor/autograd.js";
@@ -11,6 +11,9 @@ import { Tensor } from "../tensor/tensor.js";
 
 /** Parameters, alone or with their names: `model.parameters()` or `model.namedParameters()`. */
 export type Parameters = Iterable<Tensor | readonly [string, Tensor]>;
+
+/** Gradients by the names of their parameters, or in their order. */
+type Gradients = Readonly<Record<string, Tensor>> | readonly (Tensor | undefined)[];
 
 /** Parameters with options of their own; what is not given comes from the optimizer. */
 export type ParameterGroup<Options> = { readonly params: Parameters } & Partial<Options>;
@@ -75,7 +78,7 @@ export abstract class Optimizer<Options extends { lr: number }> {
     const groups = list.length > 0 && list.every(isGroup) ? list : [{ params: list as unknown as Parameters }];
     const seen = new Set<Tensor | string>();
     this.groups = groups.map(({ params: own, ...options }) => {
-      checkOptions(type, options, defaults);
+      checkHyperparameters(type, options, defaults);
       const named = [...own].map((item) => {
         const [name, tensor] = item instanceof Tensor || !Array.isArray(item) ? [String(seen.size / 2), item] : item;
         if (!(tensor instanceof Tensor) || !tensor.isLeaf) {
@@ -113,8 +116,8 @@ export abstract class Optimizer<Options extends { lr: number }> {
    * One step from the parameters' own `.grad`, or from gradients given by name or in order. Parameters without a
    * gradient and frozen ones stay as they are.
    */
-  step(grads?: Readonly<Record<string, Tensor>> | readonly (Tensor | undefined)[], options: StepOptions = {}): void {
-    checkNames(`${this.constructor.name}: step`, options, ["scale"]);
+  step(grads?: Gradients, options: StepOptions = {}): void {
+    checkOptions(`${this.constructor.name}: step`, options, ["scale"]);
     const { scale } = options;
     const given = this.gradients(grads);
     noGrad(() =>
@@ -124,22 +127,21 @@ export abstract class Optimizer<Options extends { lr: number }> {
           for (const { tensor: parameter } of params) {
             const grad = given.get(parameter);
             if (!grad || !parameter.requiresGrad) continue;
-            const state = this.stateOf(parameter);
-            state.step++;
-            steps.push({ parameter, grad, state, options });
+            steps.push({ parameter, grad, state: this.stateOf(parameter), options });
           }
         }
+        for (const { state } of steps) state.step++;
         try {
           this.update(steps, scale);
         } catch (error) {
-          for (const { state } of steps) state.step--; // refused: no step was taken
+          for (const { state } of steps) state.step--; // refused, so it counts for nothing
           throw error;
         }
       }),
     );
   }
 
-  private gradients(grads: Parameters_): Map<Tensor, Tensor | undefined> {
+  private gradients(grads: Gradients | undefined): Map<Tensor, Tensor | undefined> {
     const all = this.groups.flatMap(({ params }) => params);
     const where = this.constructor.name;
     if (grads !== undefined && (typeof grads !== "object" || grads === null || grads instanceof Tensor)) {
@@ -177,7 +179,8 @@ export abstract class Optimizer<Options extends { lr: number }> {
   private stateOf(parameter: Tensor): ParameterState {
     let state = this.states.get(parameter);
     if (!state) {
-      const tensors = Object.fromEntries(this.moments.map((name) => [name, keep(zerosLike(parameter))]));
+      const tensors = tidy(() => Object.fromEntries(this.moments.map((name) => [name, zerosLike(parameter)])));
+      for (const moment of Object.values(tensors)) keep(moment);
       this.states.set(parameter, (state = { step: 0, tensors }));
     }
     return state;
@@ -271,11 +274,9 @@ export abstract class Optimizer<Options extends { lr: number }> {
   }
 }
 
-type Parameters_ = Readonly<Record<string, Tensor>> | readonly (Tensor | undefined)[] | undefined;
-
 /** Refuses options that the optimizer does not have, numbers below 0, and values of another type than its own. */
-export function checkOptions(where: string, options: object, defaults: object): void {
-  checkNames(where, options, Object.keys(defaults));
+export function checkHyperparameters(where: string, options: object, defaults: object): void {
+  checkOptions(where, options, Object.keys(defaults));
   for (const [name, value] of Object.entries(options)) {
     const refuse = (expected: string): never => {
       throw new ConfigError(`${where}: needs ${expected} for ${name}, got ${show(value)}.`, { where, option: name });

@@ -11,7 +11,9 @@ const known = new WeakMap<object, Module>();
 /** Refuses to train a model with an optimizer that has none of its parameters: nothing would be learnt. */
 export function checkOwner(where: string, model: Module, optimizer: { groups?: readonly Group<unknown>[] }): void {
   // Optimizers of one's own need no groups.
-  if (!Array.isArray(optimizer.groups) || known.get(optimizer) === model) return;
+  if (!Array.isArray(optimizer.groups)) return;
+  // A model that was moved since has disposed of the parameters that it had.
+  if (known.get(optimizer) === model && !optimizer.groups[0]?.params[0]?.tensor.disposed) return;
   const own = new Set<Tensor>(model.parameters());
   const held = optimizer.groups.flatMap(({ params }) => params);
   if (held.some(({ tensor }) => own.has(tensor))) {

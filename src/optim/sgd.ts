@@ -2,7 +2,13 @@
 
 import { madd, mul } from "../core/expr.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkOptions, Optimizer, type ParameterGroup, type ParameterStep, type Parameters } from "./optimizer.js";
+import {
+  checkHyperparameters,
+  Optimizer,
+  type ParameterGroup,
+  type ParameterStep,
+  type Parameters,
+} from "./optimizer.js";
 import { defineUpdate, flush } from "./update.js";
 
 /** Options of SGD. */
@@ -51,7 +57,7 @@ export class SGD extends Optimizer<SGDOptions> {
   protected readonly moments = ["momentumBuffer"];
 
   constructor(params: Parameters | readonly ParameterGroup<SGDOptions>[], options: Partial<SGDOptions> = {}) {
-    checkOptions("SGD", options, defaults);
+    checkHyperparameters("SGD", options, defaults);
     super(params, { ...defaults, ...options });
   }
 

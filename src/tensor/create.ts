@@ -9,6 +9,7 @@ import { DTypeError, kindOf, ShapeError, show, showShape } from "../core/errors.
 import { checkOptions } from "../core/options.js";
 import { type Generator, type RandomState, randomInteger, randomNormal } from "../core/random.js";
 import { checkShape, type Shape, sizeOf } from "../core/shape.js";
+import { converted } from "./cast.js";
 import { Tensor } from "./tensor.js";
 
 /** Numbers or booleans, nested to any depth, or a typed array. */
@@ -191,9 +192,9 @@ function filled(where: string, shape: Shape, value: number | boolean, options: T
   return finish(result, options);
 }
 
-/** A tensor of zeros; float32 unless the options say otherwise. */
+/** A tensor of zeros; the default float type unless the options say otherwise. */
 export const zeros = (shape: Shape, options: TensorOptions = {}): Tensor => filled("zeros", shape, 0, options);
-/** A tensor of ones; float32 unless the options say otherwise. */
+/** A tensor of ones; the default float type unless the options say otherwise. */
 export const ones = (shape: Shape, options: TensorOptions = {}): Tensor => filled("ones", shape, 1, options);
 
 const filledLike =
@@ -254,45 +255,51 @@ export interface RandomOptions extends TensorOptions {
   stream?: string;
 }
 
-/** Uniform in [0, 1). */
+/** The dtype of a random tensor. What can be refused is refused here, before the stream moves on. */
+function checkRandom(where: string, shape: Shape, options: RandomOptions, natural: DType): DType {
+  const dtype = resolveDType(where, options, natural);
+  checkShape(where, shape);
+  backendOf(options.device);
+  return dtype;
+}
+
+/** Uniform in [0, 1); floats of 16 bits are rounded, so that 1 is among them. The default float type unless told. */
 export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
-  const asked = resolveDType("rand", options, "float32");
+  const dtype = checkRandom("rand", shape, options, defaultDType);
   const { generator = defaultGenerator, stream = "rand" } = options;
-  if (asked !== "float32") {
-    throw new DTypeError(`rand: makes float32, got ${options.dtype}.`, {
+  if (!isFloat(dtype)) {
+    throw new DTypeError(`rand: makes floats, got ${dtype}.`, {
       where: "rand",
-      hint: `Convert the result: rand(shape).to({ dtype: "${options.dtype}" }).`,
+      hint: "Take randint(low, high, shape) for integers.",
     });
   }
-  const result = Tensor.empty(backendOf(options.device), [...checkShape("rand", shape)], "float32");
-  result.backend.kernels.randomUniform(result, generator.next(stream));
+  const uniform = Tensor.empty(backendOf(options.device), [...shape], "float32");
+  uniform.backend.kernels.randomUniform(uniform, generator.next(stream));
+  if (dtype === "float32") return finish(uniform, options);
+  const result = converted(uniform, dtype);
+  uniform.dispose();
   return finish(result, options);
 }
 
-/** Standard normal; made on the host, so that all devices get the same bits. */
+/** Standard normal, of the default float type unless told; made on the host, so that all devices get the same bits. */
 export function randn(shape: Shape, options: RandomOptions = {}): Tensor {
+  checkRandom("randn", shape, options, defaultDType);
   const { generator = defaultGenerator, stream = "randn" } = options;
-  return fromData(
-    randomNormal(generator.next(stream), sizeOf(checkShape("randn", shape))),
-    [...shape],
-    options,
-    "randn",
-  );
+  return fromData(randomNormal(generator.next(stream), sizeOf(shape)), [...shape], options, "randn");
 }
 
 /** Integers from `low` up to but without `high`; unbiased. int32 unless told. */
 export function randint(low: number, high: number, shape: Shape, options: RandomOptions = {}): Tensor {
-  const { generator = defaultGenerator, stream = "randint" } = options;
   if (!(Number.isInteger(low) && Number.isInteger(high) && low < high && high - low <= 2 ** 32)) {
     throw new ShapeError(`randint: needs integers low < high, got ${show(low)} and ${show(high)}.`, {
       where: "randint",
       hint: "In full: randint(low, high, shape, options).",
     });
   }
+  const dtype = checkRandom("randint", shape, options, "int32");
+  toStorage("randint", [low, high - 1], dtype);
+  const { generator = defaultGenerator, stream = "randint" } = options;
   const call = generator.next(stream);
-  const values = Float64Array.from(
-    { length: sizeOf(checkShape("randint", shape)) },
-    (_, i) => low + randomInteger(call, i, high - low),
-  );
-  return fromData(values, [...shape], { ...options, dtype: options.dtype ?? "int32" }, "randint");
+  const values = Float64Array.from({ length: sizeOf(shape) }, (_, i) => low + randomInteger(call, i, high - low));
+  return fromData(values, [...shape], { ...options, dtype }, "randint");
 }

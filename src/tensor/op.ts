@@ -96,8 +96,6 @@ export interface OpDefinition<A extends Attrs = Attrs> {
   readonly saves?: { readonly inputs?: readonly number[]; readonly outputs?: readonly number[] };
   /** Positions of inputs that are written to; of variadic ones as a function of how many inputs there are. */
   readonly mutates?: readonly number[] | ((inputs: number) => readonly number[]);
-  /** The class under mixed precision: compute low, keep float32, or the widest of the inputs. */
-  readonly autocast?: "low" | "float32" | "widest";
   /** False where two runs may differ. */
   readonly deterministic?: boolean;
   /** Replace an op of the same name instead of refusing. */
@@ -159,7 +157,11 @@ export class Op {
   checkArity(count: number): void {
     if (count >= this.required && count <= this.most) return;
     const names = this.inputs.map((input) => `${input.variadic ? "..." : ""}${input.name}${input.optional ? "?" : ""}`);
-    throw new RegistryError(`${this.name}: needs inputs (${names.join(", ")}), got ${count}.`, { where: this.name });
+    const options = this.options.length === 0 ? "It has no options; as" : "As";
+    throw new RegistryError(`${this.name}: needs inputs (${names.join(", ")}), got ${count}.`, {
+      where: this.name,
+      hint: `${options} a method, the tensor itself is the first input.`,
+    });
   }
 
   /** Attributes with defaults filled in; unknown names and wrong types are refused. */

@@ -5,6 +5,7 @@ import { holdDevices, init } from "../backend/devices.js";
 import type { Numerics } from "../backend/report.js";
 import { type Deterministic, determinism, setDeterminism } from "../core/determinism.js";
 import { RunError } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { getDefaultDtype, getDefaultGenerator, manualSeed, setDefaultDtype } from "./create.js";
 import { holdInterceptors } from "./dispatch.js";
 
@@ -26,10 +27,9 @@ let running = false;
  * the default dtype, no interceptors of its own left, the device and numerics asked for. Afterwards, also after a throw,
  * everything is as it was before. Runs cannot overlap: a second one at the same time is a RunError.
  */
-export async function run<T>(
-  fn: () => T | Promise<T>,
-  { seed = 0, device = "cpu", numerics = "portable", deterministic = determinism() }: RunOptions = {},
-): Promise<T> {
+export async function run<T>(fn: () => T | Promise<T>, options: RunOptions = {}): Promise<T> {
+  checkOptions("run", options, ["seed", "device", "numerics", "deterministic"]);
+  const { seed = 0, device = "cpu", numerics = "portable", deterministic = determinism() } = options;
   if (running) {
     throw new RunError("run: another run is at work, and they share the default generator.", {
       where: "run",

@@ -18,7 +18,7 @@ async function hashOf(name: string, device: t.DeviceName): Promise<string> {
   const outputs = t.tidy(() => {
     const outputs = runSample(name, inputs);
     const losses = outputs.filter((out) => out.requiresGrad).map((out) => t.sum(t.square(out)));
-    if (losses.length) losses.reduce(t.add).backward();
+    if (losses.length) losses.reduce((a, b) => t.add(a, b)).backward();
     return outputs;
   });
   const grads = inputs.flatMap(({ grad }) => grad ?? []);

@@ -37,6 +37,19 @@ test("a cache that there is no memory for leaves nothing behind", () =>
     expect(t.memory().live).toBe(live);
   }));
 
+test("the default dtype is the user's: a model trains and writes in float32", () =>
+  withModel(async (model) => {
+    const options = { maxTokens: 4, temperature: 0 };
+    const { tokens } = await model.generate([1, 2, 3], options);
+    t.setDefaultDtype("bfloat16");
+    try {
+      expect((await model.generate([1, 2, 3], options)).tokens).toEqual(tokens);
+      expect((await model.trainStep({ ids: [[1, 2, 3]] }, { clipNorm: 1 })).loss).toBeGreaterThan(0);
+    } finally {
+      t.setDefaultDtype("float32");
+    }
+  }));
+
 describe("choosing a token", () => {
   const logits = [1, 3, 2, 3, -1];
   const choose = (options: object, uniform: number, seen: number[] = []) =>

@@ -77,7 +77,11 @@ const wrong: [string, () => unknown, string][] = [
   ["MaxPool2d", () => new nn.MaxPool2d(2, any({ strides: 2 })), 'MaxPool2d: has no option "strides". Did you'],
   ["AvgPool2d", () => new nn.AvgPool2d(2, any(2)), "AvgPool2d: needs its options as an object, got 2."],
   ["Linear with false", () => new nn.Linear(3, 2, any(false)), "Linear: needs its options as an object, got false."],
-  ["Linear without a size", () => new nn.Linear(3, any(undefined)), "from 0 up, got [undefined, 3]."],
+  [
+    "Linear without a size",
+    () => new nn.Linear(3, any(undefined)),
+    "Linear: needs a whole number from 1 up for outFeatures, got undefined.",
+  ],
   ["LSTMCell", () => new nn.LSTMCell(3, 2, any({ bais: false })), 'LSTMCell: has no option "bais".'],
   ["Sequential of a list", () => new nn.Sequential(any([layer])), "Spread a list: new Sequential(...modules)."],
   [
@@ -167,6 +171,18 @@ const wrong: [string, () => unknown, string][] = [
     "maxTokens and maxNewTokens",
     () => model.generate([1], { maxTokens: 2, maxNewTokens: 3 }),
     "generate: needs maxTokens or maxNewTokens, which are the same, got both, 2 and 3.",
+  ],
+  ...Object.entries({ weightDecay: 0.1, betas: [0.9, 0.99], eps: 1e-6 }).map(
+    ([name, value]): (typeof wrong)[number] => [
+      `${name} beside an optimizer`,
+      () => model.trainStep({ ids: [[1, 2]] }, { optimizer: new optim.SGD(model.namedParameters()), [name]: value }),
+      `trainStep: needs ${name} in the optimizer itself, got it beside a SGD. For example new AdamW(`,
+    ],
+  ),
+  [
+    "a weight decay below 0",
+    () => model.trainStep({ ids: [[1, 2]] }, { weightDecay: -1 }),
+    "trainStep: needs a number from 0 up for weightDecay, got -1.",
   ],
   ["an optimizer's name", () => model.trainStep({ ids: [[1, 2]] }, { optimizer: any("adam") }), 'got "adam".'],
 ];

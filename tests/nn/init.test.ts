@@ -24,8 +24,20 @@ test("options in PyTorch's places, or misspelt, are refused", () => {
   const loose = init as unknown as Record<string, (...args: unknown[]) => unknown>;
   expect(() => loose["normal_"](target, 0, 0.02)).toThrow("normal_: needs its options as an object, got 0.");
   expect(() => loose["uniform_"](target, { hihg: 2 })).toThrow('Did you mean "high"?');
-  expect(() => loose["kaimingNormal_"](target, { A: 1 })).toThrow('has no option "A"');
-  expect(() => loose["xavierUniform_"](target, 2)).toThrow("needs its options as an object");
+  expect(() => loose["kaimingNormal_"](target, { A: 1 })).toThrow('kaimingNormal_: has no option "A"');
+  expect(() => loose["xavierUniform_"](target, 2)).toThrow("xavierUniform_: needs its options as an object");
+  expect(() => loose["kaimingNormal_"](target, { mode: "fan_in" })).toThrow(
+    'kaimingNormal_: needs "fanIn" or "fanOut" for mode, got "fan_in".',
+  );
+  const known = '"linear", "sigmoid", "tanh", "relu" or "leakyRelu"';
+  expect(() => loose["kaimingUniform_"](target, { nonlinearity: "leaky_relu" })).toThrow(
+    `kaimingUniform_: needs ${known} for nonlinearity, got "leaky_relu".`,
+  );
+  expect(() => loose["gain"]("selu")).toThrow(`gain: needs ${known} for nonlinearity, got "selu".`);
+  const model = new Linear(2, 2);
+  expect(() => initialize(model, { generatr: new Generator(1) } as object)).toThrow(
+    'initialize: has no option "generatr". Did you mean "generator"?',
+  );
 });
 
 describe("distributions", () => {
@@ -155,6 +167,6 @@ describe("initialize", () => {
   });
 
   test("sizes that are no whole numbers are refused", () => {
-    expect(() => new Linear(2.5, 3)).toThrow("needs a shape of whole numbers");
+    expect(() => init.parameter([2.5])).toThrow("parameter: needs a shape of whole numbers");
   });
 });

@@ -233,6 +233,59 @@ describe("activations and losses", () => {
   });
 });
 
+test("layers refuse sizes that are none, under their own name", () => {
+  const rows: [() => unknown, string][] = [
+    [
+      () => new nn.MultiheadAttention(4, -2),
+      "MultiheadAttention: needs a whole number from 1 up for numHeads, got -2.",
+    ],
+    [
+      () => new nn.MultiheadAttention(4, 2, { kvHeads: 0 }),
+      "MultiheadAttention: needs a whole number from 1 up for kvHeads, got 0.",
+    ],
+    [
+      () => new nn.CausalSelfAttention(4.5, 1),
+      "CausalSelfAttention: needs a whole number from 1 up for embedDim, got 4.5.",
+    ],
+  ];
+  const count = (layer: string, name: string, got: unknown) =>
+    `${layer}: needs a whole number from 1 up for ${name}, got ${got}.`;
+  rows.push(
+    [() => new nn.Linear(2.5, 3), count("Linear", "inFeatures", 2.5)],
+    [() => new nn.Linear(2, undefined as never), count("Linear", "outFeatures", undefined)],
+    [() => new nn.Embedding(0, 3), count("Embedding", "numEmbeddings", 0)],
+    [() => new nn.LSTMCell(1, 1.5), count("LSTMCell", "hiddenSize", 1.5)],
+    [() => new nn.GRUCell(-1, 2), count("GRUCell", "inputSize", -1)],
+    [() => new nn.LayerNorm(2.5), "LayerNorm: needs a shape of whole numbers from 0 up, got [2.5]."],
+    [() => new nn.RMSNorm([2, -1]), "RMSNorm: needs a shape of whole numbers from 0 up, got [2, -1]."],
+    [() => new nn.GroupNorm(0.5, 4), count("GroupNorm", "numGroups", 0.5)],
+    [() => new nn.GroupNorm(3, 4), "GroupNorm: needs channels divisible by the groups, got 4 and 3."],
+    [() => new nn.Conv2d(3, 8, 3, { groups: 2 }), "Conv2d: needs channels divisible by the groups, got 3 and 8 for 2."],
+    [() => new nn.Conv1d(2, 2, 3, { groups: -2 }), count("Conv1d", "groups", -2)],
+    [
+      () => new nn.Conv2d(3, 8, [3, 0]),
+      "Conv2d: needs whole numbers from 1 up for kernelSize, one or two, got [3, 0].",
+    ],
+    [
+      () => new nn.Conv1d(3, 8, 3, { padding: -1 }),
+      "Conv1d: needs whole numbers from 0 up for padding, one or two, got -1.",
+    ],
+    [
+      () => new nn.MaxPool2d(undefined as never),
+      "MaxPool2d: needs whole numbers from 1 up for kernelSize, one or two, got undefined.",
+    ],
+    [
+      () => new nn.AvgPool2d(2, { stride: 0.5 }),
+      "AvgPool2d: needs whole numbers from 1 up for stride, one or two, got 0.5.",
+    ],
+    [
+      () => new nn.CausalSelfAttention(4, 2, { droput: 0.1 } as object),
+      'CausalSelfAttention: has no option "droput". Did you mean "dropout"?',
+    ],
+  );
+  for (const [make, message] of rows) expect(make).toThrow(message);
+});
+
 test("a small network learns", async () => {
   const generator = new Generator(4);
   const net = new nn.Sequential(new nn.Linear(2, 8), new nn.Tanh(), new nn.Linear(8, 1));

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { init, memory } from "../../src/backend/devices.js";
-import { ConfigError, DisposedError, IndexError, ShapeError } from "../../src/core/errors.js";
+import { ConfigError, DisposedError, IndexError, MemoryBudgetError, ShapeError } from "../../src/core/errors.js";
 import { Embedding, Identity, LayerNorm, Linear, Module, ModuleList, Sequential } from "../../src/nn/index.js";
 import { add, sum } from "../../src/ops/index.js";
 import { fromData, ones, tensor } from "../../src/tensor/create.js";
@@ -258,6 +258,23 @@ describe("modes", () => {
     expect(model.head.weight).toBe(model.wte.weight);
     expect(model.wte.weight).toBeInstanceOf(Parameter);
     expect(before.disposed).toBe(true);
+  });
+
+  test("to() for which there is no memory leaves the model as it was", async () => {
+    const model = new Model();
+    const before = Object.entries(model.stateDict());
+    const { live } = memory();
+    // Room for the first parameter, not for all.
+    await init({ memoryBudget: live + 2 * model.wte.weight.size + 2 });
+    try {
+      expect(() => model.to({ dtype: "bfloat16" })).toThrow(MemoryBudgetError);
+    } finally {
+      await init({ memoryBudget: undefined });
+    }
+    expect(Object.entries(model.stateDict())).toEqual(before);
+    expect(memory().live).toBe(live);
+    expect(() => model.to({ dtype: "bfloat16" })).not.toThrow();
+    model.dispose();
   });
 
   test("to() leaves buffers that are no floats in their dtype", async () => {

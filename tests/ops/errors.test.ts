@@ -150,6 +150,26 @@ const wrong: Row[] = [
     "add: needs a tensor for a, got a string. Make one with tensor(data).",
   ],
   [
+    "add of three",
+    t.RegistryError,
+    () => (f(2) as any).add(f(2), { alpha: 2 }),
+    "add: needs inputs (a, b), got 3. It has no options; as a method, the tensor itself is the first input.",
+  ],
+  ...["add", "sub", "mul", "div", "pow", "eq", "where", "embedding"].map(
+    (name): Row => [
+      `${name} with options that it has not`,
+      t.RegistryError,
+      () => (ops as any)[name](...inputsOf(name), { roundingMode: "floor" }),
+      new RegExp(`^${name}: needs inputs \\(.*\\), got \\d\\. It has no options`),
+    ],
+  ),
+  [
+    "relu in place",
+    t.RegistryError,
+    () => (f(2) as any).relu({ inplace: true }),
+    "relu: needs inputs (x), got 2. It has no options; as a method, the tensor itself is the first input.",
+  ],
+  [
     "gelu of an unknown kind",
     t.ConfigError,
     () => t.gelu(f(2), { approximate: "fast" as any }),
@@ -565,8 +585,78 @@ const wrong: Row[] = [
     "packedAttention without heads",
     t.ConfigError,
     () => t.packedAttention(f(1, 2, 6), {} as any),
-    "packedAttention: needs the option heads (integer).",
+    "packedAttention: needs a whole number from 1 up for heads, got undefined.",
   ],
+  ...[-2, 0, 0.5].flatMap((n): Row[] => [
+    [
+      `packedAttention of ${n} heads`,
+      t.ConfigError,
+      () => t.packedAttention(f(1, 2, 6), { heads: n }),
+      `packedAttention: needs a whole number from 1 up for heads, got ${n}.`,
+    ],
+    [
+      `causalAttention of ${n} heads`,
+      t.ConfigError,
+      () => t.causalAttention(f(1, 2, 4), f(1, 2, 4), f(1, 2, 4), { heads: n }),
+      `causalAttention: needs a whole number from 1 up for heads, got ${n}.`,
+    ],
+    [
+      `causalAttention of ${n} key heads`,
+      t.ConfigError,
+      () => t.causalAttention(f(1, 2, 4), f(1, 2, 4), f(1, 2, 4), { heads: 2, kvHeads: n }),
+      `causalAttention: needs a whole number from 1 up for kvHeads, got ${n}.`,
+    ],
+    [
+      `cachedAttention of ${n} heads`,
+      t.ConfigError,
+      () => cachedAttention(f(1, 1, 6), f(1, 2, 4), { heads: n, before: { length: 0 } }),
+      new RegExp(`^cachedAttention: needs an? (integer|whole number from 1 up) for heads, got ${n}\\.`),
+    ],
+    [
+      `groupNorm of ${n} groups`,
+      t.ConfigError,
+      () => t.groupNorm(f(2, 4), n),
+      `groupNorm: needs a whole number from 1 up for numGroups, got ${n}.`,
+    ],
+    [
+      `conv2d of ${n} groups`,
+      t.ConfigError,
+      () => t.conv2d(f(1, 2, 5, 5), f(2, 4, 2, 2), undefined, { groups: n }),
+      `conv2d: needs a whole number from 1 up for groups, got ${n}.`,
+    ],
+    [
+      `conv1d of ${n} groups`,
+      t.ConfigError,
+      () => t.conv1d(f(1, 2, 5), f(2, 4, 2), undefined, { groups: n }),
+      `conv1d: needs a whole number from 1 up for groups, got ${n}.`,
+    ],
+    [
+      `maxPool2d over ${n}`,
+      t.ShapeError,
+      () => t.maxPool2d(f(1, 1, 4, 4), [2, n]),
+      `maxPool2d: needs whole numbers from 1 up for kernelSize, one or two, got [2, ${n}].`,
+    ],
+  ]),
+  [
+    "packedAttention of an array",
+    t.TenonError,
+    () => t.packedAttention([[1]] as any, { heads: 1 }),
+    /^packedAttention: needs a tensor for qkv, got an array\./,
+  ],
+  [
+    "avgPool2d over nothing",
+    t.ShapeError,
+    () => t.avgPool2d(f(1, 1, 4, 4), undefined as any),
+    /^avgPool2d: needs whole numbers from 1 up for kernelSize/,
+  ],
+  ...["crossEntropy", "nllLoss"].map(
+    (name): Row => [
+      `${name} that ignores a fraction`,
+      t.ConfigError,
+      () => (ops as any)[name](f(2, 3), i([0, 1]), { ignoreIndex: 0.5 }),
+      `${name}: needs a whole number for ignoreIndex, got 0.5.`,
+    ],
+  ),
   ["conv1d", t.ShapeError, () => t.conv1d(f(1, 2, 5), f(3, 1, 2)), /^conv1d: needs x \[N, C, H, W\], weight/],
   [
     "conv1d of an image",
@@ -596,7 +686,7 @@ const wrong: Row[] = [
     "conv2d without a stride",
     t.ShapeError,
     () => t.conv2d(f(1, 1, 5, 5), f(1, 1, 3, 3), undefined, { stride: 0 }),
-    "conv2d: needs whole numbers from 1 up for stride, got 0.",
+    "conv2d: needs whole numbers from 1 up for stride, one or two, got 0.",
   ],
   ["maxPool2d", t.ShapeError, () => t.maxPool2d(f(4, 4), 2), "maxPool2d: needs x [N, C, H, W], got [4, 4]."],
   [

@@ -155,7 +155,7 @@ export async function runCase(
       const name = `${c.id}.cot${i}`;
       return stored[name] && out.requiresGrad ? [t.sum(t.mul(out, make(name)))] : [];
     });
-    if (wantsGrad.some(Boolean)) losses.reduce(t.add).backward();
+    if (wantsGrad.some(Boolean)) losses.reduce((a, b) => t.add(a, b)).backward();
     return outputs;
   });
   const values = await Promise.all(

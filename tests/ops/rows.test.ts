@@ -25,7 +25,7 @@ async function run(name: string, host: readonly HostData[], device: t.DeviceName
   const outputs = t.tidy(() => {
     const outputs = runSample(name, inputs);
     const losses = outputs.filter((out) => out.requiresGrad).map((out) => t.sum(t.square(out)));
-    if (losses.length) losses.reduce(t.add).backward();
+    if (losses.length) losses.reduce((a, b) => t.add(a, b)).backward();
     return outputs;
   });
   const batched = inputs.filter((_, i) => samples[name].inputs[i].shape.includes("B"));

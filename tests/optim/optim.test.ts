@@ -3,8 +3,8 @@
 import { fileURLToPath } from "node:url";
 import { rolldown } from "rolldown";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { init as start } from "../../src/backend/devices.js";
-import { ConfigError, ShapeError } from "../../src/core/errors.js";
+import { memory, init as start } from "../../src/backend/devices.js";
+import { ConfigError, MemoryBudgetError, ShapeError } from "../../src/core/errors.js";
 import { Linear } from "../../src/nn/index.js";
 import { matmul, mul, sum, transpose } from "../../src/ops/index.js";
 import {
@@ -203,7 +203,15 @@ describe("options", () => {
     expect(() => new SGD([p, p])).toThrow("given twice");
     expect(() => new SGD([p], { nesterov: "false" as any })).toThrow("needs true or false for nesterov");
     const matrix = new Parameter(ones([1, 1]));
-    expect(() => new Muon([matrix], { adjustLr: "orginal" as any })).toThrow("needs original or matchRmsAdamw");
+    expect(() => new Muon([matrix], { adjustLr: "orginal" as any })).toThrow(
+      'Muon: needs "original" or "matchRmsAdamw" for adjustLr, got "orginal".',
+    );
+    expect(() => new Muon([matrix], { nsSteps: 2.5 })).toThrow(
+      "Muon: needs a whole number from 0 up for nsSteps, got 2.5.",
+    );
+    expect(() => orthogonalize(matrix, { nsSteps: 2 } as object)).toThrow(
+      'orthogonalize: has no option "nsSteps". Did you mean "steps"?',
+    );
   });
 
   test("two parameters of one name are refused: states are saved by name", () => {
@@ -288,6 +296,27 @@ describe("state", () => {
     const optimizer = new AdamW([["p", fresh()]]);
     expect(() => optimizer.step([tensor(p0)], { scale: 0.5 as any })).toThrow("needs a tensor");
     expect(optimizer.stateDict().steps).toEqual({ p: 0 });
+  });
+
+  test("a step whose moments find no memory counts for no parameter, and leaves no moment of one alone", async () => {
+    const [a, b] = [fresh(), fresh()];
+    const optimizer = new AdamW([
+      ["a", a],
+      ["b", b],
+    ]);
+    const grads = [tensor(gradient(1)), tensor(gradient(2))];
+    const { live } = memory();
+    const both = 2 * 4 * p0.length;
+    await start({ memoryBudget: live + 1.5 * both });
+    try {
+      expect(() => optimizer.step(grads)).toThrow(MemoryBudgetError);
+    } finally {
+      await start({ memoryBudget: undefined });
+    }
+    expect(memory().live).toBe(live + both);
+    expect(optimizer.stateDict().steps).toEqual({ a: 0 });
+    optimizer.step(grads);
+    expect(optimizer.stateDict().steps).toEqual({ a: 1, b: 1 });
   });
 
   test("says whose it is where a minifier renamed the classes", async () => {

@@ -3,6 +3,7 @@
  * createModel, loadModel, save, trainStep, generate; with plain arrays, typed arrays and tensors; and what they refuse.
  */
 import * as t from "tenon";
+import { SGD } from "tenon/optim";
 import { MemoryStore } from "tenon/runs";
 import { beforeAll, describe, expect, test } from "vitest";
 
@@ -80,6 +81,34 @@ export function testModelApi(open: () => Promise<unknown>): void {
       await expect(model.trainStep(batch as any)).rejects.toThrow(message);
       expect((await model.trainStep({ ids: rows })).loss).toBeGreaterThan(0);
       model.dispose();
+    });
+
+    test("goes on after to(), whose parameters are new ones, and its options stay", async () => {
+      const moved = await create();
+      await moved.trainStep({ ids: rows }, { learningRate: 1e-2, weightDecay: 0.5 });
+      const fresh = await create();
+      fresh.loadStateDict(moved.stateDict());
+      moved.to({ dtype: "float32" });
+      const first = await moved.trainStep({ ids: rows });
+      expect(first).toEqual(await fresh.trainStep({ ids: rows }, { learningRate: 1e-2, weightDecay: 0.5 }));
+      expect(await t.hashWeights(moved)).toBe(await t.hashWeights(fresh));
+      const optimizer = new SGD(moved.namedParameters(), { lr: 0.1 });
+      await moved.trainStep({ ids: rows }, { optimizer });
+      moved.to({ dtype: "float32" });
+      await expect(moved.trainStep({ ids: rows }, { optimizer })).rejects.toThrow(
+        "trainStep: needs an optimizer of the model's parameters",
+      );
+      for (const each of [optimizer, moved, fresh]) each.dispose();
+    });
+
+    test("takes the options of its AdamW at any step", async () => {
+      const [early, late] = [await create(), await create()];
+      await early.trainStep({ ids: rows }, { learningRate: 0, weightDecay: 0.5, betas: [0.5, 0.9], eps: 1e-6 });
+      await late.trainStep({ ids: rows }, { learningRate: 0, betas: [0.5, 0.9] });
+      await early.trainStep({ ids: rows }, { learningRate: 1e-2 });
+      await late.trainStep({ ids: rows }, { learningRate: 1e-2, weightDecay: 0.5, eps: 1e-6 });
+      expect(await t.hashWeights(early)).toBe(await t.hashWeights(late));
+      for (const each of [early, late]) each.dispose();
     });
 
     test("refuses float ids in tensors, ids of tensors outside the vocabulary, and unknown options", async () => {

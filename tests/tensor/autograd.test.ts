@@ -19,10 +19,10 @@ describe("backward()", () => {
     // 1e8 + 1 - 1e8 depends on the order: the last recorded use comes first.
     const x = leaf(1);
     const uses = [x.mul(1), x.mul(-1e8), x.mul(1e8)];
-    uses.reduce(t.add).backward();
+    uses.reduce((a, b) => t.add(a, b)).backward();
     expect(await gradOf(x)).toBe(1e8 + -1e8 + 1);
     const z = leaf(1);
-    [z.mul(1e8), z.mul(1), z.mul(-1e8)].reduce(t.add).backward();
+    [z.mul(1e8), z.mul(1), z.mul(-1e8)].reduce((a, b) => t.add(a, b)).backward();
     expect(await gradOf(z)).toBe(Math.fround(Math.fround(-1e8 + 1) + 1e8));
   });
 

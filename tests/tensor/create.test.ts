@@ -165,8 +165,23 @@ describe("the others", () => {
     t.setRngState(state);
     expect(await t.rand([3]).toArray()).toEqual(next);
     expect(() => t.manualSeed(-1)).toThrow("seed: needs an integer from 0 to 2^53 - 1, got -1.");
-    expect(() => t.rand([2], { dtype: "int32" })).toThrow(/^rand: makes float32, got int32\. Convert the result/);
+    expect(() => t.rand([2], { dtype: "int32" })).toThrow(/^rand: makes floats, got int32\. Take randint/);
     expect(() => t.randint(3, 3, [1])).toThrow("randint: needs integers low < high, got 3 and 3.");
+  });
+
+  test("what is refused draws nothing", () => {
+    t.manualSeed(7);
+    const before = t.getRngState();
+    const bad = [{ dtyp: "float32" }, { dtype: "float31" }, { device: "gpu" }, { dtype: "bool", requiresGrad: true }];
+    for (const options of bad as object[]) {
+      expect(() => t.rand([2], options)).toThrow(t.TenonError);
+      expect(() => t.randn([2], options)).toThrow(t.TenonError);
+      expect(() => t.randint(0, 9, [2], options)).toThrow(t.TenonError);
+    }
+    expect(() => t.randn([2.5])).toThrow("randn: needs a shape");
+    expect(() => t.randint(0, 9, [-1])).toThrow("randint: needs a shape");
+    expect(() => t.randint(0, 300, [2], { dtype: "uint8" })).toThrow("randint: needs values from 0 to 255 for uint8");
+    expect(t.getRngState()).toEqual(before);
   });
 
   test("the default dtype is that of floats whose dtype is not given, by users: what ops make is float32", async () => {
@@ -177,12 +192,9 @@ describe("the others", () => {
         .sum()
         .backward();
       expect(await x.grad!.toArray()).toEqual([0, 1]);
-      expect([t.tensor(0.5).dtype, t.zeros([1]).dtype, t.arange(0, 1, 0.5).dtype, t.arange(2).dtype]).toEqual([
-        "bfloat16",
-        "bfloat16",
-        "bfloat16",
-        "int32",
-      ]);
+      const floats = [t.tensor(0.5), t.zeros([1]), t.arange(0, 1, 0.5), t.rand([1]), t.randn([1])];
+      expect(floats.map(({ dtype }) => dtype)).toEqual(floats.map(() => "bfloat16"));
+      expect([t.arange(2).dtype, t.randint(0, 2, [1]).dtype]).toEqual(["int32", "int32"]);
     } finally {
       t.setDefaultDtype("float32");
     }

@@ -151,6 +151,10 @@ describe("run", () => {
     expect(await run(numbers, { seed: 5 })).toEqual(first);
   });
 
+  test("options that it does not know are refused", async () => {
+    await expect(run(() => 1, { sed: 3 } as object)).rejects.toThrow('run: has no option "sed". Did you mean "seed"?');
+  });
+
   test("two at a time are refused: they would share their state", async () => {
     const first = run(async () => rand([1]).item());
     await expect(run(() => 1)).rejects.toThrow("run: another run is at work");

@@ -96,6 +96,14 @@ test("integers wrap, as in PyTorch", async () => {
   ).toEqual([-(2 ** 31)]);
 });
 
+test.each(["reference", "cpu"] as const)("means and variances of integers do not, on %s", async (device) => {
+  const big = t.tensor([2 ** 30, 2 ** 30, 2 ** 30], { dtype: "int32", device });
+  const of = (values: t.Tensor[]) => Promise.all(values.map((value) => value.item()));
+  expect(await of([big.mean(), big.var(), big.std()])).toEqual([2 ** 30, 0, 0]);
+  const [bytes, truths] = [t.tensor(new Uint8Array([255, 0]), { device }), t.tensor([true, false], { device })];
+  expect(await of([bytes.mean(), truths.mean({ dim: 0 })])).toEqual([127.5, 0.5]);
+});
+
 describe.each(["float16", "bfloat16"] as const)("%s", (dtype) => {
   const [decode, encode] = dtype === "float16" ? [fromFloat16, toFloat16] : [fromBfloat16, toBfloat16];
   const values = Float32Array.from({ length: 65536 }, (_, bits) => decode(bits));

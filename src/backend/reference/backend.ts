@@ -15,7 +15,7 @@ import { crossEntropy, crossEntropyBackward } from "./loss.js";
 import { matmul } from "./matmul.js";
 import { ReferenceMemory, viewOf } from "./memory.js";
 import { layerNorm, layerNormBackward, rmsNorm, rmsNormBackward } from "./norm.js";
-import { dropout, randomBits, randomUniform } from "./random.js";
+import { dropout, randomUniform } from "./random.js";
 import { argReduce, cumsum, reduce } from "./reduce.js";
 import { softmax, softmaxBackward } from "./softmax.js";
 import { sort } from "./sort.js";
@@ -45,7 +45,6 @@ const kernels: Kernels = {
   linearCrossEntropyBackward,
   attention,
   attentionBackward,
-  randomBits,
   randomUniform,
   dropout,
 };

@@ -2,12 +2,7 @@
 
 import { type RandomCall, randomUniform as uniformsOf, randomBits as wordsOf } from "../../core/random.js";
 import type { Operand } from "../kernels.js";
-import { floats, ints } from "./memory.js";
-
-/** Element i is word i, as int32. */
-export function randomBits(output: Operand, call: RandomCall): void {
-  ints(output).set(wordsOf(call, output.size));
-}
+import { floats } from "./memory.js";
 
 /** Element i is (word i >> 8) * 2^-24. */
 export function randomUniform(output: Operand, call: RandomCall): void {

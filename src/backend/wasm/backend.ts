@@ -17,7 +17,7 @@ import { linearCrossEntropy, linearCrossEntropyBackward } from "./kernels/linear
 import { crossEntropy, crossEntropyBackward } from "./kernels/loss.js";
 import { layerNorm, layerNormBackward, rmsNorm, rmsNormBackward } from "./kernels/norm.js";
 import { addressOf, addressOrZero } from "./kernels/operands.js";
-import { dropout, randomBits, randomUniform } from "./kernels/random.js";
+import { dropout, randomUniform } from "./kernels/random.js";
 import { argReduce, cumsum, reduce } from "./kernels/reduce.js";
 import { softmax, softmaxBackward } from "./kernels/softmax.js";
 import { sort } from "./kernels/sort.js";
@@ -54,7 +54,6 @@ function bindKernels(engine: Engine): Kernels {
     linearCrossEntropyBackward: bound(linearCrossEntropyBackward),
     attention: bound(attention),
     attentionBackward: bound(attentionBackward),
-    randomBits: bound(randomBits),
     randomUniform: bound(randomUniform),
     dropout: bound(dropout),
   };

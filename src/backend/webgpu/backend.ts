@@ -13,7 +13,7 @@ import { gather, indexAdd, indexSelect, scatterAdd } from "./kernels/indexing.js
 import { linearCrossEntropy, linearCrossEntropyBackward } from "./kernels/linear-cross-entropy.js";
 import { crossEntropy, crossEntropyBackward } from "./kernels/loss.js";
 import { layerNorm, layerNormBackward, rmsNorm, rmsNormBackward } from "./kernels/norm.js";
-import { dropout, randomBits, randomUniform } from "./kernels/random.js";
+import { dropout, randomUniform } from "./kernels/random.js";
 import { argReduce, reduce } from "./kernels/reduce.js";
 import { cumsum } from "./kernels/scan.js";
 import { softmax, softmaxBackward } from "./kernels/softmax.js";
@@ -51,7 +51,6 @@ const all = {
   attention,
   attentionBackward,
   sumOfSquares,
-  randomBits,
   randomUniform,
   dropout,
 };

@@ -770,9 +770,8 @@ describe("attention", () => {
 
 describe("random numbers", () => {
   const call = new Generator(1337).next("test");
-  test("bits, uniforms and dropout", () => {
+  test("uniforms and dropout", () => {
     for (const size of [...sizes, 1000]) {
-      same(`bits ${size}`, { x: out([size], "int32") }, (backend, t) => backend.kernels.randomBits(t.x, call));
       same(`uniform ${size}`, { x: out([size]) }, (backend, t) => backend.kernels.randomUniform(t.x, call));
       for (const threshold of [0, 2 ** 31 + 12345, 2 ** 32]) {
         same(`dropout ${size}`, { x: given(spread(size, 1)), y: out([size]) }, (backend, t) =>

@@ -123,7 +123,6 @@ export const everyKernel: readonly EveryKernel[] = [
         k.crossEntropyBackward(wide(), i32(9), out(9), out(9), wide(), rows);
       }
       const call = { key0: 1, key1: 2, call: 3 };
-      k.randomBits(i32(9), call);
       k.randomUniform(out(9), call);
       k.dropout(out(9), out(9), call, 5, 2);
     },

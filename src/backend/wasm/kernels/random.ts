@@ -76,7 +76,6 @@ function eachVector(f: FunctionBuilder, p: Locals, value: (words: V128, offset: 
 }
 
 function define(module: ModuleBuilder): void {
-  module.export("bits", parameters, (f, p) => eachVector(f, p, (words) => words));
   module.export("uniform", parameters, (f, p) => {
     const unit = f.let(f32x4.const(2 ** -24));
     eachVector(f, p, (words) => f32x4.mul(f32x4.fromI32(i32x4.shrU(words, 8)), unit));
@@ -111,9 +110,6 @@ function run(
     { rangeArgument: 0, total: Math.ceil(size / 16), cost: size * 0.6 },
   );
 }
-
-export const randomBits = (engine: Engine, output: Operand, call: RandomCall): void =>
-  run(engine, "bits", undefined, output, call);
 
 export const randomUniform = (engine: Engine, output: Operand, call: RandomCall): void =>
   run(engine, "uniform", undefined, output, call);

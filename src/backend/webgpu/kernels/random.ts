@@ -29,26 +29,19 @@ fn words(block: u32) -> vec4u {
 
 const params = { quads: "u32", key0: "u32", key1: "u32", call: "u32" } as const;
 
-function generate(gpu: Gpu, name: string, type: string, value: string, output: Operand, call: RandomCall): void {
-  const kernel = gpu.kernel(name, () => ({
-    name,
-    buffers: [{ name: "out", type, writes: true }],
+export function randomUniform(gpu: Gpu, output: Operand, call: RandomCall): void {
+  const kernel = gpu.kernel("randomUniform", () => ({
+    name: "randomUniform",
+    buffers: [{ name: "out", type: "vec4f", writes: true }],
     params,
     code: `${philox}${entry(gpu.threads)}
   if (thread >= p.quads) { return; }
-  let word = words(thread);
-  out[thread] = ${value};
+  out[thread] = vec4f(words(thread) >> vec4u(8u)) * 5.9604644775390625e-8f;
 }`,
   }));
   const quads = Math.ceil(output.size / 4);
   gpu.run(kernel, [output], [quads, call.key0, call.key1, call.call], groupsOf(quads, gpu.threads));
 }
-
-export const randomBits = (gpu: Gpu, output: Operand, call: RandomCall): void =>
-  generate(gpu, "randomBits", "vec4i", "bitcast<vec4i>(word)", output, call);
-
-export const randomUniform = (gpu: Gpu, output: Operand, call: RandomCall): void =>
-  generate(gpu, "randomUniform", "vec4f", "vec4f(word >> vec4u(8u)) * 5.9604644775390625e-8f", output, call);
 
 /** word < threshold ? x * scale : 0; the threshold may be 2^32, so `last` = threshold - 1 is compared. */
 export function dropout(

@@ -67,7 +67,6 @@ export async function execute(
     await recorder?.finish({ status: "failed" }).catch(() => undefined);
     throw recorder?.lastCheckpoint ? howToGoOn(error, recorder.executionId, recorder.lastCheckpoint) : error;
   } finally {
-    optimizer.dispose();
     await prepared.release();
   }
 }

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as t from "tenon";
+import { Adam } from "tenon/optim";
 import { loadRun, MemoryStore, replay, type TrainingEvent, train, verify } from "tenon/runs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { determinism } from "../../src/core/determinism.js";
@@ -260,5 +261,20 @@ describe("train in code", () => {
     const found = (await weight.data()) as Float32Array;
     expect(found[0]).toBeCloseTo(2, 1);
     expect(found[1]).toBeCloseTo(-1, 1);
+  });
+
+  test("an optimizer of the user's keeps what it learnt, and comes back with its learning rates", async () => {
+    const [slow, fast] = [t.ones([1], { requiresGrad: true }), t.ones([1], { requiresGrad: true })];
+    const optimizer = new Adam([
+      { params: [["slow", slow]], lr: 0.25 },
+      { params: [["fast", fast]], lr: 0.5 },
+    ]);
+    const task = { parameters: { slow, fast }, loss: () => slow.add(fast).square().sum(), batches: [[1]], optimizer };
+    await train({ ...task, training: { steps: 3 } }, { store: new MemoryStore() });
+    const { steps, tensors } = optimizer.stateDict();
+    expect(steps).toEqual({ slow: 3, fast: 3 });
+    expect(Number(await tensors["slow.expAvgSq"].item())).toBeGreaterThan(0);
+    expect(optimizer.groups.map(({ options }) => options.lr)).toEqual([0.25, 0.5]);
+    for (const made of [optimizer, slow, fast]) made.dispose();
   });
 });

@@ -142,6 +142,25 @@ describe("train from a config", () => {
     );
   });
 
+  test("the batch size that is said to fit does, with the optimizer's moments, and one more does not", async () => {
+    const problem = async (memoryBudget: number, batchSize: number): Promise<number | undefined> => {
+      const model = { model_type: "gpt2", n_layer: 2, n_head: 2, n_embd: 64 };
+      const training = { batchSize, blockSize: 32, steps: 3, sampleEvery: 0 };
+      const run = train(config({ model, memoryBudget, device: "cpu" }, training), { store: new MemoryStore() });
+      return run.result.then(
+        () => undefined,
+        ({ details }) => details.batchSize,
+      );
+    };
+    expect(await problem(2e6, 16)).toBe(0);
+    for (const budget of [2.5e6, 4e6]) {
+      const fits = (await problem(budget, 16))!;
+      expect(fits).toBeGreaterThan(0);
+      expect(await problem(budget, fits)).toBeUndefined();
+      expect(await problem(budget, fits + 1)).toBe(fits);
+    }
+  });
+
   test("device and memory budget of a run, done or failed, end with it", async () => {
     await t.init({ device: "reference", memoryBudget: 1e9 });
     const tiny = { ...config({}, { steps: 1 }), device: "cpu" as const };

@@ -10,8 +10,8 @@ import { measured } from "../artifacts/pieces.js";
 import { openSafetensors, type TensorReader } from "../artifacts/safetensors.js";
 import { FormatError, RunError } from "../core/errors.js";
 import { type RunStore, storeSource } from "../core/store.js";
-import { ambiguous, listRuns, loadRun, type StoreOption } from "./list.js";
-import { openStore } from "./store.js";
+import { ambiguous, listRuns, loadRun } from "./list.js";
+import { type StoreOption, storeOf } from "./store.js";
 
 export type ContentKind = "run" | "weights" | "tokenizer" | "data" | "config";
 
@@ -32,9 +32,9 @@ const PREFIX = /^[0-9a-f]{1,64}$/;
 const BLOBS = "blobs";
 
 /** Everything whose hash starts with `prefix` (hex digits), one entry per kind and hash. */
-export async function findContent(prefix: string, { store = "runs" }: StoreOption = {}): Promise<Content[]> {
+export async function findContent(prefix: string, options: StoreOption = {}): Promise<Content[]> {
   const start = checkPrefix(prefix);
-  const place = openStore(store);
+  const place = storeOf("findContent", options);
   const found = new Map<string, { -readonly [K in keyof Content]: Content[K] } & { runs: string[] }>();
   const add = (kind: ContentKind, sha256: string | null, run?: string, more: Partial<Content> = {}) => {
     if (!sha256?.startsWith(start)) return;
@@ -69,13 +69,13 @@ export async function findContent(prefix: string, { store = "runs" }: StoreOptio
 
 /** Executions whose fingerprint (or runId) starts with `prefix`. */
 export async function findRuns(prefix: string, options: StoreOption = {}): Promise<string[]> {
-  const found = await findContent(prefix, options);
+  const found = await findContent(prefix, { store: storeOf("findRuns", options) });
   return found.filter(({ kind }) => kind === "run").flatMap(({ runs }) => runs);
 }
 
 /** The weights whose hash starts with `prefix`, of a checkpoint or a blob; their bytes are re-hashed before use. */
-export async function loadWeights(prefix: string, { store = "runs" }: StoreOption = {}): Promise<TensorReader> {
-  const place = openStore(store);
+export async function loadWeights(prefix: string, options: StoreOption = {}): Promise<TensorReader> {
+  const place = storeOf("loadWeights", options);
   const content = await theOne("weights", prefix, place);
   if (content.path === undefined) {
     throw new RunError(`${place.name}: weights ${content.sha256} are not stored, only known to ${content.runs[0]}.`, {
@@ -93,8 +93,8 @@ export async function loadWeights(prefix: string, { store = "runs" }: StoreOptio
 }
 
 /** What is known of the data whose hash starts with `prefix`; `path` is there when the store holds the bytes. */
-export async function loadDataReference(prefix: string, { store = "runs" }: StoreOption = {}): Promise<Content> {
-  return theOne("data", prefix, openStore(store));
+export async function loadDataReference(prefix: string, options: StoreOption = {}): Promise<Content> {
+  return theOne("data", prefix, storeOf("loadDataReference", options));
 }
 
 async function theOne(kind: ContentKind, prefix: string, store: RunStore): Promise<Content> {

@@ -10,8 +10,9 @@ import { VERSION } from "../core/version.js";
 import type { TrainingConfigInput } from "./config.js";
 import { otherBuild } from "./draft.js";
 import { createRun, type TrainingEvent, type TrainingResult } from "./events.js";
-import { type LoadedRun, loadRun, type StoreOption } from "./list.js";
+import { type LoadedRun, loadRun } from "./list.js";
 import { MemoryStore } from "./memory-store.js";
+import { type StoreOption, storeOf } from "./store.js";
 import { openStored } from "./stored-data.js";
 import { holding, work as train } from "./train.js";
 
@@ -63,7 +64,9 @@ function obstacles(manifest: RunManifest): string[] {
 
 /** Runs a recorded run again and compares. Throws a RunError where it cannot be run at all, naming what is missing. */
 export async function replay(name: string, options: ReplayOptions = {}): Promise<Replay> {
-  const run = await loadRun(name, options);
+  const run = await loadRun(name, {
+    store: storeOf("replay", options, ["force", "data", "onStep", "threads", "clock"]),
+  });
   refuseCode(run.manifest);
   // Warnings of its training are told where others are.
   return holding(

@@ -5,6 +5,7 @@
 
 import type { RunManifest } from "../artifacts/manifest.js";
 import { RunError } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import type { RunStore } from "../core/store.js";
 import { VERSION } from "../core/version.js";
 import type { TrainingConfigInput } from "./config.js";
@@ -67,10 +68,9 @@ function configFromManifest(manifest: RunManifest, data?: ReproduceOptions["data
 }
 
 /** Trains as the manifest says and compares data, tokenizer, weights and results. */
-export async function reproduce(
-  manifest: RunManifest,
-  { data, onEvent, threads, clock, store = new MemoryStore() }: ReproduceOptions = {},
-): Promise<Reproduction> {
+export async function reproduce(manifest: RunManifest, options: ReproduceOptions = {}): Promise<Reproduction> {
+  checkOptions("reproduce", options, ["data", "onEvent", "threads", "clock", "store"]);
+  const { data, onEvent, threads, clock, store = new MemoryStore() } = options;
   const config = configFromManifest(manifest, data);
   const run = train(
     { ...config, deterministic: false, ...(threads === undefined ? {} : { threads }) },

@@ -12,8 +12,8 @@ import { gunzip } from "../data/gzip.js";
 import { codeName } from "./code.js";
 import { otherBuild } from "./draft.js";
 import { runFingerprint } from "./identity.js";
-import { findRunFolder, readManifestOf, type StoreOption } from "./list.js";
-import { openStore } from "./store.js";
+import { findRunFolder, readManifestOf } from "./list.js";
+import { type StoreOption, storeOf } from "./store.js";
 
 export interface Verification {
   readonly executionId: string;
@@ -32,8 +32,8 @@ const KNOWN = ["checkpoints", MANIFEST, "trace.json", "run.lock"];
  * Re-hashes all that a run has on disk: manifest, identity, line files, every checkpoint, the final weights, and its
  * data where they are still found. Never throws for what is wrong with the run; a run that is not there is a RunError.
  */
-export async function verify(name: string, { store = "runs" }: StoreOption = {}): Promise<Verification> {
-  const place = openStore(store);
+export async function verify(name: string, options: StoreOption = {}): Promise<Verification> {
+  const place = storeOf("verify", options);
   const folder = await findRunFolder(place, name);
   const problems: string[] = [];
   const notes: string[] = [];

@@ -15,6 +15,7 @@ import { MemoryStore } from "./memory-store.js";
 import { type StoreOption, storeOf } from "./store.js";
 import { openStored } from "./stored-data.js";
 import { holding, work as train } from "./train.js";
+import { otherInputs, relativeDifference, type Verdict } from "./verdict.js";
 
 export interface ReplayOptions extends StoreOption {
   /** Replay although the package, the data or the device differ; the answer is marked. */
@@ -39,7 +40,7 @@ export interface ReplayDifference {
 
 export interface Replay {
   readonly executionId: string;
-  readonly verdict: "equal bits" | "within tolerance" | "differs";
+  readonly verdict: Verdict;
   /** One sentence: the verdict with its figures. */
   readonly statement: string;
   /** Steps compared. */
@@ -225,10 +226,7 @@ async function sameBeginning(
   force: boolean,
 ): Promise<RunManifest> {
   const { manifest: now } = await loadRun(executionId, { store });
-  const found: string[] = [];
-  if (now.data.fingerprint !== was.data.fingerprint) found.push("the data are not those of the run");
-  if (now.tokenizerHash !== was.tokenizerHash) found.push("the tokenizer is not that of the run");
-  if (now.initialWeights !== was.initialWeights) found.push("the initial weights are not those of the run");
+  const found = otherInputs(was, now);
   problems.push(...found);
   if (found.length === 0 || force) return now;
   throw new RunError(`${was.executionId}: cannot be replayed: ${found.join("; ")}.`, {
@@ -280,7 +278,7 @@ function note(
   if (Object.is(expected, got)) return;
   state.difference ??= { step, what, expected, got };
   if (typeof expected !== "number" || typeof got !== "number" || what === "gradNorm") return;
-  const difference = Math.abs(got - expected) / Math.max(1e-12, Math.abs(expected));
+  const difference = relativeDifference(expected, got);
   // Written so that NaN is beyond every tolerance.
   if (!(difference <= state.largest.difference)) state.largest = { difference, step };
   if (!(difference <= (state.tolerance ?? 0))) state.beyond ??= { step, what, expected, got };

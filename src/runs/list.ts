@@ -7,6 +7,7 @@ import { parseJson } from "../core/json.js";
 import { checkName, type RunStore, readText } from "../core/store.js";
 import { warn } from "../core/warnings.js";
 import { type Aggregate, Aggregates } from "./aggregates.js";
+import { BLOBS } from "./blobs.js";
 import { type MetricRecord, readMetrics, readSamples } from "./metrics.js";
 import { type StoreOption, storeOf } from "./store.js";
 
@@ -44,15 +45,12 @@ export interface RunAggregates {
   readonly epochs: readonly { readonly epoch: number; readonly metrics: Readonly<Record<string, Aggregate>> }[];
 }
 
-/** Folders of a store that are not runs. */
-const NOT_RUNS = new Set(["blobs"]);
-
 /** Every run of a store by its executionId; a broken one is listed with its problem. */
 export async function listRuns(options: StoreOption = {}): Promise<RunEntry[]> {
   const place = storeOf("listRuns", options);
   const entries: RunEntry[] = [];
   for (const { name, kind } of await place.list("")) {
-    if (kind !== "folder" || NOT_RUNS.has(name)) continue;
+    if (kind !== "folder" || name === BLOBS) continue;
     const path = `${name}/${MANIFEST}`;
     if ((await place.size(path)) === undefined) {
       entries.push({ executionId: name, problem: `${path}: is missing.` });
@@ -120,7 +118,7 @@ export async function loadRun(name: string, options: StoreOption = {}): Promise<
 export async function findRunFolder(store: RunStore, name: string): Promise<string> {
   checkName(name, "run");
   const folders = (await store.list(""))
-    .filter((entry) => entry.kind === "folder" && !NOT_RUNS.has(entry.name))
+    .filter((entry) => entry.kind === "folder" && entry.name !== BLOBS)
     .map((entry) => entry.name)
     .sort(byExecution);
   if (folders.includes(name)) return name;

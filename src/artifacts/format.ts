@@ -18,8 +18,6 @@ export const FORMATS = {
   "tenon-metrics": "1.0",
   "tenon-timing": "1.0",
   "tenon-samples": "1.0",
-  "tenon-generation": "1.0",
-  "tenon-blob": "1.0",
 } as const;
 
 export type FormatName = keyof typeof FORMATS;

@@ -4,7 +4,7 @@
  * Format: https://huggingface.co/docs/safetensors
  */
 
-import { FormatError, listOf } from "../core/errors.js";
+import { FormatError, show } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
 import type { ByteSource } from "../core/platform.js";
 import { asArray, byteLengthOf, type FileDTypeName, isFileDType, type TensorBytes } from "./dtypes.js";
@@ -142,7 +142,7 @@ function readEntry(tensor: string, value: unknown, dataStart: number, size: numb
   if (!isObject(value)) throw refuse("an object", value);
   const { dtype, shape, data_offsets: offsets, ...rest } = value;
   const extra = Object.keys(rest);
-  if (extra.length > 0) throw refuse("only dtype, shape and data_offsets", listOf(extra));
+  if (extra.length > 0) throw refuse("only dtype, shape and data_offsets", extra);
   if (!isFileDType(dtype)) throw refuse("a dtype of the format", dtype);
   if (!isNaturals(shape)) throw refuse("a shape of whole numbers from 0", shape);
   if (!isNaturals(offsets) || offsets.length !== 2 || offsets[0] > offsets[1]) {
@@ -152,7 +152,7 @@ function readEntry(tensor: string, value: unknown, dataStart: number, size: numb
   const length = byteLengthOf(dtype, shape);
   if (length !== end - begin) {
     const needs = length === undefined ? "a size that fits" : `${length} bytes for ${dtype} [${shape.join(", ")}]`;
-    throw refuse(needs, `${end - begin} bytes (data_offsets [${begin}, ${end}])`);
+    throw broken(name, 8, `tensor "${tensor}": ${needs}`, `${end - begin} bytes (data_offsets ${show(offsets)})`);
   }
   if (dataStart + end > size) {
     throw broken(
@@ -181,9 +181,3 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 
 const isNaturals = (value: unknown): value is number[] =>
   Array.isArray(value) && value.every((item) => Number.isSafeInteger(item) && item >= 0);
-
-/** A value in a message, never longer than a line. */
-function show(value: unknown): string {
-  const text = typeof value === "string" ? value : (JSON.stringify(value) ?? String(value));
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
-}

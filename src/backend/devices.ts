@@ -11,6 +11,9 @@ import { setMemoryBudget } from "./storage.js";
 import { createCpuBackend } from "./wasm/backend.js";
 import type { WebGpuBackend } from "./webgpu/backend.js";
 
+/** Threads that the cpu device may have. */
+export const MAX_THREADS = 64;
+
 /** What `init` takes. */
 export interface InitOptions {
   /** `auto`: a hardware WebGPU adapter, else the CPU. */
@@ -268,8 +271,8 @@ function checkInit(options: InitOptions): void {
   }
   if (numerics !== undefined && numerics !== "portable" && numerics !== "fast")
     refuse("numerics", '"portable" or "fast"', numerics);
-  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64))
-    refuse("threads", "an integer from 1 to 64", threads);
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= MAX_THREADS))
+    refuse("threads", `an integer from 1 to ${MAX_THREADS}`, threads);
   if (memoryBudget !== undefined && !(memoryBudget > 0))
     refuse("memoryBudget", "a number of bytes above 0", memoryBudget);
   if (![true, false, "warn"].includes(deterministic)) refuse("deterministic", 'true, false or "warn"', deterministic);

@@ -153,11 +153,16 @@ export class FileStore implements RunStore {
     return this.attempt(path, async (file) => {
       await makeFolder(dirname(file));
       for (let attempt = 0; attempt < 5; attempt++) {
-        if (await takeLock(file)) {
+        const text = lockText();
+        if (await takeLock(file, text)) {
           held.add(file);
+          let ours = true;
           return async () => {
+            if (!ours) return;
+            ours = false;
             held.delete(file);
-            await fs.rm(file, { force: true });
+            // It may be another's by now: of someone who was told to remove it.
+            if ((await fs.readFile(file, "utf8").catch(() => undefined)) === text) await fs.rm(file, { force: true });
           };
         }
         const found = await fs.readFile(file, "utf8").catch(() => "");
@@ -232,10 +237,12 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+const lockText = (): string => JSON.stringify({ host: hostname(), pid: process.pid, start: processStart() });
+
 /** Makes the lock file appear with its content in one move; false when there is one. */
-async function takeLock(file: string): Promise<boolean> {
+async function takeLock(file: string, text: string): Promise<boolean> {
   const temporary = besides(file);
-  await fs.writeFile(temporary, JSON.stringify({ host: hostname(), pid: process.pid, start: processStart() }));
+  await fs.writeFile(temporary, text);
   try {
     await fs.link(temporary, file);
     return true;

@@ -5,8 +5,8 @@ import { readPieces } from "../artifacts/pieces.js";
 import { FormatError, RunError } from "../core/errors.js";
 import type { ByteSource } from "../core/platform.js";
 import { checkPath, nameProblem, type RunStore } from "../core/store.js";
-import { loadRun, type StoreOption } from "./list.js";
-import { openStore } from "./store.js";
+import { loadRun } from "./list.js";
+import { type StoreOption, storeOf } from "./store.js";
 import { type TarEntry, tarEnd, tarEntries, tarHeader, tarPadding } from "./tar.js";
 import { verify } from "./verify.js";
 
@@ -15,7 +15,7 @@ const LEFT_OUT = new Set(["run.lock"]);
 
 /** The run as a tar archive, in pieces: for a file, a download or `importRun`. Equal runs give equal archives. */
 export async function* exportRun(name: string, options: StoreOption = {}): AsyncGenerator<Uint8Array> {
-  const { store, folder } = await loadRun(name, options);
+  const { store, folder } = await loadRun(name, { store: storeOf("exportRun", options) });
   for await (const path of filesUnder(store, folder)) {
     const size = (await store.size(path)) as number;
     yield tarHeader(path, size);
@@ -37,8 +37,8 @@ async function* filesUnder(store: RunStore, folder: string): AsyncGenerator<stri
  * Unpacks an archive of a run into a store and verifies it; returns its executionId. Refused, with nothing left
  * behind: paths that lead out of the run, links, a cut archive, a run that does not verify, one that is there already.
  */
-export async function importRun(archive: ByteSource, { store = "runs" }: StoreOption = {}): Promise<string> {
-  const place = openStore(store);
+export async function importRun(archive: ByteSource, options: StoreOption = {}): Promise<string> {
+  const place = storeOf("importRun", options);
   // All paths are checked before anything is written.
   const entries: TarEntry[] = [];
   for await (const entry of tarEntries(archive)) entries.push(entry);

@@ -2,9 +2,10 @@
 
 import { canonicalJson } from "../core/json.js";
 import { Aggregates } from "./aggregates.js";
-import { type LoadedRun, loadRun, type StoreOption } from "./list.js";
+import { type LoadedRun, loadRun } from "./list.js";
 import { curve, type MetricRecord } from "./metrics.js";
 import { csvCell, showNumber } from "./sinks.js";
+import { type StoreOption, storeOf } from "./store.js";
 
 /** One thing of which the runs have different values; an absent one is undefined. */
 export interface Difference {
@@ -39,8 +40,9 @@ export async function compareRuns(
   runs: readonly (string | LoadedRun)[],
   options: StoreOption = {},
 ): Promise<Comparison> {
+  const store = storeOf("compareRuns", options);
   const opened: LoadedRun[] = [];
-  for (const run of runs) opened.push(typeof run === "string" ? await loadRun(run, options) : run);
+  for (const run of runs) opened.push(typeof run === "string" ? await loadRun(run, { store }) : run);
   const manifests = opened.map(({ manifest }) => manifest);
   const records: MetricRecord[][] = [];
   for (const run of opened) records.push(await run.metrics());

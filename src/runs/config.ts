@@ -21,6 +21,7 @@ import {
   type Schema,
   text,
 } from "../artifacts/schema.js";
+import { MAX_THREADS } from "../backend/devices.js";
 import { ConfigError, listOf } from "../core/errors.js";
 import { type DataConfig, dataKindOf, dataSchema, dataUse, isTable } from "./data-config.js";
 import type { DataInput } from "./stored-data.js";
@@ -102,7 +103,6 @@ export type TrainingConfigInput = { readonly data: DataInput } & {
 };
 
 const belowOne = (rule: { default?: number } = {}) => number({ min: 0, max: 1 - 1e-9, ...rule });
-const share = () => number({ min: 0, max: 1 });
 
 const trainedTokenizer = object({
   train: oneOf(["bpe", "unigram", "wordpiece"]),
@@ -119,21 +119,22 @@ export const tokenizerSchema: Schema<TokenizerConfig> = {
   },
 };
 
+/** No more than models/gpt2.ts takes, so that it is refused here, before data are read. */
 const gpt2 = object({
   model_type: text(),
-  n_layer: integer({ min: 1, default: 4 }),
+  n_layer: integer({ min: 1, max: 10_000, default: 4 }),
   n_head: integer({ min: 1, default: 4 }),
   n_embd: integer({ min: 1, default: 128 }),
   n_positions: optional(integer({ min: 1 })),
   n_inner: optional(nullable(integer({ min: 1 }))),
   vocab_size: optional(integer({ min: 1 })),
-  activation_function: optional(text()),
+  activation_function: optional(oneOf(["gelu_new", "gelu", "relu"])),
   layer_norm_epsilon: optional(number({ above: 0 })),
   initializer_range: optional(number({ above: 0 })),
   tie_word_embeddings: optional(boolean()),
-  resid_pdrop: optional(share()),
-  embd_pdrop: optional(share()),
-  attn_pdrop: optional(share()),
+  resid_pdrop: optional(belowOne()),
+  embd_pdrop: optional(belowOne()),
+  attn_pdrop: optional(belowOne()),
 });
 
 const sizes = () => optional(list(integer({ min: 1 })));
@@ -228,7 +229,7 @@ const settingsFields = {
   device: oneOf(["auto", "cpu", "webgpu", "reference"], { default: "auto" }),
   numerics: oneOf(["portable", "fast"], { default: "portable" }),
   deterministic: oneOf([true, false, "warn"], { default: "warn" }),
-  threads: optional(integer({ min: 1, max: 1024 })),
+  threads: optional(integer({ min: 1, max: MAX_THREADS })),
   memoryBudget: optional(integer({ min: 1 })),
   out: text({ default: "runs" }),
 };

@@ -63,10 +63,9 @@ export async function execute(
     );
     return await finish(prepared, run, runDir, result, emit);
   } catch (error) {
-    await recorder?.finish({ status: "failed" }).catch(() => undefined);
+    await recorder?.finish({ status: "failed" }).catch(() => recorder?.release().catch(() => undefined));
     throw recorder?.lastCheckpoint ? howToGoOn(error, recorder.executionId, recorder.lastCheckpoint) : error;
   } finally {
-    optimizer.dispose();
     await prepared.release();
   }
 }

@@ -6,12 +6,12 @@
 
 import { hashFile } from "../artifacts/checkpoint.js";
 import type { DataReference } from "../artifacts/manifest.js";
-import { measured } from "../artifacts/pieces.js";
 import { openSafetensors, type TensorReader } from "../artifacts/safetensors.js";
 import { FormatError, RunError } from "../core/errors.js";
 import { type RunStore, storeSource } from "../core/store.js";
-import { ambiguous, listRuns, loadRun, type StoreOption } from "./list.js";
-import { openStore } from "./store.js";
+import { blobPath, listBlobs } from "./blobs.js";
+import { ambiguous, listRuns, loadRun } from "./list.js";
+import { type StoreOption, storeOf } from "./store.js";
 
 export type ContentKind = "run" | "weights" | "tokenizer" | "data" | "config";
 
@@ -29,12 +29,11 @@ export interface Content {
 }
 
 const PREFIX = /^[0-9a-f]{1,64}$/;
-const BLOBS = "blobs";
 
 /** Everything whose hash starts with `prefix` (hex digits), one entry per kind and hash. */
-export async function findContent(prefix: string, { store = "runs" }: StoreOption = {}): Promise<Content[]> {
+export async function findContent(prefix: string, options: StoreOption = {}): Promise<Content[]> {
   const start = checkPrefix(prefix);
-  const place = openStore(store);
+  const place = storeOf("findContent", options);
   const found = new Map<string, { -readonly [K in keyof Content]: Content[K] } & { runs: string[] }>();
   const add = (kind: ContentKind, sha256: string | null, run?: string, more: Partial<Content> = {}) => {
     if (!sha256?.startsWith(start)) return;
@@ -59,23 +58,19 @@ export async function findContent(prefix: string, { store = "runs" }: StoreOptio
       if (weights) add("weights", weights.sha256, executionId, { path: `${folder}/model.safetensors` });
     }
   }
-  for (const kind of ["weights", "tokenizer", "data"] as const) {
-    for (const { name } of await place.list(`${BLOBS}/${kind}`)) {
-      if (/^[0-9a-f]{64}$/.test(name)) add(kind, name, undefined, { path: `${BLOBS}/${kind}/${name}` });
-    }
-  }
+  for (const hash of await listBlobs(place)) add("data", hash, undefined, { path: blobPath(hash) });
   return [...found.values()].sort((a, b) => (a.sha256 + a.kind < b.sha256 + b.kind ? -1 : 1));
 }
 
 /** Executions whose fingerprint (or runId) starts with `prefix`. */
 export async function findRuns(prefix: string, options: StoreOption = {}): Promise<string[]> {
-  const found = await findContent(prefix, options);
+  const found = await findContent(prefix, { store: storeOf("findRuns", options) });
   return found.filter(({ kind }) => kind === "run").flatMap(({ runs }) => runs);
 }
 
-/** The weights whose hash starts with `prefix`, of a checkpoint or a blob; their bytes are re-hashed before use. */
-export async function loadWeights(prefix: string, { store = "runs" }: StoreOption = {}): Promise<TensorReader> {
-  const place = openStore(store);
+/** The weights whose hash starts with `prefix`, of a checkpoint; their bytes are re-hashed before use. */
+export async function loadWeights(prefix: string, options: StoreOption = {}): Promise<TensorReader> {
+  const place = storeOf("loadWeights", options);
   const content = await theOne("weights", prefix, place);
   if (content.path === undefined) {
     throw new RunError(`${place.name}: weights ${content.sha256} are not stored, only known to ${content.runs[0]}.`, {
@@ -93,8 +88,8 @@ export async function loadWeights(prefix: string, { store = "runs" }: StoreOptio
 }
 
 /** What is known of the data whose hash starts with `prefix`; `path` is there when the store holds the bytes. */
-export async function loadDataReference(prefix: string, { store = "runs" }: StoreOption = {}): Promise<Content> {
-  return theOne("data", prefix, openStore(store));
+export async function loadDataReference(prefix: string, options: StoreOption = {}): Promise<Content> {
+  return theOne("data", prefix, storeOf("loadDataReference", options));
 }
 
 async function theOne(kind: ContentKind, prefix: string, store: RunStore): Promise<Content> {
@@ -111,34 +106,4 @@ function checkPrefix(prefix: string): string {
   const digits = prefix.toLowerCase();
   if (PREFIX.test(digits)) return digits;
   throw new RunError(`find: needs 1 to 64 hex digits, got ${JSON.stringify(prefix)}.`, { where: "find", prefix });
-}
-
-/** Keeps bytes under their SHA-256 and returns it; what is there already is not written again. */
-export async function putBlob(
-  store: RunStore,
-  kind: "weights" | "tokenizer" | "data",
-  bytes: Uint8Array | AsyncIterable<Uint8Array>,
-): Promise<string> {
-  const folder = `${BLOBS}/${kind}`;
-  // The name is known only when all bytes have passed: they wait under another one.
-  for (let n = 0; ; n++) {
-    const waiting = `${folder}/incoming-${n}`;
-    if (!(await store.claim(waiting))) continue;
-    try {
-      const stream = measured(bytes);
-      await store.write(`${waiting}/bytes`, stream);
-      const { sha256 } = stream.record();
-      const path = `${folder}/${sha256}`;
-      if ((await store.size(path)) === undefined) await store.write(path, readAll(store, `${waiting}/bytes`));
-      return sha256;
-    } finally {
-      await store.remove(waiting);
-    }
-  }
-}
-
-async function* readAll(store: RunStore, path: string): AsyncGenerator<Uint8Array> {
-  const size = (await store.size(path)) as number;
-  const piece = 4 * 1024 * 1024;
-  for (let at = 0; at < size; at += piece) yield store.read(path, at, Math.min(size, at + piece));
 }

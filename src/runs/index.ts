@@ -22,7 +22,7 @@ export {
 export type { DataConfig, DataPlace } from "./data-config.js";
 export { createRun, type Run, type TrainingEvent, type TrainingResult, type TrainingRun } from "./events.js";
 export { type Content, type ContentKind, findContent, findRuns, loadDataReference, loadWeights } from "./find.js";
-export { type LoadedRun, listRuns, loadRun, type RunAggregates, type RunEntry, type StoreOption } from "./list.js";
+export { type LoadedRun, listRuns, loadRun, type RunAggregates, type RunEntry } from "./list.js";
 export { MemoryStore } from "./memory-store.js";
 export type { MetricRecord } from "./metrics.js";
 export type { CodeTask } from "./module-task.js";
@@ -31,7 +31,7 @@ export { type Replay, type ReplayDifference, type ReplayOptions, replay } from "
 export { type ReproduceOptions, type Reproduction, reproduce } from "./reproduce.js";
 export { consoleSink, csvSink, jsonlSink, type Sink, type SinkRecord, type SinkTarget } from "./sinks.js";
 export { type StartedRun, type StartRunOptions, startRun } from "./start-run.js";
-export { openStore, type RunStore, type StoreEntry } from "./store.js";
+export { openStore, type RunStore, type StoreEntry, type StoreOption } from "./store.js";
 export type { DataInput, DataStream } from "./stored-data.js";
 export { type TensorboardOptions, tensorboardSink } from "./tensorboard.js";
 export { type CodeConfig, type TrainOptions, train } from "./train.js";

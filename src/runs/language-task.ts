@@ -84,9 +84,9 @@ export class LanguageTask implements Task {
     };
   }
 
-  fits(rows: number) {
+  fits(rows: number): MicroBatch {
     const width = this.config.training.blockSize + 1;
-    return this.model.loss(new Int32Array(rows * width), undefined, { shape: [rows, width] });
+    return this.microBatch({ ids: new Int32Array(rows * width), shape: [rows, width] });
   }
 
   evaluate? = async (whole: boolean): Promise<Evaluation> => {

@@ -7,13 +7,9 @@ import { parseJson } from "../core/json.js";
 import { checkName, type RunStore, readText } from "../core/store.js";
 import { warn } from "../core/warnings.js";
 import { type Aggregate, Aggregates } from "./aggregates.js";
+import { BLOBS } from "./blobs.js";
 import { type MetricRecord, readMetrics, readSamples } from "./metrics.js";
-import { openStore } from "./store.js";
-
-export interface StoreOption {
-  /** Where the runs are: a store, or the path of a folder; "runs" unless told. */
-  readonly store?: RunStore | string;
-}
+import { type StoreOption, storeOf } from "./store.js";
 
 /** A folder of a store that holds, or should hold, a run. */
 export interface RunEntry {
@@ -49,15 +45,12 @@ export interface RunAggregates {
   readonly epochs: readonly { readonly epoch: number; readonly metrics: Readonly<Record<string, Aggregate>> }[];
 }
 
-/** Folders of a store that are not runs. */
-const NOT_RUNS = new Set(["blobs"]);
-
 /** Every run of a store by its executionId; a broken one is listed with its problem. */
-export async function listRuns({ store = "runs" }: StoreOption = {}): Promise<RunEntry[]> {
-  const place = openStore(store);
+export async function listRuns(options: StoreOption = {}): Promise<RunEntry[]> {
+  const place = storeOf("listRuns", options);
   const entries: RunEntry[] = [];
   for (const { name, kind } of await place.list("")) {
-    if (kind !== "folder" || NOT_RUNS.has(name)) continue;
+    if (kind !== "folder" || name === BLOBS) continue;
     const path = `${name}/${MANIFEST}`;
     if ((await place.size(path)) === undefined) {
       entries.push({ executionId: name, problem: `${path}: is missing.` });
@@ -83,8 +76,8 @@ function byExecution(a: string, b: string): number {
  * Opens a run by its executionId, or by its runId or the start of it (its last execution). No match and several runs
  * that match are RunErrors that list what there is.
  */
-export async function loadRun(name: string, { store = "runs" }: StoreOption = {}): Promise<LoadedRun> {
-  const place = openStore(store);
+export async function loadRun(name: string, options: StoreOption = {}): Promise<LoadedRun> {
+  const place = storeOf("loadRun", options);
   const folder = await findRunFolder(place, name);
   const manifest = await readManifestOf(place, folder);
   const checkpoints = `${folder}/checkpoints`;
@@ -125,7 +118,7 @@ export async function loadRun(name: string, { store = "runs" }: StoreOption = {}
 export async function findRunFolder(store: RunStore, name: string): Promise<string> {
   checkName(name, "run");
   const folders = (await store.list(""))
-    .filter((entry) => entry.kind === "folder" && !NOT_RUNS.has(entry.name))
+    .filter((entry) => entry.kind === "folder" && entry.name !== BLOBS)
     .map((entry) => entry.name)
     .sort(byExecution);
   if (folders.includes(name)) return name;

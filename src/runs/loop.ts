@@ -20,7 +20,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import { showBudget } from "./budget.js";
 import type { TrainingEvent } from "./events.js";
 import type { RunRecorder } from "./recorder.js";
-import { epochOf, type MicroBatch, type Task } from "./task.js";
+import { epochOf, type MicroBatch, type StepTask, type Task } from "./task.js";
 
 export interface LoopOptions {
   readonly steps: number;
@@ -84,7 +84,7 @@ const YIELD_EVERY = 50;
 
 /** One optimizer step: the losses of all micro-batches are summed and divided once by the labels that count. */
 export async function trainStep(
-  { task, optimizer }: Pick<LoopContext, "task" | "optimizer">,
+  { task, optimizer }: { readonly task: StepTask; readonly optimizer: LoopOptimizer },
   { accumulate, clipNorm }: Pick<LoopOptions, "accumulate" | "clipNorm">,
 ): Promise<{ loss: number; gradNorm: number; tokens: number } | null> {
   if (task.step) {
@@ -119,10 +119,10 @@ export async function trainStep(
   };
 }
 
-const prepared = new WeakSet<Task>();
+const prepared = new WeakSet<StepTask>();
 
 /** Before the first step the device prepares for it; not where the loss is a user's, who may count its calls. */
-async function prepare(task: Task, batch: MicroBatch, count: number): Promise<void> {
+async function prepare(task: StepTask, batch: MicroBatch, count: number): Promise<void> {
   if (prepared.has(task) || !task.fits) return;
   prepared.add(task);
   await rehearse(task.model, () => {
@@ -197,7 +197,8 @@ export async function runLoop(context: LoopContext, options: LoopOptions): Promi
     optimizer.lr = learningRate * schedule(step);
     const lr = optimizer.lr;
     const result = await trainStep(context, options).catch(async (error) => {
-      throw error instanceof MemoryBudgetError ? await showBudget(error, task) : error;
+      if (!(error instanceof MemoryBudgetError)) throw error;
+      throw await showBudget(error, task, (smaller) => trainStep({ task: smaller, optimizer }, options));
     });
     if (result === null) {
       if (step === 0) throw noBatch();

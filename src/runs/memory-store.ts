@@ -77,7 +77,11 @@ export class MemoryStore implements RunStore {
       throw new RunError(`${this.name}/${path}: is locked by another run in this process.`, { where: path, path });
     }
     this.locks.add(path);
-    return async () => void this.locks.delete(path);
+    let ours = true;
+    return async () => {
+      if (ours) this.locks.delete(path);
+      ours = false;
+    };
   }
 
   private file(path: string): Uint8Array<ArrayBuffer> {

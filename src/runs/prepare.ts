@@ -40,7 +40,7 @@ export interface Prepared {
   readonly userConfig: object;
   /** Folder of the run to go on with. */
   readonly resume?: string;
-  /** Called when the run has ended: frees what was made for it. */
+  /** Called when the run has ended: frees what was made for it, and gives back what was lent. */
   readonly release: () => void | Promise<void>;
 }
 
@@ -73,7 +73,10 @@ export async function prepareConfig(given: TrainingConfigInput | undefined, opti
     userConfig,
     resume,
     task: setup.task,
-    release,
+    release: async () => {
+      optimizer.dispose();
+      await release();
+    },
     optimizer,
     draft: (initialWeights) => configDraft(config, setup, capabilities, initialWeights),
   };
@@ -117,14 +120,19 @@ export async function prepareCode(config: CodeConfig, options: TrainOptions): Pr
   const hashed = hashedSettings(settings, capabilities);
   const generator = new Generator(settings.seed);
   const resume = options.resume === undefined ? undefined : await findRunFolder(store, options.resume);
-  const loopOptimizer = optimizer ?? makeOptimizer(task, settings.training);
+  const loopOptimizer: LoopOptimizer = optimizer ?? makeOptimizer(task, settings.training);
+  const returnOptimizer = optimizer ? lendOptimizer(optimizer) : () => loopOptimizer.dispose();
+  const returnGenerator = lendGenerator(task.model, generator);
   return {
     settings,
     capabilities,
     generator,
     task,
     store,
-    release: lendGenerator(task.model, generator),
+    release: () => {
+      returnOptimizer();
+      returnGenerator();
+    },
     optimizer: loopOptimizer,
     userConfig: hashed,
     resume,
@@ -145,6 +153,19 @@ function lendGenerator(model: Module, generator: Generator): () => void {
   for (const drop of drops) drop.generator = generator;
   return () => {
     for (const drop of drops) drop.generator = undefined;
+  };
+}
+
+/** A user's optimizer comes back with what it learnt; the learning rates of the schedule were the run's. */
+function lendOptimizer(optimizer: NonNullable<CodeConfig["optimizer"]>): () => void {
+  // One of their own needs no groups.
+  const { lr, groups = [] } = optimizer;
+  const rates = groups.map(({ options }) => options.lr);
+  return () => {
+    optimizer.lr = lr;
+    groups.forEach((group, i) => {
+      group.options.lr = rates[i];
+    });
   };
 }
 

@@ -64,7 +64,7 @@ export class RunRecorder {
     private current: RunManifest,
     /** Numbers and texts go here. */
     readonly metrics: MetricsLog,
-    private readonly release: () => Promise<void>,
+    private lock: (() => Promise<void>) | undefined,
     private last?: Checkpoint,
   ) {}
 
@@ -159,7 +159,7 @@ export class RunRecorder {
         resumedAt: [...(manifest.resumedAt ?? []), checkpoint.step],
       };
       const recorder = new RunRecorder(store, resumed, metrics, release, checkpoint);
-      await recorder.writeManifest();
+      await recorder.writeManifest(resumed);
       return { recorder, checkpoint, state };
     } catch (error) {
       await release();
@@ -189,7 +189,10 @@ export class RunRecorder {
     return this.last;
   }
 
-  /** Ends the run: everything durable, files hashed into the sealed manifest, the lock given back. */
+  /**
+   * Ends the run: everything durable, files hashed into the sealed manifest, the lock given back. Where that fails the
+   * run goes on to be this process's, to be finished again.
+   */
   async finish(ending: Ending): Promise<RunManifest> {
     this.refuseEnded();
     if (!ENDINGS.includes(ending.status)) {
@@ -197,20 +200,23 @@ export class RunRecorder {
         where: "finish",
       });
     }
-    try {
-      await this.metrics.close();
-      const files: Record<string, FileRecord> = {};
-      for (const name of LINE_FILES) {
-        const path = `${this.folder}/${name}`;
-        if ((await this.store.size(path)) !== undefined) files[name] = await hashFile(this.store, path);
-      }
-      this.current = { ...this.current, ...ending, finalWeights: ending.finalWeights ?? null, files };
-      await this.writeManifest();
-      this.ended = true;
-      return this.current;
-    } finally {
-      await this.release();
+    await this.metrics.close();
+    const files: Record<string, FileRecord> = {};
+    for (const name of LINE_FILES) {
+      const path = `${this.folder}/${name}`;
+      if ((await this.store.size(path)) !== undefined) files[name] = await hashFile(this.store, path);
     }
+    await this.writeManifest({ ...this.current, ...ending, finalWeights: ending.finalWeights ?? null, files });
+    this.ended = true;
+    await this.release();
+    return this.current;
+  }
+
+  /** Gives the lock back, once: afterwards it may be another's. Only for runs that could not be finished. */
+  async release(): Promise<void> {
+    const { lock } = this;
+    this.lock = undefined;
+    await lock?.();
   }
 
   /** What is written after the end would belie the sealed manifest. */
@@ -219,8 +225,9 @@ export class RunRecorder {
     throw new RunError(`${this.executionId}: has ended, nothing is added to it.`, { where: this.executionId });
   }
 
-  private writeManifest(): Promise<void> {
-    return writeText(this.store, `${this.folder}/${MANIFEST}`, writeManifest(this.current));
+  private async writeManifest(manifest: RunManifest): Promise<void> {
+    await writeText(this.store, `${this.folder}/${MANIFEST}`, writeManifest(manifest));
+    this.current = manifest;
   }
 }
 

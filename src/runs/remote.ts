@@ -14,8 +14,8 @@ export type RemoteOptions = Pick<TrainOptions, "resume" | "where"> & { readonly 
 /** A Worker, a MessagePort or a worker's own scope: of browsers (`addEventListener`) or of Node (`on`). */
 export interface Endpoint {
   postMessage(message: unknown): void;
-  addEventListener?(type: "message", listener: (event: { data: unknown }) => void): void;
-  on?(type: "message", listener: (data: unknown) => void): unknown;
+  addEventListener?(type: string, listener: (event: any) => void): void;
+  on?(type: string, listener: (value: any) => void): unknown;
   /** Ports wait for it. */
   start?(): void;
 }
@@ -33,8 +33,9 @@ interface PlainError {
   name: string;
   message: string;
   stack?: string;
-  hint?: string;
-  where?: string;
+  cause?: PlainError;
+  /** Whatever else the error carries: of one of Tenon's its `details`, of the system's its `code`. */
+  fields: { details?: errors.ErrorDetails };
 }
 
 /**
@@ -67,26 +68,47 @@ export function serveTraining(
   });
 }
 
-/** The other side of `serveTraining`: trains there, with the run here. Several runs may go at once. */
+/**
+ * The other side of `serveTraining`: trains there, with the run here. Several runs may go at once. When the worker fails
+ * or ends by itself they reject with a RunError; of `worker.terminate()` pages are not told: stop the runs first.
+ */
 export function connect(endpoint: Endpoint): {
   train(config: TrainingConfigInput, options?: RemoteOptions): TrainingRun;
 } {
-  const waiting = new Map<number, (answer: Answer) => void>();
-  listen<Answer>(endpoint, (answer) => waiting.get(answer.id)?.(answer));
+  const waiting = new Map<number, { answer(answer: Answer): void; lose(loss: Loss): void }>();
+  let loss: Loss | undefined;
+  listen<Answer>(endpoint, (answer) => waiting.get(answer.id)?.answer(answer));
+  listenForLoss(endpoint, (found) => {
+    loss ??= found;
+    for (const run of waiting.values()) run.lose(loss);
+    waiting.clear();
+  });
+  const send = (request: Request) => endpoint.postMessage(request);
   let count = 0;
   return {
     train: (config, options = {}) =>
       createRun(
         (emit, signal) =>
           new Promise<TrainingResult>((resolve, reject) => {
+            if (loss) throw lost(loss);
             const id = ++count;
-            waiting.set(id, (answer) => {
-              if (answer.tenon === "event") return emit(answer.event);
-              if (answer.tenon === "result") resolve(answer.result);
-              else if (answer.tenon === "error") reject(revived(answer.error));
-              waiting.delete(id);
+            let executionId: string | undefined;
+            waiting.set(id, {
+              answer(answer) {
+                if (answer.tenon === "event") {
+                  if (answer.event.type === "start") executionId = answer.event.executionId;
+                  return emit(answer.event);
+                }
+                if (answer.tenon === "result") resolve(answer.result);
+                else if (answer.tenon === "error") reject(revived(answer.error));
+                waiting.delete(id);
+              },
+              lose(loss) {
+                // One that lives all the same must not go on unseen.
+                send({ tenon: "stop", id, reason: loss.got });
+                reject(lost(loss, executionId));
+              },
             });
-            const send = (request: Request) => endpoint.postMessage(request);
             const stop = () => send({ tenon: "stop", id, reason: String(signal.reason) });
             send({ tenon: "train", id, config: travelling(config), options });
             // A run may be stopped in the turn that started it, before its work begins.
@@ -95,6 +117,34 @@ export function connect(endpoint: Endpoint): {
           }),
       ),
   };
+}
+
+/** Why nothing comes from the other end any more. */
+interface Loss {
+  readonly got: string;
+  readonly cause?: unknown;
+}
+
+const lost = ({ got, cause }: Loss, executionId?: string): errors.RunError =>
+  new errors.RunError(`connect: needs a worker that lives as long as its runs, got ${got}.`, {
+    where: "connect",
+    cause,
+    hint: executionId
+      ? `Make a new one, and go on from the last checkpoint: train(config, { resume: "${executionId}" }).`
+      : "Make a new one, and train there.",
+  });
+
+/** What platforms tell of workers and ports that end: browsers with events, Node with an error, an exit code or nothing. */
+function listenForLoss(endpoint: Endpoint, tell: (loss: Loss) => void): void {
+  const on = (type: string, listener: (value: any) => void) =>
+    endpoint.addEventListener ? endpoint.addEventListener(type, listener) : endpoint.on?.(type, listener);
+  on("error", (told) => {
+    const { message, error = told } = Object(told);
+    tell({ got: message ? `an error in it: ${message}` : "one that cannot be loaded", cause: error });
+  });
+  on("messageerror", (cause) => tell({ got: "a message that cannot be read", cause }));
+  on("exit", (code) => tell({ got: `one that ended by itself, with exit code ${code}` }));
+  on("close", () => tell({ got: "one whose port was closed" }));
 }
 
 function listen<M extends { tenon: string }>(endpoint: Endpoint, listener: (message: M) => void): void {
@@ -116,19 +166,32 @@ function travelling<T>(value: T): T {
 }
 
 function plain(error: unknown): PlainError {
-  if (!(error instanceof Error)) return { name: "Error", message: String(error) };
-  const { name, message, stack } = error;
-  const { hint, where } = error instanceof errors.TenonError ? error : {};
-  return { name, message, stack, hint, where };
+  if (!(error instanceof Error)) return { name: "Error", message: String(error), fields: {} };
+  const { name, message, stack, cause } = error;
+  const fields: PlainError["fields"] = portable(error);
+  if (error instanceof errors.TenonError) fields.details = portable(error.details);
+  return { name, message, stack, ...(cause === undefined ? {} : { cause: plain(cause) }), fields };
 }
 
+/** The fields that a message can carry; the cause goes by itself. */
+const portable = (fields: object): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(fields).filter(([name, value]) => {
+      try {
+        return name !== "cause" && structuredClone([value]);
+      } catch {
+        return false;
+      }
+    }),
+  );
+
 /** The error as its own class again, so that `instanceof` and fields work here as there. */
-function revived({ name, message, stack, hint, where }: PlainError): Error {
+function revived({ name, message, stack, cause: plainCause, fields }: PlainError): Error {
   const kind = (errors as Record<string, unknown>)[name];
-  const error =
-    typeof kind === "function" && kind.prototype instanceof errors.TenonError
-      ? new (kind as typeof errors.TenonError)(message, { where })
-      : new Error(message);
-  if (hint !== undefined) Object.assign(error, { hint });
-  return Object.assign(error, { stack: stack ?? error.stack });
+  const known = kind === errors.TenonError || Object(kind).prototype instanceof errors.TenonError;
+  const cause = plainCause && { cause: revived(plainCause) };
+  const error = known ? new (kind as typeof errors.TenonError)(message, cause) : new Error(message, cause);
+  if (!known) Object.defineProperty(error, "name", { value: name });
+  const details = fields.details && { details: { ...fields.details, ...cause } };
+  return Object.assign(error, fields, details, { stack: stack ?? error.stack });
 }

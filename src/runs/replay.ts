@@ -10,10 +10,12 @@ import { VERSION } from "../core/version.js";
 import type { TrainingConfigInput } from "./config.js";
 import { otherBuild } from "./draft.js";
 import { createRun, type TrainingEvent, type TrainingResult } from "./events.js";
-import { type LoadedRun, loadRun, type StoreOption } from "./list.js";
+import { type LoadedRun, loadRun } from "./list.js";
 import { MemoryStore } from "./memory-store.js";
+import { type StoreOption, storeOf } from "./store.js";
 import { openStored } from "./stored-data.js";
-import { work as train } from "./train.js";
+import { holding, work as train } from "./train.js";
+import { otherInputs, relativeDifference, type Verdict } from "./verdict.js";
 
 export interface ReplayOptions extends StoreOption {
   /** Replay although the package, the data or the device differ; the answer is marked. */
@@ -38,7 +40,7 @@ export interface ReplayDifference {
 
 export interface Replay {
   readonly executionId: string;
-  readonly verdict: "equal bits" | "within tolerance" | "differs";
+  readonly verdict: Verdict;
   /** One sentence: the verdict with its figures. */
   readonly statement: string;
   /** Steps compared. */
@@ -63,9 +65,19 @@ function obstacles(manifest: RunManifest): string[] {
 
 /** Runs a recorded run again and compares. Throws a RunError where it cannot be run at all, naming what is missing. */
 export async function replay(name: string, options: ReplayOptions = {}): Promise<Replay> {
-  const run = await loadRun(name, options);
+  const run = await loadRun(name, {
+    store: storeOf("replay", options, ["force", "data", "onStep", "threads", "clock"]),
+  });
+  refuseCode(run.manifest);
+  // Warnings of its training are told where others are.
+  return holding(
+    () => undefined,
+    () => again(run, options),
+  );
+}
+
+async function again(run: LoadedRun, options: ReplayOptions): Promise<Replay> {
   const { manifest } = run;
-  refuseCode(manifest);
   const problems = obstacles(manifest);
   const device = await chooseDevice(manifest, problems);
   await sameArithmetic(manifest, device, problems);
@@ -96,7 +108,7 @@ function refuseCode({ executionId, code, provisional }: RunManifest): void {
 async function chooseDevice(manifest: RunManifest, problems: string[]): Promise<TrainingConfigInput["device"]> {
   if (manifest.device !== "webgpu") return manifest.device as TrainingConfigInput["device"];
   try {
-    await init({ device: "webgpu" });
+    await init({ device: "webgpu", deterministic: false });
     return "webgpu";
   } catch (error) {
     if (!manifest.determinism.tolerances)
@@ -214,10 +226,7 @@ async function sameBeginning(
   force: boolean,
 ): Promise<RunManifest> {
   const { manifest: now } = await loadRun(executionId, { store });
-  const found: string[] = [];
-  if (now.data.fingerprint !== was.data.fingerprint) found.push("the data are not those of the run");
-  if (now.tokenizerHash !== was.tokenizerHash) found.push("the tokenizer is not that of the run");
-  if (now.initialWeights !== was.initialWeights) found.push("the initial weights are not those of the run");
+  const found = otherInputs(was, now);
   problems.push(...found);
   if (found.length === 0 || force) return now;
   throw new RunError(`${was.executionId}: cannot be replayed: ${found.join("; ")}.`, {
@@ -269,7 +278,7 @@ function note(
   if (Object.is(expected, got)) return;
   state.difference ??= { step, what, expected, got };
   if (typeof expected !== "number" || typeof got !== "number" || what === "gradNorm") return;
-  const difference = Math.abs(got - expected) / Math.max(1e-12, Math.abs(expected));
+  const difference = relativeDifference(expected, got);
   // Written so that NaN is beyond every tolerance.
   if (!(difference <= state.largest.difference)) state.largest = { difference, step };
   if (!(difference <= (state.tolerance ?? 0))) state.beyond ??= { step, what, expected, got };

@@ -5,6 +5,7 @@
 
 import type { RunManifest } from "../artifacts/manifest.js";
 import { RunError } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import type { RunStore } from "../core/store.js";
 import { VERSION } from "../core/version.js";
 import type { TrainingConfigInput } from "./config.js";
@@ -12,6 +13,7 @@ import type { TrainingEvent } from "./events.js";
 import { loadRun } from "./list.js";
 import { MemoryStore } from "./memory-store.js";
 import { train } from "./train.js";
+import { otherInputs, relativeDifference, type Verdict } from "./verdict.js";
 
 export interface ReproduceOptions {
   /** The data, where the manifest names them by their hash: a path, URL, Blob or File, or several in order. */
@@ -25,7 +27,7 @@ export interface ReproduceOptions {
 }
 
 export interface Reproduction {
-  readonly verdict: "equal bits" | "within tolerance" | "differs";
+  readonly verdict: Verdict;
   /** One sentence: the verdict with its figures. */
   readonly statement: string;
   readonly expected: { readonly weightsHash: string | null; readonly result: Readonly<Record<string, unknown>> };
@@ -67,10 +69,9 @@ function configFromManifest(manifest: RunManifest, data?: ReproduceOptions["data
 }
 
 /** Trains as the manifest says and compares data, tokenizer, weights and results. */
-export async function reproduce(
-  manifest: RunManifest,
-  { data, onEvent, threads, clock, store = new MemoryStore() }: ReproduceOptions = {},
-): Promise<Reproduction> {
+export async function reproduce(manifest: RunManifest, options: ReproduceOptions = {}): Promise<Reproduction> {
+  checkOptions("reproduce", options, ["data", "onEvent", "threads", "clock", "store"]);
+  const { data, onEvent, threads, clock, store = new MemoryStore() } = options;
   const config = configFromManifest(manifest, data);
   const run = train(
     { ...config, deterministic: false, ...(threads === undefined ? {} : { threads }) },
@@ -79,7 +80,13 @@ export async function reproduce(
   try {
     for await (const event of run) {
       onEvent?.(event);
-      if (event.type === "start") sameStart(manifest, (await loadRun(event.executionId, { store })).manifest);
+      if (event.type !== "start") continue;
+      const others = otherInputs(manifest, (await loadRun(event.executionId, { store })).manifest);
+      if (others.length === 0) continue;
+      throw new RunError(`${manifest.executionId}: cannot be compared: ${others.join("; ")}.`, {
+        where: manifest.executionId,
+        hint: "Give the files of its manifest (by SHA-256).",
+      });
     }
   } catch (error) {
     await run.stop().catch(() => undefined);
@@ -87,20 +94,6 @@ export async function reproduce(
   }
   const { executionId } = await run;
   return judge(manifest, (await loadRun(executionId, { store })).manifest);
-}
-
-/** What goes in must be the same, or nothing that comes out says anything. */
-function sameStart(was: RunManifest, now: RunManifest): void {
-  const other =
-    now.data.fingerprint !== was.data.fingerprint
-      ? "the data are not those of the manifest"
-      : now.tokenizerHash !== was.tokenizerHash
-        ? "the tokenizer is not that of the manifest"
-        : now.initialWeights !== was.initialWeights
-          ? "the initial weights are not those of the manifest"
-          : undefined;
-  if (other === undefined) return;
-  throw new RunError(`${was.executionId}: cannot be compared, ${other}.`, { where: was.executionId });
 }
 
 function judge(was: RunManifest, now: RunManifest): Reproduction {
@@ -111,7 +104,7 @@ function judge(was: RunManifest, now: RunManifest): Reproduction {
     return { ...base, verdict: "equal bits", statement: `Equal bits: ${steps} steps gave the same weights.` };
   }
   const loss = (manifest: RunManifest) => Number(manifest.result?.["trainLoss"]);
-  const difference = Math.abs(loss(now) - loss(was)) / Math.max(1e-12, Math.abs(loss(was)));
+  const difference = relativeDifference(loss(was), loss(now));
   const tolerance = was.determinism.tolerances?.loss;
   const figure = `the loss of the last step differs by ${difference.toExponential(1)}`;
   if (tolerance !== undefined && difference <= tolerance) {

@@ -7,13 +7,13 @@ import { capabilities } from "../backend/devices.js";
 import { determinism } from "../core/determinism.js";
 import { ConfigError, kindOf } from "../core/errors.js";
 import { canonicalJson, parseJson } from "../core/json.js";
+import { checkOptions } from "../core/options.js";
 import { sha256Hex } from "../core/sha256.js";
 import { codeOf } from "./code.js";
 import { settingsDraft } from "./draft.js";
-import type { StoreOption } from "./list.js";
 import { type Ending, RunRecorder } from "./recorder.js";
 import type { Sink } from "./sinks.js";
-import { openStore } from "./store.js";
+import { type StoreOption, storeOf } from "./store.js";
 
 export interface StartRunOptions extends StoreOption {
   readonly sinks?: readonly Sink[];
@@ -50,8 +50,10 @@ const HASH = /^[0-9a-f]{64}$/;
 /** Starts a run for a loop of one's own. `config` is any JSON; its `seed`, if it has one, is the run's. */
 export async function startRun(
   config: Readonly<Record<string, unknown>>,
-  { store = "runs", sinks, weights = {}, data = "", codeVersion, ...told }: StartRunOptions = {},
+  options: StartRunOptions = {},
 ): Promise<StartedRun> {
+  const store = storeOf("startRun", options, ["sinks", "weights", "data", "codeVersion", "device", "numerics"]);
+  const { sinks, weights = {}, data = "", codeVersion, ...told } = options;
   if (typeof config !== "object" || config === null || Array.isArray(config)) {
     throw new ConfigError(`startRun: needs a config object, got ${kindOf(config)}.`, { where: "startRun" });
   }
@@ -64,7 +66,7 @@ export async function startRun(
   const seed = typeof given === "number" && Number.isSafeInteger(given) && given >= 0 ? given : 0;
   const asked = { seed, precision: "float32", device, numerics, deterministic: determinism() };
   const recorder = await RunRecorder.start(
-    openStore(store),
+    store,
     {
       ...settingsDraft(asked, { ...machine, device, numerics }, await weightsHash(weights)),
       ...(await codeOf(codeVersion)),
@@ -86,11 +88,11 @@ export async function startRun(
     sample: (step, text) => metrics.sample(step, text),
     checkpoint: (step, tensors, files = {}) =>
       recorder.checkpoint(step, { ...files, "model.safetensors": safetensorsChunks(tensors) }),
-    finish: async ({ weights: final, ...ending } = {}) =>
-      recorder.finish({
-        status: "done",
-        ...ending,
-        ...(final ? { finalWeights: await weightsHash(final) } : {}),
-      }),
+    finish: async (given = {}) => {
+      checkOptions("finish", given, ["weights", "status", "result", "wallClock"]);
+      const { weights: final, ...ending } = given;
+      const finalWeights = final && (await weightsHash(final));
+      return recorder.finish({ status: "done", ...ending, ...(finalWeights && { finalWeights }) });
+    },
   };
 }

@@ -2,10 +2,22 @@
 
 import { OpfsStore } from "../artifacts/opfs-store.js";
 import { RunError } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { platform } from "../core/platform.js";
 import type { RunStore } from "../core/store.js";
 
 export type { RunStore, StoreEntry } from "../core/store.js";
+
+export interface StoreOption {
+  /** Where the runs are: a store, or the path of a folder; "runs" unless told. */
+  readonly store?: RunStore | string;
+}
+
+/** The store that the options of `where` name; `others` are the options that it has besides. */
+export function storeOf(where: string, options: StoreOption, others: readonly string[] = []): RunStore {
+  checkOptions(where, options, ["store", ...others]);
+  return openStore(options.store ?? "runs");
+}
 
 /**
  * A store as it is; a text as a folder of the file system (Node) or of the origin-private file system (browsers).

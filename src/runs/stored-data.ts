@@ -6,8 +6,8 @@
 import { RunError } from "../core/errors.js";
 import type { RunStore } from "../core/store.js";
 import { iterate } from "../data/bytes.js";
+import { blobPath, putBlob } from "./blobs.js";
 import { DATA_KINDS, type DataConfig, type DataPlace } from "./data-config.js";
-import { putBlob } from "./find.js";
 
 /** Bytes or text that pass by once. */
 export type DataStream = ReadableStream<Uint8Array> | AsyncIterable<Uint8Array | string>;
@@ -56,7 +56,7 @@ export async function withoutStreams(config: unknown): Promise<unknown> {
 
 /** The `data` of a config without streams: their bytes are blobs of the store, named `sha256:…`. */
 export const keepStreams = (data: unknown, store: RunStore): Promise<unknown> =>
-  changed(data, async (place) => (isStream(place) ? `sha256:${await putBlob(store, "data", bytesOf(place))}` : place));
+  changed(data, async (place) => (isStream(place) ? `sha256:${await putBlob(store, bytesOf(place))}` : place));
 
 /** The `data` of a config with readable places for what the store holds. Throws RunError for a hash that it does not. */
 export const openStored = (data: unknown, store: RunStore): Promise<unknown> =>
@@ -66,7 +66,7 @@ export const openStored = (data: unknown, store: RunStore): Promise<unknown> =>
   });
 
 async function storedPlace(hash: string, store: RunStore): Promise<DataPlace> {
-  const path = `blobs/data/${hash}`;
+  const path = blobPath(hash);
   if ((await store.size(path)) === undefined) {
     throw new RunError(`${store.name}: holds no data with SHA-256 ${hash}.`, {
       where: store.name,

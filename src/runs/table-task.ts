@@ -64,13 +64,14 @@ export class TableTask implements Task {
     return { lossSum: () => this.model.loss(batch, { reduction: "sum" }), count: batch.size, tokens: batch.size };
   }
 
-  fits(rows: number) {
+  fits(rows: number): MicroBatch {
     const { in_features: width, task } = this.model.config;
     const zeros = task === "classification" ? new Int32Array(rows) : new Float32Array(rows);
-    return this.model.loss({
+    const batch = {
       features: { data: new Float32Array(rows * width), shape: [rows, width] },
       target: { data: zeros, shape: [rows] },
-    });
+    };
+    return { lossSum: () => this.model.loss(batch, { reduction: "sum" }), count: rows, tokens: rows };
   }
 
   evaluate? = async (whole: boolean): Promise<Evaluation> => {

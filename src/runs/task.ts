@@ -46,12 +46,15 @@ export interface Task {
   evaluate?(whole: boolean): Promise<Evaluation>;
   /** A text that shows what the model can do now. */
   sample?(): Promise<string>;
-  /** Rows of a micro-batch, and the loss of one with fewer: for advice when memory does not suffice. */
+  /** Rows of a micro-batch, and one with fewer: for advice when memory does not suffice. */
   readonly batchSize?: number;
-  fits?(rows: number): Tensor;
+  fits?(rows: number): MicroBatch;
   /** Small files of a checkpoint besides the weights. */
   files(): Record<string, FileContent>;
 }
+
+/** What one step takes of a task. */
+export type StepTask = Pick<Task, "model" | "next" | "step" | "fits">;
 
 /** A task made from a config, and what the run's identity says about its data. */
 export interface Setup {

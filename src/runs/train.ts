@@ -24,8 +24,8 @@ export function train(config: TrainingConfigInput | CodeConfig, options: TrainOp
 
 const optionNames = ["store", "sinks", "resume", "clock", "where"];
 
-/** The runs at work, each by what is told of warnings. */
-const running = new Set<(warning: Warning) => void>();
+/** What is at work (runs, replays), each by what is told of warnings. */
+const working = new Set<(warning: Warning) => void>();
 let release = (): void => {};
 
 /** Device, budget and mode of a run are its own: after the last of those at work, the process is what it was. */
@@ -34,7 +34,7 @@ function holdDefaults(): () => void {
   const putBack = holdDevices(true);
   const mode = determinism();
   const outer = setWarningListener((warning) => {
-    for (const tell of running) tell(warning);
+    for (const tell of working) tell(warning);
     outer?.(warning);
   });
   return () => {
@@ -45,6 +45,18 @@ function holdDefaults(): () => void {
   };
 }
 
+/** Does something that may choose devices and modes, telling of its warnings; afterwards the process is what it was. */
+export async function holding<T>(tell: (warning: Warning) => void, work: () => Promise<T>): Promise<T> {
+  if (working.size === 0) release = holdDefaults();
+  working.add(tell);
+  try {
+    return await work();
+  } finally {
+    working.delete(tell);
+    if (working.size === 0) release();
+  }
+}
+
 /** The work behind `train`. */
 export async function work(
   config: TrainingConfigInput | CodeConfig | undefined,
@@ -53,14 +65,9 @@ export async function work(
   signal: AbortSignal,
 ): Promise<TrainingResult> {
   checkOptions("train", options, optionNames);
-  if (running.size === 0) release = holdDefaults();
   const tell = (warning: Warning) => emit({ type: "warning", ...warning });
-  running.add(tell);
-  try {
+  return holding(tell, async () => {
     const prepared = isCode(config) ? await prepareCode(config, options) : await prepareConfig(config, options);
-    return await execute(prepared, options, emit, signal);
-  } finally {
-    running.delete(tell);
-    if (running.size === 0) release();
-  }
+    return execute(prepared, options, emit, signal);
+  });
 }

@@ -9,11 +9,12 @@ import { sha256Hex } from "../core/sha256.js";
 import type { RunStore } from "../core/store.js";
 import { VERSION } from "../core/version.js";
 import { gunzip } from "../data/gzip.js";
+import { blobPath } from "./blobs.js";
 import { codeName } from "./code.js";
 import { otherBuild } from "./draft.js";
 import { runFingerprint } from "./identity.js";
-import { findRunFolder, readManifestOf, type StoreOption } from "./list.js";
-import { openStore } from "./store.js";
+import { findRunFolder, readManifestOf } from "./list.js";
+import { type StoreOption, storeOf } from "./store.js";
 
 export interface Verification {
   readonly executionId: string;
@@ -25,15 +26,15 @@ export interface Verification {
   readonly notes: readonly string[];
 }
 
-/** Files that a run may hold besides those of its record: they change after it, or are asked for later. */
-const KNOWN = ["checkpoints", MANIFEST, "trace.json", "run.lock"];
+/** What a run may hold besides the files of its record: it is checked by itself, or is no part of it. */
+const KNOWN = ["checkpoints", MANIFEST, "run.lock"];
 
 /**
  * Re-hashes all that a run has on disk: manifest, identity, line files, every checkpoint, the final weights, and its
  * data where they are still found. Never throws for what is wrong with the run; a run that is not there is a RunError.
  */
-export async function verify(name: string, { store = "runs" }: StoreOption = {}): Promise<Verification> {
-  const place = openStore(store);
+export async function verify(name: string, options: StoreOption = {}): Promise<Verification> {
+  const place = storeOf("verify", options);
   const folder = await findRunFolder(place, name);
   const problems: string[] = [];
   const notes: string[] = [];
@@ -119,7 +120,7 @@ async function checkData(store: RunStore, manifest: RunManifest, problems: strin
   if (corpus !== undefined) return; // The package makes it; replay does so again, and compares.
   const { openFile } = platform();
   for (const { name, sha256 } of manifest.data.sources) {
-    const stored = `blobs/data/${sha256}`;
+    const stored = blobPath(sha256);
     if ((await store.size(stored)) !== undefined) {
       compareData(stored, sha256, (await hashFile(store, stored)).sha256, problems);
       continue;

@@ -28,3 +28,17 @@ test("a worker trains for the page: same events, same bits as in the page, and t
     await root.removeEntry("worker-runs", { recursive: true }).catch(() => undefined);
   }
 });
+
+test.each([
+  ["cannot be loaded", "/nowhere.js", /got one that cannot be loaded\./],
+  [
+    "fails",
+    URL.createObjectURL(new Blob(["onmessage = () => { throw new Error('boom'); };"])),
+    /an error in it: .*boom/,
+  ],
+])("a worker that %s rejects its runs", async (_, url, got) => {
+  const worker = new Worker(url);
+  worker.addEventListener("error", (event) => event.preventDefault());
+  await expect(connect(worker).train(config).result).rejects.toThrow(got);
+  worker.terminate();
+});

@@ -1,6 +1,7 @@
+import { createModel, Gpt2 } from "tenon/models";
 import { describe, expect, it } from "vitest";
 import { ConfigError } from "../../src/core/errors.js";
-import { override, resolveConfig } from "../../src/runs/config.js";
+import { override, resolveConfig, type TrainingConfig } from "../../src/runs/config.js";
 
 const data = { text: "shakespeare.txt" };
 const resolve = (more: object) => resolveConfig({ data, ...more }, "c.json");
@@ -176,11 +177,43 @@ describe("the training config", () => {
     ["a number as tokenizer", { data, tokenizer: 3 }, /"tokenizer" needs "char", "byte", .* got 3/],
     ["an unknown trainer", { data, tokenizer: { train: "bpee" } }, /"tokenizer.train" .* Did you mean "bpe"\?/],
     ["an empty path", { data: { text: "" } }, /"data.text" needs a path, URL or Blob/],
-    ["zero threads", { data, threads: 0 }, /"threads" needs a whole number from 1 up to 1024, got 0/],
+    ["zero threads", { data, threads: 0 }, /"threads" needs a whole number from 1 up to 64, got 0/],
+    ["more threads than init does", { data, threads: 65 }, /"threads" needs a whole number from 1 up to 64, got 65/],
+    [
+      "a dropout that leaves nothing",
+      { data, model: { attn_pdrop: 1 } },
+      /"model.attn_pdrop" needs a number from 0 up to 0.99.*, got 1/,
+    ],
+    [
+      "another activation",
+      { data, model: { activation_function: "gelu-new" } },
+      /"model.activation_function" needs "gelu_new", "gelu" or "relu", got "gelu-new"\. Did you mean "gelu_new"\?/,
+    ],
+    ["too many layers", { data, model: { n_layer: 10_001 } }, /"model.n_layer" .* from 1 up to 10000, got 10001/],
   ];
   it.each(refused)("refuses %s", (_, config, message) => {
     expect(() => resolveConfig(config, "c.json")).toThrow(ConfigError);
     expect(() => resolveConfig(config, "c.json")).toThrow(message);
+  });
+
+  it("takes no model that could not be made", async () => {
+    const small = { n_layer: 1, n_head: 1, n_embd: 8, vocab_size: 8 };
+    const values = [-1, 0, 1e-9, 0.5, 1, 2, 1.5, 64, Number.NaN, "1", "gelu", "tanh", true, null, [1]];
+    const taken: string[] = [];
+    for (const name of Gpt2.fieldNames()) {
+      for (const value of values) {
+        let model: TrainingConfig["model"];
+        try {
+          ({ model } = resolve({ model: { ...small, [name]: value } }));
+        } catch {
+          continue;
+        }
+        taken.push(name);
+        (await createModel(model)).dispose();
+      }
+    }
+    const written = Gpt2.fieldNames().filter((name) => !name.endsWith("_token_id"));
+    expect([...new Set(taken)].sort()).toEqual([...written].sort());
   });
 
   it("is overridden by dotted path", () => {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { createModel, hashWeights, init, tensor } from "tenon";
 import { SGD } from "tenon/optim";
+import * as runs from "tenon/runs";
 import { loadRun, MemoryStore, type TrainingEvent, train } from "tenon/runs";
 import { byteTokenizer } from "tenon/tokenizers";
 import { afterAll, describe, expect, test } from "vitest";
@@ -213,5 +214,37 @@ describe("places", () => {
     ["elsewhere/tokenizer.json", "elsewhere/tokenizer.json: cannot be read, no such file"],
   ])("the tokenizer %s", async (tokenizer, message) => {
     await expect(weights({ tokenizer })).rejects.toThrow(message);
+  });
+});
+
+describe("options misspelt", () => {
+  const store = new MemoryStore();
+  const misspelt: [name: string, nearest: string, call: (options: any) => Promise<unknown>][] = [
+    ["codeVerison", "codeVersion", (options) => runs.startRun({}, options)],
+    ["stor", "store", (options) => runs.listRuns(options)],
+    ["stroe", "store", (options) => runs.loadRun("abc", options)],
+    ["sotre", "store", (options) => runs.verify("abc", options)],
+    ["onstep", "onStep", (options) => runs.replay("abc", options)],
+    ["Store", "store", (options) => runs.compareRuns([], options)],
+    ["thread", "threads", (options) => runs.reproduce({} as never, options)],
+    ["stores", "store", (options) => runs.findContent("abc", options)],
+    ["stores", "store", (options) => runs.findRuns("abc", options)],
+    ["stores", "store", (options) => runs.loadWeights("abc", options)],
+    ["stores", "store", (options) => runs.loadDataReference("abc", options)],
+    ["stores", "store", (options) => runs.exportRun("abc", options).next()],
+    ["stores", "store", (options) => runs.importRun({} as never, options)],
+  ];
+  test.each(misspelt)("%s: did you mean %s?", async (name, nearest, call) => {
+    const refused = call({ store, [name]: 1 });
+    await expect(refused).rejects.toThrow(ConfigError);
+    await expect(refused).rejects.toThrow(`has no option "${name}". Did you mean "${nearest}"?`);
+  });
+
+  test("of the end of a run", async () => {
+    const run = await runs.startRun({}, { store, codeVersion: "1" });
+    await expect(run.finish({ wieghts: {} } as never)).rejects.toThrow(
+      'finish: has no option "wieghts". Did you mean "weights"?',
+    );
+    await run.finish();
   });
 });

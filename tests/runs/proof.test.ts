@@ -11,8 +11,9 @@ import { type RunStore, readText, writeText } from "../../src/core/store.js";
 import { setWarningListener, type Warning } from "../../src/core/warnings.js";
 import "../../src/node/platform.js";
 import { exportRun, importRun } from "../../src/runs/archive.js";
+import { putBlob } from "../../src/runs/blobs.js";
 import { compareRuns, differences, formatComparison } from "../../src/runs/compare.js";
-import { findContent, findRuns, loadDataReference, loadWeights, putBlob } from "../../src/runs/find.js";
+import { findContent, findRuns, loadDataReference, loadWeights } from "../../src/runs/find.js";
 import { listRuns, loadRun } from "../../src/runs/list.js";
 import { MemoryStore } from "../../src/runs/memory-store.js";
 import { tarEnd, tarHeader, tarPadding } from "../../src/runs/tar.js";
@@ -41,7 +42,7 @@ describe("listing and loading", () => {
     const { store, first, second, other } = await threeRuns();
     await writeText(store, "foreign/notes.txt", "");
     await writeText(store, "zzz/manifest.json", "{}");
-    await putBlob(store, "data", utf8.encode("x"));
+    await putBlob(store, utf8.encode("x"));
     const runs = await listRuns({ store });
     expect(runs.map(({ executionId }) => executionId)).toEqual([first, second, other, "foreign", "zzz"].sort());
     const problem = (name: string) => runs.find(({ executionId }) => executionId === name)?.problem;
@@ -139,13 +140,13 @@ describe("finding by content", () => {
 
   it("keeps bytes once, under their hash", async () => {
     const store = new MemoryStore();
-    const hash = await putBlob(store, "data", utf8.encode("abc"));
+    const hash = await putBlob(store, utf8.encode("abc"));
     expect(hash).toBe("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     async function* stream() {
       yield utf8.encode("a");
       yield utf8.encode("bc");
     }
-    expect(await putBlob(store, "data", stream())).toBe(hash);
+    expect(await putBlob(store, stream())).toBe(hash);
     expect(await store.list("blobs/data")).toEqual([{ name: hash, kind: "file" }]);
     expect(await loadDataReference("ba78", { store })).toMatchObject({ sha256: hash, path: `blobs/data/${hash}` });
   });
@@ -153,7 +154,7 @@ describe("finding by content", () => {
   it("lists the matches of an ambiguous start", async () => {
     const store = new MemoryStore();
     const hashes = [];
-    for (let i = 0; i < 40; i++) hashes.push(await putBlob(store, "data", utf8.encode(String(i))));
+    for (let i = 0; i < 40; i++) hashes.push(await putBlob(store, utf8.encode(String(i))));
     const start = hashes.map((hash) => hash[0]).find((digit, i, all) => all.indexOf(digit) !== i) as string;
     const matches = hashes.filter((hash) => hash.startsWith(start));
     const error = await loadDataReference(start, { store }).catch((caught) => caught);

@@ -83,20 +83,31 @@ describe("a run that is written", () => {
   it("leaves nothing behind where it cannot begin", async () => {
     for (const file of ["config.json", "manifest.json", "metrics.jsonl", "run.lock"]) {
       const store = new MemoryStore();
-      const full = new Proxy(store, {
-        get: (on, name) => {
-          const value = Reflect.get(on, name, on);
-          if (typeof value !== "function") return value;
-          return async (path: string, ...more: unknown[]) => {
-            const writes = ["write", "append", "lock"].includes(String(name));
-            if (writes && path.endsWith(file)) throw new RunError(`${path}: the disk is full.`);
-            return value.call(on, path, ...more);
-          };
-        },
-      });
-      await expect(RunRecorder.start(full, draft)).rejects.toThrow(/the disk is full/);
+      await expect(RunRecorder.start(fullFor(file, store), draft)).rejects.toThrow(/the disk is full/);
       expect(await store.list("")).toEqual([]);
     }
+  });
+
+  it("that cannot be ended stays its writer's until it is, and its lock is given back once", async () => {
+    const store = new MemoryStore();
+    let full = false;
+    const recorder = await RunRecorder.start(
+      fullFor("manifest.json", store, () => full),
+      draft,
+    );
+    await work(recorder, 1, 3, 7);
+    full = true;
+    const ending = { status: "done", finalWeights: "f".repeat(64), result: { steps: 3 } } as const;
+    await expect(recorder.finish(ending)).rejects.toThrow(/the disk is full/);
+    expect(recorder.manifest, "what was not written").toMatchObject({ status: "running", finalWeights: null });
+    await expect(RunRecorder.resume(store, recorder.executionId)).rejects.toThrow(/is locked by/);
+    full = false;
+    const sealed = await recorder.finish({ status: "failed" });
+    expect([sealed.status, sealed.result]).toEqual(["failed", undefined]);
+    const { recorder: again } = await RunRecorder.resume(store, recorder.executionId);
+    await recorder.release();
+    await expect(RunRecorder.resume(store, recorder.executionId)).rejects.toThrow(/is locked by/);
+    await again.finish({ status: "failed" });
   });
 
   it("gives each execution a folder of its own, and a run without a checkpoint cannot be resumed", async () => {
@@ -132,6 +143,20 @@ describe("a run that is written", () => {
     expect((await verify(recorder.runId, { store })).problems).toEqual([]);
   });
 });
+
+/** The store, with no room for `file` while `full`. */
+const fullFor = (file: string, store: MemoryStore, full = () => true): MemoryStore =>
+  new Proxy(store, {
+    get: (on, name) => {
+      const value = Reflect.get(on, name, on);
+      if (typeof value !== "function") return value;
+      return async (path: string, ...more: unknown[]) => {
+        const writes = ["write", "append", "lock"].includes(String(name));
+        if (full() && writes && path.endsWith(file)) throw new RunError(`${path}: the disk is full.`);
+        return value.call(on, path, ...more);
+      };
+    },
+  });
 
 async function copy(from: MemoryStore, to: MemoryStore, folder: string): Promise<void> {
   for (const { name, kind } of await from.list(folder)) {

@@ -1,5 +1,5 @@
-import { MessageChannel } from "node:worker_threads";
-import { ConfigError } from "tenon";
+import { MessageChannel, Worker } from "node:worker_threads";
+import { ConfigError, RunError } from "tenon";
 import { connect, type Endpoint, MemoryStore, serveTraining, type TrainingEvent, train } from "tenon/runs";
 import { afterEach, describe, expect, it } from "vitest";
 
@@ -71,6 +71,57 @@ describe("training on the other end of a line", () => {
     expect(error).toBeInstanceOf(ConfigError);
     expect(error.message).toMatch(/"sed" is not a known key. Did you mean "seed"\?$/);
     expect(error.hint).toBe('Did you mean "seed"?');
+  });
+
+  it.each([
+    [
+      "the batch size that fits",
+      { memoryBudget: 20_000 },
+      { name: "MemoryBudgetError", batchSize: expect.any(Number) },
+    ],
+    ["what the system said", { data: { text: "nowhere.txt" } }, { name: "DataError", where: "nowhere.txt" }],
+  ])("carries all that an error holds: %s", async (_, more, held) => {
+    const [there, here] = line();
+    serveTraining(there, { store: new MemoryStore() });
+    const caught = (run: PromiseLike<unknown>) => run.then(undefined, (error) => error);
+    const error = await caught(connect(here).train(config(1, more)));
+    const inPlace = await caught(train(config(1, more), { store: new MemoryStore() }));
+    expect({ ...error, ...error.details }).toMatchObject(held);
+    expect([error.message, error.constructor]).toEqual([inPlace.message, inPlace.constructor]);
+    expect(error.details).toEqual(inPlace.details);
+    expect({ ...error }).toEqual({ ...inPlace });
+    expect({ ...error.cause }).toEqual({ ...inPlace.cause });
+  });
+
+  const served = `const { parentPort } = require("node:worker_threads"); parentPort.once("message", ({ id }) => {
+    parentPort.postMessage({ tenon: "event", id, event: { type: "start", executionId: "abc-1" } });`;
+  it.each([
+    [
+      "ends by itself",
+      `${served} setTimeout(() => process.exit(3), 50); });`,
+      /got one that ended by itself, with exit code 3\./,
+    ],
+    ["fails", `${served} setTimeout(() => { throw new TypeError("boom"); }, 50); });`, /got an error in it: boom\./],
+  ])("says so when the worker %s, then and for runs to come", async (_, script, got) => {
+    const worker = new Worker(script, { eval: true });
+    const remote = connect(worker);
+    const [first, second] = [remote.train(config(4)), remote.train(config(4))];
+    void second.result.catch(() => undefined);
+    const error = await first.result.catch((caught) => caught);
+    expect(error).toBeInstanceOf(RunError);
+    expect(error.message).toMatch(got);
+    expect(error.hint).toMatch(/go on from the last checkpoint: train\(config, \{ resume: "abc-1" \}\)/);
+    await expect(second.result).rejects.toThrow(/Make a new one, and train there/);
+    await expect(remote.train(config(4)).result).rejects.toThrow(got);
+  });
+
+  it("says so when the port of the other end is closed", async () => {
+    const [there, here] = line();
+    const run = connect(here).train(config(4));
+    void run.result.catch(() => undefined);
+    there.postMessage({ other: true });
+    (there as unknown as MessagePort).close();
+    await expect(run.result).rejects.toThrow(/lives as long as its runs, got one whose port was closed\./);
   });
 
   it("keeps runs apart, and leaves foreign messages alone", async () => {

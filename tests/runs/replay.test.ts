@@ -2,10 +2,11 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { init } from "tenon";
+import { capabilities, init } from "tenon";
 import { type RunManifest, writeManifest } from "tenon/artifacts";
 import { loadRun, MemoryStore, replay, type TrainingConfigInput, train, verify } from "tenon/runs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { determinism } from "../../src/core/determinism.js";
 
 let folder: string;
 let store: MemoryStore;
@@ -173,6 +174,23 @@ describe("replay", () => {
     );
     expect(await replay(executionId, { store: there, force: true })).toMatchObject({ forced: true });
     await init({ device: "cpu", numerics: "portable" });
+  });
+
+  test("device, numerics and determinism of a replay end with it", async () => {
+    const { fusedMultiplyAdd } = await init({ device: "cpu", numerics: "fast", deterministic: false });
+    const there = await claimed(
+      ({ environment }) => ({ numerics: "fast", environment: { ...environment, fusedMultiplyAdd } }),
+      1,
+    );
+    await init({ device: "reference", numerics: "portable", deterministic: true });
+    try {
+      await replay(executionId, { store: there });
+      expect([determinism(), capabilities().device]).toEqual([true, "reference"]);
+      // Fast numerics would be refused.
+      await init({ device: "cpu" });
+    } finally {
+      await init({ device: "cpu", numerics: "portable", deterministic: "warn" });
+    }
   });
 
   test("data that moved and data that changed", async () => {

@@ -34,7 +34,7 @@ describe("reproduce", () => {
     const answer = await reproduce(ofText, { data: new File([text], "renamed.txt") });
     expect(answer.verdict).toBe("equal bits");
     await expect(reproduce(ofText, { data: new Blob([`${text}more of it`]) })).rejects.toThrow(
-      /cannot be compared, the data are not those of the manifest/,
+      /cannot be compared: the data are not those of the run; .*\. Give the files of its manifest \(by SHA-256\)/,
     );
   });
 

@@ -95,7 +95,7 @@ export const storeCases: [name: string, run: (store: RunStore, expect: Expect) =
     },
   ],
   [
-    "locks once, and again after the release",
+    "locks once, and again after the release, which counts once",
     async (store, expect) => {
       const release = await store.lock("r/lock");
       const error = await refusal(store.lock("r/lock"));
@@ -103,7 +103,10 @@ export const storeCases: [name: string, run: (store: RunStore, expect: Expect) =
       expect(String(error)).toMatch(/is locked by/);
       const other = await store.lock("r/other");
       await release();
-      await (await store.lock("r/lock"))();
+      const again = await store.lock("r/lock");
+      await release();
+      expect(String(await refusal(store.lock("r/lock")))).toMatch(/is locked by/);
+      await again();
       await other();
     },
   ],

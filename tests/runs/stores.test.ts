@@ -146,6 +146,16 @@ describe("file system store", () => {
     await (await store.lock("run.lock"))();
   });
 
+  it("leaves the lock of another in its place, when its own was removed meanwhile", async () => {
+    const path = folder();
+    const store = new FileStore(path);
+    const release = await store.lock("run.lock");
+    const others = JSON.stringify({ host: "elsewhere", pid: 1 });
+    writeFileSync(join(path, "run.lock"), others);
+    await release();
+    expect(readFileSync(join(path, "run.lock"), "utf8")).toBe(others);
+  });
+
   it("gives one lock to one of many that want it at once", async () => {
     const path = folder();
     mkdirSync(path);

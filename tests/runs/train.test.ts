@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as t from "tenon";
+import { Adam } from "tenon/optim";
 import { loadRun, MemoryStore, replay, type TrainingEvent, train, verify } from "tenon/runs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { determinism } from "../../src/core/determinism.js";
@@ -141,6 +142,25 @@ describe("train from a config", () => {
     );
   });
 
+  test("the batch size that is said to fit does, with the optimizer's moments, and one more does not", async () => {
+    const problem = async (memoryBudget: number, batchSize: number): Promise<number | undefined> => {
+      const model = { model_type: "gpt2", n_layer: 2, n_head: 2, n_embd: 64 };
+      const training = { batchSize, blockSize: 32, steps: 3, sampleEvery: 0 };
+      const run = train(config({ model, memoryBudget, device: "cpu" }, training), { store: new MemoryStore() });
+      return run.result.then(
+        () => undefined,
+        ({ details }) => details.batchSize,
+      );
+    };
+    expect(await problem(2e6, 16)).toBe(0);
+    for (const budget of [2.5e6, 4e6]) {
+      const fits = (await problem(budget, 16))!;
+      expect(fits).toBeGreaterThan(0);
+      expect(await problem(budget, fits)).toBeUndefined();
+      expect(await problem(budget, fits + 1)).toBe(fits);
+    }
+  });
+
   test("device and memory budget of a run, done or failed, end with it", async () => {
     await t.init({ device: "reference", memoryBudget: 1e9 });
     const tiny = { ...config({}, { steps: 1 }), device: "cpu" as const };
@@ -260,5 +280,20 @@ describe("train in code", () => {
     const found = (await weight.data()) as Float32Array;
     expect(found[0]).toBeCloseTo(2, 1);
     expect(found[1]).toBeCloseTo(-1, 1);
+  });
+
+  test("an optimizer of the user's keeps what it learnt, and comes back with its learning rates", async () => {
+    const [slow, fast] = [t.ones([1], { requiresGrad: true }), t.ones([1], { requiresGrad: true })];
+    const optimizer = new Adam([
+      { params: [["slow", slow]], lr: 0.25 },
+      { params: [["fast", fast]], lr: 0.5 },
+    ]);
+    const task = { parameters: { slow, fast }, loss: () => slow.add(fast).square().sum(), batches: [[1]], optimizer };
+    await train({ ...task, training: { steps: 3 } }, { store: new MemoryStore() });
+    const { steps, tensors } = optimizer.stateDict();
+    expect(steps).toEqual({ slow: 3, fast: 3 });
+    expect(Number(await tensors["slow.expAvgSq"].item())).toBeGreaterThan(0);
+    expect(optimizer.groups.map(({ options }) => options.lr)).toEqual([0.25, 0.5]);
+    for (const made of [optimizer, slow, fast]) made.dispose();
   });
 });

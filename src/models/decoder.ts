@@ -2,7 +2,7 @@
 
 import { backendOf } from "../backend/devices.js";
 import { inference } from "../nn/inference.js";
-import { Module } from "../nn/module.js";
+import type { Module } from "../nn/module.js";
 import { argmax, copy_, reshape } from "../ops/index.js";
 import { Repeated, writeInts } from "../tensor/repeated.js";
 import { keep, tidy } from "../tensor/scope.js";
@@ -10,8 +10,8 @@ import { Tensor } from "../tensor/tensor.js";
 import { KeyValueCache } from "./cache.js";
 import type { LanguageModel } from "./language-model.js";
 
-/** A module or a tensor, and where it is found. */
-type Part = readonly [owner: Record<string, unknown>, name: string, part: unknown];
+/** What a module is made of, and where it is found. */
+type Part = readonly [owner: Record<string, unknown>, key: string, part: unknown];
 
 export class Decoder {
   readonly cache: KeyValueCache;
@@ -39,7 +39,7 @@ export class Decoder {
   /** Logits [B, V] after ids [B, T], which lie flat; after the likeliest of the last pass where none are given. */
   next(ids?: readonly number[]): Tensor {
     // Looking costs more than many a token does.
-    if (!this.parts.every(([owner, name, part]) => owner[name] === part)) this.look();
+    if (!this.parts.every(([owner, key, part]) => owner[key] === part)) this.look();
     this.given = ids;
     const length = ids ? ids.length / this.rows : 1;
     if (length > 1) return tidy(() => this.pass(this.ids(length)));
@@ -56,7 +56,9 @@ export class Decoder {
   /** Looks for the modules of the model, and for what they are made of. */
   private look(): void {
     this.modules = [...this.model.modules()];
-    this.parts = this.modules.flatMap(partsOf);
+    const parts: Part[] = [];
+    for (const module of this.modules) module.visitParts((part, _, owner, key) => parts.push([owner, key, part]));
+    this.parts = parts;
   }
 
   private ids(length: number): Tensor {
@@ -81,10 +83,3 @@ export class Decoder {
     );
   }
 }
-
-const partsOf = (owner: object): Part[] =>
-  Object.entries(owner).flatMap(([name, part]): Part[] => {
-    const own: Part = [owner as Record<string, unknown>, name, part];
-    if (Array.isArray(part)) return [own, ...partsOf(part)];
-    return part instanceof Module || part instanceof Tensor ? [own] : [];
-  });

@@ -2,7 +2,7 @@
 
 import { ConfigError, kindOf, TenonError } from "../core/errors.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { Module } from "./module.js";
+import { Module, type PartVisitor, visitParts } from "./module.js";
 
 /** Refuses what is no module: a function, a list. */
 function checked<M extends Module>(where: string, items: M[]): M[] {
@@ -27,12 +27,8 @@ export class Sequential extends Module {
     this.items = checked("Sequential", modules);
   }
 
-  override *namedChildren(): Iterable<[string, Module]> {
-    for (const [i, item] of this.items.entries()) yield [String(i), item];
-  }
-
-  protected override setChild(name: string, module: Module): void {
-    this.items[Number(name)] = module;
+  override visitParts(visit: PartVisitor): void {
+    visitParts(this.items, visit);
   }
 
   get length(): number {
@@ -58,12 +54,8 @@ export class ModuleList<M extends Module = Module> extends Module {
     this.items = checked("ModuleList", [...modules]);
   }
 
-  override *namedChildren(): Iterable<[string, Module]> {
-    for (const [i, item] of this.items.entries()) yield [String(i), item];
-  }
-
-  protected override setChild(name: string, module: Module): void {
-    this.items[Number(name)] = module as M;
+  override visitParts(visit: PartVisitor): void {
+    visitParts(this.items, visit);
   }
 
   get length(): number {

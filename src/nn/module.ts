@@ -1,6 +1,6 @@
 /**
  * Module: parameters and other modules under names, and a `forward`. Assign them to properties in the constructor and
- * they are found; a property that holds an array of modules names them `layers.0`, `layers.1`, …
+ * they are found, also in arrays and plain objects, which name them `layers.0`, `heads.left`, …
  */
 
 import type { DeviceName } from "../backend/backend.js";
@@ -77,15 +77,15 @@ export abstract class Module {
     this.bufferNames.add(name);
   }
 
+  /** Visits the tensors and modules that are directly its own, and the arrays and plain objects it keeps them in. */
+  visitParts(visit: PartVisitor): void {
+    visitParts(this, visit);
+  }
+
   /** The modules directly below, in order of assignment. */
   namedChildren(): Iterable<[string, Module]> {
     const found: [string, Module][] = [];
-    for (const [name, value] of Object.entries(this)) {
-      if (value instanceof Module) found.push([name, value]);
-      else if (Array.isArray(value)) {
-        for (const [i, item] of value.entries()) if (item instanceof Module) found.push([`${name}.${i}`, item]);
-      }
-    }
+    this.visitParts((value, path) => value instanceof Module && found.push([path, value]));
     return found;
   }
 
@@ -105,7 +105,7 @@ export abstract class Module {
   private gather(found: Set<Module>): Set<Module> {
     if (found.has(this)) return found;
     found.add(this);
-    for (const [, child] of this.namedChildren()) child.gather(found);
+    this.visitParts((value) => value instanceof Module && value.gather(found));
     return found;
   }
 
@@ -128,28 +128,22 @@ export abstract class Module {
   /** Puts another module in the place of the one at a path: an adapter around it, a quantised form of it. */
   setSubmodule(path: string, module: Module): void {
     const old = this.getSubmodule(path);
-    for (const [prefix, owner] of [...this.namedModules()]) {
-      for (const [name, child] of owner.namedChildren()) {
-        if (child === old && join(prefix, name) === path) owner.setChild(name, module);
-      }
+    for (const [prefix, parent] of [...this.namedModules()]) {
+      parent.visitParts((value, below, owner, key) => {
+        if (value === old && join(prefix, below) === path) owner[key] = module;
+      });
     }
-  }
-
-  /** Replaces the child that `namedChildren` gives under this name. */
-  protected setChild(name: string, module: Module): void {
-    const own = this as unknown as Record<string, Module | Module[]>;
-    const [key, position] = name.split(".");
-    if (position === undefined) own[key] = module;
-    else (own[key] as Module[])[Number(position)] = module;
   }
 
   /** Every name and tensor that satisfies the test, shared tensors under each of their names. */
-  private *tensors(test: (owner: Module, name: string, value: Tensor) => boolean): Iterable<[string, Tensor]> {
+  private tensors(test: (owner: Module, name: string, value: Tensor) => boolean): [string, Tensor][] {
+    const found: [string, Tensor][] = [];
     for (const [prefix, module] of this.namedModules()) {
-      for (const [name, value] of Object.entries(module)) {
-        if (value instanceof Tensor && test(module, name, value)) yield [join(prefix, name), value];
-      }
+      module.visitParts((value, path) => {
+        if (value instanceof Tensor && test(module, path, value)) found.push([join(prefix, path), value]);
+      });
     }
+    return found;
   }
 
   /** Parameters with their names, each once (tied ones under their first name), in order of assignment. */
@@ -163,8 +157,7 @@ export abstract class Module {
 
   parameters(): Iterable<Parameter> {
     const found = new Set<Parameter>();
-    for (const module of this.modules())
-      for (const value of Object.values(module)) if (value instanceof Parameter) found.add(value);
+    for (const module of this.modules()) module.visitParts((value) => value instanceof Parameter && found.add(value));
     return found;
   }
 
@@ -240,13 +233,13 @@ export abstract class Module {
    * optimizer afterwards. Where one of them cannot be moved, for want of memory say, all stay as they are.
    */
   to(target: { dtype?: DType; device?: DeviceName }): this {
-    const places = [...this.modules()].flatMap((module) =>
-      Object.entries(module).flatMap(([name, value]) =>
-        value instanceof Parameter || (value instanceof Tensor && module.bufferNames.has(name))
-          ? [{ owner: module as unknown as Record<string, Tensor>, name, value }]
-          : [],
-      ),
-    );
+    const places: { owner: Record<string, unknown>; key: string; value: Tensor }[] = [];
+    for (const module of this.modules()) {
+      module.visitParts((value, path, owner, key) => {
+        if (value instanceof Parameter || (value instanceof Tensor && module.bufferNames.has(path)))
+          places.push({ owner, key, value });
+      });
+    }
     const convert = (value: Tensor) => {
       // Positions and masks stay integers and truth values, as in PyTorch.
       const copy = value.to(isFloat(value.dtype) ? target : { ...target, dtype: undefined });
@@ -256,7 +249,7 @@ export abstract class Module {
     const moved = noGrad(() => tidy(() => new Map([...values].map((value) => [value, convert(value)]))));
     for (const [value, copy] of moved)
       moved.set(value, value instanceof Parameter ? new Parameter(copy, value.requiresGrad) : keep(copy));
-    for (const { owner, name, value } of places) owner[name] = moved.get(value)!;
+    for (const { owner, key, value } of places) owner[key] = moved.get(value)!;
     for (const old of moved.keys()) {
       old.grad?.dispose();
       old.dispose();
@@ -295,3 +288,23 @@ export abstract class Module {
 }
 
 const join = (prefix: string, name: string): string => (prefix === "" ? name : `${prefix}.${name}`);
+
+/** Is given a tensor or module, or an array or plain object that may hold some; the path to it, and what holds it. */
+export type PartVisitor = (value: object, path: string, owner: Record<string, unknown>, key: string) => void;
+
+/** Visits what an object is made of, in order of assignment; tensors and modules are not entered. */
+export function visitParts(object: object, visit: PartVisitor, prefix = "", owners: readonly object[] = []): void {
+  const owner = object as Record<string, unknown>;
+  for (const key of Object.keys(owner)) {
+    const value = owner[key];
+    if (typeof value !== "object" || value === null) continue;
+    if (value instanceof Module || value instanceof Tensor) visit(value, join(prefix, key), owner, key);
+    else if (isCollection(value) && !owners.includes(value)) {
+      visit(value, join(prefix, key), owner, key);
+      visitParts(value, visit, join(prefix, key), [...owners, value]);
+    }
+  }
+}
+
+const isCollection = (value: object): boolean =>
+  Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype;

@@ -58,6 +58,30 @@ describe("names", () => {
     expect([...model.namedModules()].map(([name]) => name).slice(0, 4)).toEqual(["", "wte", "layers", "layers.0"]);
   });
 
+  test("modules and parameters are found in arrays and plain objects, however deep, and in no others", async () => {
+    class Nested extends Module {
+      heads: Record<string, Module[][]> = { left: [[new Linear(2, 2)], [new Linear(2, 2, { bias: false })]] };
+      scales = { a: new Parameter(ones([2])), b: [new Parameter(ones([1]))] };
+      settings: Record<string, unknown> = { rate: 1, deep: { list: [1, "two", null] } };
+      cache = new Map([["unseen", new Linear(2, 2)]]);
+      forward(x: Tensor): Tensor {
+        return this.heads["left"][0][0].forward(x).mul(this.scales.a);
+      }
+    }
+    const model = new Nested();
+    model.settings["self"] = model.settings; // a circle is walked once
+    const names = ["heads.left.0.0.weight", "heads.left.0.0.bias", "heads.left.1.0.weight", "scales.a", "scales.b.0"];
+    expect(Object.keys(model.stateDict()).sort()).toEqual([...names].sort());
+    expect([...model.parameters()]).toHaveLength(5);
+    expect(() => model.forward(ones([2, 3]))).toThrow(/\(in heads\.left\.0\.0\)/);
+    const other = new Identity();
+    model.setSubmodule("heads.left.0.0", other);
+    expect(model.heads["left"][0][0]).toBe(other);
+    model.to({ dtype: "float16" });
+    expect(model.scales.b[0].dtype).toBe("float16");
+    for (const module of [model, ...model.cache.values()]) module.dispose();
+  });
+
   test("errors say in which module they arose", () => {
     const model = new Model();
     expect(() => model.forward(tensor(new Int32Array([1, 9])))).toThrow(IndexError);

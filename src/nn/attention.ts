@@ -1,8 +1,9 @@
 /** Attention layers over the fused op (see ops/attention.ts). */
 
 import type { DeviceName } from "../backend/backend.js";
-import { ConfigError } from "../core/errors.js";
+import { ConfigError, misfit, showShape } from "../core/errors.js";
 import { checkCounts, checkOptions } from "../core/options.js";
+import { checkTensors } from "../ops/define.js";
 import { causalAttention, packedAttention, reshape, scaledDotProductAttention, transpose } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Dropout } from "./dropout.js";
@@ -65,6 +66,9 @@ export class MultiheadAttention extends Module {
   ): Tensor {
     checkOptions("MultiheadAttention", options, ["isCausal", "attnMask"]);
     const { isCausal = false, attnMask } = options;
+    checkTensors("MultiheadAttention", { query, key, value });
+    for (const [name, { shape }] of Object.entries({ query, key, value }))
+      if (shape.length !== 3) throw misfit("MultiheadAttention", `needs ${name} [B, T, C], got ${showShape(shape)}.`);
     const [q, k, v] = [this.q_proj.forward(query), this.k_proj.forward(key), this.v_proj.forward(value)];
     if (isCausal && !attnMask) {
       const heads = { heads: this.numHeads, kvHeads: this.kvHeads };

@@ -1,6 +1,7 @@
 /** Recurrent cells: one step of a sequence. Parameter names and gate order are PyTorch's. */
 
 import type { DeviceName } from "../backend/backend.js";
+import { kindOf, TenonError } from "../core/errors.js";
 import { checkCounts, checkOptions } from "../core/options.js";
 import { type CellWeights, gruCell, lstmCell } from "../ops/index.js";
 import { zeros } from "../tensor/create.js";
@@ -68,7 +69,10 @@ export class LSTMCell extends Cell {
   }
 
   /** x [B, inputSize] and state [h, c], each [B, hiddenSize] (zeros unless given): the next [h, c]. */
-  forward(x: Tensor, [h, c]: readonly [Tensor, Tensor] = [this.start(x), this.start(x)]): [Tensor, Tensor] {
+  forward(x: Tensor, state: readonly [Tensor, Tensor] = [this.start(x), this.start(x)]): [Tensor, Tensor] {
+    if (!Array.isArray(state))
+      throw new TenonError(`LSTMCell: needs a state [h, c], got ${kindOf(state)}.`, { where: "LSTMCell" });
+    const [h, c] = state;
     return lstmCell(x, h, c, this.weights);
   }
 }

@@ -4,7 +4,8 @@
  */
 
 import type { AttentionLayout } from "../backend/kernels.js";
-import { misfit, ShapeError, showShape } from "../core/errors.js";
+import { isFloat } from "../core/dtype.js";
+import { DTypeError, misfit, ShapeError, showShape } from "../core/errors.js";
 import { checkCounts, checkOptions } from "../core/options.js";
 import type { Shape } from "../core/shape.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
@@ -97,6 +98,13 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
     );
   }
   if (attnMask) {
+    checkTensors("scaledDotProductAttention", { attnMask });
+    if (attnMask.dtype !== "bool" && !isFloat(attnMask.dtype)) {
+      throw new DTypeError(
+        `scaledDotProductAttention: needs attnMask as bool (true attends) or as floats that are added, got ${attnMask.dtype}.`,
+        { where: "scaledDotProductAttention", got: attnMask.dtype, hint: "A mask of 0 and 1: attnMask.ne(0)." },
+      );
+    }
     return named("scaledDotProductAttention", () => maskedAttention(q, k, v, attnMask, isCausal, scale));
   }
   const [heads, kvHeads, keys] = [q.shape[1], k.shape[1], k.shape[2]];

@@ -1,6 +1,6 @@
 /** `defineOp`, and how numbers beside tensors become 0-d tensors. */
 
-import { type DType, scalarType } from "../core/dtype.js";
+import { type DType, dtypes, scalarType } from "../core/dtype.js";
 import { ConfigError, DeviceError, DTypeError, IndexError, ShapeError, type TenonError } from "../core/errors.js";
 import { fromData, getDefaultDtype } from "../tensor/create.js";
 import { dispatch, refuseInput } from "../tensor/dispatch.js";
@@ -90,6 +90,10 @@ export function defineOp<A extends Attrs>(definition: OpDefinition<A>): OpFuncti
 
 /** An input that is a factor of a product: 16-bit floats will do. */
 export const factor = (name: string): InputSpec => ({ name, kind: "float", stored: true });
+
+/** A weight with which there is arithmetic: of 16-bit floats their float32. */
+export const widened = (weight: Tensor): Tensor =>
+  dtypes[weight.dtype].arithmetic ? weight : weight.to({ dtype: "float32" });
 
 type Row<A extends Attrs> = Omit<OpDefinition<A>, "name" | "doc" | "inputs">;
 

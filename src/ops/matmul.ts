@@ -142,7 +142,7 @@ const linearGradientsOp = registerOp<LinearAttrs>({
 const linearOp = registerOp<LinearAttrs>({
   name: "linear",
   doc: "x W^T + b over the last dim",
-  inputs: [factor("x"), factor("weight"), { name: "bias", kind: "float", optional: true }],
+  inputs: [factor("x"), factor("weight"), { name: "bias", kind: "float", optional: true, stored: "widened" }],
   attrs: { inOut: { type: "boolean", default: false } },
   infer: ([x, weight, bias], { inOut }) => {
     const [out, features] = inOut ? [weight.shape[1], weight.shape[0]] : weight.shape;

@@ -7,11 +7,11 @@ import { onesLike } from "../tensor/create.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { registerOp, type TensorSpec } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkTensors, named } from "./define.js";
+import { checkTensors, named, widened } from "./define.js";
 import { add, mul } from "./elementwise.js";
 import { reshape } from "./movement.js";
 
-const optional = (name: string) => ({ name, kind: "float", optional: true }) as const;
+const optional = (name: string) => ({ name, kind: "float", optional: true, stored: "widened" }) as const;
 
 /** Rows of the input; checks that weight and bias have the shape of its last dims (the last one where there is none). */
 function rowsOf(op: string, x: Shape, weight?: Shape, bias?: Shape): { rows: number; size: number; lead: Shape } {
@@ -123,7 +123,9 @@ export function groupNorm(
   return named("groupNorm", () => {
     const grouped = layerNorm(reshape(x, [batch * numGroups, perGroup]), undefined, undefined, options);
     const column = [channels, ...x.shape.slice(2).map(() => 1)];
-    const scaled = weight ? mul(reshape(grouped, x.shape), reshape(weight, column)) : reshape(grouped, x.shape);
-    return bias ? add(scaled, reshape(bias, column)) : scaled;
+    const scaled = weight
+      ? mul(reshape(grouped, x.shape), reshape(widened(weight), column))
+      : reshape(grouped, x.shape);
+    return bias ? add(scaled, reshape(widened(bias), column)) : scaled;
   });
 }

@@ -258,7 +258,8 @@ function promote(op: Op, { storedWeights = [] }: Backend, inputs: Inputs): Input
     if (takesPart(i)) return common!;
     const { kind, stored } = op.spec(i);
     if (kind === "int") return "int32";
-    return stored && !dtypes[dtype].arithmetic && !storedWeights.includes(dtype) ? "float32" : dtype;
+    if (!stored || dtypes[dtype].arithmetic) return dtype;
+    return stored !== "widened" && storedWeights.includes(dtype) ? dtype : "float32";
   };
   const fits = (input: Tensor | undefined, i: number) => !input || input.dtype === target(input, i);
   return inputs.every(fits) ? inputs : inputs.map((input, i) => input && castTo(input, target(input, i)));

@@ -26,8 +26,11 @@ export interface InputSpec {
   readonly optional?: boolean;
   /** Takes all remaining inputs. */
   readonly variadic?: boolean;
-  /** Factors of products, and tables: may be a 16-bit float, which a device's kernels read as it lies; elsewhere it is widened before the call. */
-  readonly stored?: boolean;
+  /**
+   * May be a 16-bit float: of factors of products, and tables, which a device's kernels read as they lie (elsewhere they
+   * are widened before the call); `widened` of small weights, of which no kernel does.
+   */
+  readonly stored?: boolean | "widened";
 }
 
 export interface AttrSpec {
@@ -134,7 +137,7 @@ export class Op {
     );
     this.options = Object.keys(definition.attrs ?? {});
     this.readsPositions = this.inputs.some((input) => input.kind === "int");
-    this.readsStored = this.inputs.some((input) => input.stored);
+    this.readsStored = this.inputs.some((input) => Boolean(input.stored));
     this.required = this.inputs.filter((input) => !input.optional && !input.variadic).length;
     this.most = this.inputs.some((input) => input.variadic) ? Number.POSITIVE_INFINITY : this.inputs.length;
   }

@@ -50,6 +50,15 @@ test("the default dtype is the user's: a model trains and writes in float32", ()
     }
   }));
 
+test("a model moved to 16-bit floats writes what its widened weights would", () =>
+  withModel(async (model) => {
+    const options = { maxTokens: 6, temperature: 0 };
+    model.to({ dtype: "bfloat16" });
+    const { tokens } = await model.generate([1, 2, 3], options);
+    model.to({ dtype: "float32" });
+    expect((await model.generate([1, 2, 3], options)).tokens).toEqual(tokens);
+  }));
+
 describe("choosing a token", () => {
   const logits = [1, 3, 2, 3, -1];
   const choose = (options: object, uniform: number, seen: number[] = []) =>

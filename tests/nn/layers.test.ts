@@ -5,7 +5,8 @@ import { init as start } from "../../src/backend/devices.js";
 import { Generator } from "../../src/core/random.js";
 import * as nn from "../../src/nn/index.js";
 import { gelu, linear, sum } from "../../src/ops/index.js";
-import { fromData, ones, rand, tensor } from "../../src/tensor/create.js";
+import { fromData, manualSeed, ones, rand, tensor, zeros } from "../../src/tensor/create.js";
+import { tidy } from "../../src/tensor/scope.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import "../../src/tensor/autograd.js";
 import "../../src/tensor/transfer.js";
@@ -306,4 +307,41 @@ test("a small network learns", async () => {
     net.zeroGrad();
   }
   expect(losses[59]).toBeLessThan(losses[0] / 10);
+});
+
+test("a network whose weights are all 16-bit floats computes what it would with those widened", async () => {
+  const network = () => {
+    manualSeed(3);
+    return new nn.Sequential(
+      new nn.Conv2d(2, 4, 3),
+      new nn.GroupNorm(2, 4),
+      new nn.Flatten(),
+      new nn.LayerNorm(16),
+      new nn.Linear(16, 6),
+      new nn.RMSNorm(6),
+      new nn.Linear(6, 3, { bias: false }),
+    );
+  };
+  for (const dtype of ["float16", "bfloat16"] as const) {
+    const [low, wide] = [network().to({ dtype }), network().to({ dtype }).to({ dtype: "float32" })];
+    const x = rand([2, 2, 4, 4]);
+    const results = [low, wide].map((net) => tidy(() => net.forward(x)));
+    expect(await results[0].toArray()).toEqual(await results[1].toArray());
+    for (const net of [low, wide]) tidy(() => net.forward(x).square().sum().backward());
+    for (const [name, { grad }] of low.namedParameters()) expect(grad?.dtype, name).toBe(dtype);
+    for (const each of [low, wide, x, ...results]) each.dispose();
+  }
+});
+
+test("masks, inputs and states that are none are refused, with what would do", () => {
+  const [x, flat] = [zeros([1, 4, 8]), zeros([4, 8])];
+  const mask = tensor([[1, 1, 0, 0]], { dtype: "int32" });
+  const attention = new nn.MultiheadAttention(8, 2);
+  expect(() => tidy(() => attention.forward(x, undefined, undefined, { attnMask: mask }))).toThrow(
+    "needs attnMask as bool (true attends) or as floats that are added, got int32. A mask of 0 and 1: attnMask.ne(0).",
+  );
+  expect(() => tidy(() => attention.forward(flat))).toThrow("MultiheadAttention: needs query [B, T, C], got [4, 8].");
+  const cell = new nn.LSTMCell(8, 8);
+  expect(() => tidy(() => cell.forward(flat, flat as never))).toThrow("LSTMCell: needs a state [h, c], got a Tensor.");
+  for (const each of [x, flat, mask, attention, cell]) each.dispose();
 });

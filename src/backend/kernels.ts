@@ -6,8 +6,8 @@
  * Outputs are allocated, uninitialised, and alias no input unless the kernel says "in place". Float kernels take and
  * give float32; where a kernel takes other dtypes it says so.
  *
- * Sums, everywhere the word "sum" appears: blocks of 4096 elements in index order; in a block element j is added to
- * lane j % 16 (lanes start at +0, j ascending); lanes are folded in halves (l += l + 8, then 4, 2, 1); the blocks'
+ * Sums, everywhere the word "sum" appears: blocks of SUM_BLOCK elements in index order; in a block element j is added
+ * to lane j % SUM_LANES (lanes start at +0, j ascending); lanes are folded in halves (l += l + 8, then 4, 2, 1); the blocks'
  * results are added in a pairwise tree (0+1, 2+3, …, an odd last one is carried), level by level.
  * Chains, everywhere the word "chain" appears: acc = +0, then acc = acc + a * b with k ascending, one per output.
  */
@@ -17,6 +17,17 @@ import type { Program } from "../core/expr.js";
 import type { RandomCall } from "../core/random.js";
 import type { Shape } from "../core/shape.js";
 import type { Storage } from "./storage.js";
+
+// Numbers that portable bits depend on: `reference` and `wasm` read them here.
+
+/** Elements per block of a sum. */
+export const SUM_BLOCK = 4096;
+/** Accumulators of a block. */
+export const SUM_LANES = 16;
+/** Keys per tile of attention. */
+export const KEY_TILE = 64;
+/** The lowest finite float32: a block of nothing but -Infinity has it for its largest element, so that x - m is no NaN. */
+export const LOWEST = -3.4028234663852886e38;
 
 /** What a kernel sees of a tensor. */
 export interface Operand {

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { ConfigError } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
 import { type CheckReport, type ColumnSummary, checkDataset } from "../data/check.js";
-import { type DataConfig, type DataFormat, formatOfName, openDataset } from "../data/config.js";
+import { type DataFormat, type DatasetConfig, formatOfName, openDataset } from "../data/config.js";
 import type { Ratios } from "../data/ratio.js";
 import { expectation, parseSchema, type SchemaInput } from "../data/schema.js";
 import { showValue, violationText } from "../data/violation.js";
@@ -66,7 +66,7 @@ async function check(file: string, values: Parsed<typeof table>["values"]): Prom
   if (values.decimal !== undefined) options["decimal"] = values.decimal;
   if (values.null.length > 0) options["nullValues"] = ["", ...values.null];
   // Problems are counted, not thrown, so that all of them are seen at once; idx files have no values to coerce.
-  const config: DataConfig = { [format]: file, schema, labels: values.labels, options };
+  const config: DatasetConfig = { [format]: file, schema, labels: values.labels, options };
   if (format !== "idx") config.onViolation = "null";
   return checkDataset(openDataset(config), {
     name: file,

@@ -14,6 +14,15 @@ export function checkCounts(where: string, counts: Readonly<Record<string, unkno
   }
 }
 
+/** Is it a number from 0 up to but without 1, such as the probability of dropout? */
+export const isFraction = (value: unknown): value is number => typeof value === "number" && value >= 0 && value < 1;
+
+/** Throws unless `p` is a probability that leaves something. */
+export function checkDropout(where: string, p: unknown): void {
+  if (isFraction(p)) return;
+  throw new ConfigError(`${where}: needs a probability from 0 up to but without 1, got ${show(p)}.`, { where });
+}
+
 /** Throws unless `value` is one of these words. */
 export function checkWord(where: string, name: string, value: unknown, known: readonly string[]): void {
   if (known.includes(value as string)) return;

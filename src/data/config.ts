@@ -1,17 +1,17 @@
-/** The `data` section of a training config: which file, which schema, which split, which columns. */
+/** A dataset by a config: which file, which format, which schema. The `data` section of a training config is one. */
 
 import { ConfigError, nearest } from "../core/errors.js";
 import type { DataSource } from "./bytes.js";
 import type { CollateOptions } from "./collate.js";
 import { type CsvOptions, fromCsv } from "./csv.js";
-import type { Dataset, OpeningDataset } from "./dataset.js";
+import type { OpeningDataset } from "./dataset.js";
 import { fromIdx } from "./idx.js";
 import { fromJson, fromJsonl } from "./json.js";
 import { fromParquet } from "./parquet.js";
 import type { Ratios } from "./ratio.js";
 import type { SchemaInput } from "./schema.js";
 import type { SourceOptions } from "./source.js";
-import { type EncodedRow, fitTable, type TableEncoding, type TableOptions } from "./table.js";
+import type { TableOptions } from "./table.js";
 import { fromText } from "./text.js";
 
 /** Formats, by the key that names the source in a config. */
@@ -27,10 +27,10 @@ const FORMATS = {
 export type DataFormat = keyof typeof FORMATS;
 
 /**
- * The documented union: exactly one of the format keys names the source (path, URL, or in code any `DataSource`), the
- * rest says what to do with it.
+ * Exactly one of the format keys names the source (path, URL, or in code any `DataSource`). What training alone reads
+ * (split, collate, columns) may stand here too.
  */
-export interface DataConfig extends TableOptions {
+export interface DatasetConfig extends TableOptions {
   csv?: DataSource;
   jsonl?: DataSource;
   json?: DataSource;
@@ -40,7 +40,7 @@ export interface DataConfig extends TableOptions {
   /** Labels of an idx file. */
   labels?: DataSource;
   schema?: SchemaInput;
-  /** Ratios of the parts, `{ "train": 0.8, "val": 0.2 }` unless told. */
+  /** Ratios of the parts. */
   split?: Ratios;
   /** Keeps the ratios within each value of this column. */
   stratify?: string;
@@ -71,7 +71,7 @@ const KEYS = [
 ];
 
 /** The format a config names. Throws ConfigError on none, several, or unknown keys. */
-export function dataFormat(config: DataConfig): DataFormat {
+export function dataFormat(config: DatasetConfig): DataFormat {
   for (const key of Object.keys(config)) {
     if (KEYS.includes(key)) continue;
     const near = nearest(key, KEYS);
@@ -92,7 +92,7 @@ export function dataFormat(config: DataConfig): DataFormat {
 }
 
 /** The dataset that a config names, before any split. */
-export function openDataset(config: DataConfig): OpeningDataset {
+export function openDataset(config: DatasetConfig): OpeningDataset {
   const format = dataFormat(config);
   const { schema, onViolation, labels, options } = config;
   const given = {
@@ -102,26 +102,6 @@ export function openDataset(config: DataConfig): OpeningDataset {
     ...options,
   };
   return FORMATS[format](config[format]!, given);
-}
-
-/** Encoded parts of a table, ready for `batch()`, and the encoding that belongs to the model. */
-export interface TableData {
-  parts: Record<string, Dataset<EncodedRow>>;
-  encoding: TableEncoding;
-  /** Rows before encoding. */
-  dataset: Dataset;
-}
-
-/** Splits a table by the seed and encodes it by what its part `train` (or the first part) teaches. */
-export async function openTable(config: DataConfig, seed: number): Promise<TableData> {
-  const { stratify, group, features, target, task, normalize, normalizeTarget } = config;
-  const dataset = await openDataset(config);
-  const ratios = config.split ?? dataset.schema.split ?? { train: 0.8, val: 0.2 };
-  const raw = dataset.split(ratios, { seed, stratify, group });
-  const train = raw["train"] ?? Object.values(raw)[0];
-  const encoding = await fitTable(train, { features, target, task, normalize, normalizeTarget });
-  const parts = Object.fromEntries(Object.entries(raw).map(([name, part]) => [name, part.encode(encoding)]));
-  return { parts, encoding, dataset };
 }
 
 /** The format of a file by its name: `.csv`, `.tsv`, `.jsonl`, `.ndjson`, `.json`, `.parquet`, `.txt`, idx; `.gz` is passed over. */

@@ -12,13 +12,7 @@ export {
   type SplitSummary,
 } from "./check.js";
 export type { BatchColumn, CollateOptions } from "./collate.js";
-export {
-  type DataConfig,
-  type DataFormat,
-  openDataset,
-  openTable,
-  type TableData,
-} from "./config.js";
+export { type DataFormat, type DatasetConfig, openDataset } from "./config.js";
 export { type CsvOptions, fromCsv } from "./csv.js";
 export { Dataset, type DatasetState, type OpeningDataset } from "./dataset.js";
 export type { TextOptions } from "./decode.js";

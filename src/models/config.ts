@@ -1,6 +1,7 @@
 /** Model configs: the fields of a Hugging Face `config.json` that a family uses, checked; the rest is kept as it is. */
 
 import { ConfigError, listOf, show } from "../core/errors.js";
+import { isFraction } from "../core/options.js";
 
 export interface Fields {
   model_type: string;
@@ -33,12 +34,7 @@ export const field = {
   sizes: (fallback: readonly number[]) =>
     make(fallback, "a list of whole numbers above 0", (value) => Array.isArray(value) && value.every(whole)),
   /** A probability below 1, such as that of dropout. */
-  fraction: (fallback: number) =>
-    make(
-      fallback,
-      "a number from 0 up to but without 1",
-      (value) => typeof value === "number" && value >= 0 && value < 1,
-    ),
+  fraction: (fallback: number) => make(fallback, "a number from 0 up to but without 1", isFraction),
   boolean: (fallback: boolean) => make(fallback, "true or false", (value) => typeof value === "boolean"),
   oneOf: (values: readonly string[]) =>
     make(
@@ -58,6 +54,10 @@ export const field = {
         value === null || Number.isSafeInteger(value) || (Array.isArray(value) && value.every(Number.isSafeInteger)),
     ),
 };
+
+/** Activations of hidden layers that configs may name. */
+export const activationNames = ["relu", "gelu", "silu", "tanh", "sigmoid"] as const;
+export type ActivationName = (typeof activationNames)[number];
 
 /** The fields of a family with defaults for those not given; other fields are kept, so that a file is saved as it came. */
 export function readConfig(family: string, fields: Readonly<Record<string, Field>>, given: object): Fields {

@@ -7,7 +7,7 @@ import { ConfigError } from "../core/errors.js";
 import { Conv2d, Dropout, Linear } from "../nn/index.js";
 import { flatten, maxPool2d, reshape } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { field } from "./config.js";
+import { type ActivationName, activationNames, field } from "./config.js";
 import {
   activations,
   readTableConfig,
@@ -27,7 +27,7 @@ export interface ConvNetConfig extends TableConfig {
   kernel_size: number;
   /** Widths of the hidden layers between the last convolution and the output. */
   hidden_sizes: number[];
-  activation: "relu" | "gelu" | "silu" | "tanh" | "sigmoid";
+  activation: ActivationName;
   /** Dropout after each hidden layer. */
   dropout: number;
 }
@@ -37,7 +37,7 @@ const fields = () => ({
   channels: field.sizes([8, 16]),
   kernel_size: field.size(3),
   hidden_sizes: field.sizes([64]),
-  activation: field.oneOf(Object.keys(activations)),
+  activation: field.oneOf(activationNames),
   dropout: field.fraction(0),
 });
 

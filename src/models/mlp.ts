@@ -2,7 +2,7 @@
 
 import { Dropout, Linear } from "../nn/index.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { field } from "./config.js";
+import { type ActivationName, activationNames, field } from "./config.js";
 import {
   activations,
   readTableConfig,
@@ -16,14 +16,14 @@ export interface MlpConfig extends TableConfig {
   model_type: "mlp";
   /** Widths of the hidden layers; none makes it a linear (logistic) regression. */
   hidden_sizes: number[];
-  activation: "relu" | "gelu" | "silu" | "tanh" | "sigmoid";
+  activation: ActivationName;
   /** Dropout after each hidden layer. */
   dropout: number;
 }
 
 const fields = () => ({
   hidden_sizes: field.sizes([64, 64]),
-  activation: field.oneOf(Object.keys(activations)),
+  activation: field.oneOf(activationNames),
   dropout: field.fraction(0),
 });
 

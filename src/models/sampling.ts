@@ -60,7 +60,7 @@ function penalized(row: ArrayLike<number>, seen: Iterable<number>, penalty: numb
 }
 
 /** The position of the first largest; -1 where one is NaN. In one pass, since it is done for every token. */
-function argmax(values: ArrayLike<number>): number {
+export function argmax(values: ArrayLike<number>): number {
   let best = 0;
   let most = values[0];
   for (let i = 0; i < values.length; i++) {

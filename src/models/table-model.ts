@@ -1,7 +1,7 @@
 /** What models of tables share: rows in, a class or a number out. A family adds its layers. */
 
 import { check, list, number, object, oneOf, optional, text } from "../artifacts/schema.js";
-import { ConfigError, DataError, ShapeError, showShape } from "../core/errors.js";
+import { ConfigError, DataError, NumericsError, ShapeError, showShape } from "../core/errors.js";
 import type { Batch } from "../data/batches.js";
 import {
   decodeTarget,
@@ -15,8 +15,11 @@ import { gelu, relu, sigmoid, silu, tanh } from "../ops/elementwise.js";
 import { crossEntropy, mseLoss, reshape, softmax } from "../ops/index.js";
 import { fromData } from "../tensor/create.js";
 import { Tensor } from "../tensor/tensor.js";
-import { type Fields, field, readConfig } from "./config.js";
+import { type ActivationName, type Fields, field, readConfig } from "./config.js";
 import { Model } from "./model.js";
+import { argmax } from "./sampling.js";
+
+export { argmax as largest } from "./sampling.js";
 
 /** What the configs of all models of tables hold. */
 export interface TableConfig extends Fields {
@@ -117,7 +120,7 @@ export const tableFieldNames = (own: object): readonly string[] => [
 ];
 
 /** Activations of hidden layers, by their names in configs. */
-export const activations: Readonly<Record<string, (x: Tensor) => Tensor>> = { relu, gelu, silu, tanh, sigmoid };
+export const activations: Readonly<Record<ActivationName, (x: Tensor) => Tensor>> = { relu, gelu, silu, tanh, sigmoid };
 
 /** A model of rows: their encoding, loss, training steps and predictions. */
 export abstract class TableModel extends Model {
@@ -163,8 +166,15 @@ export abstract class TableModel extends Model {
     if (!classes) return Array.from(values, (value) => ({ value: decodeTarget(encoding, value) }));
     return rows.map((_, i) => {
       const shares = values.subarray(i * classes.length, (i + 1) * classes.length);
+      const best = argmax(shares);
+      if (best < 0) {
+        throw new NumericsError(`predict: needs finite probabilities, got NaN for row ${i}.`, {
+          where: "predict",
+          hint: "The row or the model's weights are not finite.",
+        });
+      }
       return {
-        value: classes[largest(shares)],
+        value: classes[best],
         probabilities: Object.fromEntries(classes.map((name, k) => [name, shares[k]])),
       };
     });
@@ -197,11 +207,4 @@ export abstract class TableModel extends Model {
     if (column instanceof Tensor) return column;
     return fromData(column.data, [...column.shape], { dtype, device: this.device });
   }
-}
-
-/** Position of the largest value, the first of equal ones. */
-export function largest(values: ArrayLike<number>): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
-  return best;
 }

@@ -1,6 +1,6 @@
 /** Dropout as a module. */
 
-import { ConfigError } from "../core/errors.js";
+import { checkDropout } from "../core/options.js";
 import type { Generator } from "../core/random.js";
 import { dropout } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -13,9 +13,7 @@ export class Dropout extends Module {
 
   constructor(readonly p = 0.5) {
     super();
-    if (!(p >= 0 && p < 1)) {
-      throw new ConfigError(`Dropout: needs a probability from 0 up to but without 1, got ${p}.`, { where: "Dropout" });
-    }
+    checkDropout("Dropout", p);
   }
 
   forward(x: Tensor): Tensor {

@@ -1,7 +1,6 @@
 /** Dropout (Srivastava et al. 2014): which elements stay is a function of seed, stream, call and index alone. */
 
-import { ConfigError } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
+import { checkDropout, checkOptions } from "../core/options.js";
 import type { Generator, RandomCall } from "../core/random.js";
 import { getDefaultGenerator } from "../tensor/create.js";
 import { dispatchOne } from "../tensor/dispatch.js";
@@ -30,8 +29,7 @@ const dropoutOp: Op = registerOp<DropoutAttrs>({
 export function dropout(x: Tensor, options: { p?: number; generator?: Generator; stream?: string } = {}): Tensor {
   checkOptions("dropout", options, ["p", "generator", "stream"]);
   const { p = 0.5, generator = getDefaultGenerator(), stream = "dropout" } = options;
-  if (!(p >= 0 && p < 1))
-    throw new ConfigError(`dropout: needs a probability from 0 up to but without 1, got ${p}.`, { where: "dropout" });
+  checkDropout("dropout", p);
   if (p === 0) return x;
   const threshold = Math.round((1 - p) * 4294967296);
   // Where a device repeats this and the backward pass, both read what was drawn for that time.

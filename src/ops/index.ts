@@ -1,4 +1,4 @@
-/** All ops, as functions and, under the same names, as methods of Tensor. */
+/** All ops, as functions; as methods of Tensor too, but those of lists of tensors (`cat`, `stack`) and of cells (`lstmCell`, `gruCell`). */
 
 import "../tensor/print.js";
 import { Tensor } from "../tensor/tensor.js";

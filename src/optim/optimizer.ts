@@ -1,7 +1,7 @@
 /** What optimizers share: parameter groups, the step, and a state that is saved and restored exactly. */
 
 import { ConfigError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
+import { checkOptions, isFraction } from "../core/options.js";
 import { sameShape } from "../core/shape.js";
 import { assign, checkValue, refuseKeys, type StateValue } from "../nn/state.js";
 import { noGrad } from "../tensor/autograd.js";
@@ -282,10 +282,9 @@ export function checkHyperparameters(where: string, options: object, defaults: o
       throw new ConfigError(`${where}: needs ${expected} for ${name}, got ${show(value)}.`, { where, option: name });
     };
     const fallback = (defaults as Record<string, unknown>)[name];
-    const isRate = (x: unknown) => typeof x === "number" && x >= 0 && x < 1;
     if (typeof fallback === "number" && !(typeof value === "number" && value >= 0)) refuse("a number from 0 up");
     if (typeof fallback === "boolean" && typeof value !== "boolean") refuse("true or false");
-    if (name === "betas" && !(Array.isArray(value) && value.length === 2 && value.every(isRate)))
+    if (name === "betas" && !(Array.isArray(value) && value.length === 2 && value.every(isFraction)))
       refuse("two numbers from 0 up to but without 1");
   }
 }

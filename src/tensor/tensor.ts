@@ -13,7 +13,7 @@ import { type Shape, sizeOf } from "../core/shape.js";
 import type { GradNode } from "./autograd.js";
 import { adopt, forget } from "./scope.js";
 
-/** An array of numbers of one dtype on one device. Every op is a function and, under its name, a method of it. */
+/** An array of numbers of one dtype on one device. Ops are functions and, under their names, methods of it. */
 export class Tensor implements Operand, Disposable {
   readonly size: number;
   /** Gradient of the last `backward()`, accumulated; only on leaves that require it. */

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openDataset, openTable } from "tenon/data";
+import { openDataset } from "tenon/data";
 import { afterAll, describe, expect, test } from "vitest";
 import { UsageError } from "../../src/cli/arguments.js";
 import { run } from "../../src/cli/data-check.js";
@@ -148,12 +148,6 @@ describe("the data section of a config", () => {
     expect(() => openDataset({ cvs: "x.csv" } as never)).toThrow('data: unknown key "cvs". Did you mean "csv"?');
     expect(() => openDataset({})).toThrow("data: needs one of csv, jsonl, json, parquet, text, idx, got none");
     expect(() => openDataset({ csv: "a.csv", text: "b.txt" })).toThrow("got csv and text");
-  });
-  test("a table is split, fitted on its training part and encoded", async () => {
-    const text = `x,y\n${Array.from({ length: 20 }, (_, i) => `${i},${"ab"[i % 2]}`).join("\n")}`;
-    const { parts, encoding } = await openTable({ csv: { text }, target: "y", stratify: "y" }, 3);
-    expect(encoding).toMatchObject({ width: 1, target: { classes: ["a", "b"] } });
-    expect([await parts["train"].count(), await parts["val"].count()]).toEqual([16, 4]);
   });
 });
 

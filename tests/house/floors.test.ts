@@ -1,4 +1,5 @@
 /** The rules of the house (docs/decisions.md, CONTRIBUTING.md), read off the sources themselves. */
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { parseSource, readSources, type SourceFile } from "./sources.js";
 
@@ -72,6 +73,22 @@ test("imports name existing files and go down or stay level", () => {
     imports
       .filter(({ target }) => target !== undefined)
       .filter(({ target }) => !known.has(target!) || floor(target!) > floor(path))
+      .map(({ specifier }) => `${path} imports ${specifier}`),
+  );
+  expect(problems).toEqual([]);
+});
+
+test("a folder imports from those above it in README's tree, and from none below", () => {
+  const tree = [...readFileSync("README.md", "utf8").matchAll(/^src\/(\w+)\//gm)].map(([, name]) => name);
+  expect([...tree].sort()).toEqual(
+    Object.keys(floors)
+      .filter((name) => !name.includes("."))
+      .sort(),
+  );
+  const line = (path: string) => tree.indexOf(folder(path));
+  const problems = files.flatMap(({ path, imports }) =>
+    imports
+      .filter(({ target }) => target !== undefined && line(path) >= 0 && line(target) > line(path))
       .map(({ specifier }) => `${path} imports ${specifier}`),
   );
   expect(problems).toEqual([]);

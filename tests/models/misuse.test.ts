@@ -128,6 +128,11 @@ const wrong: [string, () => unknown, string][] = [
   ],
   // Models
   ["createModel", () => t.createModel(config, undefined, any({ sead: 1 })), 'createModel: has no option "sead".'],
+  ...["embd_pdrop", "attn_pdrop", "resid_pdrop"].map((name): (typeof wrong)[number] => [
+    `${name} of 1`,
+    () => t.createModel({ ...config, [name]: 1 }),
+    `gpt2: needs a number from 0 up to but without 1 for ${name}, got 1.`,
+  ]),
   ["createModel of null", () => t.createModel(any(null)), "createModel: needs a config object, got null."],
   [
     "weights that are none",
@@ -196,6 +201,16 @@ test.each(wrong)("%s", async (_, run, message) => {
   expect(refusal).toBeInstanceOf(t.TenonError);
   expect((refusal as Error).message).toContain(message);
   expect(await t.hashWeights(model)).toBe(before);
+});
+
+test("a row that is no number is told, not classified", async () => {
+  const features = [{ name: "x", kind: "number", width: 1, offset: 0, scale: 1 }];
+  const target = { name: "y", task: "classification", classes: ["a", "b"], offset: 0, scale: 1 };
+  const table = (await t.createModel(any({ model_type: "mlp", features, target }), undefined, { seed: 1 })) as any;
+  expect((await table.predict([{ x: 1 }]))[0].value).toMatch(/^[ab]$/);
+  table.head.weight.view().fill(Number.NaN);
+  await expect(table.predict([{ x: 1 }])).rejects.toThrow("predict: needs finite probabilities, got NaN for row 0.");
+  table.dispose();
 });
 
 test("weights that are not finite are told, not decoded", async () => {

@@ -15,16 +15,13 @@
  * and after the last tile out_d = o_d / l and lse = m + log(l). A query without keys gives NaN and lse -infinity.
  */
 
-import type { AttentionLayout, HeadLayout, Operand } from "../kernels.js";
+import { type AttentionLayout, type HeadLayout, KEY_TILE, type Operand } from "../kernels.js";
 import { expOf, expRow, logOf } from "./interpreter.js";
 import { link } from "./matmul.js";
 import { floats } from "./memory.js";
 import { sum } from "./reduce.js";
 
 const { fround } = Math;
-
-/** Keys per tile. */
-export const KEY_TILE = 64;
 
 /** Offset of row t of head h in batch b. */
 export const rowAt = (layout: HeadLayout, b: number, h: number, t: number): number =>

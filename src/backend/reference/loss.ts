@@ -1,10 +1,10 @@
 /** Cross entropy of rows of logits against integer labels. exp is `expNonPositive`. */
 
 import { checkIndices } from "../indices.js";
-import type { Operand } from "../kernels.js";
+import { LOWEST, type Operand, SUM_BLOCK } from "../kernels.js";
 import { expOf, expRow, logOf } from "./interpreter.js";
 import { floats, ints } from "./memory.js";
-import { pairwise, SUM_BLOCK, sum } from "./reduce.js";
+import { pairwise, sum } from "./reduce.js";
 import { rowMax } from "./softmax.js";
 
 const { fround } = Math;
@@ -14,9 +14,6 @@ interface LossRows {
   readonly size: number;
   readonly ignoreIndex: number;
 }
-
-/** The lowest finite float32: a block of nothing but -Infinity has it for its largest element, so that x - m is no NaN. */
-export const LOWEST = -3.4028234663852886e38;
 
 /**
  * log(sum(exp(x))) of a row, by the blocks of the canonical sum, so that it can be had from blocks alone. Block b has

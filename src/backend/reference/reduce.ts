@@ -1,12 +1,8 @@
 /** Sums, products, extremes, their positions, and running totals. */
 
 import type { NumericArray } from "../../core/dtype.js";
-import type { Operand, ReduceKind, Split } from "../kernels.js";
+import { type Operand, type ReduceKind, type Split, SUM_BLOCK, SUM_LANES } from "../kernels.js";
 import { ints, viewOf } from "./memory.js";
-
-/** Elements per block and lane accumulators per block of every float32 sum. */
-export const SUM_BLOCK = 4096;
-export const SUM_LANES = 16;
 
 const { fround } = Math;
 const lanes = new Float32Array(SUM_LANES);

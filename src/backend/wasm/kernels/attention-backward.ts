@@ -1,14 +1,14 @@
 /** Gradient of attention: the order of reference/attention-backward.ts. Threads take (batch, key head) pairs. */
 
 import { expNonPositive } from "../../../core/functions.js";
-import type { AttentionLayout, Operand } from "../../kernels.js";
+import { type AttentionLayout, KEY_TILE, type Operand } from "../../kernels.js";
 import type { FunctionRef, ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
 import { type TileShape, tileColumns } from "../gemm/tile.js";
 import type { F32, I32 } from "../values.js";
 import { f32x4 } from "../vectors.js";
 import { commonArguments, commonParameters, headAt, paddedDim } from "./attention-call.js";
-import { countOf, defineAttentionTiles, KEY_TILE, queryBlock, SCORE_ROW } from "./attention-tiles.js";
+import { countOf, defineAttentionTiles, queryBlock, SCORE_ROW } from "./attention-tiles.js";
 import { copyBytes } from "./copy.js";
 import { addressOf } from "./operands.js";
 import { vectorFunction } from "./program.js";

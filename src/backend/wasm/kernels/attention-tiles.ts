@@ -4,13 +4,12 @@
  * Products over the staircase do the common part as full tiles and each row's own rest by itself.
  */
 
+import { KEY_TILE } from "../../kernels.js";
 import type { FunctionBuilder, FunctionRef, ModuleBuilder } from "../assembler.js";
 import { definePack } from "../gemm/pack.js";
 import { defineTile, dispatch, type LayoutA, type TileShape, tileColumns } from "../gemm/tile.js";
 import { type I32, range } from "../values.js";
 
-/** Keys per tile: part of the specification (reference/attention.ts). */
-export const KEY_TILE = 64;
 /** Bytes of one row of scores. */
 export const SCORE_ROW = 4 * KEY_TILE;
 

@@ -1,14 +1,14 @@
 /** Attention, forward: the tiles and the order of reference/attention.ts. Threads take (batch, head) pairs. */
 
 import { expNonPositive, log } from "../../../core/functions.js";
-import type { AttentionLayout, Operand } from "../../kernels.js";
+import { type AttentionLayout, KEY_TILE, type Operand } from "../../kernels.js";
 import type { FunctionRef, ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
 import { type TileShape, tileColumns } from "../gemm/tile.js";
 import { F32, type I32, range } from "../values.js";
 import { f32x4, i32x4, v128 } from "../vectors.js";
 import { commonArguments, commonParameters, headAt, paddedDim } from "./attention-call.js";
-import { countOf, defineAttentionTiles, KEY_TILE, queryBlock, SCORE_ROW } from "./attention-tiles.js";
+import { countOf, defineAttentionTiles, queryBlock, SCORE_ROW } from "./attention-tiles.js";
 import { vectorFunction } from "./program.js";
 import { foldLanes, scalarFunction } from "./rows.js";
 import { runRows } from "./run.js";

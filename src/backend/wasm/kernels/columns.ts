@@ -3,18 +3,17 @@
  * the scratch memory while the rows stream by. Threads take columns.
  */
 
+import { SUM_BLOCK, SUM_LANES } from "../../kernels.js";
 import type { FunctionBuilder, ModuleBuilder, ParameterLocals } from "../assembler.js";
 import { type I32, range, type V128 } from "../values.js";
 import { f32x4 } from "../vectors.js";
-import { SUM_BLOCK } from "./rows.js";
 
-const LANES = 16;
 /** Columns per strip. */
 const STRIP = 64;
 const STRIP_BYTES = 4 * STRIP;
 
 /** Scratch bytes per thread for sums over `size` rows. */
-export const columnScratch = (size: number): number => STRIP_BYTES * (LANES + Math.ceil(size / SUM_BLOCK) + 1);
+export const columnScratch = (size: number): number => STRIP_BYTES * (SUM_LANES + Math.ceil(size / SUM_BLOCK) + 1);
 
 /** The terms of a sum, given where an element lies. */
 export interface ColumnTerms {
@@ -48,7 +47,7 @@ export function defineColumns<P extends Record<string, "i32">>(
   module.export(name, parameters, (f, p) => {
     const { column0, column1, outer, size, inner, out, scratch } = p as ParameterLocals<Record<string, "i32">>;
     const pointers = Object.keys(operands).map((key) => (p as ParameterLocals<Record<string, "i32">>)[key]);
-    const blocks = f.let(scratch.add(LANES * STRIP_BYTES));
+    const blocks = f.let(scratch.add(SUM_LANES * STRIP_BYTES));
     f.for(0, outer, 1, (o) => {
       f.for(column0, column1, STRIP, (column) => {
         const width = f.let(column1.sub(column).min(STRIP));
@@ -90,7 +89,7 @@ function defineBlock<P extends Record<string, "i32">>(
     const { row, rows, inner, column, width, to, scratch } = p as ParameterLocals<Record<string, "i32">>;
     const { enterRow, term } = terms(f, p as unknown as ParameterLocals<P>);
     const bytes = f.let(width.add(3).and(-4).shl(2));
-    f.fill(scratch, 0, LANES * STRIP_BYTES);
+    f.fill(scratch, 0, SUM_LANES * STRIP_BYTES);
     const start = f.let(row.mul(inner).add(column).shl(2));
     const stride = f.let(inner.shl(2));
     const lane = f.i32();
@@ -106,12 +105,12 @@ function defineBlock<P extends Record<string, "i32">>(
       });
       f.inc(row, 1);
       f.inc(start, stride);
-      f.set(lane, lane.add(STRIP_BYTES).and(LANES * STRIP_BYTES - 1));
+      f.set(lane, lane.add(STRIP_BYTES).and(SUM_LANES * STRIP_BYTES - 1));
     });
     f.for(0, bytes, 16, (x) => {
       const at = f.let(scratch.add(x));
-      let lanes = range(LANES).map((l) => at.v128(l * STRIP_BYTES));
-      for (let half = LANES / 2; half >= 1; half /= 2) {
+      let lanes = range(SUM_LANES).map((l) => at.v128(l * STRIP_BYTES));
+      for (let half = SUM_LANES / 2; half >= 1; half /= 2) {
         lanes = range(half).map((l) => f.let(f32x4.add(lanes[l], lanes[l + half])));
       }
       f.storeV128(to.add(x), lanes[0]);

@@ -4,12 +4,11 @@
  * blocks of 4096 classes (reference/loss.ts), and the chains of the gradients go on from block to block.
  */
 
-import type { LinearCrossEntropyRows, Operand } from "../../kernels.js";
+import { type LinearCrossEntropyRows, type Operand, SUM_BLOCK } from "../../kernels.js";
 import type { Engine } from "../engine.js";
 import { matmul } from "../gemm/matmul.js";
 import { backward, checkLabels, forward } from "./loss.js";
 import { addressOf, addressOrZero } from "./operands.js";
-import { SUM_BLOCK } from "./rows.js";
 import { withMemory } from "./run.js";
 
 /** Rows that are worked on together: the weight is read once for each of these blocks. */

@@ -2,14 +2,14 @@
 
 import { expNonPositive, log } from "../../../core/functions.js";
 import { checkIndices } from "../../indices.js";
-import type { Operand } from "../../kernels.js";
+import { LOWEST, type Operand, SUM_BLOCK } from "../../kernels.js";
 import type { ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
 import { F32 } from "../values.js";
 import { f32x4 } from "../vectors.js";
 import { addressOf } from "./operands.js";
 import { vectorFunction, vectorsFunction } from "./program.js";
-import { maxRow, rowAt, rowScratch, SUM_BLOCK, scalarFunction, sumRow, sumTree, walkRow } from "./rows.js";
+import { maxRow, rowAt, rowScratch, scalarFunction, sumRow, sumTree, walkRow } from "./rows.js";
 import { runRows, withMemory } from "./run.js";
 
 interface LossRows {
@@ -39,8 +39,6 @@ const parameters = {
   scratch: "i32",
 } as const;
 const order = Object.keys(parameters) as (keyof typeof parameters)[];
-
-const LOWEST = -3.4028234663852886e38;
 
 function define(module: ModuleBuilder, fused: boolean): void {
   // `logSumExp` of reference/loss.ts in two steps. One block of every row: its largest element and sum(exp(x - largest));

@@ -1,13 +1,13 @@
 /** Reductions, positions of extremes, running totals: the order of reference/reduce.ts. */
 
-import type { Operand, ReduceKind, Split } from "../../kernels.js";
+import { type Operand, type ReduceKind, type Split, SUM_BLOCK } from "../../kernels.js";
 import type { FunctionBuilder, ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
 import { type I32, range, type V128 } from "../values.js";
 import { f32x4, i32x4, v128 } from "../vectors.js";
 import { sumColumns } from "./norm.js";
 import { addressOf } from "./operands.js";
-import { rowAt, rowScratch, SUM_BLOCK, sumRow, sumTree, termsOf } from "./rows.js";
+import { rowAt, rowScratch, sumRow, sumTree, termsOf } from "./rows.js";
 import { runRows, withMemory } from "./run.js";
 
 type NumberType = "float32" | "int32";

@@ -4,12 +4,11 @@
  * guard), masked where they would count, and stored through a small buffer.
  */
 
+import { SUM_BLOCK } from "../../kernels.js";
 import type { FunctionBuilder } from "../assembler.js";
 import { type F32, type I32, range, type V128 } from "../values.js";
 import { f32x4, i32x4, v128 } from "../vectors.js";
 
-/** Elements per block of a sum. */
-export const SUM_BLOCK = 4096;
 const BLOCK_BYTES = 4 * SUM_BLOCK;
 
 /** Scratch bytes that row loops over `size` elements need: a buffer per stored row, and a word per block. */

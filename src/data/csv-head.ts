@@ -17,7 +17,7 @@ export interface CsvDialect {
   header?: boolean;
   /** Names of the columns, in place of the header's. */
   columns?: readonly string[];
-  /** Texts that mean a missing value, for all types but non-nullable strings; `[""]` unless told. */
+  /** Texts that mean a missing value besides the empty one, for all types but non-nullable strings; none unless told. */
   nullValues?: readonly string[];
   /** Decimal mark of numbers; `.` unless told. */
   decimal?: "." | ",";
@@ -33,8 +33,8 @@ export interface CsvHead {
   line: number;
 }
 
-/** Texts that mean a missing value. */
-export const nullSet = ({ nullValues = [""] }: CsvDialect): ReadonlySet<string> => new Set(nullValues);
+/** Texts that mean a missing value: those told, and the empty one. */
+export const nullSet = ({ nullValues = [] }: CsvDialect): ReadonlySet<string> => new Set([...nullValues, ""]);
 
 /** The name that Excel gives to a delimiter in the first line. */
 const SEPARATOR_LINE = /^sep=(.)(\r\n|\n|\r)/i;

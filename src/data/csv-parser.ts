@@ -62,7 +62,6 @@ export class CsvParser {
   private readonly beforeLength: number[];
   /** Within quotes other characters end a text than without. */
   private readonly beforeQuoted: boolean[];
-  private readonly emptyIsNull: boolean;
   /** There are null texts other than "". */
   private readonly moreNulls: boolean;
   /** Some of them are digits: a number may stand for null. */
@@ -95,8 +94,7 @@ export class CsvParser {
     this.beforeLength = columns.map(() => 0);
     this.beforeQuoted = columns.map(() => false);
     for (const column of columns) if (column) this.template[column.name] = null;
-    this.emptyIsNull = format.nullValues.has("");
-    this.moreNulls = format.nullValues.size > (this.emptyIsNull ? 1 : 0);
+    this.moreNulls = format.nullValues.size > 1;
     this.numericNulls = [...format.nullValues].some((text) => /\d/.test(text));
   }
 
@@ -195,7 +193,7 @@ export class CsvParser {
           if (scale > 0 && digits <= 15) value /= POWERS[scale];
         }
         if (digits === 0) {
-          if (pos !== start || quoted || !this.emptyIsNull || !columns[j]!.nullable) return -1;
+          if (pos !== start || quoted || !columns[j]!.nullable) return -1;
         } else {
           if (negative) value = -value;
           if (digits > 15 || code === 101 || code === 69) {
@@ -262,7 +260,7 @@ export class CsvParser {
   /** Puts the value of a cell of text into the row; false where the plain path must judge. */
   private readText(row: Row, j: number, cell: string): boolean {
     const kind = this.kinds[j];
-    if (cell === "" ? this.emptyIsNull : this.moreNulls && this.format.nullValues.has(cell)) {
+    if (cell === "" || (this.moreNulls && this.format.nullValues.has(cell))) {
       this.before[j] = "";
       if (this.columns[j]!.nullable) return true; // the template says null
       if (kind !== STRING) return false;

@@ -131,7 +131,8 @@ export function fromCsv(source: DataSource, options: CsvOptions = {}): OpeningDa
     yield parser!.push("", true);
   }
 
-  const { delimiter, quote, comment, skipRows, header, columns, nullValues, decimal, encoding } = options;
+  const { delimiter, quote, comment, skipRows, header, columns, decimal, encoding } = options;
+  const nullValues = options.nullValues && [...nullSet(options)];
   const dialect = { delimiter, quote, comment, skipRows, header, columns, nullValues, decimal, encoding };
   const format = { ...dialect, onViolation, extraColumns };
   const step = { csv: JSON.parse(JSON.stringify(format)) as Json };

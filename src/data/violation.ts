@@ -87,7 +87,7 @@ function hintFor({ value, expected }: Violation, inText: boolean): string | unde
   if (number && inText && /^[+-]?\d+,\d+$/.test(text)) return 'Decimal commas are read with the option decimal: ",".';
   if (number && /^(na|n\/a|nan|null|none|-|\?)$/i.test(text)) {
     return inText
-      ? `If it means a missing value, pass nullValues: ["", ${value}] and make the column nullable.`
+      ? `If it means a missing value, pass nullValues: [${value}] and make the column nullable.`
       : "If it means a missing value, write null and make the column nullable.";
   }
   if (expected.startsWith("numbers within")) return "Write it as a text, or choose a policy with onViolation.";

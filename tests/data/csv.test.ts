@@ -245,12 +245,26 @@ describe("violations", () => {
   test("hints name the next step for decimal commas and NA", async () => {
     const x = { fields: { x: "float32" as const, y: "float32" as const } };
     await expect(read("x;y\n1,5;2\n", { schema: x })).rejects.toThrow('decimal: ","');
-    await expect(read("x,y\nNA,2\n", { schema: x })).rejects.toThrow('nullValues: ["", "NA"]');
+    await expect(read("x,y\nNA,2\n", { schema: x })).rejects.toThrow('nullValues: ["NA"]');
     const nullable = { fields: { x: { type: "float32" as const, nullable: true }, y: "float32" as const } };
-    expect(await read("x,y\nNA,2\n,3\n", { schema: nullable, nullValues: ["", "NA"] })).toEqual([
+    expect(await read("x,y\nNA,2\n,3\n", { schema: nullable, nullValues: ["NA"] })).toEqual([
       { x: null, y: 2 },
       { x: null, y: 3 },
     ]);
+  });
+  test("nullValues adds to the empty cell, and is part of what the data are", async () => {
+    const text = "age,c,y\n1,a,x\n,,y\nNA,b,x\n";
+    const open = (nullValues?: string[]) => fromCsv({ text }, nullValues && { nullValues });
+    for (const nullValues of [["NA"], ["", "NA"]]) {
+      const data = await open(nullValues);
+      expect(data.schema.fields[0]).toEqual({ name: "age", type: "int32", nullable: true });
+      expect((await data.toArray()).map(({ age }) => age)).toEqual([1, null, null]);
+    }
+    const print = (nullValues?: string[]) => open(nullValues).fingerprint();
+    // As they were when the empty cell had to be named beside the others.
+    expect(await print()).toBe("332f049e1ebfe28b3f5fad7352414ae6f0a4882b773ccfff9e5cb89feb173583");
+    expect(await print(["", "NA"])).toBe("5bbc5a5874beffb9b3803c1ccd74f2bd219acd936734689e91cd95af3283fa56");
+    expect(await print(["NA"])).not.toBe(await print());
   });
 });
 

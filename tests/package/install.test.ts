@@ -134,13 +134,43 @@ test("a second package brings ops of its own, and a model trains with them", asy
   expect(losses.at(-1)).toBeLessThan(losses[0] / 5);
 });
 
-test.each(["NodeNext", "Bundler"])("TypeScript finds its types (moduleResolution %s)", async (moduleResolution) => {
+/** A user's program: what is scarce in old libraries, and values of the web where the project's libraries have them. */
+const typed = `
+  import { tensor } from "tenon";
+  import { type DataSource, fromCsv } from "tenon/data";
+  {
+    using x = tensor([1]);
+    x[Symbol.dispose]();
+  }
+  export const rows = fromCsv({ text: "a\\n1\\n" });
+  // @ts-expect-error
+  export const none: DataSource = 1;`;
+const typedWeb = `
+  import { loadTokenizer } from "tenon/tokenizers";
+  declare const bytes: ReadableStream<Uint8Array>, numbers: ReadableStream<number>, response: Response, blob: Blob;
+  export const { signal } = new AbortController();
+  export const sources: DataSource[] = [bytes, response, blob, new URL("http://a.b/c.csv")];
+  export const open = () => [fromCsv(bytes, { signal }), loadTokenizer(blob)];
+  // @ts-expect-error
+  export const counts: DataSource = numbers;
+  // @ts-expect-error
+  export const size: DataSource = { size: 1, arrayBuffer: async () => new ArrayBuffer(1) };`;
+
+test.each([
+  { moduleResolution: "NodeNext", lib: ["ES2022"], types: [] },
+  { moduleResolution: "NodeNext", lib: ["ES2022"], types: ["node"] },
+  { moduleResolution: "Bundler", lib: ["ES2022", "DOM"], types: [] },
+])("TypeScript needs nothing but its types (%j)", async ({ moduleResolution, lib, types }) => {
   const lines = [...entryNames(), "tenon/node"].map((name, i) => `export * as entry${i} from "${name}";`);
-  writeFileSync(join(project, "types.ts"), lines.join("\n"));
-  const module = moduleResolution === "NodeNext" ? "NodeNext" : "ESNext";
-  const options = ["--strict", "--noEmit", "--skipLibCheck", "--target", "ES2022", "--types", ""];
-  const tsc = [join(root, "node_modules/typescript/bin/tsc"), "types.ts", "--module", module];
-  const errors = await run(process.execPath, [...tsc, "--moduleResolution", moduleResolution, ...options]).then(
+  const web = lib.includes("DOM") || types.includes("node");
+  writeFileSync(join(project, "types.ts"), lines.join("\n") + typed + (web ? typedWeb : ""));
+  const compilerOptions = {
+    ...{ moduleResolution, lib, types, typeRoots: [join(root, "node_modules/@types")] },
+    module: moduleResolution === "NodeNext" ? "NodeNext" : "ESNext",
+    ...{ target: "ES2022", strict: true, noEmit: true, skipLibCheck: false },
+  };
+  writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["types.ts"] }));
+  const errors = await run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", "."]).then(
     () => "",
     ({ stdout }) => stdout,
   );

@@ -5,7 +5,7 @@
 import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "vite";
@@ -19,6 +19,7 @@ const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 /** Someone else's package: ops defined outside of the repository. */
 const plugin = fileURLToPath(new URL("plugin", import.meta.url));
 const project = mkdtempSync(join(tmpdir(), "tenon-user-"));
+const installed = join(project, "node_modules/tenon");
 const shell = process.platform === "win32"; // npm is a shell script there
 const run = (command: string, args: string[], cwd = project) =>
   promisify(execFile)(command, args, { cwd, shell: shell && command === "npm" });
@@ -73,11 +74,23 @@ function dependencyFolders({ dependencies = {} }: { dependencies?: object }, fou
   return found;
 }
 
-test("the package holds the build, the readme and the licence, and nothing else", () => {
-  const files = readdirSync(join(project, "node_modules/tenon"), { recursive: true, encoding: "utf8" });
-  const expected = /^(dist\b|README\.md$|LICENSE$|package\.json$)/;
+test("the package holds the build, what is to be read, and nothing else", () => {
+  const files = readdirSync(installed, { recursive: true, encoding: "utf8" });
+  const expected = /^(dist\b|docs$|bench$|examples(.\w+)?$|.*\.md$|examples.*\.json$|LICENSE$|package\.json$)/;
   expect(files.filter((name) => !expected.test(name))).toEqual([]);
   expect(files).toContain(join("dist", "index.js"));
+});
+
+test("its pages say how it is installed, and link to pages that came along", () => {
+  expect(readFileSync(join(installed, "README.md"), "utf8").split("```")[1]).toContain("npm install tenon ");
+  const pages = readdirSync(installed, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".md"));
+  expect(pages).toContain(join("docs", "determinism.md")); // which warnings name
+  const missing = pages.flatMap((page) =>
+    [...readFileSync(join(installed, page), "utf8").matchAll(/\]\(([^):#]+\.md)[)#]/g)]
+      .map(([, link]) => join(dirname(page), link))
+      .filter((name) => !pages.includes(name)),
+  );
+  expect(missing).toEqual([]);
 });
 
 test("what only some need is an optional peer: nobody gets it unasked, and a version too old is told by npm", () => {

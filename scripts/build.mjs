@@ -1,7 +1,7 @@
 /** `npm run build`: the bundles (rolldown) and their declarations (tsc) in `dist/`. */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { join, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 import { root } from "./install.mjs";
@@ -9,10 +9,14 @@ import { root } from "./install.mjs";
 /** What the sources say in the place of the hash. */
 const UNBUILT = /none: a source checkout that was not built/g;
 
+/** Types of the web's interfaces, in declarations. */
+const WEB_TYPES = "scripts/web.d.ts";
+
 export function build() {
   run("inherit", "rolldown/bin/cli.mjs", "-c", "rolldown.config.ts");
   writeBuildHash();
   run("inherit", "typescript/bin/tsc", "-p", "tsconfig.build.json");
+  importWebTypes();
 }
 
 /** SHA-256 over `<hash>  <path>` lines of all scripts of `dist/` by path, as `sha256sum` prints them. */
@@ -70,13 +74,32 @@ function buildQuietly() {
   } catch {
     // See above.
   }
+  importWebTypes();
+}
+
+/** Gives the declarations the types of `web.d.ts` that they name; at their end, where no directive is moved by it. */
+function importWebTypes() {
+  const types = join(root, "dist", "types");
+  const web = join(types, "web.d.ts");
+  copyFileSync(join(root, WEB_TYPES), web);
+  const names = [...readFileSync(web, "utf8").matchAll(/^export \w+ (\w+)/gm)].map(([, name]) => name);
+  for (const file of readdirSync(types, { recursive: true })) {
+    const path = join(types, file);
+    if (!file.endsWith(".d.ts") || path === web) continue;
+    const text = readFileSync(path, "utf8");
+    const code = text.replace(/\/\*[\s\S]*?\*\//g, "");
+    const used = names.filter((name) => new RegExp(`\\b${name}\\b`).test(code));
+    const from = `"${"../".repeat(file.split(sep).length - 1) || "./"}web.js";`;
+    if (used.length === 0 || text.includes(from)) continue;
+    writeFileSync(path, `${text}import type { ${used.join(", ")} } from ${from}\n`);
+  }
 }
 
 function stale() {
   const time = (path) => statSync(join(root, path), { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const built = Math.min(time("dist/index.js"), time("dist/types/index.d.ts"));
   const sources = readdirSync(join(root, "src"), { recursive: true }).map((path) => join("src", path));
-  return ["package.json", "rolldown.config.ts", ...sources].some((path) => time(path) > built);
+  return ["package.json", "rolldown.config.ts", WEB_TYPES, ...sources].some((path) => time(path) > built);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) build();

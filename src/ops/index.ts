@@ -1,16 +1,15 @@
-/** All ops, as functions; as methods of Tensor too, but those of lists of tensors (`cat`, `stack`) and of cells (`lstmCell`, `gruCell`). */
+/**
+ * All ops, as functions. Those of one tensor's own are methods of Tensor too; attention, convolutions, pools, losses and
+ * cells are not, as in PyTorch, and who does not import them does not load them.
+ */
 
 import "../tensor/print.js";
 import { Tensor } from "../tensor/tensor.js";
 import "../tensor/transfer.js";
-import * as attention from "./attention.js";
-import * as convolution from "./convolution.js";
-import * as crossEntropy from "./cross-entropy.js";
 import * as dropout from "./dropout.js";
 import * as elementwise from "./elementwise.js";
 import * as indexing from "./indexing.js";
 import * as join from "./join.js";
-import * as loss from "./loss.js";
 import * as matmul from "./matmul.js";
 import * as movement from "./movement.js";
 import * as norm from "./norm.js";
@@ -39,14 +38,10 @@ export * from "./softmax.js";
 export * from "./triangle.js";
 
 const families = [
-  attention,
-  convolution,
-  crossEntropy,
   dropout,
   elementwise,
   indexing,
   join,
-  loss,
   matmul,
   movement,
   norm,
@@ -68,13 +63,9 @@ type Methods<Family> = {
 
 declare module "../tensor/tensor.js" {
   interface Tensor
-    extends Methods<typeof attention>,
-      Methods<typeof convolution>,
-      Methods<typeof crossEntropy>,
-      Methods<typeof dropout>,
+    extends Methods<typeof dropout>,
       Methods<typeof elementwise>,
       Methods<typeof indexing>,
-      Methods<typeof loss>,
       Methods<typeof matmul>,
       Methods<Omit<typeof join, (typeof functionsOnly)[number]>>,
       Methods<typeof movement>,

@@ -30,7 +30,7 @@ const moving = new Set(
 );
 
 /** Products, all of whose operands may have 16 bits; results are float32. */
-const products = new Set(["matmul", "linearCrossEntropy"]);
+const products = new Set(["matmul", "linear", "conv1d", "conv2d", "linearCrossEntropy"]);
 
 test("every public function has a sample", () => {
   const functions = Object.entries(ops).filter(([name, value]) => typeof value === "function" && name !== "defineOp");

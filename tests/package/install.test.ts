@@ -5,7 +5,7 @@
 import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "vite";
@@ -19,6 +19,7 @@ const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 /** Someone else's package: ops defined outside of the repository. */
 const plugin = fileURLToPath(new URL("plugin", import.meta.url));
 const project = mkdtempSync(join(tmpdir(), "tenon-user-"));
+const installed = join(project, "node_modules/tenon");
 const shell = process.platform === "win32"; // npm is a shell script there
 const run = (command: string, args: string[], cwd = project) =>
   promisify(execFile)(command, args, { cwd, shell: shell && command === "npm" });
@@ -73,11 +74,23 @@ function dependencyFolders({ dependencies = {} }: { dependencies?: object }, fou
   return found;
 }
 
-test("the package holds the build, the readme and the licence, and nothing else", () => {
-  const files = readdirSync(join(project, "node_modules/tenon"), { recursive: true, encoding: "utf8" });
-  const expected = /^(dist\b|README\.md$|LICENSE$|package\.json$)/;
+test("the package holds the build, what is to be read, and nothing else", () => {
+  const files = readdirSync(installed, { recursive: true, encoding: "utf8" });
+  const expected = /^(dist\b|docs$|bench$|examples(.\w+)?$|.*\.md$|examples.*\.json$|LICENSE$|package\.json$)/;
   expect(files.filter((name) => !expected.test(name))).toEqual([]);
   expect(files).toContain(join("dist", "index.js"));
+});
+
+test("its pages say how it is installed, and link to pages that came along", () => {
+  expect(readFileSync(join(installed, "README.md"), "utf8").split("```")[1]).toContain("npm install tenon ");
+  const pages = readdirSync(installed, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".md"));
+  expect(pages).toContain(join("docs", "determinism.md")); // which warnings name
+  const missing = pages.flatMap((page) =>
+    [...readFileSync(join(installed, page), "utf8").matchAll(/\]\(([^):#]+\.md)[)#]/g)]
+      .map(([, link]) => join(dirname(page), link))
+      .filter((name) => !pages.includes(name)),
+  );
+  expect(missing).toEqual([]);
 });
 
 test("what only some need is an optional peer: nobody gets it unasked, and a version too old is told by npm", () => {
@@ -134,13 +147,43 @@ test("a second package brings ops of its own, and a model trains with them", asy
   expect(losses.at(-1)).toBeLessThan(losses[0] / 5);
 });
 
-test.each(["NodeNext", "Bundler"])("TypeScript finds its types (moduleResolution %s)", async (moduleResolution) => {
+/** A user's program: what is scarce in old libraries, and values of the web where the project's libraries have them. */
+const typed = `
+  import { tensor } from "tenon";
+  import { type DataSource, fromCsv } from "tenon/data";
+  {
+    using x = tensor([1]);
+    x[Symbol.dispose]();
+  }
+  export const rows = fromCsv({ text: "a\\n1\\n" });
+  // @ts-expect-error
+  export const none: DataSource = 1;`;
+const typedWeb = `
+  import { loadTokenizer } from "tenon/tokenizers";
+  declare const bytes: ReadableStream<Uint8Array>, numbers: ReadableStream<number>, response: Response, blob: Blob;
+  export const { signal } = new AbortController();
+  export const sources: DataSource[] = [bytes, response, blob, new URL("http://a.b/c.csv")];
+  export const open = () => [fromCsv(bytes, { signal }), loadTokenizer(blob)];
+  // @ts-expect-error
+  export const counts: DataSource = numbers;
+  // @ts-expect-error
+  export const size: DataSource = { size: 1, arrayBuffer: async () => new ArrayBuffer(1) };`;
+
+test.each([
+  { moduleResolution: "NodeNext", lib: ["ES2022"], types: [] },
+  { moduleResolution: "NodeNext", lib: ["ES2022"], types: ["node"] },
+  { moduleResolution: "Bundler", lib: ["ES2022", "DOM"], types: [] },
+])("TypeScript needs nothing but its types (%j)", async ({ moduleResolution, lib, types }) => {
   const lines = [...entryNames(), "tenon/node"].map((name, i) => `export * as entry${i} from "${name}";`);
-  writeFileSync(join(project, "types.ts"), lines.join("\n"));
-  const module = moduleResolution === "NodeNext" ? "NodeNext" : "ESNext";
-  const options = ["--strict", "--noEmit", "--skipLibCheck", "--target", "ES2022", "--types", ""];
-  const tsc = [join(root, "node_modules/typescript/bin/tsc"), "types.ts", "--module", module];
-  const errors = await run(process.execPath, [...tsc, "--moduleResolution", moduleResolution, ...options]).then(
+  const web = lib.includes("DOM") || types.includes("node");
+  writeFileSync(join(project, "types.ts"), lines.join("\n") + typed + (web ? typedWeb : ""));
+  const compilerOptions = {
+    ...{ moduleResolution, lib, types, typeRoots: [join(root, "node_modules/@types")] },
+    module: moduleResolution === "NodeNext" ? "NodeNext" : "ESNext",
+    ...{ target: "ES2022", strict: true, noEmit: true, skipLibCheck: false },
+  };
+  writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["types.ts"] }));
+  const errors = await run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", "."]).then(
     () => "",
     ({ stdout }) => stdout,
   );

@@ -23,6 +23,7 @@ export * from "./convolution.js";
 export * from "./cross-entropy.js";
 export { defineOp, type OpFunction, type TensorLike } from "./define.js";
 export * from "./dropout.js";
+export { einsum } from "./einsum.js";
 export * from "./elementwise.js";
 export * from "./indexing.js";
 export * from "./join.js";
@@ -37,19 +38,7 @@ export * from "./region.js";
 export * from "./softmax.js";
 export * from "./triangle.js";
 
-const families = [
-  dropout,
-  elementwise,
-  indexing,
-  join,
-  matmul,
-  movement,
-  norm,
-  reduce,
-  region,
-  softmax,
-  triangle,
-];
+const families = [dropout, elementwise, indexing, join, matmul, movement, norm, reduce, region, softmax, triangle];
 
 /** Take lists of tensors, so they are functions only. */
 const functionsOnly = ["cat", "stack"] as const;

@@ -1,7 +1,7 @@
 /** Joining tensors along a dim, and splitting them. */
 
 import { misfit, ShapeError, showShape } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
+import { checkCounts, checkOptions } from "../core/options.js";
 import { contiguousStrides, listed, normalizeDim, sameShape } from "../core/shape.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
@@ -116,6 +116,15 @@ export function split(x: Tensor, sizes: number | readonly number[], options: { d
     offset += size;
     return piece;
   });
+}
+
+/** At most `chunks` pieces along a dim, of one size but for the last, which may be smaller. */
+export function chunk(x: Tensor, chunks: number, options: { dim?: number } = {}): Tensor[] {
+  checkOptions("chunk", options, ["dim"]);
+  checkTensors("chunk", { x });
+  checkCounts("chunk", { chunks });
+  const dim = normalizeDim("chunk", options.dim ?? 0, x.ndim);
+  return named("chunk", () => split(x, Math.max(1, Math.ceil((x.shape[dim] ?? 1) / chunks)), { dim }));
 }
 
 /** Each position of a dim, which is dropped. */

@@ -24,13 +24,13 @@ const names = Object.keys(samples);
 const inputsOf = (name: string) => hostInputs(name, 2).map((input) => upload(input, "cpu"));
 /** Operations that move elements of every dtype, without arithmetic; the rows of an embedding among them. */
 const moving = new Set(
-  "reshape squeeze unsqueeze flatten permute transpose expand repeat slice narrow select flip pad cat stack split unbind clone copy_ indexSelect gather embedding".split(
+  "reshape squeeze unsqueeze flatten permute transpose expand repeat slice narrow select flip pad cat stack split chunk unbind clone copy_ indexSelect gather embedding".split(
     " ",
   ),
 );
 
 /** Products, all of whose operands may have 16 bits; results are float32. */
-const products = new Set(["matmul", "linear", "conv1d", "conv2d", "linearCrossEntropy"]);
+const products = new Set(["matmul", "linear", "conv1d", "conv2d", "linearCrossEntropy", "einsum"]);
 
 test("every public function has a sample", () => {
   const functions = Object.entries(ops).filter(([name, value]) => typeof value === "function" && name !== "defineOp");

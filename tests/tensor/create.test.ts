@@ -124,7 +124,7 @@ describe("the others", () => {
     ["pad", () => t.tensor(new Uint8Array(1)).pad([1, 1], { value: 300 }), "pad: needs values from 0 to 255 for uint8"],
     [
       "pooling integers",
-      () => t.full([1, 1, 2, 2], -5, { dtype: "int32" }).maxPool2d(2, { padding: 1 }),
+      () => t.maxPool2d(t.full([1, 1, 2, 2], -5, { dtype: "int32" }), 2, { padding: 1 }),
       "maxPool2d: needs values from",
     ],
   ])("a value that the dtype cannot hold is refused: %s", (_, run, message) => {

@@ -102,13 +102,12 @@ export async function trainStep(
   task.model.train();
   task.model.zeroGrad();
   await prepare(task, batches[0], count);
-  const losses = batches.map((batch) => tidy(() => backward(batch, count)));
   const figures = tidy(() => {
+    const losses = batches.map((batch) => tidy(() => backward(batch, count)));
     const norm = gradNorm(task.model.parameters());
     optimizer.step(undefined, clipNorm === null ? {} : { scale: clipCoefficient(norm, clipNorm) });
     return stack([norm, ...losses]);
   });
-  for (const loss of losses) loss.dispose();
   task.model.zeroGrad();
   const [norm, ...parts] = await figures.data(); // the one time that the step waits for the device
   figures.dispose();

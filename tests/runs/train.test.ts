@@ -161,6 +161,15 @@ describe("train from a config", () => {
     }
   });
 
+  test("of a step whose update does not fit nothing is left", async () => {
+    const { live } = t.memory();
+    const tiny = { model: { model_type: "gpt2", n_layer: 1, n_head: 1, n_embd: 64 }, memoryBudget: 750_000 };
+    const run = train(config(tiny, { batchSize: 1, blockSize: 2 }), { store: new MemoryStore() });
+    const { message } = await run.result.catch((error) => error);
+    expect(message).toMatch(/Not even a batch size of 1 fits/);
+    expect(t.memory().live).toBe(live);
+  });
+
   test("device and memory budget of a run, done or failed, end with it", async () => {
     await t.init({ device: "reference", memoryBudget: 1e9 });
     const tiny = { ...config({}, { steps: 1 }), device: "cpu" as const };

@@ -105,6 +105,13 @@ export const showShape = (shape: readonly number[]): string => `[${shape.join(",
 export const listOf = (items: readonly string[], word = "and"): string =>
   items.length < 2 ? (items[0] ?? "none") : `${items.slice(0, -1).join(", ")} ${word} ${items[items.length - 1]}`;
 
+/** `"a"`, `"a" or "b"`: the words that an option may be. */
+export const oneWordOf = (words: readonly string[]): string =>
+  listOf(
+    words.map((word) => JSON.stringify(word)),
+    "or",
+  );
+
 /** The ShapeError of an operation that broke a rule. */
 export const misfit = (op: string, rule: string): ShapeError => new ShapeError(`${op}: ${rule}`, { where: op });
 

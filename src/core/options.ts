@@ -1,6 +1,6 @@
 /** Options of functions. An unknown name is refused: a misspelt option must not be ignored. */
 
-import { ConfigError, listOf, nearest, show } from "./errors.js";
+import { ConfigError, listOf, nearest, oneWordOf, show } from "./errors.js";
 
 /** Throws unless all of these are whole numbers from `least` up: heads, groups, sizes. */
 export function checkCounts(where: string, counts: Readonly<Record<string, unknown>>, least = 1): void {
@@ -12,6 +12,14 @@ export function checkCounts(where: string, counts: Readonly<Record<string, unkno
       option: name,
     });
   }
+}
+
+/** Throws unless both are whole numbers from 1 up and the first is divisible by the second: `{ inChannels, groups }`. */
+export function checkDivisible(where: string, counts: Readonly<Record<string, number>>): void {
+  checkCounts(where, counts);
+  const [[name, count], [by, divisor]] = Object.entries(counts);
+  if (count % divisor === 0) return;
+  throw new ConfigError(`${where}: needs ${name} divisible by ${by}, got ${count} and ${divisor}.`, { where });
 }
 
 /** Is it a number from 0 up to but without 1, such as the probability of dropout? */
@@ -26,11 +34,10 @@ export function checkDropout(where: string, p: unknown): void {
 /** Throws unless `value` is one of these words. */
 export function checkWord(where: string, name: string, value: unknown, known: readonly string[]): void {
   if (known.includes(value as string)) return;
-  const words = listOf(
-    known.map((word) => JSON.stringify(word)),
-    "or",
-  );
-  throw new ConfigError(`${where}: needs ${words} for ${name}, got ${show(value)}.`, { where, option: name });
+  throw new ConfigError(`${where}: needs ${oneWordOf(known)} for ${name}, got ${show(value)}.`, {
+    where,
+    option: name,
+  });
 }
 
 /** Throws unless `options` is an object whose names are all known. */

@@ -1,6 +1,6 @@
 /** Model configs: the fields of a Hugging Face `config.json` that a family uses, checked; the rest is kept as it is. */
 
-import { ConfigError, listOf, show } from "../core/errors.js";
+import { ConfigError, oneWordOf, show } from "../core/errors.js";
 import { isFraction } from "../core/options.js";
 
 export interface Fields {
@@ -36,15 +36,7 @@ export const field = {
   /** A probability below 1, such as that of dropout. */
   fraction: (fallback: number) => make(fallback, "a number from 0 up to but without 1", isFraction),
   boolean: (fallback: boolean) => make(fallback, "true or false", (value) => typeof value === "boolean"),
-  oneOf: (values: readonly string[]) =>
-    make(
-      values[0],
-      listOf(
-        values.map((value) => JSON.stringify(value)),
-        "or",
-      ),
-      (value) => values.includes(value as string),
-    ),
+  oneOf: (values: readonly string[]) => make(values[0], oneWordOf(values), (value) => values.includes(value as string)),
   /** A token id, several of them, or none. */
   optionalToken: () =>
     make(

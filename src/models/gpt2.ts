@@ -4,6 +4,7 @@
  */
 
 import { ConfigError } from "../core/errors.js";
+import { checkDivisible } from "../core/options.js";
 import { Dropout, Embedding, LayerNorm, Linear, Module } from "../nn/index.js";
 import { gpt2Rule } from "../nn/init.js";
 import { cachedAttention } from "../ops/cache.js";
@@ -191,11 +192,7 @@ export class Gpt2 extends LanguageModel {
   constructor(given: object) {
     super();
     const config = readConfig("gpt2", fields(), given) as Gpt2Config;
-    if (config.n_embd % config.n_head !== 0) {
-      throw new ConfigError(`gpt2: needs n_embd divisible by n_head, got ${config.n_embd} and ${config.n_head}.`, {
-        where: "gpt2",
-      });
-    }
+    checkDivisible("gpt2", { n_embd: config.n_embd, n_head: config.n_head });
     // Variants that files of Hugging Face may ask for: passed over, they would give other logits.
     if (config.scale_attn_weights === false || config.scale_attn_by_inverse_layer_idx)
       throw new ConfigError("gpt2: needs attention scaled by the width of its heads alone.", { where: "gpt2" });

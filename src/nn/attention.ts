@@ -1,8 +1,8 @@
 /** Attention layers over the fused op (see ops/attention.ts). */
 
 import type { DeviceName } from "../backend/backend.js";
-import { ConfigError, misfit, showShape } from "../core/errors.js";
-import { checkCounts, checkOptions } from "../core/options.js";
+import { misfit, showShape } from "../core/errors.js";
+import { checkDivisible, checkOptions } from "../core/options.js";
 import { checkTensors } from "../ops/define.js";
 import { causalAttention, packedAttention, reshape, scaledDotProductAttention, transpose } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -16,15 +16,6 @@ export interface MultiheadAttentionOptions {
   kvHeads?: number;
   bias?: boolean;
   device?: DeviceName;
-}
-
-function checkHeads(where: string, embedDim: number, numHeads: number, kvHeads = numHeads): void {
-  checkCounts(where, { embedDim, numHeads, kvHeads });
-  if (embedDim % numHeads === 0 && numHeads % kvHeads === 0) return;
-  throw new ConfigError(
-    `${where}: needs a width divisible by the heads, and heads divisible by the key heads, got ${embedDim}, ${numHeads} and ${kvHeads}.`,
-    { where },
-  );
 }
 
 /** Multi-head attention (Vaswani et al. 2017) with a projection each for query, key, value and output. */
@@ -44,7 +35,8 @@ export class MultiheadAttention extends Module {
     super();
     checkOptions("MultiheadAttention", options, ["kvHeads", "bias", "device"]);
     const { kvHeads = numHeads, bias = true, device } = options;
-    checkHeads("MultiheadAttention", embedDim, numHeads, kvHeads);
+    checkDivisible("MultiheadAttention", { embedDim, numHeads });
+    checkDivisible("MultiheadAttention", { numHeads, kvHeads });
     this.kvHeads = kvHeads;
     this.headDim = embedDim / numHeads;
     const kvDim = kvHeads * this.headDim;
@@ -112,7 +104,7 @@ export class CausalSelfAttention extends Module {
     super();
     checkOptions("CausalSelfAttention", options, ["bias", "dropout", "inOut", "device"]);
     const { dropout = 0, ...linear } = options;
-    checkHeads("CausalSelfAttention", embedDim, numHeads);
+    checkDivisible("CausalSelfAttention", { embedDim, numHeads });
     this.c_attn = new Linear(embedDim, 3 * embedDim, linear);
     this.c_proj = new Linear(embedDim, embedDim, linear);
     this.resid_dropout = new Dropout(dropout);

@@ -1,8 +1,7 @@
 /** Convolution and pooling layers. Inputs are [N, C, H, W], or [N, C, L] for one dim. */
 
 import type { DeviceName } from "../backend/backend.js";
-import { ConfigError } from "../core/errors.js";
-import { checkCounts, checkOptions } from "../core/options.js";
+import { checkDivisible, checkOptions } from "../core/options.js";
 import { avgPool2d, type ConvOptions, conv1d, conv2d, flatten, maxPool2d, type PoolOptions } from "../ops/index.js";
 import { both, checkWindow, type Pair } from "../ops/window.js";
 import type { Parameter, Tensor } from "../tensor/tensor.js";
@@ -38,14 +37,9 @@ abstract class Convolution<Options extends ConvOptions> extends Module {
     checkOptions(where, given, ["bias", "device", "stride", "padding", "dilation", "groups"]);
     const { bias = true, device, ...options } = given;
     const { stride = 1, padding = 0, dilation = 1, groups = 1 } = given;
-    checkCounts(where, { inChannels, outChannels, groups });
+    checkDivisible(where, { inChannels, groups });
+    checkDivisible(where, { outChannels, groups });
     checkWindow(where, { kernelSize, stride, padding, dilation });
-    if (inChannels % groups !== 0 || outChannels % groups !== 0) {
-      throw new ConfigError(
-        `${where}: needs channels divisible by the groups, got ${inChannels} and ${outChannels} for ${groups}.`,
-        { where },
-      );
-    }
     this.options = options as unknown as Options;
     this.weight = parameter([outChannels, inChannels / groups, ...window], device);
     if (bias) this.bias = parameter([outChannels], device);

@@ -67,17 +67,24 @@ export function fans(shape: Shape, inOut = false): { fanIn: number; fanOut: numb
   return inOut ? { fanIn: fanOut, fanOut: fanIn } : { fanIn, fanOut };
 }
 
-const nonlinearities = ["linear", "sigmoid", "tanh", "relu", "leakyRelu"] as const;
+const gains = {
+  linear: () => 1,
+  sigmoid: () => 1,
+  tanh: () => 5 / 3,
+  relu: () => Math.SQRT2,
+  leakyRelu: (a: number) => Math.sqrt(2 / (1 + a * a)),
+};
+
 /** What follows the layer; it sets the gain that keeps the scale of signals. */
-export type Nonlinearity = (typeof nonlinearities)[number];
+export type Nonlinearity = keyof typeof gains;
+
+function gainOf(where: string, nonlinearity: Nonlinearity, a: number): number {
+  checkWord(where, "nonlinearity", nonlinearity, Object.keys(gains));
+  return gains[nonlinearity](a);
+}
 
 /** PyTorch's recommended gain: 1 for linear and sigmoid, 5/3 for tanh, sqrt(2 / (1 + a^2)) for (leaky) relu. */
-export function gain(nonlinearity: Nonlinearity, a = 0): number {
-  checkWord("gain", "nonlinearity", nonlinearity, nonlinearities);
-  if (nonlinearity === "tanh") return 5 / 3;
-  if (nonlinearity === "relu") return Math.SQRT2;
-  return nonlinearity === "leakyRelu" ? Math.sqrt(2 / (1 + a * a)) : 1;
-}
+export const gain = (nonlinearity: Nonlinearity, a = 0): number => gainOf("gain", nonlinearity, a);
 
 export interface KaimingOptions {
   /** Slope of the leaky relu. */
@@ -94,8 +101,7 @@ function kaimingStd(where: string, shape: Shape, options: KaimingOptions): numbe
   checkOptions(where, options, ["a", "mode", "nonlinearity", "inOut", "call"]);
   const { a = 0, mode = "fanIn", nonlinearity = "leakyRelu", inOut } = options;
   checkWord(where, "mode", mode, ["fanIn", "fanOut"]);
-  checkWord(where, "nonlinearity", nonlinearity, nonlinearities);
-  return gain(nonlinearity, a) / Math.sqrt(fans(shape, inOut)[mode]);
+  return gainOf(where, nonlinearity, a) / Math.sqrt(fans(shape, inOut)[mode]);
 }
 
 /** He et al. 2015: normal with standard deviation gain / sqrt(fan). */

@@ -1,8 +1,7 @@
 /** Normalisation layers. */
 
 import type { DeviceName } from "../backend/backend.js";
-import { ConfigError } from "../core/errors.js";
-import { checkCounts, checkOptions } from "../core/options.js";
+import { checkDivisible, checkOptions } from "../core/options.js";
 import { checkShape, type Shape } from "../core/shape.js";
 import { groupNorm, layerNorm, rmsNorm } from "../ops/index.js";
 import type { Parameter, Tensor } from "../tensor/tensor.js";
@@ -97,12 +96,7 @@ export class GroupNorm extends Module {
   ) {
     super();
     checkOptions("GroupNorm", options, ["eps", "affine", "device"]);
-    checkCounts("GroupNorm", { numGroups, numChannels });
-    if (numChannels % numGroups !== 0) {
-      throw new ConfigError(`GroupNorm: needs channels divisible by the groups, got ${numChannels} and ${numGroups}.`, {
-        where: "GroupNorm",
-      });
-    }
+    checkDivisible("GroupNorm", { numChannels, numGroups });
     const { eps = 1e-5, affine = true, device } = options;
     this.eps = eps;
     if (affine) {

@@ -5,7 +5,7 @@
 
 import type { Kernels, Operand } from "../backend/kernels.js";
 import type { DType } from "../core/dtype.js";
-import { ConfigError, GradientError, kindOf, listOf, nearest, RegistryError, show } from "../core/errors.js";
+import { ConfigError, GradientError, kindOf, nearest, oneWordOf, RegistryError, show } from "../core/errors.js";
 import type { Expr } from "../core/expr.js";
 import { checkOptions } from "../core/options.js";
 import type { Shape } from "../core/shape.js";
@@ -197,10 +197,7 @@ function checkAttr(op: string, name: string, spec: AttrSpec, value: AttrValue): 
           : typeof value === type && (values === undefined || values.includes(value as string));
   if (ok) return;
   const expected = values
-    ? `one of ${listOf(
-        values.map((v) => JSON.stringify(v)),
-        "or",
-      )}`
+    ? `one of ${oneWordOf(values)}`
     : type === "integers"
       ? "a list of integers"
       : `${type === "integer" ? "an" : "a"} ${type}`;

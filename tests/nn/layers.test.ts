@@ -127,7 +127,9 @@ describe("attention", () => {
     const causal = layer.forward(x, x, x, { isCausal: true });
     await near(layer.forward(x, x, x, { attnMask: mask }), await values(causal));
     expect(layer.forward(x, signal([2, 5, 8])).shape).toEqual([2, 3, 8]);
-    expect(() => new nn.MultiheadAttention(8, 3)).toThrow("needs a width divisible by the heads");
+    expect(() => new nn.MultiheadAttention(8, 3)).toThrow(
+      "MultiheadAttention: needs embedDim divisible by numHeads, got 8 and 3.",
+    );
   });
 
   test("CausalSelfAttention is MultiheadAttention with its projections side by side", async () => {
@@ -260,8 +262,8 @@ test("layers refuse sizes that are none, under their own name", () => {
     [() => new nn.LayerNorm(2.5), "LayerNorm: needs a shape of whole numbers from 0 up, got [2.5]."],
     [() => new nn.RMSNorm([2, -1]), "RMSNorm: needs a shape of whole numbers from 0 up, got [2, -1]."],
     [() => new nn.GroupNorm(0.5, 4), count("GroupNorm", "numGroups", 0.5)],
-    [() => new nn.GroupNorm(3, 4), "GroupNorm: needs channels divisible by the groups, got 4 and 3."],
-    [() => new nn.Conv2d(3, 8, 3, { groups: 2 }), "Conv2d: needs channels divisible by the groups, got 3 and 8 for 2."],
+    [() => new nn.GroupNorm(3, 4), "GroupNorm: needs numChannels divisible by numGroups, got 4 and 3."],
+    [() => new nn.Conv2d(3, 8, 3, { groups: 2 }), "Conv2d: needs inChannels divisible by groups, got 3 and 2."],
     [() => new nn.Conv1d(2, 2, 3, { groups: -2 }), count("Conv1d", "groups", -2)],
     [
       () => new nn.Conv2d(3, 8, [3, 0]),

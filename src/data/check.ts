@@ -37,7 +37,7 @@ export interface CheckReport {
   rows: number;
   schema: Schema;
   columns: ColumnSummary[];
-  /** Counts and first violations of the pass. */
+  /** Counts and first violations of the pass; data without a row are one. */
   report: Pick<ReadReport, "skippedRows" | "nulledValues" | "violations">;
   /** SHA-256 of the content. */
   contentHash: string;
@@ -72,7 +72,11 @@ export async function checkDataset(dataset: Dataset, { name, split, seed = 0 }: 
     rows += chunk.length;
     for (const summary of summaries) for (const row of chunk) summary.see(row);
   }
-  const { skippedRows = 0, nulledValues = 0, violations = [] } = ready.report ?? {};
+  const { skippedRows = 0, nulledValues = 0 } = ready.report ?? {};
+  const violations = [...(ready.report?.violations ?? [])];
+  if (rows === 0 && violations.length === 0) {
+    violations.push({ file: name, row: 1, expected: "at least one row", value: "the end of the data" });
+  }
   const provenance = await ready.provenance();
   return {
     name,

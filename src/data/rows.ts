@@ -1,50 +1,64 @@
-/** Rows that are in memory already. */
+/** Rows that are in memory already, or that a function of the user's makes. */
 
+import { ConfigError, DataError, show } from "../core/errors.js";
 import { canonicalJson } from "../core/json.js";
 import { createHasher } from "../core/sha256.js";
-import { Dataset } from "./dataset.js";
+import { Dataset, OpeningDataset } from "./dataset.js";
 import { inferRows, SAMPLE_ROWS } from "./infer.js";
 import { checkSourceOptions } from "./options.js";
 import { plainValue } from "./plain.js";
 import type { Row } from "./row.js";
 import { parseSchema } from "./schema.js";
-import { type SourceOptions, valueStage } from "./source.js";
+import { once, type SourceOptions, valueStage } from "./source.js";
 import { chunksOf } from "./stage.js";
+
+/** Gives the rows from the first on: a generator function, or one that returns a list or another iterable of rows. */
+export type RowOpener = () => Iterable<Row> | AsyncIterable<Row> | Promise<Iterable<Row> | AsyncIterable<Row>>;
 
 /**
  * A dataset over an array of objects, reachable by number. With a schema every row is checked, on the first pass, and
  * the checked rows are kept. Rows and the lists in them are not copied: what is changed in them later changes the
  * dataset, but not a fingerprint that was taken before.
+ *
+ * Or over the rows that a function gives, streaming: it is called for every pass (an epoch, a schema that is to be
+ * inferred, a fingerprint) and must give the same rows each time.
+ *
+ * @example
+ * const squares = fromRows(function* () {
+ *   for (let x = 0; x < 1000; x++) yield { x, y: x * x };
+ * });
  */
-export function fromRows(rows: readonly Row[], options: SourceOptions = {}): Dataset {
+export function fromRows(rows: readonly Row[], options?: SourceOptions): Dataset;
+export function fromRows(rows: RowOpener, options?: SourceOptions): OpeningDataset;
+export function fromRows(rows: readonly Row[] | RowOpener, options: SourceOptions = {}): Dataset {
   checkSourceOptions("fromRows", options);
   const name = options.name ?? "rows";
+  if (typeof rows === "function") return openedRows(rows, name, options);
+  if (!Array.isArray(rows)) {
+    const got = typeof Object(rows).next === "function" ? "a generator" : show(rows);
+    throw new ConfigError(`fromRows: needs an array of rows, or a function that gives them, got ${got}.`, {
+      where: "fromRows",
+      hint: "What can be passed over only once goes into a function: fromRows(() => generate()), or fromRows([...rows]).",
+    });
+  }
   const schema = options.schema ? parseSchema(options.schema) : inferRows(rows.slice(0, SAMPLE_ROWS));
   const checking = valueStage(
     {
       name,
       step: { rows: null },
       repeatable: true,
-      contentHash: async () => hashRows(rows),
+      contentHash: async () => hashRows([rows]),
       async *rows() {
-        yield { rows: rows as Row[] };
+        yield { rows };
       },
     },
     { ...options, schema },
   );
-  let checked: Promise<Row[]> | undefined;
-  const access = async () => {
-    checked ??= (async () => {
-      const out: Row[] = [];
-      for await (const chunk of checking.open({ epoch: 0, skip: 0 })) for (const row of chunk) out.push(row);
-      return out;
-    })();
-    checked.catch(() => {
-      checked = undefined;
-    });
-    const kept = await checked;
+  const access = once(async () => {
+    const kept: Row[] = [];
+    for await (const chunk of checking.open({ epoch: 0, skip: 0 })) for (const row of chunk) kept.push(row);
     return { length: kept.length, at: (index: number) => kept[index] };
-  };
+  });
   return new Dataset({
     parents: [],
     step: checking.step,
@@ -61,13 +75,38 @@ export function fromRows(rows: readonly Row[], options: SourceOptions = {}): Dat
   });
 }
 
+function openedRows(open: RowOpener, name: string, options: SourceOptions): OpeningDataset {
+  const refuse = (what: string) =>
+    new DataError(`${name}: the function needs to give all rows anew each time, got ${what}.`, {
+      where: name,
+      hint: "Pass a generator function, or one that makes a generator or a list of rows: fromRows(() => generate()).",
+    });
+  const begun = new WeakSet<object>();
+  async function* chunks(): AsyncGenerator<Row[]> {
+    const rows = await open();
+    const iterable =
+      typeof rows === "object" && rows !== null && (Symbol.asyncIterator in rows || Symbol.iterator in rows);
+    if (!iterable) throw refuse(show(rows));
+    if (begun.has(rows) && "next" in rows) throw refuse("a generator that was passed over before");
+    begun.add(rows);
+    for await (const row of rows) yield [row];
+  }
+  async function* rows() {
+    for await (const rows of chunks()) yield { rows };
+  }
+  const contentHash = once(() => hashRows(chunks()));
+  return new OpeningDataset(
+    valueStage({ name, step: { rows: "opened" }, repeatable: true, contentHash, rows }, options),
+  );
+}
+
 const utf8 = new TextEncoder();
 
 /** SHA-256 over the canonical JSON of each row, a line each; typed arrays as plain lists. */
-function hashRows(rows: readonly Row[]): string {
+async function hashRows(chunks: Iterable<readonly Row[]> | AsyncIterable<readonly Row[]>): Promise<string> {
   const hasher = createHasher();
-  for (const row of rows) {
-    hasher.update(utf8.encode(`${canonicalJson(plainValue(row))}\n`));
+  for await (const rows of chunks) {
+    for (const row of rows) hasher.update(utf8.encode(`${canonicalJson(plainValue(row))}\n`));
   }
   return hasher.digest();
 }

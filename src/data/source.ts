@@ -205,14 +205,17 @@ const isObject = (row: unknown): row is Row =>
 
 const nullRow = (schema: Schema): Row => Object.fromEntries(schema.fields.map((field) => [field.name, null]));
 
-/** Content hash of a byte source, read once. */
-export function hashOnce(bytes: Bytes): () => Promise<string> {
-  let hash: Promise<string> | undefined;
+/** Does it when it is first asked for, and again only where that failed. */
+export function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
   return () => {
-    hash ??= hashBytes(bytes);
-    hash.catch(() => {
-      hash = undefined;
+    result ??= work();
+    result.catch(() => {
+      result = undefined;
     });
-    return hash;
+    return result;
   };
 }
+
+/** Content hash of a byte source, read once. */
+export const hashOnce = (bytes: Bytes): (() => Promise<string>) => once(() => hashBytes(bytes));

@@ -133,8 +133,9 @@ export class Tokenizer {
   }
 
   /**
-   * Encodes several texts; padding and truncation as for `encode`, padding to the longest of the batch. Large batches
-   * are divided among workers, where the host has them. An error says at which text it arose.
+   * Encodes several texts; options as for `encode`, but `padding: true` pads to the longest of the batch where the file
+   * does not say otherwise. Large batches are divided among workers, where the host has them. An error says at which
+   * text it arose.
    */
   async encodeBatch(
     texts: readonly (string | readonly [string, string])[],

@@ -82,6 +82,26 @@ describe("tenon data check", () => {
     expect(text).toContain(`${file}: row 2 (line 3), column "kind": expected one of "a", got "b".`);
     expect(text).toContain("problems: 34 values, 0 unreadable rows");
   });
+  test("data without a row are a problem", async () => {
+    for (const [name, text] of [
+      ["header.csv", "a,b\n"],
+      ["empty.jsonl", ""],
+      ["empty.json", "[]"],
+      ["empty.txt", ""],
+    ]) {
+      const empty = join(folder, name);
+      writeFileSync(empty, text);
+      const { code, out } = await command(empty);
+      expect(code).toBe(1);
+      expect(out.join("\n")).toContain(`${empty}: row 1: expected at least one row, got the end of the data.`);
+      expect(out).not.toContain("no problems");
+      const report = JSON.parse((await command(empty, "--json")).out[0]);
+      expect(report).toMatchObject({ rows: 0, report: { violations: [{ expected: "at least one row" }] } });
+    }
+    const nothing = join(folder, "nothing.csv");
+    writeFileSync(nothing, "");
+    expect(await command(nothing)).toMatchObject({ code: 1, err: [expect.stringContaining("got an empty file")] });
+  });
   test("a column that is nearly one of numbers is pointed at; encodings and decimal marks are options", async () => {
     const german = join(folder, "german.csv");
     writeFileSync(german, Buffer.from("ort;grad\nKöln;1,5\nUlm;NA\nBonn;2,5\n", "latin1"));

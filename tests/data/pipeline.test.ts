@@ -261,6 +261,7 @@ describe("split", () => {
 /** One pipeline of each kind, over a stream and over memory. */
 const pipelines: [string, () => Dataset<Row>][] = [
   ["rows", () => fromRows(numbers(200))],
+  ["generated rows", () => fromRows(() => numbers(200).values())],
   ["stream", () => fromCsv({ text: csv(200) })],
   ["exact shuffle", () => fromRows(numbers(200)).shuffle(3)],
   ["buffered shuffle", () => fromCsv({ text: csv(200) }).shuffle({ seed: 3, bufferSize: 16 })],

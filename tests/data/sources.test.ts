@@ -259,6 +259,65 @@ describe("rows in memory", () => {
   });
 });
 
+describe("rows of a function", () => {
+  const list = Array.from({ length: 1500 }, (_, i) => ({ i, s: `text ${i}` }));
+  function* generate() {
+    yield* list;
+  }
+  async function* slowly() {
+    yield* list;
+  }
+  test("come anew in every pass, with the schema, the content and the checks of those in memory", async () => {
+    const memory = fromRows(list);
+    for (const give of [generate, slowly, () => list, async () => list, () => new Set(list)]) {
+      const data = await fromRows(give);
+      expect(data.schema).toEqual(memory.schema);
+      expect(await data.toArray()).toEqual(list);
+      expect(await data.toArray()).toEqual(list);
+      expect((await data.provenance()).sources[0].contentHash).toBe((await memory.provenance()).sources[0].contentHash);
+      // A shuffle of theirs goes through a buffer: other data to a run.
+      expect(await data.fingerprint()).not.toBe(await memory.fingerprint());
+    }
+    const late = fromRows(() => [...list, { i: "x", s: "" }]);
+    await expect(late.toArray()).rejects.toThrow('rows: row 1501, column "i": expected an int32, got "x".');
+  });
+  test("a pass that is left ends the generator, and a sample draws no more than it needs", async () => {
+    let [drawn, ended] = [0, 0];
+    const data = fromRows(function* () {
+      try {
+        for (;;) yield { i: drawn++ };
+      } finally {
+        ended++;
+      }
+    });
+    await data;
+    expect([drawn, ended]).toEqual([1000, 1]);
+    for await (const { i } of data.take(2000)) if (i === 1500) break;
+    expect([drawn, ended]).toEqual([1501, 2]);
+  });
+  test("what can be passed over only once is refused, before rows are missed", async () => {
+    expect(() => fromRows(generate() as never)).toThrow(
+      "fromRows: needs an array of rows, or a function that gives them, got a generator. What can be passed over only " +
+        "once goes into a function: fromRows(() => generate()), or fromRows([...rows]).",
+    );
+    expect(() => fromRows(new Set(list) as never)).toThrow("got a Set.");
+    const one = generate();
+    const data = fromRows(() => one, { schema: { fields: { i: "int32", s: "string" } } });
+    expect((await data.toArray()).length).toBe(1500);
+    await expect(data.toArray()).rejects.toThrow(
+      "rows: the function needs to give all rows anew each time, got a generator that was passed over before. Pass a",
+    );
+    for (const [give, got] of [
+      [() => undefined, "undefined"],
+      [() => null, "null"],
+      [() => "text", '"text"'],
+      [() => ({ a: 1 }), "an object"],
+    ] as const) {
+      await expect(fromRows(give as never).toArray()).rejects.toThrow(`give all rows anew each time, got ${got}.`);
+    }
+  });
+});
+
 describe("schemas", () => {
   const bad: [unknown, string][] = [
     [{ fields: { a: "flaot32" } }, 'field "a" needs a known type, got "flaot32". Did you mean "float32"?'],

@@ -74,15 +74,18 @@ export abstract class LanguageModel extends Model {
 
   /**
    * Cross-entropy in nats of each token given those before it: labels [B, T] (the ids themselves unless given) are
-   * shifted inside, so that T ids give T - 1 terms; -100 is ignored. The mean over labels that count, or their sum.
+   * shifted inside, so that T ids give T - 1 terms; -100 is ignored. The mean over labels that count, or their sum. A
+   * batch of `trainStep` stands for its parts.
    */
   loss(
-    ids: TokenIds,
-    labels: TokenIds | undefined = ids,
+    given: TokenIds | Batch,
+    givenLabels?: TokenIds,
     options: { reduction?: "mean" | "sum"; shape?: readonly number[] } = {},
   ): Tensor {
     checkOptions("loss", options, ["reduction", "shape"]);
-    const { reduction = "mean", shape } = options;
+    const { reduction = "mean" } = options;
+    const batch = isBatch(given) ? given : { ids: given, labels: givenLabels, shape: options.shape };
+    const { ids, labels = ids, shape } = batch;
     const [input, target = input] = this.lossInputs(ids, labels, shape);
     const [B, T] = input.shape;
     if (target.shape[0] !== B || target.shape[1] !== T) {
@@ -183,3 +186,5 @@ export abstract class LanguageModel extends Model {
     });
   }
 }
+
+const isBatch = (given: TokenIds | Batch): given is Batch => Object.getPrototypeOf(Object(given)) === Object.prototype;

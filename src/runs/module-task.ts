@@ -5,6 +5,7 @@ import { canonicalJson } from "../core/json.js";
 import { checkOptions } from "../core/options.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { BatchSource, Json } from "../data/batch-source.js";
+import { Model } from "../models/model.js";
 import { Module } from "../nn/index.js";
 import { mul } from "../ops/index.js";
 import { keep } from "../tensor/scope.js";
@@ -45,6 +46,7 @@ const CODE_NAMES = ["parameters", "loss", "step", "batches", "evaluate", "codeVe
 export const isCode = (config: object | null | undefined): config is CodeConfig =>
   typeof config === "object" &&
   config !== null &&
+  !("data" in config) &&
   ((config as CodeConfig).model instanceof Module || CODE_NAMES.some((name) => name in config));
 
 /** Bare tensors as a module. */
@@ -129,6 +131,20 @@ export class ModuleTask implements Task {
   constructor(config: CodeConfig) {
     checkOptions("train", config, ["model", ...CODE_NAMES, ...settingNames]);
     const { model, parameters, loss, step, batches, evaluate, dataVersion } = config;
+    for (const [one, other] of [
+      ["model", "parameters"],
+      ["model", "loss"],
+      ["step", "loss"],
+    ] as const) {
+      if (config[one] === undefined || config[other] === undefined) continue;
+      throw new ConfigError(`train: needs ${one} or ${other}, got both.`, {
+        where: "train",
+        hint:
+          one === "model"
+            ? "A model brings its parameters and its own loss(batch); for another loss give its parameters, or step(batch)."
+            : "A step of your own computes its loss.",
+      });
+    }
     if (model) this.model = model;
     else if (parameters && (loss || step)) {
       const named = Array.isArray(parameters)
@@ -161,7 +177,15 @@ export class ModuleTask implements Task {
     const batch = await this.source.next();
     if (batch === null) return null;
     const rows = rowsOf(batch);
-    return { lossSum: () => mul(this.model.loss(batch), rows), count: rows, tokens: rows };
+    const lossSum = () => {
+      const loss = this.model.loss(batch);
+      if (loss instanceof Tensor) return mul(loss, rows);
+      throw new ConfigError(`train: needs a tensor from loss(batch), got ${kindOf(loss)}.`, {
+        where: "train",
+        hint: "loss(batch) is synchronous: read files and values where the batches are made, or write step(batch).",
+      });
+    };
+    return { lossSum, count: rows, tokens: rows };
   }
 
   private async ownStep(step: NonNullable<CodeTask["step"]>): Promise<{ loss: number; tokens: number } | null> {
@@ -173,7 +197,7 @@ export class ModuleTask implements Task {
   }
 
   files(): Record<string, string> {
-    return {};
+    return this.model instanceof Model ? this.model.files() : {};
   }
 }
 
@@ -197,6 +221,8 @@ function rowsOf(batch: unknown): number {
     return first instanceof Tensor ? (first.shape[0] ?? 1) : Math.max(1, (batch as ArrayLike<unknown>).length);
   }
   if (typeof batch === "object" && batch !== null) {
+    const { shape } = batch as { shape?: unknown };
+    if (Array.isArray(shape)) return shape[0] ?? 1; // of flat ids
     const [first] = Object.values(batch);
     if (first instanceof Tensor) return first.shape[0] ?? 1;
     if (Array.isArray(first)) return Math.max(1, first.length);

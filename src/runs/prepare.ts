@@ -18,7 +18,7 @@ import { languageSetup } from "./language-task.js";
 import { findRunFolder } from "./list.js";
 import type { LoopOptimizer } from "./loop.js";
 import { ModuleTask } from "./module-task.js";
-import { makeOptimizer } from "./optimizer.js";
+import { LentOptimizer, makeOptimizer } from "./optimizer.js";
 import type { CodeConfig, TrainOptions } from "./options.js";
 import { strictest } from "./promise.js";
 import type { RunDraft } from "./recorder.js";
@@ -110,8 +110,10 @@ export async function prepareCode(config: CodeConfig, options: TrainOptions): Pr
   const task = new ModuleTask(config);
   // A step of the user's own may update what it likes.
   if (optimizer && !task.step) checkOwner("train", task.model, optimizer);
-  const told = Object.entries(config).filter(([name]) => settingNames.includes(name));
-  const settings = resolveSettings(Object.fromEntries(told), options.where);
+  const told = Object.fromEntries(Object.entries(config).filter(([name]) => settingNames.includes(name)));
+  // An optimizer brings its rate along, where none is told.
+  if (optimizer) told["training"] = { learningRate: optimizer.lr, ...config.training };
+  const settings = resolveSettings(told, options.where);
   const capabilities = await openDevice({ ...settings, device: deviceOf(task.model, settings) });
   requireNumerics(task.model, capabilities);
   const store = openStore(options.store ?? settings.out);
@@ -120,8 +122,9 @@ export async function prepareCode(config: CodeConfig, options: TrainOptions): Pr
   const hashed = hashedSettings(settings, capabilities);
   const generator = new Generator(settings.seed);
   const resume = options.resume === undefined ? undefined : await findRunFolder(store, options.resume);
-  const loopOptimizer: LoopOptimizer = optimizer ?? makeOptimizer(task, settings.training);
-  const returnOptimizer = optimizer ? lendOptimizer(optimizer) : () => loopOptimizer.dispose();
+  const loopOptimizer: LoopOptimizer = optimizer
+    ? new LentOptimizer(optimizer)
+    : makeOptimizer(task, settings.training);
   const returnGenerator = lendGenerator(task.model, generator);
   return {
     settings,
@@ -130,7 +133,7 @@ export async function prepareCode(config: CodeConfig, options: TrainOptions): Pr
     task,
     store,
     release: () => {
-      returnOptimizer();
+      loopOptimizer.dispose();
       returnGenerator();
     },
     optimizer: loopOptimizer,
@@ -153,19 +156,6 @@ function lendGenerator(model: Module, generator: Generator): () => void {
   for (const drop of drops) drop.generator = generator;
   return () => {
     for (const drop of drops) drop.generator = undefined;
-  };
-}
-
-/** A user's optimizer comes back with what it learnt; the learning rates of the schedule were the run's. */
-function lendOptimizer(optimizer: NonNullable<CodeConfig["optimizer"]>): () => void {
-  // One of their own needs no groups.
-  const { lr, groups = [] } = optimizer;
-  const rates = groups.map(({ options }) => options.lr);
-  return () => {
-    optimizer.lr = lr;
-    groups.forEach((group, i) => {
-      group.options.lr = rates[i];
-    });
   };
 }
 

@@ -72,7 +72,7 @@ describe("a task in code", () => {
     ],
     [
       "a step that returns a text",
-      { step: () => "0.5" },
+      { step: () => "0.5", loss: undefined },
       ConfigError,
       "train: needs a number from step(batch), the loss, got a string.",
     ],

@@ -2,7 +2,9 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as t from "tenon";
-import { Adam } from "tenon/optim";
+import { TokenBlocks, tokensInMemory } from "tenon/data";
+import { Linear } from "tenon/nn";
+import { Adam, SGD } from "tenon/optim";
 import { loadRun, MemoryStore, replay, type TrainingEvent, train, verify } from "tenon/runs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { determinism } from "../../src/core/determinism.js";
@@ -289,6 +291,60 @@ describe("train in code", () => {
     const found = (await weight.data()) as Float32Array;
     expect(found[0]).toBeCloseTo(2, 1);
     expect(found[1]).toBeCloseTo(-1, 1);
+  });
+
+  test("an optimizer of the user's begins at its own rates, unless the run is told another", async () => {
+    const step = async (training: object) => {
+      const [slow, fast] = [t.zeros([1], { requiresGrad: true }), t.zeros([1], { requiresGrad: true })];
+      const optimizer = new SGD([
+        { params: [["slow", slow]], lr: 0.25 },
+        { params: [["fast", fast]], lr: 0.5 },
+      ]);
+      const still = { steps: 1, schedule: "constant", warmupSteps: 0, clipNorm: null, ...training } as const;
+      const task = { parameters: { slow, fast }, loss: () => slow.add(fast).mul(-1).sum(), batches: [[1]], optimizer };
+      await train({ ...task, training: still }, { store: new MemoryStore() });
+      const values = [await slow.item(), await fast.item()];
+      for (const made of [optimizer, slow, fast]) made.dispose();
+      return values;
+    };
+    expect(await step({})).toEqual([0.25, 0.5]);
+    expect(await step({ learningRate: 1 })).toEqual([1, 2]);
+  });
+
+  test("a model that was loaded goes on with batches of trainStep, and its checkpoints are models", async () => {
+    const config = { model_type: "gpt2", n_layer: 1, n_head: 1, n_embd: 8, n_positions: 8, vocab_size: 10 };
+    const model = await t.createModel(config, undefined, { seed: 1, device: "cpu" });
+    const tokens = tokensInMemory(Int32Array.from({ length: 60 }, (_, i) => i % 10));
+    const store = new MemoryStore();
+    const flat = new TokenBlocks(tokens, { blockSize: 6, batchSize: 4, seed: 1 });
+    const { executionId } = await train({ model, batches: flat, training: { steps: 3 } }, { store });
+    const at = `${executionId}/checkpoints/step-000003`;
+    const file = async (name: string) => new Blob([await store.read(`${at}/${name}`)]);
+    const names = ["config.json", "model.safetensors"];
+    const copy = await t.loadModel(Object.fromEntries(await Promise.all(names.map(async (n) => [n, await file(n)]))));
+    expect(await t.hashWeights(copy)).toBe(await t.hashWeights(model));
+    const batch = { ids: [[1, 2, 3]], labels: [[1, -100, 3]] };
+    model.eval();
+    const [whole, apart] = t.tidy(() => [model.loss(batch), model.loss(batch.ids, batch.labels)]);
+    expect(await whole.item()).toBe(await apart.item());
+    for (const made of [whole, apart, copy, model]) made.dispose();
+  });
+
+  test("what would be ignored is refused, and a loss that is none by name", async () => {
+    const w = t.zeros([1], { requiresGrad: true });
+    const loss = () => w.sum();
+    const rows: [object, RegExp][] = [
+      [{ model: new Linear(1, 1), loss }, /^train: needs model or loss, got both\. A model brings/],
+      [{ model: new Linear(1, 1), parameters: { w } }, /^train: needs model or parameters, got both\./],
+      [{ parameters: { w }, loss, step: () => 1 }, /^train: needs step or loss, got both\. A step/],
+      [{ parameters: { w }, loss: async () => w.sum() }, /^train: needs a tensor from loss\(batch\), got a Promise\./],
+    ];
+    for (const [task, message] of rows)
+      await expect(
+        train({ batches: [[1]], training: { steps: 1 }, ...task } as never, { store: new MemoryStore() }),
+      ).rejects.toThrow(message);
+    await expect(train({ data: { corpus: "tales" }, optimizer: "adam" } as never)).rejects.toThrow(/optimizer/);
+    w.dispose();
   });
 
   test("an optimizer of the user's keeps what it learnt, and comes back with its learning rates", async () => {

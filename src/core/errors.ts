@@ -133,11 +133,14 @@ export function kindOf(value: unknown): string {
     ? "array"
     : typeof value !== "object" || value.constructor === Object
       ? typeof value
-      : (value.constructor?.name ?? "object");
+      : value.constructor?.name || "object";
   return `${/^[aeiou]/i.test(name) ? "an" : "a"} ${name}`;
 }
 
-/** The candidate nearest to `name` by edit distance (Levenshtein), if it is near enough to be a likely misspelling. */
+/**
+ * The candidate whose words begin with the letters of `name` (`lr`: `learningRate`), or the nearest one by edit distance
+ * (Levenshtein), if it is near enough to be a likely misspelling.
+ */
 export function nearest(
   name: string,
   candidates: Iterable<string>,
@@ -145,7 +148,16 @@ export function nearest(
 ): string | undefined {
   let best: string | undefined;
   let bestDistance = most + 1;
-  for (const candidate of candidates) {
+  const all = [...candidates];
+  const initials = all.find(
+    (candidate) =>
+      candidate
+        .match(/^.|[A-Z]/g)
+        ?.join("")
+        .toLowerCase() === name,
+  );
+  if (initials !== undefined && name.length > 1) return initials;
+  for (const candidate of all) {
     const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) {
       best = candidate;

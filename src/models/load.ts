@@ -95,12 +95,13 @@ async function build(
   config: object,
   weights: Weights | undefined,
   { seed, device }: CreateOptions,
+  where = "createModel",
 ): Promise<Model> {
   const backend = await openDevice(device);
   if (weights) requirePlace(weights, backend);
   const model = withDevice(device, () => deferInit(() => new Family(config)));
   try {
-    if (weights) fill(model, Family.sanitize?.(weights as Record<string, StateValue>) ?? weights);
+    if (weights) fill(model, Family.sanitize?.(weights as Record<string, StateValue>) ?? weights, where);
     else
       initialize(model, { rule: model.initialRule, ...(seed === undefined ? {} : { generator: new Generator(seed) }) });
     await model.warmUp();
@@ -120,9 +121,9 @@ function requirePlace(weights: Weights, backend: Backend): void {
 }
 
 /** Copies values of files or tensors into a model; every name must be known and none missing. */
-function fill(model: Model, weights: Weights): void {
+function fill(model: Model, weights: Weights, where: string): void {
   const known = Object.fromEntries(Object.entries(weights).filter(([name]) => !isTiedHead(model, name)));
-  model.loadStateDict(stateValues(known));
+  model.loadStateDict(stateValues(known), { where });
 }
 
 /** Some files hold the tied output embedding a second time. */
@@ -167,7 +168,7 @@ export async function loadModel<M extends Model = LanguageModel>(
   } finally {
     await reader.close();
   }
-  const model = (await build(await family(), config, weights, { device })) as M;
+  const model = (await build(await family(), config, weights, { device }, folder.name)) as M;
   await model.readFiles(json);
   return model.eval();
 }

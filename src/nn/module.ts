@@ -175,22 +175,26 @@ export abstract class Module {
   /**
    * Copies values in, converting dtype and device. A tied parameter may come under any of its names. Unless
    * `strict: false`, a missing or unknown name is a ConfigError; a wrong shape always is a ShapeError. Nothing is
-   * written before all names and shapes are checked.
+   * written before all names and shapes are checked. `where` names the source in errors: a file.
    */
-  loadStateDict(state: Readonly<Record<string, StateValue>>, options: { strict?: boolean } = {}): LoadReport {
-    checkOptions("loadStateDict", options, ["strict"]);
-    const { strict = true } = options;
+  loadStateDict(
+    state: Readonly<Record<string, StateValue>>,
+    options: { strict?: boolean; where?: string } = {},
+  ): LoadReport {
+    checkOptions("loadStateDict", options, ["strict", "where"]);
+    const { strict = true, where = "loadStateDict" } = options;
     if (typeof state !== "object" || state === null) {
-      throw new ConfigError(`loadStateDict: needs tensors by name, got ${kindOf(state)}.`, { where: "loadStateDict" });
+      throw new ConfigError(`${where}: needs tensors by name, got ${kindOf(state)}.`, { where });
     }
     const own = new Map(this.savedTensors());
     const pairs = [...own].filter(([name]) => Object.hasOwn(state, name));
     const given = new Set(pairs.map(([, tensor]) => tensor));
     const missing = [...own].filter(([, tensor]) => !given.has(tensor)).map(([name]) => name);
     const unexpected = Object.keys(state).filter((name) => !own.has(name));
-    if (strict) refuseKeys("loadStateDict", { missing, unexpected }, own.keys());
-    for (const [name, tensor] of pairs) checkValue(`loadStateDict: ${name}`, tensor, state[name]);
-    for (const [name, tensor] of pairs) assign(`loadStateDict: ${name}`, tensor, state[name]);
+    const hint = options.where === undefined ? undefined : "They are tensors of another model, or not all of them.";
+    if (strict) refuseKeys(where, { missing, unexpected }, own.keys(), hint);
+    for (const [name, tensor] of pairs) checkValue(`${where}: ${name}`, tensor, state[name]);
+    for (const [name, tensor] of pairs) assign(`${where}: ${name}`, tensor, state[name]);
     return { missing, unexpected };
   }
 

@@ -71,7 +71,12 @@ export interface LoadReport {
 }
 
 /** Throws ConfigError naming every missing and unexpected key, with the nearest known name for the first of them. */
-export function refuseKeys(where: string, { missing, unexpected }: LoadReport, known: Iterable<string>): void {
+export function refuseKeys(
+  where: string,
+  { missing, unexpected }: LoadReport,
+  known: Iterable<string>,
+  hint = "Pass { strict: false } to load what fits.",
+): void {
   if (missing.length + unexpected.length === 0) return;
   const list = (keys: string[]) =>
     `${keys.slice(0, 8).join(", ")}${keys.length > 8 ? ` and ${keys.length - 8} more` : ""}`;
@@ -84,8 +89,6 @@ export function refuseKeys(where: string, { missing, unexpected }: LoadReport, k
     where,
     missing,
     unexpected,
-    hint: near
-      ? `Did you mean ${near} for ${unexpected[0]}? Pass { strict: false } to load what fits.`
-      : "Pass { strict: false } to load what fits.",
+    hint: near ? `Did you mean ${near} for ${unexpected[0]}? ${hint}` : hint,
   });
 }

@@ -77,7 +77,7 @@ export function defineOp<A extends Attrs>(definition: OpDefinition<A>): OpFuncti
   const op = registerOp(definition);
   const run = (...args: (TensorLike | undefined | Attrs)[]) => {
     const last = args[args.length - 1];
-    const hasAttrs = typeof last === "object" && last !== null && !(last instanceof Tensor);
+    const hasAttrs = typeof last === "object" && last !== null && !(last instanceof Tensor || Array.isArray(last));
     const outputs = call(
       op,
       (hasAttrs ? args.slice(0, -1) : args) as TensorLike[],

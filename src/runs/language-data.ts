@@ -210,11 +210,15 @@ async function makeTokenizer({ tokenizer, data }: TrainingConfig, all: Texts, tr
 
 /** Where no tokenizer could be read: was it meant to be one of those that need no file? */
 function notFound(place: string, cause: unknown): never {
+  // A path that leads nowhere says so; a word alone was meant as a name.
   const meant = nearest(place, ["char", "byte", "bpe", "unigram", "wordpiece"]);
-  if (!(cause instanceof DataError) || meant === undefined) throw cause;
+  if (!(cause instanceof DataError) || (meant === undefined && /[/\\.]/.test(place))) throw cause;
   throw new ConfigError(`config: tokenizer needs ${tokenizerSchema.expects}, got ${show(place)}.`, {
     where: "tokenizer",
-    hint: `Did you mean ${meant === "char" || meant === "byte" ? `"${meant}"` : `{ "train": "${meant}" }`}?`,
+    hint:
+      meant === undefined
+        ? "Names of other places are not looked up: download its tokenizer.json and give the path."
+        : `Did you mean ${meant === "char" || meant === "byte" ? `"${meant}"` : `{ "train": "${meant}" }`}?`,
     cause,
   });
 }

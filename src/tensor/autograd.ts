@@ -215,6 +215,12 @@ const backwardOptions = ["gradient", "retainGraph"];
 /** Adds d(root)/d(leaf) to the `.grad` of every leaf below that requires it, and frees the graph. */
 export function backward(root: Tensor, options: BackwardOptions = {}): void {
   checkHistory(root, "backward");
+  if (options instanceof Tensor) {
+    throw new GradientError("backward: needs its gradient by name, got a Tensor alone.", {
+      where: "backward",
+      hint: "Write backward({ gradient }).",
+    });
+  }
   checkOptions("backward", options, backwardOptions);
   const { gradient, retainGraph = false } = options;
   noGrad(() => {

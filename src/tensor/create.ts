@@ -5,7 +5,7 @@ import { backendOf } from "../backend/devices.js";
 import { Storage } from "../backend/storage.js";
 import { DefaultGenerator } from "../core/determinism.js";
 import { checkDType, type DType, dtypes, encode, isFloat, type NumericArray } from "../core/dtype.js";
-import { DTypeError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
+import { ConfigError, DTypeError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { type Generator, type RandomState, randomInteger, randomNormal } from "../core/random.js";
 import { checkShape, type Shape, sizeOf } from "../core/shape.js";
@@ -39,6 +39,12 @@ const optionNames = ["dtype", "device", "requiresGrad", "generator", "stream"];
 
 /** Refuses what no tensor could be made of, before anything is allocated. The dtype that was asked for, or `natural`. */
 function resolveDType(where: string, options: TensorOptions, natural: DType): DType {
+  if (typeof options === "number") {
+    throw new ConfigError(`${where}: needs its shape as one list, got another number after it: ${options}.`, {
+      where,
+      hint: "For example [2, 3]; options are an object.",
+    });
+  }
   checkOptions(where, options, optionNames);
   const dtype = options.dtype === undefined ? natural : checkDType(options.dtype, where);
   if (options.requiresGrad && !isFloat(dtype)) {
@@ -100,9 +106,6 @@ const typedDTypes: readonly [unknown, DType][] = [
 const isList = (value: unknown): value is ArrayLike<NestedData> =>
   Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 
-const nameOf = (value: unknown): string =>
-  value === null ? "null" : typeof value === "object" ? `a ${value.constructor?.name ?? "object"}` : typeof value;
-
 /** The numbers of nested lists in order, and the shape they have; ragged lists are refused with their place. */
 function flatten(data: NestedData): { shape: number[]; flat: number[]; boolean: boolean } {
   const shape: number[] = [];
@@ -121,9 +124,12 @@ function flatten(data: NestedData): { shape: number[]; flat: number[]; boolean: 
       return;
     }
     if (depth !== shape.length || (typeof value !== "number" && typeof value !== "boolean")) {
-      throw new ShapeError(`tensor: needs numbers at depth ${shape.length}, got ${nameOf(value)} at data${path}.`, {
+      throw new ShapeError(`tensor: needs numbers at depth ${shape.length}, got ${kindOf(value)} at data${path}.`, {
         where: "tensor",
-        hint: value instanceof Tensor ? "It is a tensor already; join several with stack() or cat()." : undefined,
+        hint:
+          value instanceof Tensor
+            ? "It is a tensor already; join several with stack() or cat()."
+            : "Flat values and their shape: fromData(values, shape).",
       });
     }
     if (typeof value !== "boolean") boolean = false;

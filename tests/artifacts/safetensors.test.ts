@@ -163,7 +163,9 @@ describe("writing the canonical form", () => {
   it("refuses what it cannot write, naming the tensor", () => {
     const write = (dtype: string, shape: number[], data: TensorBytes, name = "w") =>
       writeSafetensors({ [name]: { dtype: dtype as FileDTypeName, shape, data } });
-    expect(() => write("F31", [1], new Float32Array(1))).toThrow(/"w" needs a dtype of the format, got F31/);
+    expect(() => write("F31", [1], new Float32Array(1))).toThrow(
+      /"w" needs a dtype as the format spells them \(F32, I64\), got "F31"/,
+    );
     expect(() => write("F32", [2], new Float32Array(1))).toThrow(/"w" of F32 \[2\] needs 8 bytes, got 4 bytes/);
     expect(() => write("F32", [1], new Int32Array(1))).toThrow(/"w" of F32 needs a Float32Array, got Int32Array/);
     expect(() => write("F32", [-1], new Float32Array(1))).toThrow(/cannot be written/);

@@ -33,7 +33,6 @@ const wrong: [string, () => unknown, string][] = [
   // Options
   ["init", () => t.init(any({ treads: 2 })), 'init: has no option "treads". Did you mean "threads"?'],
   ["tensor", () => t.tensor([1], any({ requires_grad: true })), 'Did you mean "requiresGrad"?'],
-  ["zeros of two numbers", () => t.zeros(any(2), any(3)), "zeros: needs its options as an object, got 3."],
   ["zeros of a number", () => t.zeros(any(3)), "zeros: needs a shape of whole numbers from 0 up, got 3. A shape is an"],
   [
     "a size that is no number",
@@ -188,6 +187,31 @@ const wrong: [string, () => unknown, string][] = [
     "a weight decay below 0",
     () => model.trainStep({ ids: [[1, 2]] }, { weightDecay: -1 }),
     "trainStep: needs a number from 0 up for weightDecay, got -1.",
+  ],
+  [
+    "a shape in numbers",
+    () => any(t.zeros)(2, 3),
+    "zeros: needs its shape as one list, got another number after it: 3. For example [2, 3]",
+  ],
+  [
+    "a gradient without its name",
+    () => any(layer.weight.sum()).backward(t.ones([])),
+    "backward: needs its gradient by name, got a Tensor alone. Write backward({ gradient }).",
+  ],
+  [
+    "a tensor of an object",
+    () => t.tensor(any({ data: [1] })),
+    "got an object at data. Flat values and their shape: fromData(",
+  ],
+  ["an abbreviation", () => new optim.AdamW(layer.parameters(), any({ wd: 0.1 })), 'Did you mean "weightDecay"?'],
+  [
+    "weights of a smaller model",
+    async () => {
+      const file = await t.saveWeights(model);
+      const bigger = new TextEncoder().encode(JSON.stringify({ ...config, n_layer: 2 }));
+      await t.loadModel({ "config.json": bigger, "model.safetensors": file });
+    },
+    "files: needs exactly the keys of its own state, got missing transformer.h.1.ln_1.weight, ",
   ],
   ["an optimizer's name", () => model.trainStep({ ids: [[1, 2]] }, { optimizer: any("adam") }), 'got "adam".'],
 ];

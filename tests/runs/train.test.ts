@@ -333,18 +333,19 @@ describe("train in code", () => {
   test("what would be ignored is refused, and a loss that is none by name", async () => {
     const w = t.zeros([1], { requiresGrad: true });
     const loss = () => w.sum();
+    const model = new Linear(1, 1);
     const rows: [object, RegExp][] = [
-      [{ model: new Linear(1, 1), loss }, /^train: needs model or loss, got both\. A model brings/],
-      [{ model: new Linear(1, 1), parameters: { w } }, /^train: needs model or parameters, got both\./],
+      [{ model, loss }, /^train: needs model or loss, got both\. A model brings/],
+      [{ model, parameters: { w } }, /^train: needs model or parameters, got both\./],
       [{ parameters: { w }, loss, step: () => 1 }, /^train: needs step or loss, got both\. A step/],
-      [{ parameters: { w }, loss: async () => w.sum() }, /^train: needs a tensor from loss\(batch\), got a Promise\./],
+      [{ parameters: { w }, loss: async () => 1 }, /^train: needs a tensor from loss\(batch\), got a Promise\./],
     ];
     for (const [task, message] of rows)
       await expect(
         train({ batches: [[1]], training: { steps: 1 }, ...task } as never, { store: new MemoryStore() }),
       ).rejects.toThrow(message);
     await expect(train({ data: { corpus: "tales" }, optimizer: "adam" } as never)).rejects.toThrow(/optimizer/);
-    w.dispose();
+    for (const made of [w, model]) made.dispose();
   });
 
   test("an optimizer of the user's keeps what it learnt, and comes back with its learning rates", async () => {

@@ -2,15 +2,17 @@
 
 import { ConfigError, listOf, nearest, oneWordOf, show } from "./errors.js";
 
+/** Refuses the value of an option. */
+export function refuseOption(where: string, name: string, expected: string, got: unknown): never {
+  throw new ConfigError(`${where}: needs ${expected} for ${name}, got ${show(got)}.`, { where, option: name });
+}
+
 /** Throws unless all of these are whole numbers from `least` up: heads, groups, sizes. */
 export function checkCounts(where: string, counts: Readonly<Record<string, unknown>>, least = 1): void {
   for (const name in counts) {
     const count = counts[name];
     if (Number.isSafeInteger(count) && (count as number) >= least) continue;
-    throw new ConfigError(`${where}: needs a whole number from ${least} up for ${name}, got ${show(count)}.`, {
-      where,
-      option: name,
-    });
+    refuseOption(where, name, `a whole number from ${least} up`, count);
   }
 }
 
@@ -33,11 +35,7 @@ export function checkDropout(where: string, p: unknown): void {
 
 /** Throws unless `value` is one of these words. */
 export function checkWord(where: string, name: string, value: unknown, known: readonly string[]): void {
-  if (known.includes(value as string)) return;
-  throw new ConfigError(`${where}: needs ${oneWordOf(known)} for ${name}, got ${show(value)}.`, {
-    where,
-    option: name,
-  });
+  if (!known.includes(value as string)) refuseOption(where, name, oneWordOf(known), value);
 }
 
 /** Throws unless `options` is an object whose names are all known. */

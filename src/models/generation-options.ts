@@ -1,7 +1,7 @@
 /** What a generation is asked for. */
 
 import { ConfigError, kindOf, show } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
+import { checkCounts, checkOptions } from "../core/options.js";
 import type { LanguageModel } from "./language-model.js";
 import { checkSampling, type SamplingOptions, samplingDefaults } from "./sampling.js";
 
@@ -52,11 +52,7 @@ export function settings(model: LanguageModel, options: GenerateOptions): Settin
     });
   }
   const maxTokens = options.maxTokens ?? options.maxNewTokens ?? 100;
-  if (!Number.isSafeInteger(maxTokens) || maxTokens < 0) {
-    throw new ConfigError(`generate: needs a whole number from 0 up for maxTokens, got ${show(maxTokens)}.`, {
-      where: "generate",
-    });
-  }
+  checkCounts("generate", { maxTokens }, 0);
   const stop = typeof options.stop === "string" ? [options.stop] : (options.stop ?? []);
   if (!Array.isArray(stop) || stop.some((text) => typeof text !== "string" || text === "")) {
     throw new ConfigError("generate: needs texts that are not empty for stop.", { where: "generate" });

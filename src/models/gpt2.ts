@@ -5,8 +5,11 @@
 
 import { ConfigError } from "../core/errors.js";
 import { checkDivisible } from "../core/options.js";
-import { Dropout, Embedding, LayerNorm, Linear, Module } from "../nn/index.js";
+import { Dropout } from "../nn/dropout.js";
 import { gpt2Rule } from "../nn/init.js";
+import { Embedding, Linear } from "../nn/linear.js";
+import { Module } from "../nn/module.js";
+import { LayerNorm } from "../nn/norm.js";
 import { cachedAttention } from "../ops/cache.js";
 import {
   dropout,

@@ -2,7 +2,8 @@
 
 import type { DeviceName } from "../backend/backend.js";
 import type { RunStore } from "../core/store.js";
-import { type InitialRule, Module } from "../nn/index.js";
+import type { InitialRule } from "../nn/init.js";
+import { Module } from "../nn/module.js";
 import type { Fields } from "./config.js";
 import { saveModel } from "./save.js";
 

@@ -3,8 +3,9 @@
  * equal logits, options and seed give equal tokens in every engine.
  */
 
-import { ConfigError, NumericsError, show } from "../core/errors.js";
+import { NumericsError } from "../core/errors.js";
 import { exp, log } from "../core/math.js";
+import { refuseOption } from "../core/options.js";
 
 export interface SamplingOptions {
   /** 0 takes the most likely token; 1 samples as the model says; 1 unless given. */
@@ -41,12 +42,7 @@ export function checkSampling(options: SamplingOptions): Required<SamplingOption
     ["repetitionPenalty", "a number above 0", (x) => x > 0 && x < Number.POSITIVE_INFINITY],
   ];
   for (const [name, expected, ok] of rules) {
-    if (typeof full[name] !== "number" || !ok(full[name])) {
-      throw new ConfigError(`generate: needs ${expected} for ${name}, got ${show(full[name])}.`, {
-        where: "generate",
-        option: name,
-      });
-    }
+    if (typeof full[name] !== "number" || !ok(full[name])) refuseOption("generate", name, expected, full[name]);
   }
   return full;
 }

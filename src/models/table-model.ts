@@ -13,6 +13,7 @@ import {
 import { inference } from "../nn/inference.js";
 import { gelu, relu, sigmoid, silu, tanh } from "../ops/elementwise.js";
 import { crossEntropy, mseLoss, reshape, softmax } from "../ops/index.js";
+import { checkLoss } from "../ops/reduction.js";
 import { fromData } from "../tensor/create.js";
 import { Tensor } from "../tensor/tensor.js";
 import { type ActivationName, type Fields, field, readConfig } from "./config.js";
@@ -130,18 +131,17 @@ export abstract class TableModel extends Model {
   abstract override forward(features: TableColumn): Tensor;
 
   /** Cross-entropy in nats, or the squared error, of a batch: the mean over its rows, or their sum. */
-  loss(batch: TableBatch | Batch, { reduction = "mean" }: { reduction?: "mean" | "sum" } = {}): Tensor {
+  loss(batch: TableBatch | Batch, options: { reduction?: "mean" | "sum" } = {}): Tensor {
     const { features, target } = ("columns" in batch ? batch.columns : batch) as unknown as TableBatch;
-    return this.lossOf(this.forward(features), target, { reduction });
+    return this.lossOf(this.forward(features), target, options);
   }
 
   /** The loss of outputs that `forward` gave. */
-  lossOf(outputs: Tensor, given: TableColumn, { reduction = "mean" }: { reduction?: "mean" | "sum" } = {}): Tensor {
+  lossOf(outputs: Tensor, given: TableColumn, options: { reduction?: "mean" | "sum" } = {}): Tensor {
+    checkLoss("loss", options);
     const classes = this.config.task === "classification";
     const target = this.upload(given, classes ? "int32" : "float32");
-    return classes
-      ? crossEntropy(outputs, target, { reduction })
-      : mseLoss(reshape(outputs, target.shape), target, { reduction });
+    return classes ? crossEntropy(outputs, target, options) : mseLoss(reshape(outputs, target.shape), target, options);
   }
 
   /**

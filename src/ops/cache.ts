@@ -1,7 +1,6 @@
 /** The key-value cache of a decoder: keys and values of new rows are written in place, then attention reads all of them. */
 
 import { misfit, showShape } from "../core/errors.js";
-import { checkCounts } from "../core/options.js";
 import { contiguousStrides } from "../core/shape.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { registerOp, type TensorSpec } from "../tensor/op.js";
@@ -26,7 +25,6 @@ const cachedAttentionOp = registerOp<CacheAttrs>({
   attrs: { heads: { type: "integer" }, before: { type: "object" } },
   mutates: [1],
   infer: ([{ shape: rows }, { shape: cache }], { heads, before: { length: position } }): TensorSpec[] => {
-    checkCounts("cachedAttention", { heads });
     const width = rows[2] / 3;
     const fits =
       rows.length === 3 &&

@@ -1,7 +1,6 @@
 /** What losses have in common: PyTorch's reductions, and the check of their options. */
 
-import { ConfigError, listOf, show } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
+import { checkOptions, checkWord, refuseOption } from "../core/options.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { div, ne } from "./elementwise.js";
 import { mean, sum } from "./reduce.js";
@@ -18,8 +17,6 @@ export interface LossOptions {
 export const reduced = (loss: Tensor, reduction: Reduction = "mean"): Tensor =>
   reduction === "none" ? loss : reduction === "sum" ? sum(loss) : mean(loss);
 
-const reductions = ["mean", "sum", "none"];
-
 /** Checks the names of options, the reduction, and the label that is ignored. */
 export function checkLoss(
   op: string,
@@ -29,14 +26,8 @@ export function checkLoss(
 ): void {
   checkOptions(op, options, ["reduction", ...names]);
   const { reduction = "mean", ignoreIndex = 0 } = options as LossOptions & { ignoreIndex?: number };
-  if (!Number.isSafeInteger(ignoreIndex)) {
-    throw new ConfigError(`${op}: needs a whole number for ignoreIndex, got ${show(ignoreIndex)}.`, { where: op });
-  }
-  const known = [...reductions, ...also];
-  if (known.includes(reduction)) return;
-  throw new ConfigError(`${op}: needs a reduction ${listOf(known, "or")}, got ${show(reduction)}.`, {
-    where: op,
-  });
+  if (!Number.isSafeInteger(ignoreIndex)) refuseOption(op, "ignoreIndex", "a whole number", ignoreIndex);
+  checkWord(op, "reduction", reduction, ["mean", "sum", "none", ...also]);
 }
 
 /** Which labels count, bytes too: the ignored one may be -100. */

@@ -1,7 +1,7 @@
 /** What optimizers share: parameter groups, the step, and a state that is saved and restored exactly. */
 
-import { ConfigError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
-import { checkOptions, isFraction } from "../core/options.js";
+import { ConfigError, kindOf, ShapeError, showShape } from "../core/errors.js";
+import { checkOptions, isFraction, refuseOption } from "../core/options.js";
 import { sameShape } from "../core/shape.js";
 import { assign, checkValue, refuseKeys, type StateValue } from "../nn/state.js";
 import { noGrad } from "../tensor/autograd.js";
@@ -278,9 +278,7 @@ export abstract class Optimizer<Options extends { lr: number }> {
 export function checkHyperparameters(where: string, options: object, defaults: object): void {
   checkOptions(where, options, Object.keys(defaults));
   for (const [name, value] of Object.entries(options)) {
-    const refuse = (expected: string): never => {
-      throw new ConfigError(`${where}: needs ${expected} for ${name}, got ${show(value)}.`, { where, option: name });
-    };
+    const refuse = (expected: string) => refuseOption(where, name, expected, value);
     const fallback = (defaults as Record<string, unknown>)[name];
     if (typeof fallback === "number" && !(typeof value === "number" && value >= 0)) refuse("a number from 0 up");
     if (typeof fallback === "boolean" && typeof value !== "boolean") refuse("true or false");

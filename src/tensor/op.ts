@@ -5,9 +5,9 @@
 
 import type { Kernels, Operand } from "../backend/kernels.js";
 import type { DType } from "../core/dtype.js";
-import { ConfigError, GradientError, kindOf, nearest, oneWordOf, RegistryError, show } from "../core/errors.js";
+import { ConfigError, GradientError, kindOf, listOf, nearest, oneWordOf, RegistryError } from "../core/errors.js";
 import type { Expr } from "../core/expr.js";
-import { checkOptions } from "../core/options.js";
+import { checkOptions, refuseOption } from "../core/options.js";
 import type { Shape } from "../core/shape.js";
 import type { Tensor } from "./tensor.js";
 
@@ -160,10 +160,9 @@ export class Op {
   checkArity(count: number): void {
     if (count >= this.required && count <= this.most) return;
     const names = this.inputs.map((input) => `${input.variadic ? "..." : ""}${input.name}${input.optional ? "?" : ""}`);
-    const options = this.options.length === 0 ? "It has no options; as" : "As";
     throw new RegistryError(`${this.name}: needs inputs (${names.join(", ")}), got ${count}.`, {
       where: this.name,
-      hint: `${options} a method, the tensor itself is the first input.`,
+      hint: `A method's first input is its tensor; options: ${listOf(this.options)}.`,
     });
   }
 
@@ -201,7 +200,7 @@ function checkAttr(op: string, name: string, spec: AttrSpec, value: AttrValue): 
     : type === "integers"
       ? "a list of integers"
       : `${type === "integer" ? "an" : "a"} ${type}`;
-  throw new ConfigError(`${op}: needs ${expected} for ${name}, got ${show(value)}.`, { where: op });
+  refuseOption(op, name, expected, value);
 }
 
 /** A gradient that is left out would be taken for zero. */

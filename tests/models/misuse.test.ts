@@ -227,11 +227,15 @@ test.each(wrong)("%s", async (_, run, message) => {
   expect(await t.hashWeights(model)).toBe(before);
 });
 
-test("a row that is no number is told, not classified", async () => {
+test("a model of tables: misspelt options are refused; a row that is no number is told, not classified", async () => {
   const features = [{ name: "x", kind: "number", width: 1, offset: 0, scale: 1 }];
   const target = { name: "y", task: "classification", classes: ["a", "b"], offset: 0, scale: 1 };
   const table = (await t.createModel(any({ model_type: "mlp", features, target }), undefined, { seed: 1 })) as any;
   expect((await table.predict([{ x: 1 }]))[0].value).toMatch(/^[ab]$/);
+  const batch = { features: { data: [1], shape: [1, 1] }, target: { data: [0], shape: [1] } };
+  expect(() => table.loss(batch, { reductoin: "sum" })).toThrow(
+    'loss: has no option "reductoin". Did you mean "reduction"?',
+  );
   table.head.weight.view().fill(Number.NaN);
   await expect(table.predict([{ x: 1 }])).rejects.toThrow("predict: needs finite probabilities, got NaN for row 0.");
   table.dispose();

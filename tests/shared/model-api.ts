@@ -203,7 +203,7 @@ export function testModelApi(open: () => Promise<unknown>): void {
       ],
       ["no config", () => t.createModel(undefined as any), /^createModel: needs a config object, got undefined\./],
       ["heads that do not divide", () => t.createModel({ ...config, n_head: 3 }), /n_head/],
-      ["a missing weight", () => t.createModel(config, {}), /^loadStateDict: /],
+      ["a missing weight", () => t.createModel(config, {}), /^createModel: needs exactly .* missing /],
       ["a folder without a config", () => t.loadModel({}), /config\.json expected, found none/],
       [
         "a file cut short",

@@ -100,10 +100,13 @@ describe.each(["reference", "cpu", "webgpu"] as const)("on %s", (device) => {
   );
 });
 
-test.skipIf(!backend)("nothing but weights and factors of products may have 16 bits, and the message says what to do", () => {
-  const half = t.ones([2, 2]).to({ dtype: "float16" });
-  const one = t.ones([2, 2]);
-  expect(() => t.softmax(half)).toThrow(/softmax: has no arithmetic in float16/);
-  expect(() => t.add(half, one)).toThrow(t.DTypeError);
-  for (const x of [half, one]) x.dispose();
-});
+test.skipIf(!backend)(
+  "nothing but weights and factors of products may have 16 bits, and the message says what to do",
+  () => {
+    const half = t.ones([2, 2]).to({ dtype: "float16" });
+    const one = t.ones([2, 2]);
+    expect(() => t.softmax(half)).toThrow(/softmax: has no arithmetic in float16/);
+    expect(() => t.add(half, one)).toThrow(t.DTypeError);
+    for (const x of [half, one]) x.dispose();
+  },
+);

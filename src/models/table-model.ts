@@ -20,8 +20,6 @@ import { type ActivationName, type Fields, field, readConfig } from "./config.js
 import { Model } from "./model.js";
 import { argmax } from "./sampling.js";
 
-export { argmax as largest } from "./sampling.js";
-
 /** What the configs of all models of tables hold. */
 export interface TableConfig extends Fields {
   /** `classification`: a logit for each class. `regression`: one number. */

@@ -23,6 +23,7 @@ import {
 } from "../artifacts/schema.js";
 import { MAX_THREADS } from "../backend/devices.js";
 import { ConfigError, listOf } from "../core/errors.js";
+import { activationNames } from "../models/config.js";
 import { type DataConfig, dataKindOf, dataSchema, dataUse, isTable } from "./data-config.js";
 import type { DataInput } from "./stored-data.js";
 
@@ -141,7 +142,7 @@ const sizes = () => optional(list(integer({ min: 1 })));
 const hidden = {
   model_type: text(),
   hidden_sizes: sizes(),
-  activation: optional(oneOf(["relu", "gelu", "silu", "tanh", "sigmoid"])),
+  activation: optional(oneOf(activationNames)),
   dropout: optional(belowOne()),
 };
 

@@ -69,8 +69,8 @@ export async function findRuns(prefix: string, options: StoreOption = {}): Promi
 }
 
 /** The weights whose hash starts with `prefix`, of a checkpoint; their bytes are re-hashed before use. */
-export async function loadWeights(prefix: string, options: StoreOption = {}): Promise<TensorReader> {
-  const place = storeOf("loadWeights", options);
+export async function findWeights(prefix: string, options: StoreOption = {}): Promise<TensorReader> {
+  const place = storeOf("findWeights", options);
   const content = await theOne("weights", prefix, place);
   if (content.path === undefined) {
     throw new RunError(`${place.name}: weights ${content.sha256} are not stored, only known to ${content.runs[0]}.`, {

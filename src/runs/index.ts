@@ -21,7 +21,7 @@ export {
 } from "./config.js";
 export type { DataConfig, DataPlace } from "./data-config.js";
 export { createRun, type Run, type TrainingEvent, type TrainingResult, type TrainingRun } from "./events.js";
-export { type Content, type ContentKind, findContent, findRuns, loadDataReference, loadWeights } from "./find.js";
+export { type Content, type ContentKind, findContent, findRuns, findWeights, loadDataReference } from "./find.js";
 export { type LoadedRun, listRuns, loadRun, type RunAggregates, type RunEntry } from "./list.js";
 export { MemoryStore } from "./memory-store.js";
 export type { MetricRecord } from "./metrics.js";

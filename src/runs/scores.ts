@@ -1,6 +1,6 @@
 /** Measures of predictions on rows that were not trained on. */
 
-import { largest } from "../models/table-model.js";
+import { argmax } from "../models/sampling.js";
 
 /** Collects outputs and targets batch by batch. All sums are in float64, in the order of the rows. */
 export interface Score {
@@ -19,7 +19,7 @@ export class Accuracy implements Score {
     const width = outputs.length / targets.length;
     const logits = Float32Array.from(outputs);
     for (let i = 0; i < targets.length; i++) {
-      if (largest(logits.subarray(i * width, (i + 1) * width)) === targets[i]) this.right++;
+      if (argmax(logits.subarray(i * width, (i + 1) * width)) === targets[i]) this.right++;
     }
     this.rows += targets.length;
   }

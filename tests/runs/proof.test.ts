@@ -13,7 +13,7 @@ import "../../src/node/platform.js";
 import { exportRun, importRun } from "../../src/runs/archive.js";
 import { putBlob } from "../../src/runs/blobs.js";
 import { compareRuns, differences, formatComparison } from "../../src/runs/compare.js";
-import { findContent, findRuns, loadDataReference, loadWeights } from "../../src/runs/find.js";
+import { findContent, findRuns, findWeights, loadDataReference } from "../../src/runs/find.js";
 import { listRuns, loadRun } from "../../src/runs/list.js";
 import { MemoryStore } from "../../src/runs/memory-store.js";
 import { tarEnd, tarHeader, tarPadding } from "../../src/runs/tar.js";
@@ -127,15 +127,15 @@ describe("finding by content", () => {
     const { store, first } = await threeRuns();
     const { manifest } = await loadRun(first, { store });
     const hash = manifest.finalWeights as string;
-    const reader = await loadWeights(hash.slice(0, 10), { store });
+    const reader = await findWeights(hash.slice(0, 10), { store });
     expect([...((await reader.read("w")).data as Float32Array)]).toEqual([1337, 1]);
-    await expect(loadWeights("aaaaaaaa", { store })).rejects.toThrow(/are not stored, only known to/);
-    await expect(loadWeights("123456789", { store })).rejects.toThrow(/knows no weights 123456789/);
+    await expect(findWeights("aaaaaaaa", { store })).rejects.toThrow(/are not stored, only known to/);
+    await expect(findWeights("123456789", { store })).rejects.toThrow(/knows no weights 123456789/);
     const path = `${first}/checkpoints/step-000004/model.safetensors`;
     const bytes = await store.read(path);
     bytes[bytes.length - 1] ^= 1;
     await store.write(path, bytes);
-    await expect(loadWeights(hash, { store })).rejects.toThrow(/SHA-256 .* expected, got/);
+    await expect(findWeights(hash, { store })).rejects.toThrow(/SHA-256 .* expected, got/);
   });
 
   it("keeps bytes once, under their hash", async () => {

@@ -5,6 +5,7 @@ import { init } from "../backend/devices.js";
 import { describeCapabilities } from "../backend/report.js";
 import { ConfigError, RunError } from "../core/errors.js";
 import { jsonLine } from "../core/json.js";
+import { isFetched } from "../core/platform.js";
 import { LanguageModel, loadModel, type Model } from "../models/index.js";
 import "../node/platform.js";
 import { loadRun } from "../runs/list.js";
@@ -94,7 +95,7 @@ const given = <K extends string, V>(name: K, value: V | undefined) =>
 
 /** The folder or URL of a model: a checkpoint itself, or the last good one of a run. */
 async function modelFolder(name: string, dir: string): Promise<string> {
-  if (/^https?:/.test(name)) return name;
+  if (isFetched(name)) return name;
   if (isFolder(name) && !isFolder(join(name, "checkpoints"))) return name;
   const [run, store] = locate(name, dir);
   const loaded = await loadRun(run, { store });

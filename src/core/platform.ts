@@ -107,6 +107,10 @@ const webPlatform: Platform = {
   environment: () => ({ host: "web", userAgent: globalThis.navigator?.userAgent ?? "unknown" }),
 };
 
+/** Is what lies at this address fetched, and not opened as a file? In pages everything is. */
+export const isFetched = (address: string): boolean =>
+  /^(https?|blob|data):/i.test(address) || platform().openFile === undefined;
+
 /** The path that a `file:` URL names: `/data/a b.txt`; on Windows `C:/data/a b.txt`. */
 export const pathOfUrl = (url: string | URL): string =>
   decodeURIComponent(new URL(url).pathname).replace(/^\/(?=[a-z]:)/i, "");

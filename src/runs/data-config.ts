@@ -17,7 +17,7 @@ import {
 } from "../artifacts/schema.js";
 import { blobSource, urlSource } from "../artifacts/sources.js";
 import { listOf } from "../core/errors.js";
-import { type ByteSource, platform } from "../core/platform.js";
+import { type ByteSource, isFetched, platform } from "../core/platform.js";
 import type { CollateOptions } from "../data/collate.js";
 import { parseSchema, type SchemaInput } from "../data/schema.js";
 import type { ViolationPolicy } from "../data/violation.js";
@@ -121,9 +121,9 @@ export const placesOf = (given: DataPlace | readonly DataPlace[] | undefined): r
 /** Opens a place as bytes. */
 export async function openPlace(place: DataPlace): Promise<ByteSource> {
   if (place instanceof Blob) return blobSource(place);
-  const { openFile } = platform();
-  if (place instanceof URL || /^(https?|blob|data|file):/i.test(place) || !openFile) return urlSource(place);
-  return openFile(place);
+  return place instanceof URL || /^file:/i.test(place) || isFetched(place)
+    ? urlSource(place)
+    : platform().openFile!(place);
 }
 
 const place: Schema<DataPlace> = {

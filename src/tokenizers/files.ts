@@ -1,16 +1,13 @@
 /** Reading files from URLs and paths. */
 
 import { DataError, FormatError } from "../core/errors.js";
-import { platform } from "../core/platform.js";
+import { isFetched, platform } from "../core/platform.js";
 
 const LARGEST_FILE = 2 ** 29;
 
-export const isUrl = (address: string): boolean =>
-  /^(https?|data|blob):/.test(address) || platform().openFile === undefined;
-
 /** All bytes of a URL or path. */
 export async function read(address: string): Promise<Uint8Array> {
-  if (isUrl(address)) {
+  if (isFetched(address)) {
     let response: Response;
     try {
       response = await fetch(address);

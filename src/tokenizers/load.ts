@@ -1,9 +1,9 @@
 /** `loadTokenizer`: from a URL, a path, a Blob, bytes or an object to a tokenizer. */
 
-import { pathOfUrl, platform } from "../core/platform.js";
+import { isFetched, pathOfUrl, platform } from "../core/platform.js";
 import { createTokenizer } from "./create.js";
 import { type TokenizerDefinition, tokenText } from "./definition.js";
-import { isUrl, parse, read, text } from "./files.js";
+import { parse, read, text } from "./files.js";
 import type { TiktokenOptions } from "./formats/tiktoken.js";
 import type { Tokenizer, TokenizerExtras } from "./tokenizer.js";
 
@@ -49,7 +49,7 @@ function fileAddress(source: string | URL): string {
 }
 
 async function loadFrom(address: string, options: LoadOptions): Promise<Tokenizer> {
-  const isFolder = isUrl(address) ? address.endsWith("/") : await platform().isDirectory?.(address);
+  const isFolder = isFetched(address) ? address.endsWith("/") : await platform().isDirectory?.(address);
   if (!isFolder && !/vocab\.json($|\?)/.test(address)) return loadBytes(await read(address), address, options);
   const { fromFolder, withMerges } = await import("./folder.js");
   const found = isFolder ? await fromFolder(address, options) : await withMerges(address, options);

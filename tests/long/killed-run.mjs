@@ -14,6 +14,8 @@ async function go(resume) {
 try {
   await go(runId);
 } catch (error) {
+  // Killed when all was written, and before it could leave.
+  if (/is done, there is nothing to resume/.test(error.message)) process.exit(0);
   // Killed before its first checkpoint, or before it had a folder: then it starts again.
   if (!/holds no run|no complete checkpoint|no such file|is missing/.test(error.message)) throw error;
   console.log(`anew: ${error.message}`);

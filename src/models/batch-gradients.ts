@@ -2,7 +2,6 @@
 
 import { backendOf } from "../backend/devices.js";
 import { sameShape } from "../core/shape.js";
-import { Dropout } from "../nn/dropout.js";
 import type { Module } from "../nn/module.js";
 import { copy_, div } from "../ops/index.js";
 import { canRepeat, Repeated } from "../tensor/repeated.js";
@@ -51,12 +50,10 @@ export class BatchGradients {
     const repeated = this.take(this.model.lossInputs(batch.ids, batch.labels, batch.shape));
     const [ids, labels] = this.inputs;
     const { reduction, divisor } = batch;
-    const facts = [
-      ...[ids, labels, reduction, divisor],
-      ...modules.flatMap((module) => [module, module.training]),
-      ...modules.flatMap((module) => (module instanceof Dropout ? [module.p, module.generator] : [])),
-      ...parameters.flatMap((parameter) => [parameter, parameter.requiresGrad]),
-    ];
+    const facts: unknown[] = [ids, labels, reduction, divisor];
+    // Parameters, and settings such as the probability of dropout.
+    for (const module of modules) module.visitParts((value) => facts.push(value));
+    for (const parameter of parameters) facts.push(parameter.requiresGrad);
     const [loss, ...grads] = repeated.run(facts, () => {
       const loss = this.compute({ ids, labels, reduction, divisor });
       this.trained = parameters.filter(({ grad }) => grad);

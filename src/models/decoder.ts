@@ -10,7 +10,7 @@ import { Tensor } from "../tensor/tensor.js";
 import { KeyValueCache } from "./cache.js";
 import type { LanguageModel } from "./language-model.js";
 
-/** What a module is made of, and where it is found. */
+/** What a module is made of or set to, and where it is found. */
 type Part = readonly [owner: Record<string, unknown>, key: string, part: unknown];
 
 export class Decoder {
@@ -39,7 +39,7 @@ export class Decoder {
   /** Logits [B, V] after ids [B, T], which lie flat; after the likeliest of the last pass where none are given. */
   next(ids?: readonly number[]): Tensor {
     // Looking costs more than many a token does.
-    if (!this.parts.every(([owner, key, part]) => owner[key] === part)) this.look();
+    if (!this.parts.every(([owner, key, part]) => Object.is(owner[key], part))) this.look();
     this.given = ids;
     const length = ids ? ids.length / this.rows : 1;
     if (length > 1) return tidy(() => this.pass(this.ids(length)));

@@ -77,7 +77,7 @@ export abstract class Module {
     this.bufferNames.add(name);
   }
 
-  /** Visits the tensors and modules that are directly its own, and the arrays and plain objects it keeps them in. */
+  /** Visits all that is directly its own: tensors and modules, settings, and what it keeps in arrays and plain objects. */
   visitParts(visit: PartVisitor): void {
     visitParts(this, visit);
   }
@@ -293,22 +293,21 @@ export abstract class Module {
 
 const join = (prefix: string, name: string): string => (prefix === "" ? name : `${prefix}.${name}`);
 
-/** Is given a tensor or module, or an array or plain object that may hold some; the path to it, and what holds it. */
-export type PartVisitor = (value: object, path: string, owner: Record<string, unknown>, key: string) => void;
+/** Is given a value, the path to it, and what holds it under which key. */
+export type PartVisitor = (value: unknown, path: string, owner: Record<string, unknown>, key: string) => void;
 
-/** Visits what an object is made of, in order of assignment; tensors and modules are not entered. */
+/** Visits what an object holds, in order of assignment, and what is in its arrays and plain objects; nothing else is entered. */
 export function visitParts(object: object, visit: PartVisitor, prefix = "", owners: readonly object[] = []): void {
   const owner = object as Record<string, unknown>;
   for (const key of Object.keys(owner)) {
     const value = owner[key];
-    if (typeof value !== "object" || value === null) continue;
-    if (value instanceof Module || value instanceof Tensor) visit(value, join(prefix, key), owner, key);
-    else if (isCollection(value) && !owners.includes(value)) {
-      visit(value, join(prefix, key), owner, key);
-      visitParts(value, visit, join(prefix, key), [...owners, value]);
-    }
+    const path = join(prefix, key);
+    visit(value, path, owner, key);
+    if (isCollection(value) && !owners.includes(value)) visitParts(value, visit, path, [...owners, value]);
   }
 }
 
-const isCollection = (value: object): boolean =>
-  Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype;
+const isCollection = (value: unknown): value is object =>
+  typeof value === "object" &&
+  value !== null &&
+  (Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype);

@@ -51,6 +51,8 @@ export class Commands {
   private encoder: GPUCommandEncoder | undefined;
   private pass: GPUComputePassEncoder | undefined;
   private log: string[] = [];
+  /** Reads asked for when the batch was begun. */
+  private from = 0;
   private flushing: Promise<void> | undefined;
 
   constructor(
@@ -116,6 +118,7 @@ export class Commands {
     if (!this.encoder) {
       this.device.pushErrorScope("validation");
       this.encoder = this.device.createCommandEncoder();
+      this.from = this.failures.position;
     }
     return this.encoder;
   }
@@ -126,7 +129,7 @@ export class Commands {
     this.pass?.end();
     this.parameters.upload(this.queue);
     this.queue.submit([this.encoder.finish()]);
-    this.failures.watchBatch(this.device.popErrorScope(), this.log);
+    this.failures.watchBatch(this.device.popErrorScope(), this.log, this.from);
     this.counters.submits++;
     this.pass = undefined;
     this.encoder = undefined;

@@ -6,7 +6,7 @@ import type { AttentionLayout } from "../kernels.js";
 import { type Abilities, abilitiesOf, type FragmentSize } from "./adapter.js";
 import { type OnGpu, pieceOf } from "./bindings.js";
 import { Commands, type Counters, type Groups, type Numbers } from "./commands.js";
-import { Failures } from "./failures.js";
+import { Failures, REPORT_WORDS } from "./failures.js";
 import { Launches } from "./launches.js";
 import type { Product, Tiling } from "./matmul/product.js";
 import { Pipelines } from "./pipelines.js";
@@ -14,7 +14,7 @@ import { type Piece, Pool } from "./pool.js";
 import { LaunchRecording } from "./recording.js";
 import { type Epilogue, Kernel, type KernelSource, THREADS } from "./shader.js";
 
-const REPORT_BYTES = 16;
+const REPORT_BYTES = 4 * REPORT_WORDS;
 
 /** Kernels for a processor that plays a graphics card. */
 export interface SoftwareKernels {
@@ -42,7 +42,7 @@ export class Gpu {
   readonly abilities: Abilities;
   /** A processor plays the graphics card. */
   readonly software: boolean;
-  /** Where the first bad index is noted: check, position, index. */
+  /** Where bad indices are noted, as `Failures` reads it. */
   readonly report: Piece;
   /** The operation whose kernels are recorded. */
   operation = "";
@@ -69,7 +69,7 @@ export class Gpu {
     this.pipelines = new Pipelines(device, this.failures, this.pool.range, this.abilities.subgroups);
     this.launches = new Launches(device, this.failures, this.abilities, this.pool, this.pipelines, this.commands);
     this.report = this.pool.own(REPORT_BYTES);
-    this.clearReport();
+    this.write(this.report, new Uint8Array(REPORT_BYTES));
   }
 
   /** Threads of a workgroup where each has work of its own: large ones, since a card starts only so many in a moment. */
@@ -192,27 +192,28 @@ export class Gpu {
     this.commands.copyOut(slot, staging, 0, size);
     this.commands.copyOut(report, staging, size, REPORT_BYTES);
     const checks = this.failures.openCheck;
-    await this.commands.flushSoon();
+    const read = this.failures.beginRead();
+    let unreadable: unknown;
     try {
+      await this.commands.flushSoon();
       await staging.mapAsync(GPUMapMode.READ, 0, size + REPORT_BYTES);
     } catch (cause) {
-      await this.failures.settle();
-      throw new DeviceError(`webgpu: a value could not be read: ${(cause as Error).message}`, {
+      unreadable = cause;
+    }
+    if (unreadable !== undefined) {
+      await this.failures.endRead(read);
+      throw new DeviceError(`webgpu: a value could not be read: ${(unreadable as Error).message}`, {
         where: "webgpu",
-        cause,
+        cause: unreadable,
       });
     }
     const mapped = staging.getMappedRange(0, size + REPORT_BYTES);
     const result = new Uint8Array(mapped.slice(0, bytes));
-    if (checks > 0 && this.failures.takeReport(new Int32Array(mapped.slice(size)), checks)) this.clearReport();
+    if (checks > 0) this.failures.takeReport(new Int32Array(mapped.slice(size)), checks);
     staging.unmap();
     this.pool.unstage(staging);
-    await this.failures.settle();
+    await this.failures.endRead(read);
     return result;
-  }
-
-  private clearReport(): void {
-    this.write(this.report, new Uint8Array(REPORT_BYTES).fill(0xff));
   }
 
   /** Submits what was recorded. */

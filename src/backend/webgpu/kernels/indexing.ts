@@ -6,6 +6,7 @@
 import { dtypes } from "../../../core/dtype.js";
 import type { Operand, Split } from "../../kernels.js";
 import { pieceOf } from "../bindings.js";
+import { REPORTED } from "../failures.js";
 import type { Gpu } from "../gpu.js";
 import { entry, groupsOf, THREADS, upTo } from "../shader.js";
 import { cells, numberType } from "./cells.js";
@@ -42,10 +43,13 @@ ${gathering(
   if (own != 0xffffffffu) { atomicMin(&lowest, own); }
   workgroupBarrier();
   let position = atomicLoad(&lowest);
-  if (lane == 0u && position != 0xffffffffu && report[0] == 0xffffffffu) {
-    report[0] = p.check;
-    report[1] = position;
-    report[2] = bitcast<u32>(indices[position]);
+  if (lane == 0u && position != 0xffffffffu) {
+    let failed = report[0];
+    let at = 1u + 3u * (failed % ${REPORTED}u);
+    report[at] = p.check;
+    report[at + 1u] = position;
+    report[at + 2u] = bitcast<u32>(indices[position]);
+    report[0] = failed + 1u;
   }
 }`,
   }));

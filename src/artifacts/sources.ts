@@ -1,7 +1,7 @@
 /** Bytes to read from, wherever they are: memory, a Blob, a URL, a file, a folder of any of these. */
 
 import { ConfigError, DataError, kindOf, show } from "../core/errors.js";
-import { type ByteSource, pathOfUrl, platform } from "../core/platform.js";
+import { type ByteSource, isPage, pathOfUrl, platform } from "../core/platform.js";
 import { checkName, type RunStore, storeSource } from "../core/store.js";
 
 /** Bytes in memory as a source. `name` appears in messages. */
@@ -35,6 +35,14 @@ export async function urlSource(url: string | URL): Promise<ByteSource> {
       status: response.status,
     });
   }
+  if (isPage(response, name)) {
+    await response.body?.cancel();
+    throw new DataError(`${name}: cannot be fetched, the server answered with a page.`, {
+      where: name,
+      status: 404,
+      hint: "Many servers do so where there is no such file.",
+    });
+  }
   return bytesSource(new Uint8Array(await response.arrayBuffer()), name);
 }
 
@@ -43,7 +51,7 @@ export type FolderLike =
   | string
   | URL
   | Readonly<Record<string, Uint8Array | Blob>>
-  | readonly File[]
+  | ArrayLike<File>
   | { readonly store: RunStore; readonly folder: string };
 
 /** A folder that is only read. */
@@ -76,9 +84,7 @@ export function openFolder(from: FolderLike): Folder {
     const { store, folder } = from as { store: RunStore; folder: string };
     return plain(folder, (file) => stored(store, folder === "" ? file : `${folder}/${file}`));
   }
-  const files = new Map(
-    Array.isArray(from) ? from.map((file: File) => [file.name, file]) : Object.entries(from as Record<string, Blob>),
-  );
+  const files = isList(from) ? topLevel(from) : new Map(Object.entries(from as Record<string, Blob>));
   return plain("files", async (name) => {
     const file = files.get(name);
     if (file === undefined) return undefined;
@@ -86,6 +92,30 @@ export function openFolder(from: FolderLike): Folder {
       ? bytesSource(file as unknown as Uint8Array, name)
       : blobSource(file, name);
   });
+}
+
+const isList = (from: object): from is ArrayLike<File> =>
+  Array.isArray(from) || (typeof (from as FileList).item === "function" && "length" in from);
+
+/** Files by name: of a folder that was chosen or dropped those at its top, and not those of folders in it. */
+function topLevel(list: ArrayLike<File>): Map<string, Blob> {
+  const all = Array.from(list, (file) => ({ file, path: file.webkitRelativePath || file.name }));
+  const depth = ({ path }: { path: string }) => path.split("/").length;
+  const least = all.reduce((min, each) => Math.min(min, depth(each)), Number.POSITIVE_INFINITY);
+  const files = new Map<string, { file: File; path: string }>();
+  for (const each of all) {
+    if (depth(each) !== least) continue;
+    const { name } = each.file;
+    const other = files.get(name);
+    if (other) {
+      throw new ConfigError(`folder: needs the files of one folder, got ${other.path} and ${each.path}.`, {
+        where: "folder",
+        hint: "Choose the folder that holds config.json itself.",
+      });
+    }
+    files.set(name, each);
+  }
+  return new Map([...files].map(([name, { file }]) => [name, file]));
 }
 
 /** A file of the page's private file system, where runs are kept under names like `opfs:/runs/0625f1bc5c5f1d90-1`. */

@@ -111,6 +111,10 @@ const webPlatform: Platform = {
 export const isFetched = (address: string): boolean =>
   /^(https?|blob|data):/i.test(address) || platform().openFile === undefined;
 
+/** Is it a page in the place of a file? Hosts of single-page applications answer so where there is no such file. */
+export const isPage = (response: Response, address: string): boolean =>
+  /^text\/html\b/i.test(response.headers.get("content-type") ?? "") && !/\.html?($|[?#])/i.test(address);
+
 /** The path that a `file:` URL names: `/data/a b.txt`; on Windows `C:/data/a b.txt`. */
 export const pathOfUrl = (url: string | URL): string =>
   decodeURIComponent(new URL(url).pathname).replace(/^\/(?=[a-z]:)/i, "");

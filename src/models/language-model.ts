@@ -12,7 +12,7 @@ import { generate, prepareGeneration, type StreamedToken, stream } from "./gener
 import type { GenerateOptions } from "./generation-options.js";
 import type { Generation } from "./generation-row.js";
 import { readIds, type TokenIds } from "./ids.js";
-import { type JsonReader, jsonFile, Model } from "./model.js";
+import { type FolderReader, jsonFile, Model } from "./model.js";
 import type { Prompt } from "./prompt.js";
 import type { Batch, StepResult, Trainer, TrainStepOptions } from "./trainer.js";
 
@@ -163,13 +163,17 @@ export abstract class LanguageModel extends Model {
     };
   }
 
-  override async readFiles(read: JsonReader): Promise<void> {
-    const tokenizer = await read("tokenizer.json");
-    if (tokenizer) {
-      const config = await read("tokenizer_config.json");
-      this.tokenizer = await loadTokenizer(tokenizer as unknown as TokenizerDefinition, { config });
+  override async readFiles(folder: FolderReader): Promise<void> {
+    const config = await folder.json("tokenizer_config.json");
+    const tokenizer = await folder.json("tokenizer.json");
+    if (tokenizer) this.tokenizer = await loadTokenizer(tokenizer as unknown as TokenizerDefinition, { config });
+    else {
+      // As GPT-2's older folders have it.
+      const [vocab, merges] = [await folder.json("vocab.json"), await folder.text("merges.txt")];
+      if (vocab && merges !== undefined)
+        this.tokenizer = await loadTokenizer({ vocab: vocab as Record<string, number>, merges }, { config });
     }
-    this.generationConfig = await read("generation_config.json");
+    this.generationConfig = await folder.json("generation_config.json");
   }
 
   private ids(

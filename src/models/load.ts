@@ -146,11 +146,15 @@ export async function loadModel<M extends Model = LanguageModel>(
   checkOptions("loadModel", options, ["device"]);
   const { device } = options;
   const folder = openFolder(source);
-  const json = async (name: string): Promise<Record<string, unknown> | undefined> => {
+  const text = async (name: string): Promise<string | undefined> => {
     const file = await folder.find(name);
-    if (!file) return undefined;
+    return file && sourceText(file);
+  };
+  const json = async (name: string): Promise<Record<string, unknown> | undefined> => {
+    const content = await text(name);
+    if (content === undefined) return undefined;
     const where = `${folder.name}/${name}`;
-    const value = parseJson(await sourceText(file), { where, maxDepth: 100 });
+    const value = parseJson(content, { where, maxDepth: 100 });
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
     throw new FormatError(`${where}: a JSON object expected.`, { where });
   };
@@ -170,6 +174,6 @@ export async function loadModel<M extends Model = LanguageModel>(
     await reader.close();
   }
   const model = (await build(await family(), config, weights, { device }, folder.name)) as M;
-  await model.readFiles(json);
+  await model.readFiles({ json, text });
   return model.eval();
 }

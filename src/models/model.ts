@@ -7,8 +7,11 @@ import { Module } from "../nn/module.js";
 import type { Fields } from "./config.js";
 import { saveModel } from "./save.js";
 
-/** Reads a small JSON file of a model's folder; undefined where there is none. */
-export type JsonReader = (name: string) => Promise<Record<string, unknown> | undefined>;
+/** Reads small files of a model's folder; undefined where there is none of that name. */
+export interface FolderReader {
+  json(name: string): Promise<Record<string, unknown> | undefined>;
+  text(name: string): Promise<string | undefined>;
+}
 
 /** A module with a config, which is saved and loaded as a folder. */
 export abstract class Model extends Module {
@@ -34,7 +37,7 @@ export abstract class Model extends Module {
   }
 
   /** Takes from a model's folder what `files()` writes besides config.json. */
-  async readFiles(_read: JsonReader): Promise<void> {}
+  async readFiles(_folder: FolderReader): Promise<void> {}
 
   /** Lets the device prepare what the model will ask of it; `createModel` and `loadModel` wait for it. */
   async warmUp(): Promise<void> {}

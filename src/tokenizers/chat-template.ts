@@ -79,7 +79,7 @@ function specialTokens({ extras }: Tokenizer): Record<string, unknown> {
 /** The package under its name as a value: it is optional, and bundlers and type checkers must not insist on it. */
 export async function loadJinja(name = "@huggingface/jinja"): Promise<Jinja> {
   try {
-    return await import(/* @vite-ignore */ name);
+    return await import(/* webpackIgnore: true */ /* @vite-ignore */ name);
   } catch (cause) {
     throw new ConfigError(`${WHERE}: needs the optional package ${name}, got no such package.`, {
       where: WHERE,

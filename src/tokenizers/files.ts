@@ -1,7 +1,7 @@
 /** Reading files from URLs and paths. */
 
 import { DataError, FormatError } from "../core/errors.js";
-import { isFetched, platform } from "../core/platform.js";
+import { isFetched, isPage, platform } from "../core/platform.js";
 
 const LARGEST_FILE = 2 ** 29;
 
@@ -19,6 +19,10 @@ export async function read(address: string): Promise<Uint8Array> {
         where: address,
         status: response.status,
       });
+    }
+    if (isPage(response, address)) {
+      await response.body?.cancel();
+      throw new DataError(`${address}: needs a file, got a page.`, { where: address, status: 404 });
     }
     try {
       return new Uint8Array(await response.arrayBuffer());

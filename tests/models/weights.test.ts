@@ -1,6 +1,6 @@
 /** Weights of any module as safetensors: written, read elsewhere, and back. */
 
-import { init, loadWeights, manualSeed, memory, saveWeights, tidy, zeros } from "tenon";
+import { createModel, init, loadModel, loadWeights, manualSeed, memory, saveWeights, tidy, zeros } from "tenon";
 import { readSafetensors } from "tenon/artifacts";
 import { LayerNorm, Linear, Module } from "tenon/nn";
 import { beforeAll, expect, test } from "vitest";
@@ -41,4 +41,19 @@ test("a module of the user's, with tensors of several dtypes, comes back with it
   expect(() => loadWeights(net, file.subarray(0, 20))).toThrow(/^loadWeights: at byte 0 a header of at most/);
   net.dispose();
   other.dispose();
+});
+
+test("a folder whose tokenizer is vocab.json and merges.txt, as GPT-2's older ones", async () => {
+  const config = { model_type: "gpt2", n_layer: 1, n_head: 1, n_embd: 4, n_positions: 4, vocab_size: 3 };
+  const model = await createModel(config, undefined, { seed: 1 });
+  const utf8 = (text: string) => new TextEncoder().encode(text);
+  const files = {
+    "config.json": utf8(JSON.stringify(config)),
+    "model.safetensors": await saveWeights(model),
+    "vocab.json": utf8('{"a":0,"b":1,"ab":2}'),
+    "merges.txt": utf8("#version: 0.2\na b\n"),
+  };
+  const copy = await loadModel(files);
+  expect([...copy.tokenizer!.encode("abb").ids]).toEqual([2, 1]);
+  for (const each of [model, copy]) each.dispose();
 });

@@ -69,7 +69,7 @@ export class Parser extends SetReader {
     // Plain characters in a row while case is ignored: "ss" may be one character of the text.
     let run: number[] = [];
     const flush = () => {
-      if (run.length > 0) nodes.push(...caseless(run));
+      if (run.length > 0) for (const node of caseless(run)) nodes.push(node);
       run = [];
     };
     for (;;) {

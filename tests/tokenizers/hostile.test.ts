@@ -98,9 +98,18 @@ describe("refused by name", () => {
     ["[b-a]", "range that runs backwards"],
     ["(?P<x>a)", "opens a group with"],
     ["a{200000}", "repeats more than"],
+    ["(?:a{300}b){300}", "unfolds to more than 60000 steps"],
+    ["(?:(?:(?:){3000}){3000}){10}", "unfolds to more than 60000 steps"],
+    ["(?:(?:a{0}){3000}){3000}", "unfolds to more than 60000 steps"],
+    ["(?:(?=a{300}b)){300}", "unfolds to more than 60000 steps"],
+    ["(?:(?>a{300}b)){300}", "unfolds to more than 60000 steps"],
   ])("the expression %s", (pattern, message) => {
     expect(() => regex(pattern)).toThrow(message);
   });
+});
+
+test("what is repeated no times has no length", () => {
+  expect(regex("(?<=(?:a*){0}b)c").matches("bc")).toEqual([[1, 2]]);
 });
 
 test("expressions that backtrack without end are stopped", () => {

@@ -41,8 +41,8 @@ export function bucketStage<T = Row>(parent: Stage<T>, options: BucketOptions): 
     // A last run that is not full stays last, so that every other batch is a whole run.
     const order = randomPermutation(generator.at(`bucket ${epoch}`, number), runs);
     const out: T[] = [];
-    for (const run of order) out.push(...sorted.slice(run * batchSize, (run + 1) * batchSize));
-    return [...out, ...sorted.slice(runs * batchSize)];
+    for (const run of order) for (let i = 0; i < batchSize; i++) out.push(sorted[run * batchSize + i]);
+    return out.concat(sorted.slice(runs * batchSize));
   };
   async function* arranged(epoch: number): AsyncGenerator<T[]> {
     let held: T[] = [];

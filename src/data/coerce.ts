@@ -17,7 +17,7 @@ import type { Field } from "./schema.js";
 /** Returned in place of a value that breaks the field's rule. */
 export const INVALID: unique symbol = Symbol("invalid");
 
-const DECIMAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
+const DECIMAL = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$/;
 const INTEGER = /^[+-]?\d+$/;
 /** Above this float64 values round to infinity in float32: halfway between the greatest float32 and 2^128. */
 const FLOAT32_LIMIT = 3.4028235677973366e38;
@@ -77,7 +77,16 @@ const BOOLEANS: Record<string, boolean> = { true: true, false: false, 1: true, 0
 const boolean = (text: string): unknown =>
   Object.hasOwn(BOOLEANS, text.toLowerCase()) ? BOOLEANS[text.toLowerCase()] : INVALID;
 
-const trimBlanks = (text: string): string => text.replace(/^[ \t]+|[ \t]+$/g, "");
+const trimBlanks = (text: string): string => trimEnds(text, " \t");
+
+/** A text without these characters at its ends: an expression would read a run of them within once for each of it. */
+export function trimEnds(text: string, characters: string): string {
+  let start = 0;
+  let end = text.length;
+  while (start < end && characters.includes(text[start])) start++;
+  while (end > start && characters.includes(text[end - 1])) end--;
+  return text.slice(start, end);
+}
 
 /** A JavaScript value (not null) as the field's type, or INVALID. */
 export function coerceValue(field: Field, value: unknown): unknown {

@@ -51,6 +51,8 @@ export class CsvParser {
   private readonly delimiterCode: number;
   private readonly quoteCode: number;
   private readonly commentCode: number;
+  /** A blank that may stand before a number: none where blanks are delimiters. */
+  private readonly blankCode: number;
   private readonly kinds: number[];
   private readonly names: string[];
   private readonly template: Row = {};
@@ -82,8 +84,10 @@ export class CsvParser {
     this.delimiterCode = format.delimiter.charCodeAt(0);
     this.quoteCode = format.quote === null ? -1 : format.quote.charCodeAt(0);
     this.commentCode = format.comment?.charCodeAt(0) ?? -1;
+    this.blankCode = this.delimiterCode === 32 ? -1 : 32;
     this.markCode = format.decimalComma ? 44 : 46;
-    this.kinds = columns.map(kindOf);
+    // What begins a number cannot be told from a delimiter on the fast path.
+    this.kinds = columns.map((column) => (/[-\d]/.test(format.delimiter) ? SLOW : kindOf(column)));
     this.names = columns.map((column) => column?.name ?? "");
     this.ranged = columns.map((column) => column?.min !== undefined || column?.max !== undefined);
     this.vocabularies = columns.map((column) =>
@@ -154,7 +158,7 @@ export class CsvParser {
 
   /** Reads a row that is as expected. Returns where the next starts, or -1: take the plain path, nothing was done. */
   private fastRow(text: string, codes: Codes, at: number, rows: Row[]): number {
-    const { kinds, names, columns, delimiterCode, quoteCode, markCode } = this;
+    const { kinds, names, columns, delimiterCode, quoteCode, blankCode, markCode } = this;
     const last = kinds.length - 1;
     const length = text.length;
     const row: Row = { ...this.template };
@@ -167,7 +171,7 @@ export class CsvParser {
       if (quoted) code = codes[++pos];
       if (kind === FLOAT || kind === INT) {
         const start = pos;
-        while (code === 32) code = codes[++pos];
+        while (code === blankCode) code = codes[++pos];
         let negative = false;
         if (code === 45) {
           negative = true;

@@ -49,7 +49,12 @@ export function topLevelColumns(metadata: FileMetaData): TopColumn[] {
       stats.every((each) => each?.null_count !== undefined && Number(each.null_count) === 0);
     const bounds = stats.flatMap((each) => [each?.min_value ?? each?.min, each?.max_value ?? each?.max]);
     const range = bounds.every((bound) => typeof bound === "bigint" || typeof bound === "number")
-      ? ([Math.min(...bounds.map(Number)), Math.max(...bounds.map(Number))] as [number, number])
+      ? bounds
+          .map(Number)
+          .reduce<[number, number]>(
+            ([least, most], bound) => [Math.min(least, bound), Math.max(most, bound)],
+            [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
+          )
       : undefined;
     columns.push({ name: element.name, element, int64, undeclaredBytes, required, range });
   }

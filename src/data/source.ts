@@ -24,7 +24,7 @@ export interface RowSource {
   name: string;
   /** Format and its options, for the fingerprint. */
   step: Json;
-  /** Reads what a schema is inferred from; called once, and only where no schema was given. */
+  /** Reads what a schema is inferred from; called until it succeeds, and only where no schema was given. */
   infer(): Promise<Schema>;
   /** One pass of rows that conform to the schema, counting into `report`. */
   read(schema: Schema, report: ReadReport): AsyncIterable<Row[]>;
@@ -34,15 +34,10 @@ export interface RowSource {
 /** A stage at the root of a pipeline. */
 export function sourceStage(source: RowSource, given: SchemaInput | Schema | undefined): Stage<Row> {
   let schema = given && parseSchema(given);
-  let preparing: Promise<void> | undefined;
   let report: ReadReport | undefined;
-  const prepare = async () => {
-    if (schema) return;
-    preparing ??= source.infer().then((inferred) => {
-      schema = parseSchema(inferred);
-    });
-    await preparing;
-  };
+  const prepare = once(async () => {
+    schema ??= parseSchema(await source.infer());
+  });
   return {
     parents: [],
     step: source.step,
@@ -209,9 +204,9 @@ const nullRow = (schema: Schema): Row => Object.fromEntries(schema.fields.map((f
 export function once<T>(work: () => Promise<T>): () => Promise<T> {
   let result: Promise<T> | undefined;
   return () => {
-    result ??= work();
-    result.catch(() => {
+    result ??= work().catch((error) => {
       result = undefined;
+      throw error;
     });
     return result;
   };

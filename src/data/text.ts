@@ -2,6 +2,7 @@
 
 import { ConfigError, DataError } from "../core/errors.js";
 import { type DataSource, openBytes } from "./bytes.js";
+import { trimEnds } from "./coerce.js";
 import { OpeningDataset } from "./dataset.js";
 import { decodeText, type TextOptions } from "./decode.js";
 import { lines } from "./json.js";
@@ -56,7 +57,7 @@ async function* documents(
   name: string,
   maxLength: number,
 ): AsyncGenerator<string[]> {
-  const trim = (text: string) => (separator === null ? text : text.replace(/^[\r\n]+|[\r\n]+$/g, ""));
+  const trim = (text: string) => (separator === null ? text : trimEnds(text, "\r\n"));
   /** The beginning of a document in the pieces that it came in: joined once, so that long ones cost no more than short ones. */
   let held: string[] = [];
   let length = 0;

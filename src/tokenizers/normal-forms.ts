@@ -28,21 +28,23 @@ function decompose(text: string, form: "NFD" | "NFKD"): Decomposed {
   return { characters, extra };
 }
 
-/** Sorts runs of combining marks: neighbours are exchanged where the engine would exchange them. */
+/** Sorts runs of combining marks as the engine does: equal characters never pass each other, so each is found again. */
 function reorder(characters: string[], extra: boolean[]): void {
-  for (let i = 1; i < characters.length; i++) {
-    for (let k = i; k > 0; k--) {
-      const pair = characters[k - 1] + characters[k];
-      if (pair.length > 1 && isAscii(pair)) break;
-      if (pair.normalize("NFD") !== characters[k] + characters[k - 1]) break;
-      if (characters[k] === characters[k - 1]) break;
-      [characters[k - 1], characters[k]] = [characters[k], characters[k - 1]];
-      [extra[k - 1], extra[k]] = [extra[k], extra[k - 1]];
-    }
+  const joined = characters.join("");
+  const sorted = joined.normalize("NFD");
+  if (sorted === joined) return;
+  const extras = new Map<string, boolean[]>();
+  characters.forEach((character, i) => {
+    const same = extras.get(character);
+    if (same) same.push(extra[i]);
+    else extras.set(character, [extra[i]]);
+  });
+  const order = [...sorted];
+  for (let i = order.length - 1; i >= 0; i--) {
+    characters[i] = order[i];
+    extra[i] = extras.get(order[i])!.pop()!;
   }
 }
-
-const isAscii = (text: string): boolean => text.charCodeAt(0) < 0x80 && text.charCodeAt(1) < 0x80;
 
 /** Start of each old character, in order, and one past the end. */
 export function starts(text: string): number[] {

@@ -63,8 +63,8 @@ export function form(name: Form, edits: (text: string, name: Form) => Edits): No
       let at = 0;
       stretches(text).forEach((stretch, i) => {
         const part = i % 2 === 0 ? edits(stretch, name) : (eachCharacter((character) => character)(stretch) as Edits);
-        all.characters.push(...part.characters);
-        all.sources.push(...part.sources.map((source) => source + at));
+        for (const character of part.characters) all.characters.push(character);
+        for (const source of part.sources) all.sources.push(source + at);
         at += stretch.length;
       });
       return all;

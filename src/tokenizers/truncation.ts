@@ -152,7 +152,7 @@ function truncateRow(row: Row, length: number, stride: number, direction: "right
 
 /** The length that rows are filled up to. */
 export function paddedLength(lengths: number[], { length, multipleOf }: Required<PaddingOptions>): number {
-  const wanted = length === "longest" ? Math.max(0, ...lengths) : length;
+  const wanted = length === "longest" ? lengths.reduce((a, b) => Math.max(a, b), 0) : length;
   return multipleOf > 0 ? Math.ceil(wanted / multipleOf) * multipleOf : wanted;
 }
 

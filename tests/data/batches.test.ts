@@ -176,6 +176,12 @@ describe("ragged rows", () => {
       '"labels" must have the shape of "ids", got [2, 3] and [2, 2]',
     );
   });
+  test("a run may be longer than a function takes arguments", async () => {
+    const ids = [1];
+    const data = fromRows(Array.from({ length: 150_000 }, (_, n) => ({ n, ids })));
+    const rows = await data.bucket({ column: "ids", batchSize: 140_000, window: 1 }).toArray();
+    expect([rows.length, rows[0], rows.at(-1)]).toEqual([150_000, { n: 0, ids }, { n: 149_999, ids }]);
+  });
   test("bucketing makes padding rare and loses nothing", async () => {
     const rows = Array.from({ length: 640 }, (_, i) => ({ ids: Array.from({ length: 1 + ((i * 37) % 64) }, () => i) }));
     const padding = async (data: ReturnType<typeof ragged>) => {

@@ -69,6 +69,8 @@ const dialects: CsvOptions[] = [
   { delimiter: ";", decimal: "," },
   { decimal: "," },
   { delimiter: "\t", nullValues: ["NA"] },
+  { delimiter: " " },
+  { delimiter: "-" },
   { nullValues: ["", "12"] },
   { quote: "'", comment: "#" },
 ];
@@ -114,6 +116,21 @@ describe.each(dialects)("%j", (dialect) => {
     expect(skipped).toBeGreaterThan(50);
     expect(kept.length).toBeGreaterThan(50);
   });
+});
+
+// Where a delimiter could begin a number, two of them are an empty field all the same.
+test.each([
+  ["a b c\n1 2 3\n4  5\n", "1  2 3", " "],
+  ["a\tb\tc\n1\t 2\t3\n4\t\t5\n", "1\t\t2\t3", "\t"],
+  ["a-b-c\n1-2-3\n4--5\n", "1--2-3", "-"],
+  ["a7b7c\n17273\n4775\n", "172737", "7"],
+])("%j is a table, and then %j has 4 fields", async (text, longer, delimiter) => {
+  expect(await fromCsv({ text }, { delimiter }).toArray()).toEqual([
+    { a: 1, b: 2, c: 3 },
+    { a: 4, b: null, c: 5 },
+  ]);
+  const data = fromCsv({ text: `${text}${longer}\n` }, { delimiter });
+  await expect(data.toArray()).rejects.toThrow(/row 3 .* expected 3 fields, got .*4 fields/);
 });
 
 // A text that was just read is known again by its characters: within quotes they may be such as end one without.

@@ -360,6 +360,18 @@ test("long lines, documents and texts cost no more than short ones", async () =>
   expect(performance.now() - started).toBeLessThan(4000);
 });
 
+test("long runs within a cell or a document are read once", async () => {
+  const run = 100_000;
+  const started = performance.now();
+  for (const cell of [`1${" ".repeat(run)}x`, `${"1".repeat(run)}x`]) {
+    expect((await fromCsv({ text: `a,b\n1,2\n${cell},3\n` })).schema.fields[0].type).toBe("string");
+  }
+  const text = `\n\r\na${"\n".repeat(run)}b\r\n`;
+  expect(await fromText({ text }, { by: "document" }).toArray()).toEqual([{ text: text.trim() }]);
+  // Ten seconds and more, where a run is read from each of its places.
+  expect(performance.now() - started).toBeLessThan(1000);
+});
+
 test("a large piece of a stream is decoded in parts that fit into a cache, and no character is cut", async () => {
   const text = Array.from({ length: 80_000 }, (_, i) => `${i},é€😀\n`).join("");
   const pieces: string[] = [];

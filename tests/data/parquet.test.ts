@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fromParquet } from "tenon/data";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { setWarningListener } from "../../src/core/warnings.js";
-import { inferField, type TopColumn } from "../../src/data/parquet-schema.js";
+import { inferField, type TopColumn, topLevelColumns } from "../../src/data/parquet-schema.js";
 import { DATA, describeWithData } from "./shared.js";
 
 /** Rows as JSON would hold them: the form of hyparquet's expectations. */
@@ -41,6 +41,21 @@ test("a column whose first rows are all null has the type that the file says", (
     expect(typeOf({ type: "INT32", converted_type: meaning })).toEqual(field("json"));
   }
   expect(typeOf({ type: "INT64", logical_type: { type: "TIMESTAMP" } }, { int64: true })).toEqual(field("json"));
+});
+
+test("a column's range is that of all row groups, however many they are", () => {
+  const group = (min: number, max: bigint) => ({
+    columns: [{ meta_data: { path_in_schema: ["x"], statistics: { min_value: min, max_value: max, null_count: 0n } } }],
+  });
+  const row_groups = [group(-5, 0n), ...new Array(100_000).fill(group(3, 4n)), group(1, 9n)];
+  const metadata = {
+    schema: [
+      { name: "root", num_children: 1 },
+      { name: "x", type: "INT64" },
+    ],
+    row_groups,
+  };
+  expect(topLevelColumns(metadata as never)).toMatchObject([{ name: "x", required: true, range: [-5, 9] }]);
 });
 
 describeWithData("hyparquet's files", "parquet/hyparquet", (folder) => {

@@ -295,6 +295,15 @@ describe("rows of a function", () => {
     for await (const { i } of data.take(2000)) if (i === 1500) break;
     expect([drawn, ended]).toEqual([1501, 2]);
   });
+  test("one that failed while the schema was inferred is asked again", async () => {
+    const failing = vi.fn(() => rows).mockRejectedValueOnce(new Error("no network") as never);
+    const data = fromRows(failing);
+    await expect(Promise.all([data.toArray(), data])).rejects.toThrow("no network");
+    expect((await data).schema.fields.map(({ name }) => name)).toEqual(["a", "b"]);
+    expect(await data.toArray()).toEqual(rows);
+    // Once in vain, once for the schema, once for the rows.
+    expect(failing).toHaveBeenCalledTimes(3);
+  });
   test("what can be passed over only once is refused, before rows are missed", async () => {
     expect(() => fromRows(generate() as never)).toThrow(
       "fromRows: needs an array of rows, or a function that gives them, got a generator. What can be passed over only " +

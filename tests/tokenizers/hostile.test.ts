@@ -98,9 +98,23 @@ describe("refused by name", () => {
     ["[b-a]", "range that runs backwards"],
     ["(?P<x>a)", "opens a group with"],
     ["a{200000}", "repeats more than"],
+    [`a${"{1}".repeat(20_000)}`, "repeats repetitions"],
+    ["(?:a{300}b){300}", "unfolds to more than 60000 steps"],
+    ["(?:(?:(?:){3000}){3000}){10}", "unfolds to more than 60000 steps"],
+    ["(?:(?:a{0}){3000}){3000}", "unfolds to more than 60000 steps"],
+    ["(?:(?=a{300}b)){300}", "unfolds to more than 60000 steps"],
+    ["(?:(?>a{300}b)){300}", "unfolds to more than 60000 steps"],
   ])("the expression %s", (pattern, message) => {
     expect(() => regex(pattern)).toThrow(message);
   });
+});
+
+test("quantifiers side by side are as many as one likes", () => {
+  expect(regex(`(?i)${"a?".repeat(2000)}b`).matches("AB")).toEqual([[0, 2]]);
+});
+
+test("what is repeated no times has no length", () => {
+  expect(regex("(?<=(?:a*){0}b)c").matches("bc")).toEqual([[1, 2]]);
 });
 
 test("expressions that backtrack without end are stopped", () => {

@@ -1,6 +1,9 @@
 /** Rules that real files seldom need, with what Hugging Face's library (0.23.2) makes of them. */
 import { loadTokenizer, type TokenizerDefinition } from "tenon/tokenizers";
 import { describe, expect, test } from "vitest";
+import { decomposed } from "../../src/tokenizers/normal-forms.js";
+import { regex } from "../../src/tokenizers/regex/regex.js";
+import { paddedLength, paddingOptions } from "../../src/tokenizers/truncation.js";
 
 const letters = {
   type: "BPE",
@@ -183,6 +186,31 @@ describe("ten times as long takes ten times as long", () => {
       expect(time(make(300_000)), JSON.stringify(definition).slice(0, 300)).toBeLessThan(30 * short + 500);
     }
   });
+});
+
+test("more texts and characters than a function takes arguments", async () => {
+  const tokenizer = await load({ normalizer: { type: "NFC" }, pre_tokenizer: { type: "WhitespaceSplit" } });
+  const long = "e\u0301 ".repeat(70_000);
+  expect(tokenizer.encode(`${long}a`).offsets).toEqual([[long.length, long.length + 1]]);
+  const padding = paddingOptions(true, undefined)!;
+  expect(paddedLength([...new Array(200_000).fill(1), 2], padding)).toBe(2);
+});
+
+test("many marks in a row are sorted once, each with its place", () => {
+  const pairs = 7000;
+  const started = performance.now();
+  const { characters, sources } = decomposed(`é${"\u0301\u0316".repeat(pairs)}`, "NFD");
+  expect(characters.join("")).toBe(`e${"\u0316".repeat(pairs)}${"\u0301".repeat(pairs + 1)}`);
+  // Places are taken in order, but for the mark of é: it shares that of the one before.
+  const places = Array.from({ length: 2 * pairs + 1 }, (_, i) => i);
+  expect(sources).toEqual([...places.slice(0, pairs + 1), ...places.slice(pairs)]);
+  expect(performance.now() - started).toBeLessThan(1000);
+});
+
+test("a long expression without regard to case is looked through once", () => {
+  const started = performance.now();
+  expect(regex(`(?i)${"a".repeat(20_000)}`).matches("A".repeat(20_000))).toEqual([[0, 20_000]]);
+  expect(performance.now() - started).toBeLessThan(1500);
 });
 
 test.each([

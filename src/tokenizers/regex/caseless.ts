@@ -8,9 +8,9 @@ export function caseless(run: number[]): Node[] {
   const lower = run.map((code) => String.fromCodePoint(code).toLowerCase().codePointAt(0) as number);
   const out: Node[] = [];
   const one = (code: number): Node => ({ kind: "set", set: union(caseVariants(code).map(single)) });
+  const letters = lower.map((code) => String.fromCodePoint(code)).join("");
+  const folds = run.every((code) => code < 0x80) && !/ss|f[fil]|st/.test(letters) ? [] : multipleFolds();
   for (let i = 0; i < run.length; ) {
-    const folds =
-      run.every((code) => code < 0x80) && !/ss|f[fil]|st/.test(String.fromCodePoint(...lower)) ? [] : multipleFolds();
     const own = folds.find(([code]) => code === run[i]);
     if (own !== undefined) {
       const same = folds.filter(([, fold]) => String(fold) === String(own[1])).map(([code]) => single(code));

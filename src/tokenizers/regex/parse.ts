@@ -35,6 +35,7 @@ interface Flags {
 }
 
 const MOST_REPEATS = 100000;
+const MOST_STACKED = 1000;
 
 export class Parser extends SetReader {
   private flags: Flags = { ignoreCase: false, dotAll: false, extended: false };
@@ -69,7 +70,7 @@ export class Parser extends SetReader {
     // Plain characters in a row while case is ignored: "ss" may be one character of the text.
     let run: number[] = [];
     const flush = () => {
-      if (run.length > 0) nodes.push(...caseless(run));
+      if (run.length > 0) for (const node of caseless(run)) nodes.push(node);
       run = [];
     };
     for (;;) {
@@ -120,6 +121,8 @@ export class Parser extends SetReader {
   }
 
   private quantifierStart = 0;
+  /** Quantifiers that follow others, in all of the expression. */
+  private stacked = 0;
 
   /** `(?i)` and `(?i:…)`: "rest" when the options hold for the rest of the group; undefined when this is none. */
   private options(): Node | "rest" | undefined {
@@ -151,6 +154,9 @@ export class Parser extends SetReader {
     for (;;) {
       const bounds = this.bounds();
       if (bounds === undefined) return node;
+      // Each stands around the ones before, as groups do.
+      if (node !== (atom ?? EMPTY) && ++this.stacked > MOST_STACKED)
+        throw this.error(`repeats repetitions ${MOST_STACKED} times`);
       const [min, max, braces] = bounds;
       if (max < min && max >= 0) throw this.error(`repeats from ${min} to ${max}`);
       const fixed = braces && min === max;

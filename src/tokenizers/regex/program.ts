@@ -45,6 +45,19 @@ export function compile(root: Node, pattern: string): Program {
     }
     return number;
   };
+  /** Instructions of all codes, and nodes that need none but are visited all the same. */
+  let steps = 0;
+  const count = () => {
+    if (++steps <= MOST_INSTRUCTIONS) return;
+    throw new FormatError(`regex ${JSON.stringify(pattern)}: unfolds to more than ${MOST_INSTRUCTIONS} steps.`, {
+      where: "regex",
+      pattern,
+    });
+  };
+  const push = (code: Instruction[], instruction: Instruction) => {
+    count();
+    code.push(instruction);
+  };
   const body = (node: Node): number => {
     const index = program.codes.length;
     program.codes.push([]);
@@ -54,17 +67,12 @@ export function compile(root: Node, pattern: string): Program {
   };
 
   const emit = (node: Node, code: Instruction[]): void => {
-    if (code.length > MOST_INSTRUCTIONS) {
-      throw new FormatError(`regex ${JSON.stringify(pattern)}: unfolds to more than ${MOST_INSTRUCTIONS} steps.`, {
-        where: "regex",
-        pattern,
-      });
-    }
     switch (node.kind) {
       case "set":
-        code.push({ op: "set", set: setNumber(node.set) });
+        push(code, { op: "set", set: setNumber(node.set) });
         return;
       case "all":
+        if (node.nodes.length === 0) count();
         for (const part of node.nodes) emit(part, code);
         return;
       case "any": {
@@ -75,11 +83,11 @@ export function compile(root: Node, pattern: string): Program {
             return;
           }
           const split: Instruction = { op: "split", first: code.length + 1, second: 0 };
-          code.push(split);
+          push(code, split);
           emit(part, code);
           const jump = { op: "jump" as const, to: 0 };
           jumps.push(jump);
-          code.push(jump);
+          push(code, jump);
           split.second = code.length;
         });
         for (const jump of jumps) jump.to = code.length;
@@ -92,11 +100,11 @@ export function compile(root: Node, pattern: string): Program {
         if (node.assertion === "lineStart" || node.assertion === "lineEnd") setNumber(NEWLINE);
         if (node.assertion === "word" || node.assertion === "notWord") setNumber(WORD);
         if (node.assertion === "lastLine" || node.assertion === "searchStart") program.simple = false;
-        code.push({ op: "assert", assertion: node.assertion });
+        push(code, { op: "assert", assertion: node.assertion });
         return;
       case "look": {
         if (node.node.kind === "set") {
-          code.push({ op: "lookSet", set: setNumber(node.node.set), behind: node.behind, negated: node.negated });
+          push(code, { op: "lookSet", set: setNumber(node.node.set), behind: node.behind, negated: node.negated });
           return;
         }
         program.simple = false;
@@ -107,7 +115,7 @@ export function compile(root: Node, pattern: string): Program {
             { where: "regex", pattern },
           );
         }
-        code.push({ op: "look", program: body(node.node), negated: node.negated, lengths });
+        push(code, { op: "look", program: body(node.node), negated: node.negated, lengths });
         return;
       }
       case "atomic": {
@@ -131,24 +139,25 @@ export function compile(root: Node, pattern: string): Program {
           }
         }
         program.simple = false;
-        code.push({ op: "atomic", program: body(loop) });
+        push(code, { op: "atomic", program: body(loop) });
         return;
       }
       case "group":
         program.groups = Math.max(program.groups, node.index);
-        code.push({ op: "save", slot: 2 * node.index });
+        push(code, { op: "save", slot: 2 * node.index });
         emit(node.node, code);
-        code.push({ op: "save", slot: 2 * node.index + 1 });
+        push(code, { op: "save", slot: 2 * node.index + 1 });
         return;
       case "reference":
         program.simple = false;
         program.groups = Math.max(program.groups, node.index);
-        code.push({ op: "reference", index: node.index, ignoreCase: node.ignoreCase });
+        push(code, { op: "reference", index: node.index, ignoreCase: node.ignoreCase });
         return;
     }
   };
 
   const emitRepeat = ({ node, min, max, lazy }: Extract<Node, { kind: "repeat" }>, code: Instruction[]): void => {
+    if (max === 0) count();
     for (let i = 0; i < min; i++) emit(node, code);
     const split = (target: number): { op: "split"; first: number; second: number } =>
       lazy ? { op: "split", first: 0, second: target } : { op: "split", first: target, second: 0 };
@@ -159,17 +168,17 @@ export function compile(root: Node, pattern: string): Program {
     if (max === Number.POSITIVE_INFINITY) {
       const start = code.length;
       const choice = split(start + 1);
-      code.push(choice);
+      push(code, choice);
       if (lengthsOf(node)[0] > 0) emit(node, code);
       else {
         const loop = program.loops++;
-        code.push({ op: "enter", loop });
+        push(code, { op: "enter", loop });
         emit(node, code);
         const leave = { op: "leaveIfEmpty" as const, loop, to: 0 };
-        code.push(leave);
+        push(code, leave);
         leave.to = code.length + 1;
       }
-      code.push({ op: "jump", to: start });
+      push(code, { op: "jump", to: start });
       close(choice, code.length);
       return;
     }
@@ -177,7 +186,7 @@ export function compile(root: Node, pattern: string): Program {
     for (let i = min; i < max; i++) {
       const choice = split(code.length + 1);
       choices.push(choice);
-      code.push(choice);
+      push(code, choice);
       emit(node, code);
     }
     for (const choice of choices) close(choice, code.length);
@@ -200,6 +209,7 @@ function lengthsOf(node: Node): [number, number] {
         .map(lengthsOf)
         .reduce(([a, b], [c, d]) => [Math.min(a, c), Math.max(b, d)], [Number.POSITIVE_INFINITY, 0]);
     case "repeat": {
+      if (node.max === 0) return [0, 0];
       const [min, max] = lengthsOf(node.node);
       return [min * node.min, max === 0 ? 0 : max * node.max];
     }

@@ -1,10 +1,15 @@
 /** A schema from a sample of rows, to be shown and corrected, never trusted blindly: every later row is checked. */
 
+import { show } from "../core/errors.js";
+import { warn } from "../core/warnings.js";
 import { coerceText, INVALID } from "./coerce.js";
 import type { Field, FieldType, Schema } from "./schema.js";
 
 /** Rows of the sample that `from…` functions take. */
 export const SAMPLE_ROWS = 1000;
+
+/** A column with no more than this share of other texts was meant as one of numbers. */
+const ALMOST = 0.1;
 
 const isType = (type: FieldType) => {
   const field: Field = { name: "", type };
@@ -34,7 +39,16 @@ export function inferText(
   if (present.every(isTruth)) return field("bool");
   if (!present.some(code)) {
     if (present.every((text) => isInt(text, decimalComma))) return field("int32");
-    if (present.every((text) => isFloat(text, decimalComma))) return field("float32");
+    const [other, ...others] = present.filter((text) => !isFloat(text, decimalComma));
+    if (other === undefined) return field("float32");
+    if (others.length + 1 <= ALMOST * present.length) {
+      const numbers = present.length - others.length - 1;
+      warn(
+        "almost-numbers",
+        `data: column ${show(name)} is taken as text for ${show(other)}, though ${numbers} of ${present.length} values are numbers. Give a schema, or nullValues: [${show(other)}] if it means that the value is missing.`,
+        { column: name, value: other },
+      );
+    }
   }
   return isCategory(present) ? field("category") : field("string", false);
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type CsvOptions, fromCsv, type Row } from "tenon/data";
 import { describe, expect, test } from "vitest";
 import { Generator, randomInteger } from "../../src/core/random.js";
+import { setWarningListener } from "../../src/core/warnings.js";
 import { describeWithData, inPieces } from "./shared.js";
 
 const read = (text: string, options: CsvOptions = {}) => fromCsv({ text, name: "t.csv" }, options).toArray();
@@ -53,6 +54,27 @@ describe("inference", () => {
     const data = await fromCsv({ text: "a,b\n12345678901,123456789012345678901\n1,98765432109876543210\n" });
     expect(data.schema.fields.map((field) => field.type)).toEqual(["float32", "string"]);
   });
+  test("a column of numbers but for a few texts is text, with a warning that shows one of them", async () => {
+    const warnings: string[] = [];
+    const before = setWarningListener(({ message }) => void warnings.push(message));
+    try {
+      const column = (other: string, count: number) =>
+        fromCsv({ text: `height\n${Array.from({ length: count }, (_, i) => (i === 7 ? other : i / 2)).join("\n")}\n` });
+      for (const [other, count] of [
+        ["tall", 150],
+        ["tall", 9],
+        ["7.5", 150],
+      ] as const)
+        await column(other, count).toArray();
+      await fromCsv({ text: `x\n${"a\nb\n".repeat(20)}` }).toArray();
+    } finally {
+      setWarningListener(before);
+    }
+    expect(warnings).toEqual([
+      'data: column "height" is taken as text for "tall", though 149 of 150 values are numbers. Give a schema, or nullValues: ["tall"] if it means that the value is missing.',
+    ]);
+  });
+
   test("a stream is inferred and read in one pass", async () => {
     const data = await fromCsv(inPieces("a,b\n1,x\n2,y\n", 3));
     expect(data.schema.fields.map((field) => field.type)).toEqual(["int32", "string"]);

@@ -275,6 +275,19 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
     }),
   );
 
+  test("a line longer than a launch may walk is added in order", () =>
+    compare(0, (kernels, make) => {
+      const count = 2 ** 16 + 5;
+      const index = make(
+        Array.from({ length: count }, (_, i) => (i * 7) % 3),
+        [count],
+        "int32",
+      );
+      const sums = make(noise(3, 2), [3]);
+      kernels.scatterAdd(index, make(noise(count), [count]), sums, { outer: 1, size: 3, inner: 1, count });
+      return [sums];
+    }));
+
   test.each([1, 15, 16, 17, 83])("adding %i rows of 4, chains of equal indices across blocks", async (count) => {
     const size = 200;
     for (const of of [(i: number) => (i * i) % 19, (i: number) => 199 - i, () => 7]) {

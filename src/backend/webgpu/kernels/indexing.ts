@@ -134,6 +134,9 @@ export const gather = (gpu: Gpu, input: Operand, index: Operand, output: Operand
 export const indexSelect = (gpu: Gpu, input: Operand, index: Operand, output: Operand, split: Indexed): void =>
   pick(gpu, "indexSelect", input, index, output, split, false);
 
+/** Elements of a line in a launch: what takes a card seconds, Windows takes for a card that hangs. */
+const LONGEST_WALK = 2 ** 16;
+
 /** A thread takes a line (o, i) and adds its elements one after the other. */
 export function scatterAdd(gpu: Gpu, index: Operand, source: Operand, output: Operand, split: Indexed): void {
   checkIndices(gpu, gpu.operation || "scatterAdd", index, split.size);
@@ -145,20 +148,24 @@ export function scatterAdd(gpu: Gpu, index: Operand, source: Operand, output: Op
       { name: "source", type },
       { name: "sums", type, writes: true },
     ],
-    params: { lines: "u32", size: "u32", inner: "u32", count: "u32" },
+    params: { lines: "u32", size: "u32", inner: "u32", count: "u32", start: "u32", end: "u32" },
     code: `${entry(THREADS)}
   if (thread >= p.lines) { return; }
   let i = thread % p.inner;
   let o = thread / p.inner;
-  for (var j = 0u; j < p.count; j++) {
+  for (var j = p.start; j < p.end; j++) {
     let at = (o * p.count + j) * p.inner + i;
     let index = bitcast<u32>(indices[at]);
     if (index < p.size) { sums[(o * p.size + index) * p.inner + i] += source[at]; }
   }
 }`,
   }));
-  const lines = split.outer * split.inner;
-  gpu.run(kernel, [index, source, output], [lines, split.size, split.inner, split.count], groupsOf(lines));
+  const { outer, size, inner, count } = split;
+  const lines = outer * inner;
+  for (let start = 0; start < count; start += LONGEST_WALK) {
+    const end = Math.min(count, start + LONGEST_WALK);
+    gpu.run(kernel, [index, source, output], [lines, size, inner, count, start, end], groupsOf(lines));
+  }
 }
 
 /**

@@ -7,7 +7,12 @@ import type { Node } from "./parse.js";
 export function caseless(run: number[]): Node[] {
   const lower = run.map((code) => String.fromCodePoint(code).toLowerCase().codePointAt(0) as number);
   const out: Node[] = [];
-  const one = (code: number): Node => ({ kind: "set", set: union(caseVariants(code).map(single)) });
+  const known = new Map<number, Node>();
+  const one = (code: number): Node => {
+    const node = known.get(code) ?? { kind: "set", set: union(caseVariants(code).map(single)) };
+    known.set(code, node);
+    return node;
+  };
   const letters = lower.map((code) => String.fromCodePoint(code)).join("");
   const folds = run.every((code) => code < 0x80) && !/ss|f[fil]|st/.test(letters) ? [] : multipleFolds();
   for (let i = 0; i < run.length; ) {

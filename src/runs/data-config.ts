@@ -126,9 +126,25 @@ export async function openPlace(place: DataPlace): Promise<ByteSource> {
     : platform().openFile!(place);
 }
 
+/** The longest path or URL; the bytes of a `data:` URL are its content. */
+const LONGEST_PLACE = 2000;
+
+/** Why a text cannot be a place, or undefined when it can: pasted texts are not fetched. */
+export const placeProblem = (text: string): string | undefined =>
+  /[\r\n]/.test(text)
+    ? "without line breaks"
+    : text.length > LONGEST_PLACE && !/^(data|blob):/i.test(text)
+      ? `of at most ${LONGEST_PLACE} characters`
+      : undefined;
+
 const place: Schema<DataPlace> = {
   expects: "a path, URL or Blob",
   check(value, at) {
+    const problem = typeof value === "string" ? placeProblem(value) : undefined;
+    if (problem) {
+      const shown = (value as string).length > 60 ? `${(value as string).slice(0, 60)}…` : value;
+      refuse(at, `a path or URL ${problem}, or a Blob`, shown, "To train on a text itself, pass new Blob([text]).");
+    }
     const isBlob = typeof Blob !== "undefined" && value instanceof Blob;
     return isBlob || value instanceof URL || (typeof value === "string" && value !== "")
       ? (value as DataPlace)

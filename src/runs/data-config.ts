@@ -137,6 +137,8 @@ export const placeProblem = (text: string): string | undefined =>
       ? `of at most ${LONGEST_PLACE} characters`
       : undefined;
 
+const SAME_FILE = "Give the same file again: in the config, or to replay as its data (--data FILE).";
+
 const place: Schema<DataPlace> = {
   expects: "a path, URL or Blob",
   check(value, at) {
@@ -144,6 +146,10 @@ const place: Schema<DataPlace> = {
     if (problem) {
       const shown = (value as string).length > 60 ? `${(value as string).slice(0, 60)}…` : value;
       refuse(at, `a path or URL ${problem}, or a Blob`, shown, "To train on a text itself, pass new Blob([text]).");
+    }
+    const { blob } = Object(value) as { blob?: unknown };
+    if (typeof blob === "string") {
+      refuse(at, "the File or Blob itself, of which a run keeps the name alone", blob, SAME_FILE);
     }
     const isBlob = typeof Blob !== "undefined" && value instanceof Blob;
     return isBlob || value instanceof URL || (typeof value === "string" && value !== "")

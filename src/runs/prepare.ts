@@ -22,6 +22,7 @@ import { LentOptimizer, makeOptimizer } from "./optimizer.js";
 import type { CodeConfig, TrainOptions } from "./options.js";
 import { strictest } from "./promise.js";
 import type { RunDraft } from "./recorder.js";
+import { resumedConfig } from "./resume.js";
 import { openStore } from "./store.js";
 import { keepStreams, openStored, withoutStreams } from "./stored-data.js";
 import { tableSetup } from "./table-task.js";
@@ -82,10 +83,10 @@ export async function prepareConfig(given: TrainingConfigInput | undefined, opti
   };
 }
 
-/** The config given, or the one a resumed run was started with. */
+/** The config given, or the one a resumed run was started with, with what of it may be given anew. */
 async function configToUse(
   given: TrainingConfigInput | undefined,
-  { resume, store }: TrainOptions,
+  { resume, store, where: named }: TrainOptions,
 ): Promise<{ input: TrainingConfigInput; store?: RunStore; resume?: string }> {
   if (resume === undefined) {
     if (given === undefined) throw new ConfigError("train: needs a config.", { where: "train" });
@@ -95,14 +96,7 @@ async function configToUse(
   const folder = await findRunFolder(place, resume);
   const where = `${folder}/config.json`;
   const saved = parseJson(await readText(place, where), { where }) as TrainingConfigInput;
-  // What takes no part in the identity may change: as many threads and as much memory as there is now.
-  const { threads, memoryBudget } = given ?? {};
-  const input = {
-    ...saved,
-    ...(threads === undefined ? {} : { threads }),
-    ...(memoryBudget === undefined ? {} : { memoryBudget }),
-  };
-  return { input, store: place, resume: folder };
+  return { input: await resumedConfig(folder, saved, given, named), store: place, resume: folder };
 }
 
 export async function prepareCode(config: CodeConfig, options: TrainOptions): Promise<Prepared> {

@@ -49,7 +49,7 @@ export async function prepareConfig(given: TrainingConfigInput | undefined, opti
   const { input, store: found, resume } = await configToUse(given, options);
   // The config is checked before a stream is read to its end.
   const { out } = resolveConfig(await withoutStreams(input), options.where);
-  const store = found ?? openStore(options.store ?? out);
+  const store = found ?? openStore(options.store ?? out, "train");
   const userConfig = { ...input, data: await keepStreams(input.data, store) };
   const config = resolveConfig({ ...userConfig, data: await openStored(userConfig.data, store) }, options.where);
   const capabilities = await openDevice(config);
@@ -92,7 +92,7 @@ async function configToUse(
     if (given === undefined) throw new ConfigError("train: needs a config.", { where: "train" });
     return { input: given };
   }
-  const place = openStore(store ?? (given as { out?: string } | undefined)?.out ?? "runs");
+  const place = openStore(store ?? (given as { out?: string } | undefined)?.out ?? "runs", "train");
   const folder = await findRunFolder(place, resume);
   const where = `${folder}/config.json`;
   const saved = parseJson(await readText(place, where), { where }) as TrainingConfigInput;
@@ -110,7 +110,7 @@ export async function prepareCode(config: CodeConfig, options: TrainOptions): Pr
   const settings = resolveSettings(told, options.where);
   const capabilities = await openDevice({ ...settings, device: deviceOf(task.model, settings) });
   requireNumerics(task.model, capabilities);
-  const store = openStore(options.store ?? settings.out);
+  const store = openStore(options.store ?? settings.out, "train");
   const fingerprint = await task.source.fingerprint();
   const { code, provisional = task.provisional } = await codeOf(codeVersion);
   const hashed = hashedSettings(settings, capabilities);

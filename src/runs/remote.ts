@@ -25,6 +25,7 @@ type Request =
   | { tenon: "stop"; id: number; reason: unknown };
 
 type Answer =
+  | { tenon: "received"; id: number }
   | { tenon: "event"; id: number; event: TrainingEvent }
   | { tenon: "result"; id: number; result: TrainingResult }
   | { tenon: "error"; id: number; error: PlainError };
@@ -46,6 +47,7 @@ export function serveTraining(
   endpoint: Endpoint = globalThis as unknown as Endpoint,
   own: Pick<TrainOptions, "store" | "sinks" | "clock"> = {},
 ): void {
+  checkEndpoint("serveTraining", endpoint);
   const runs = new Map<number, TrainingRun>();
   const answer = (message: Answer) => endpoint.postMessage(message);
   listen<Request>(endpoint, (request) => {
@@ -55,6 +57,7 @@ export function serveTraining(
       return;
     }
     if (request.tenon !== "train") return;
+    answer({ tenon: "received", id });
     const run = train(request.config, { ...own, ...request.options });
     runs.set(id, run);
     // One reader tells all, so that the result never overtakes an event.
@@ -68,21 +71,44 @@ export function serveTraining(
   });
 }
 
+/** Seconds that a worker may take to its first word, loading included; a run may be silent for as long as it likes. */
+const FIRST_WORD = 10;
+
 /**
- * The other side of `serveTraining`: trains there, with the run here. Several runs may go at once. When the worker fails
- * or ends by itself they reject with a RunError; of `worker.terminate()` pages are not told: stop the runs first.
+ * The other side of `serveTraining`: trains there, with the run here. Several runs may go at once. When the worker fails,
+ * ends by itself or says nothing for ten seconds after the first request, they reject with a RunError; of
+ * `worker.terminate()` pages are not told: stop the runs first.
  */
 export function connect(endpoint: Endpoint): {
   train(config: TrainingConfigInput, options?: RemoteOptions): TrainingRun;
 } {
+  checkEndpoint("connect", endpoint);
   const waiting = new Map<number, { answer(answer: Answer): void; lose(loss: Loss): void }>();
   let loss: Loss | undefined;
-  listen<Answer>(endpoint, (answer) => waiting.get(answer.id)?.answer(answer));
-  listenForLoss(endpoint, (found) => {
-    loss ??= found;
+  const loseAll = (loss: Loss) => {
+    stopCounting();
     for (const run of waiting.values()) run.lose(loss);
     waiting.clear();
+  };
+  let heard = false;
+  let counting: ReturnType<typeof setInterval> | undefined;
+  const stopCounting = () => {
+    clearInterval(counting);
+    counting = undefined;
+  };
+  // Second by second: a page that was held up reads what came meanwhile before it gives up.
+  const awaitFirstWord = () => {
+    let seconds = 0;
+    counting ??= setInterval(() => {
+      if (++seconds === FIRST_WORD) loseAll(SILENT);
+    }, 1000);
+  };
+  listen<Answer>(endpoint, (answer) => {
+    heard = true;
+    stopCounting();
+    waiting.get(answer.id)?.answer(answer);
   });
+  listenForLoss(endpoint, (found) => loseAll((loss ??= found)));
   const send = (request: Request) => endpoint.postMessage(request);
   let count = 0;
   return {
@@ -101,6 +127,7 @@ export function connect(endpoint: Endpoint): {
                 }
                 if (answer.tenon === "result") resolve(answer.result);
                 else if (answer.tenon === "error") reject(revived(answer.error));
+                else return;
                 waiting.delete(id);
               },
               lose(loss) {
@@ -111,6 +138,7 @@ export function connect(endpoint: Endpoint): {
             });
             const stop = () => send({ tenon: "stop", id, reason: String(signal.reason) });
             send({ tenon: "train", id, config: travelling(config), options });
+            if (!heard) awaitFirstWord();
             // A run may be stopped in the turn that started it, before its work begins.
             if (signal.aborted) stop();
             else signal.addEventListener("abort", stop);
@@ -123,15 +151,35 @@ export function connect(endpoint: Endpoint): {
 interface Loss {
   readonly got: string;
   readonly cause?: unknown;
+  readonly hint?: string;
 }
 
-const lost = ({ got, cause }: Loss, executionId?: string): errors.RunError =>
+const SILENT: Loss = {
+  got: `one that said nothing for ${FIRST_WORD} s`,
+  hint: "Call serveTraining() in the worker, once, when its script begins.",
+};
+
+function checkEndpoint(where: string, endpoint: Endpoint): void {
+  const { postMessage, addEventListener, on } = Object(endpoint) as Partial<Endpoint>;
+  if (typeof postMessage === "function" && typeof (addEventListener ?? on) === "function") return;
+  throw new errors.ConfigError(`${where}: needs a Worker or a MessagePort, got ${errors.kindOf(endpoint)}.`, {
+    where,
+    hint:
+      where === "connect"
+        ? 'For example connect(new Worker(url, { type: "module" })).'
+        : "In a worker of Node, pass parentPort.",
+  });
+}
+
+const lost = ({ got, cause, hint }: Loss, executionId?: string): errors.RunError =>
   new errors.RunError(`connect: needs a worker that lives as long as its runs, got ${got}.`, {
     where: "connect",
     cause,
-    hint: executionId
-      ? `Make a new one, and go on from the last checkpoint: train(config, { resume: "${executionId}" }).`
-      : "Make a new one, and train there.",
+    hint:
+      hint ??
+      (executionId
+        ? `Make a new one, and go on from the last checkpoint: train(config, { resume: "${executionId}" }).`
+        : "Make a new one, and train there."),
   });
 
 /** What platforms tell of workers and ports that end: browsers with events, Node with an error, an exit code or nothing. */

@@ -137,6 +137,17 @@ export const placeProblem = (text: string): string | undefined =>
       ? `of at most ${LONGEST_PLACE} characters`
       : undefined;
 
+/** A relative address as one that means the same everywhere; anything else, and what is no place, as it is. */
+export function absolutePlace(place: unknown, base: string): unknown {
+  if (typeof place !== "string" || place === "" || placeProblem(place) || /^[a-z][a-z0-9+.-]*:/i.test(place))
+    return place;
+  try {
+    return new URL(place, base).href;
+  } catch {
+    return place;
+  }
+}
+
 const SAME_FILE = "Give the same file again: in the config, or to replay as its data (--data FILE).";
 
 const place: Schema<DataPlace> = {

@@ -4,8 +4,11 @@
  */
 
 import * as errors from "../core/errors.js";
-import type { TrainingConfigInput } from "./config.js";
+import { platform } from "../core/platform.js";
+import { isTokenizerPlace, type TrainingConfigInput } from "./config.js";
+import { absolutePlace } from "./data-config.js";
 import { createRun, type TrainingEvent, type TrainingResult, type TrainingRun } from "./events.js";
+import { mapPlaces } from "./stored-data.js";
 import { type TrainOptions, train } from "./train.js";
 
 /** Options that can travel; stores, sinks and clocks are given to `serveTraining`, on the other side. */
@@ -113,37 +116,37 @@ export function connect(endpoint: Endpoint): {
   let count = 0;
   return {
     train: (config, options = {}) =>
-      createRun(
-        (emit, signal) =>
-          new Promise<TrainingResult>((resolve, reject) => {
-            if (loss) throw lost(loss);
-            const id = ++count;
-            let executionId: string | undefined;
-            waiting.set(id, {
-              answer(answer) {
-                if (answer.tenon === "event") {
-                  if (answer.event.type === "start") executionId = answer.event.executionId;
-                  return emit(answer.event);
-                }
-                if (answer.tenon === "result") resolve(answer.result);
-                else if (answer.tenon === "error") reject(revived(answer.error));
-                else return;
-                waiting.delete(id);
-              },
-              lose(loss) {
-                // One that lives all the same must not go on unseen.
-                send({ tenon: "stop", id, reason: loss.got });
-                reject(lost(loss, executionId));
-              },
-            });
-            const stop = () => send({ tenon: "stop", id, reason: String(signal.reason) });
-            send({ tenon: "train", id, config: travelling(config), options });
-            if (!heard) awaitFirstWord();
-            // A run may be stopped in the turn that started it, before its work begins.
-            if (signal.aborted) stop();
-            else signal.addEventListener("abort", stop);
-          }),
-      ),
+      createRun(async (emit, signal) => {
+        const sent = await fromHere(travelling(config));
+        return new Promise<TrainingResult>((resolve, reject) => {
+          if (loss) throw lost(loss);
+          const id = ++count;
+          let executionId: string | undefined;
+          waiting.set(id, {
+            answer(answer) {
+              if (answer.tenon === "event") {
+                if (answer.event.type === "start") executionId = answer.event.executionId;
+                return emit(answer.event);
+              }
+              if (answer.tenon === "result") resolve(answer.result);
+              else if (answer.tenon === "error") reject(revived(answer.error));
+              else return;
+              waiting.delete(id);
+            },
+            lose(loss) {
+              // One that lives all the same must not go on unseen.
+              send({ tenon: "stop", id, reason: loss.got });
+              reject(lost(loss, executionId));
+            },
+          });
+          const stop = () => send({ tenon: "stop", id, reason: String(signal.reason) });
+          send({ tenon: "train", id, config: sent, options });
+          if (!heard) awaitFirstWord();
+          // A run may be stopped in the turn that started it, before its work begins.
+          if (signal.aborted) stop();
+          else signal.addEventListener("abort", stop);
+        });
+      }),
   };
 }
 
@@ -211,6 +214,15 @@ function travelling<T>(value: T): T {
   if (Array.isArray(value)) return value.map(travelling) as T;
   if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, travelling(item)])) as T;
+}
+
+/** Addresses are relative to the page; its worker would take them as relative to the worker's script. */
+async function fromHere(config: TrainingConfigInput): Promise<TrainingConfigInput> {
+  const base = platform().openFile ? undefined : globalThis.document?.baseURI;
+  if (base === undefined || typeof config !== "object" || config === null) return config;
+  const { data, tokenizer } = config;
+  const here = { ...config, data: await mapPlaces(data, (place) => absolutePlace(place, base)) };
+  return (isTokenizerPlace(tokenizer) ? { ...here, tokenizer: absolutePlace(tokenizer, base) } : here) as typeof config;
 }
 
 function plain(error: unknown): PlainError {

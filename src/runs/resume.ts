@@ -3,7 +3,7 @@
 import { plainObject } from "../artifacts/schema.js";
 import { ConfigError, RunError } from "../core/errors.js";
 import { type Difference, differences } from "./compare.js";
-import { resolveConfig, type TrainingConfigInput } from "./config.js";
+import { isTokenizerPlace, resolveConfig, type TrainingConfigInput } from "./config.js";
 import { DATA_KINDS } from "./data-config.js";
 import { mapPlaces, notReadAgain } from "./stored-data.js";
 
@@ -61,14 +61,13 @@ async function compared(config: object, where: string): Promise<Fields> {
   const { data: given } = config as { data?: unknown };
   const resolved = resolveConfig({ ...config, data: await mapPlaces(given, () => "…") }, where);
   const { out, threads, memoryBudget, device, numerics, data, tokenizer, ...rest } = resolved;
-  const isFile = typeof tokenizer === "string" && !["char", "byte", "none"].includes(tokenizer);
   return {
     ...rest,
     // One place or several: the content is what counts.
     data: Object.fromEntries(
       Object.entries(data).map(([key, value]) => [key, [value].flat()[0] === "…" ? "…" : value]),
     ),
-    tokenizer: isFile ? "…" : tokenizer,
+    tokenizer: isTokenizerPlace(tokenizer) ? "…" : tokenizer,
   };
 }
 

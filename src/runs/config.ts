@@ -120,6 +120,10 @@ export const tokenizerSchema: Schema<TokenizerConfig> = {
   },
 };
 
+/** Is it the place of a tokenizer, and not one of those that need no file? */
+export const isTokenizerPlace = (tokenizer: unknown): tokenizer is string =>
+  typeof tokenizer === "string" && !["char", "byte", "none"].includes(tokenizer);
+
 /** No more than models/gpt2.ts takes, so that it is refused here, before data are read. */
 const gpt2 = object({
   model_type: text(),

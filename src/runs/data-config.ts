@@ -126,9 +126,42 @@ export async function openPlace(place: DataPlace): Promise<ByteSource> {
     : platform().openFile!(place);
 }
 
+/** The longest path or URL; the bytes of a `data:` URL are its content. */
+const LONGEST_PLACE = 2000;
+
+/** Why a text cannot be a place, or undefined when it can: pasted texts are not fetched. */
+export const placeProblem = (text: string): string | undefined =>
+  /[\r\n]/.test(text)
+    ? "without line breaks"
+    : text.length > LONGEST_PLACE && !/^(data|blob):/i.test(text)
+      ? `of at most ${LONGEST_PLACE} characters`
+      : undefined;
+
+/** A relative address as one that means the same everywhere; anything else, and what is no place, as it is. */
+export function absolutePlace(place: unknown, base: string): unknown {
+  if (typeof place !== "string" || place === "" || placeProblem(place) || /^[a-z][a-z0-9+.-]*:/i.test(place))
+    return place;
+  try {
+    return new URL(place, base).href;
+  } catch {
+    return place;
+  }
+}
+
+const SAME_FILE = "Give the same file again: in the config, or to replay as its data (--data FILE).";
+
 const place: Schema<DataPlace> = {
   expects: "a path, URL or Blob",
   check(value, at) {
+    const problem = typeof value === "string" ? placeProblem(value) : undefined;
+    if (problem) {
+      const shown = (value as string).length > 60 ? `${(value as string).slice(0, 60)}…` : value;
+      refuse(at, `a path or URL ${problem}, or a Blob`, shown, "To train on a text itself, pass new Blob([text]).");
+    }
+    const { blob } = Object(value) as { blob?: unknown };
+    if (typeof blob === "string") {
+      refuse(at, "the File or Blob itself, of which a run keeps the name alone", blob, SAME_FILE);
+    }
     const isBlob = typeof Blob !== "undefined" && value instanceof Blob;
     return isBlob || value instanceof URL || (typeof value === "string" && value !== "")
       ? (value as DataPlace)

@@ -17,6 +17,7 @@ import { scheduleOf } from "./optimizer.js";
 import type { TrainOptions } from "./options.js";
 import type { Prepared } from "./prepare.js";
 import { RunRecorder } from "./recorder.js";
+import { configChanged } from "./resume.js";
 
 /** Runs it; what fails ends the run as failed, and its lock is given back either way. */
 export async function execute(
@@ -108,13 +109,7 @@ function refuseOther({ draft }: Prepared, manifest: RunManifest): void {
   }
   // Fields that its version did not know yet are no change.
   const [changed] = differences([manifest.config, now.config]).filter(({ values: [then] }) => then !== undefined);
-  if (changed) {
-    const [then, got] = changed.values.map((value) => JSON.stringify(value) ?? "nothing");
-    throw new RunError(`${where}: cannot go on, its config changed: ${changed.path} was ${then}, is ${got}.`, {
-      where,
-      hint: "Give it as it was, or start a new run.",
-    });
-  }
+  if (changed) throw configChanged(where, [changed]);
 }
 
 /** Puts a run back to where its checkpoint left it. */

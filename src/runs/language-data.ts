@@ -211,7 +211,7 @@ async function makeTokenizer({ tokenizer, data }: TrainingConfig, all: Texts, tr
 /** Where no tokenizer could be read: was it meant to be one of those that need no file? */
 function notFound(place: string, cause: unknown): never {
   // A path that leads nowhere says so; a word alone was meant as a name.
-  const meant = nearest(place, ["char", "byte", "bpe", "unigram", "wordpiece"]);
+  const meant = nearest(place.replace(/^.*\//, ""), ["char", "byte", "bpe", "unigram", "wordpiece"]);
   if (!(cause instanceof DataError) || (meant === undefined && /[/\\.]/.test(place))) throw cause;
   throw new ConfigError(`config: tokenizer needs ${tokenizerSchema.expects}, got ${show(place)}.`, {
     where: "tokenizer",

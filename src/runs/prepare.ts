@@ -22,6 +22,7 @@ import { LentOptimizer, makeOptimizer } from "./optimizer.js";
 import type { CodeConfig, TrainOptions } from "./options.js";
 import { strictest } from "./promise.js";
 import type { RunDraft } from "./recorder.js";
+import { resumedConfig } from "./resume.js";
 import { openStore } from "./store.js";
 import { keepStreams, openStored, withoutStreams } from "./stored-data.js";
 import { tableSetup } from "./table-task.js";
@@ -48,7 +49,7 @@ export async function prepareConfig(given: TrainingConfigInput | undefined, opti
   const { input, store: found, resume } = await configToUse(given, options);
   // The config is checked before a stream is read to its end.
   const { out } = resolveConfig(await withoutStreams(input), options.where);
-  const store = found ?? openStore(options.store ?? out);
+  const store = found ?? openStore(options.store ?? out, "train");
   const userConfig = { ...input, data: await keepStreams(input.data, store) };
   const config = resolveConfig({ ...userConfig, data: await openStored(userConfig.data, store) }, options.where);
   const capabilities = await openDevice(config);
@@ -82,27 +83,20 @@ export async function prepareConfig(given: TrainingConfigInput | undefined, opti
   };
 }
 
-/** The config given, or the one a resumed run was started with. */
+/** The config given, or the one a resumed run was started with, with what of it may be given anew. */
 async function configToUse(
   given: TrainingConfigInput | undefined,
-  { resume, store }: TrainOptions,
+  { resume, store, where: named }: TrainOptions,
 ): Promise<{ input: TrainingConfigInput; store?: RunStore; resume?: string }> {
   if (resume === undefined) {
     if (given === undefined) throw new ConfigError("train: needs a config.", { where: "train" });
     return { input: given };
   }
-  const place = openStore(store ?? (given as { out?: string } | undefined)?.out ?? "runs");
+  const place = openStore(store ?? (given as { out?: string } | undefined)?.out ?? "runs", "train");
   const folder = await findRunFolder(place, resume);
   const where = `${folder}/config.json`;
   const saved = parseJson(await readText(place, where), { where }) as TrainingConfigInput;
-  // What takes no part in the identity may change: as many threads and as much memory as there is now.
-  const { threads, memoryBudget } = given ?? {};
-  const input = {
-    ...saved,
-    ...(threads === undefined ? {} : { threads }),
-    ...(memoryBudget === undefined ? {} : { memoryBudget }),
-  };
-  return { input, store: place, resume: folder };
+  return { input: await resumedConfig(folder, saved, given, named), store: place, resume: folder };
 }
 
 export async function prepareCode(config: CodeConfig, options: TrainOptions): Promise<Prepared> {
@@ -116,7 +110,7 @@ export async function prepareCode(config: CodeConfig, options: TrainOptions): Pr
   const settings = resolveSettings(told, options.where);
   const capabilities = await openDevice({ ...settings, device: deviceOf(task.model, settings) });
   requireNumerics(task.model, capabilities);
-  const store = openStore(options.store ?? settings.out);
+  const store = openStore(options.store ?? settings.out, "train");
   const fingerprint = await task.source.fingerprint();
   const { code, provisional = task.provisional } = await codeOf(codeVersion);
   const hashed = hashedSettings(settings, capabilities);

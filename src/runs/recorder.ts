@@ -231,10 +231,10 @@ export class RunRecorder {
   }
 }
 
-/** `config.json`: what the user gave; files from a page are written by their names. */
+/** `config.json`: what the user gave; of files from a page it says `{ "blob": name }`. */
 function configText(config: object): string {
   const plain = JSON.stringify(config, (_, value) => {
-    if (typeof Blob !== "undefined" && value instanceof Blob) return (value as File).name ?? "blob";
+    if (typeof Blob !== "undefined" && value instanceof Blob) return { blob: (value as File).name ?? "" };
     return typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
   });
   return stampedJson("tenon-config", JSON.parse(plain));

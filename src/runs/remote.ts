@@ -4,8 +4,11 @@
  */
 
 import * as errors from "../core/errors.js";
-import type { TrainingConfigInput } from "./config.js";
+import { platform } from "../core/platform.js";
+import { isTokenizerPlace, type TrainingConfigInput } from "./config.js";
+import { absolutePlace } from "./data-config.js";
 import { createRun, type TrainingEvent, type TrainingResult, type TrainingRun } from "./events.js";
+import { mapPlaces } from "./stored-data.js";
 import { type TrainOptions, train } from "./train.js";
 
 /** Options that can travel; stores, sinks and clocks are given to `serveTraining`, on the other side. */
@@ -25,6 +28,7 @@ type Request =
   | { tenon: "stop"; id: number; reason: unknown };
 
 type Answer =
+  | { tenon: "received"; id: number }
   | { tenon: "event"; id: number; event: TrainingEvent }
   | { tenon: "result"; id: number; result: TrainingResult }
   | { tenon: "error"; id: number; error: PlainError };
@@ -46,6 +50,7 @@ export function serveTraining(
   endpoint: Endpoint = globalThis as unknown as Endpoint,
   own: Pick<TrainOptions, "store" | "sinks" | "clock"> = {},
 ): void {
+  checkEndpoint("serveTraining", endpoint);
   const runs = new Map<number, TrainingRun>();
   const answer = (message: Answer) => endpoint.postMessage(message);
   listen<Request>(endpoint, (request) => {
@@ -55,6 +60,7 @@ export function serveTraining(
       return;
     }
     if (request.tenon !== "train") return;
+    answer({ tenon: "received", id });
     const run = train(request.config, { ...own, ...request.options });
     runs.set(id, run);
     // One reader tells all, so that the result never overtakes an event.
@@ -68,54 +74,79 @@ export function serveTraining(
   });
 }
 
+/** Seconds that a worker may take to its first word, loading included; a run may be silent for as long as it likes. */
+const FIRST_WORD = 10;
+
 /**
- * The other side of `serveTraining`: trains there, with the run here. Several runs may go at once. When the worker fails
- * or ends by itself they reject with a RunError; of `worker.terminate()` pages are not told: stop the runs first.
+ * The other side of `serveTraining`: trains there, with the run here. Several runs may go at once. When the worker fails,
+ * ends by itself or says nothing for ten seconds after the first request, they reject with a RunError; of
+ * `worker.terminate()` pages are not told: stop the runs first.
  */
 export function connect(endpoint: Endpoint): {
   train(config: TrainingConfigInput, options?: RemoteOptions): TrainingRun;
 } {
+  checkEndpoint("connect", endpoint);
   const waiting = new Map<number, { answer(answer: Answer): void; lose(loss: Loss): void }>();
   let loss: Loss | undefined;
-  listen<Answer>(endpoint, (answer) => waiting.get(answer.id)?.answer(answer));
-  listenForLoss(endpoint, (found) => {
-    loss ??= found;
+  const loseAll = (loss: Loss) => {
+    stopCounting();
     for (const run of waiting.values()) run.lose(loss);
     waiting.clear();
+  };
+  let heard = false;
+  let counting: ReturnType<typeof setInterval> | undefined;
+  const stopCounting = () => {
+    clearInterval(counting);
+    counting = undefined;
+  };
+  // Second by second: a page that was held up reads what came meanwhile before it gives up.
+  const awaitFirstWord = () => {
+    let seconds = 0;
+    counting ??= setInterval(() => {
+      if (++seconds === FIRST_WORD) loseAll(SILENT);
+    }, 1000);
+  };
+  listen<Answer>(endpoint, (answer) => {
+    heard = true;
+    stopCounting();
+    waiting.get(answer.id)?.answer(answer);
   });
+  listenForLoss(endpoint, (found) => loseAll((loss ??= found)));
   const send = (request: Request) => endpoint.postMessage(request);
   let count = 0;
   return {
     train: (config, options = {}) =>
-      createRun(
-        (emit, signal) =>
-          new Promise<TrainingResult>((resolve, reject) => {
-            if (loss) throw lost(loss);
-            const id = ++count;
-            let executionId: string | undefined;
-            waiting.set(id, {
-              answer(answer) {
-                if (answer.tenon === "event") {
-                  if (answer.event.type === "start") executionId = answer.event.executionId;
-                  return emit(answer.event);
-                }
-                if (answer.tenon === "result") resolve(answer.result);
-                else if (answer.tenon === "error") reject(revived(answer.error));
-                waiting.delete(id);
-              },
-              lose(loss) {
-                // One that lives all the same must not go on unseen.
-                send({ tenon: "stop", id, reason: loss.got });
-                reject(lost(loss, executionId));
-              },
-            });
-            const stop = () => send({ tenon: "stop", id, reason: String(signal.reason) });
-            send({ tenon: "train", id, config: travelling(config), options });
-            // A run may be stopped in the turn that started it, before its work begins.
-            if (signal.aborted) stop();
-            else signal.addEventListener("abort", stop);
-          }),
-      ),
+      createRun(async (emit, signal) => {
+        const sent = await fromHere(travelling(config));
+        return new Promise<TrainingResult>((resolve, reject) => {
+          if (loss) throw lost(loss);
+          const id = ++count;
+          let executionId: string | undefined;
+          waiting.set(id, {
+            answer(answer) {
+              if (answer.tenon === "event") {
+                if (answer.event.type === "start") executionId = answer.event.executionId;
+                return emit(answer.event);
+              }
+              if (answer.tenon === "result") resolve(answer.result);
+              else if (answer.tenon === "error") reject(revived(answer.error));
+              else return;
+              waiting.delete(id);
+            },
+            lose(loss) {
+              // One that lives all the same must not go on unseen.
+              send({ tenon: "stop", id, reason: loss.got });
+              reject(lost(loss, executionId));
+            },
+          });
+          const stop = () => send({ tenon: "stop", id, reason: String(signal.reason) });
+          send({ tenon: "train", id, config: sent, options });
+          if (!heard) awaitFirstWord();
+          // A run may be stopped in the turn that started it, before its work begins.
+          if (signal.aborted) stop();
+          else signal.addEventListener("abort", stop);
+        });
+      }),
   };
 }
 
@@ -123,15 +154,35 @@ export function connect(endpoint: Endpoint): {
 interface Loss {
   readonly got: string;
   readonly cause?: unknown;
+  readonly hint?: string;
 }
 
-const lost = ({ got, cause }: Loss, executionId?: string): errors.RunError =>
+const SILENT: Loss = {
+  got: `one that said nothing for ${FIRST_WORD} s`,
+  hint: "Call serveTraining() in the worker, once, when its script begins.",
+};
+
+function checkEndpoint(where: string, endpoint: Endpoint): void {
+  const { postMessage, addEventListener, on } = Object(endpoint) as Partial<Endpoint>;
+  if (typeof postMessage === "function" && typeof (addEventListener ?? on) === "function") return;
+  throw new errors.ConfigError(`${where}: needs a Worker or a MessagePort, got ${errors.kindOf(endpoint)}.`, {
+    where,
+    hint:
+      where === "connect"
+        ? 'For example connect(new Worker(url, { type: "module" })).'
+        : "In a worker of Node, pass parentPort.",
+  });
+}
+
+const lost = ({ got, cause, hint }: Loss, executionId?: string): errors.RunError =>
   new errors.RunError(`connect: needs a worker that lives as long as its runs, got ${got}.`, {
     where: "connect",
     cause,
-    hint: executionId
-      ? `Make a new one, and go on from the last checkpoint: train(config, { resume: "${executionId}" }).`
-      : "Make a new one, and train there.",
+    hint:
+      hint ??
+      (executionId
+        ? `Make a new one, and go on from the last checkpoint: train(config, { resume: "${executionId}" }).`
+        : "Make a new one, and train there."),
   });
 
 /** What platforms tell of workers and ports that end: browsers with events, Node with an error, an exit code or nothing. */
@@ -163,6 +214,15 @@ function travelling<T>(value: T): T {
   if (Array.isArray(value)) return value.map(travelling) as T;
   if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, travelling(item)])) as T;
+}
+
+/** Addresses are relative to the page; its worker would take them as relative to the worker's script. */
+async function fromHere(config: TrainingConfigInput): Promise<TrainingConfigInput> {
+  const base = platform().openFile ? undefined : globalThis.document?.baseURI;
+  if (base === undefined || typeof config !== "object" || config === null) return config;
+  const { data, tokenizer } = config;
+  const here = { ...config, data: await mapPlaces(data, (place) => absolutePlace(place, base)) };
+  return (isTokenizerPlace(tokenizer) ? { ...here, tokenizer: absolutePlace(tokenizer, base) } : here) as typeof config;
 }
 
 function plain(error: unknown): PlainError {

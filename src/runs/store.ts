@@ -1,7 +1,7 @@
 /** Opening the place where runs are kept. */
 
 import { OpfsStore } from "../artifacts/opfs-store.js";
-import { RunError } from "../core/errors.js";
+import { ConfigError, kindOf, RunError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { platform } from "../core/platform.js";
 import type { RunStore } from "../core/store.js";
@@ -16,15 +16,21 @@ export interface StoreOption {
 /** The store that the options of `where` name; `others` are the options that it has besides. */
 export function storeOf(where: string, options: StoreOption, others: readonly string[] = []): RunStore {
   checkOptions(where, options, ["store", ...others]);
-  return openStore(options.store ?? "runs");
+  return openStore(options.store ?? "runs", where);
 }
 
 /**
  * A store as it is; a text as a folder of the file system (Node) or of the origin-private file system (browsers).
- * Nothing is made before the first write.
+ * Nothing is made before the first write. `where` names the caller in errors.
  */
-export function openStore(place: RunStore | string): RunStore {
-  if (typeof place !== "string") return place;
+export function openStore(place: RunStore | string, where = "openStore"): RunStore {
+  if (typeof place !== "string") {
+    if (typeof place?.claim === "function") return place;
+    throw new ConfigError(`${where}: needs a store or the path of a folder, got ${kindOf(place)}.`, {
+      where,
+      hint: 'For example store: new MemoryStore(), or store: "runs".',
+    });
+  }
   const { openStore: open } = platform();
   if (open) return open(place);
   if (globalThis.navigator?.storage !== undefined) return new OpfsStore(place);

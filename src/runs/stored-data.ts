@@ -33,7 +33,7 @@ async function* bytesOf(stream: DataStream): AsyncGenerator<Uint8Array> {
 }
 
 /** Puts another value in the place of every place that `change` gives one for; fields that are no object stay. */
-async function changed(data: unknown, change: (place: unknown) => Promise<unknown>): Promise<unknown> {
+export async function mapPlaces(data: unknown, change: (place: unknown) => unknown): Promise<unknown> {
   if (typeof data !== "object" || data === null) return data;
   const fields: Record<string, unknown> = { ...data };
   for (const key of KEYS) {
@@ -51,16 +51,26 @@ async function changed(data: unknown, change: (place: unknown) => Promise<unknow
 /** A config with a name in the place of every stream, to be checked before any of them is read. */
 export async function withoutStreams(config: unknown): Promise<unknown> {
   if (typeof config !== "object" || config === null || !("data" in config)) return config;
-  return { ...config, data: await changed(config.data, async (place) => (isStream(place) ? "stream" : place)) };
+  return { ...config, data: await mapPlaces(config.data, (place) => (isStream(place) ? "stream" : place)) };
 }
 
 /** The `data` of a config without streams: their bytes are blobs of the store, named `sha256:…`. */
 export const keepStreams = (data: unknown, store: RunStore): Promise<unknown> =>
-  changed(data, async (place) => (isStream(place) ? `sha256:${await putBlob(store, bytesOf(place))}` : place));
+  mapPlaces(data, async (place) => (isStream(place) ? `sha256:${await putBlob(store, bytesOf(place))}` : place));
+
+/** Streams give their content once: of those that are given again to a run, what its store kept is read. */
+export function notReadAgain(
+  was: Readonly<Record<string, unknown>>,
+  given: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const isKept = (place: unknown) => typeof place === "string" && STORED.test(place);
+  const again = KEYS.filter((key) => [given[key]].flat().some(isStream) && [was[key]].flat().every(isKept));
+  return { ...given, ...Object.fromEntries(again.map((key) => [key, was[key]])) };
+}
 
 /** The `data` of a config with readable places for what the store holds. Throws RunError for a hash that it does not. */
 export const openStored = (data: unknown, store: RunStore): Promise<unknown> =>
-  changed(data, async (place) => {
+  mapPlaces(data, async (place) => {
     const hash = typeof place === "string" ? STORED.exec(place)?.[1] : undefined;
     return hash === undefined ? place : storedPlace(hash, store);
   });

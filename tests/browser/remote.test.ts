@@ -29,6 +29,60 @@ test("a worker trains for the page: same events, same bits as in the page, and t
   }
 });
 
+test("a run on a File goes on in a worker with the same File given again", async () => {
+  const worker = new Worker(new URL("../setup/train-worker.ts", import.meta.url), { type: "module" });
+  try {
+    const remote = connect(worker);
+    const text = new File(["the owl hears the mouse. ".repeat(60)], "owl.txt");
+    const given = { ...config, data: { text }, training: { ...config.training, steps: 300 } };
+    const run = remote.train(given);
+    for await (const event of run) if (event.type === "step" && event.step === 2) void run.stop();
+    const { executionId, stopped } = await run;
+    expect(stopped).toBe(true);
+    const { weightsHash } = await remote.train(given, { resume: executionId });
+    expect(weightsHash).toBe((await train(given, { store: new MemoryStore() })).weightsHash);
+    const other = remote.train({ ...given, seed: 2 }, { resume: executionId });
+    await expect(other.result).rejects.toThrow(/its config changed: seed was 1337, is 2/);
+  } finally {
+    worker.terminate();
+    const root = await navigator.storage.getDirectory();
+    await root.removeEntry("worker-runs", { recursive: true }).catch(() => undefined);
+  }
+});
+
+test("addresses are relative to the page, not to the worker's script", async () => {
+  const sent = async (data: object, tokenizer?: string) => {
+    const listeners: Record<string, (event: unknown) => void> = {};
+    const requests: { config: object }[] = [];
+    const run = connect({
+      postMessage: (request) => void requests.push(request as { config: object }),
+      addEventListener: (type, listener) => void (listeners[type] = listener),
+    }).train({ data, ...(tokenizer && { tokenizer }) });
+    await expect.poll(() => requests.length).toBe(1);
+    const [{ config }] = requests;
+    listeners["close"]({});
+    await expect(run.result).rejects.toThrow(/whose port was closed/);
+    return config;
+  };
+  const at = (address: string) => new URL(address, document.baseURI).href;
+  const file = new File(["text"], "a.txt");
+  const blob = URL.createObjectURL(file);
+  const pasted = "no address\nbut a text";
+  expect(
+    await sent({ text: ["a/b.txt", "/c.txt", file, blob, new URL("d.txt", at(".")), pasted, "sha256:ab", ""] }),
+  ).toEqual({
+    data: { text: [at("a/b.txt"), at("/c.txt"), file, blob, at("d.txt"), pasted, "sha256:ab", ""] },
+  });
+  expect(await sent({ idx: "i.idx", labels: "l.idx", target: "kind" }, "tokenizer.json")).toEqual({
+    data: { idx: at("i.idx"), labels: at("l.idx"), target: "kind" },
+    tokenizer: at("tokenizer.json"),
+  });
+  expect(await sent({ corpus: "tales", column: "a" }, "byte")).toEqual({
+    data: { corpus: "tales", column: "a" },
+    tokenizer: "byte",
+  });
+});
+
 test.each([
   ["cannot be loaded", "/nowhere.js", /got one that cannot be loaded\./],
   [

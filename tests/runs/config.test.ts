@@ -88,6 +88,20 @@ describe("the training config", () => {
     expect(resolve({ training: { steps: 20 } }).training.warmupSteps).toBe(2);
   });
 
+  it.each([
+    ["with line breaks", "the owl\nhears the mouse\n".repeat(20), "without line breaks"],
+    ["in a list", ["a.txt", `one\r\n${"two ".repeat(30)}`], "without line breaks"],
+    ["of one long line", "the owl hears the mouse ".repeat(90), "of at most 2000 characters"],
+  ])("takes no text in the place of a path: %s", (_, text, rule) => {
+    const pasted = Array.isArray(text) ? text[1] : text;
+    const at = Array.isArray(text) ? "data.text[1]" : "data.text";
+    expect(() => resolveConfig({ data: { text } }, "c.json")).toThrow(
+      `c.json: "${at}" needs a path or URL ${rule}, or a Blob, got ${JSON.stringify(`${pasted.slice(0, 60)}…`)}. To train on a text itself, pass new Blob([text]).`,
+    );
+    const url = `data:text/plain,${"a".repeat(3000)}`;
+    expect(resolveConfig({ data: { text: url } }).data.text).toBe(url);
+  });
+
   it("has defaults of their own for tables", () => {
     const { model, training } = resolveConfig({ data: { csv: "i.csv" } });
     expect(model).toEqual({ model_type: "mlp" });

@@ -119,7 +119,7 @@ describe("a run that is written", () => {
     expect(JSON.parse(await readText(store, `${two.folder}/config.json`))).toEqual({
       format: "tenon-config",
       formatVersion: "1.0",
-      data: { text: "x.txt" },
+      data: { text: { blob: "x.txt" } },
     });
     await one.finish({ status: "failed" });
     await expect(RunRecorder.resume(store, one.executionId)).rejects.toThrow(/no complete checkpoint to resume from/);

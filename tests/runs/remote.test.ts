@@ -1,7 +1,16 @@
 import { MessageChannel, Worker } from "node:worker_threads";
 import { ConfigError, RunError } from "tenon";
-import { connect, type Endpoint, MemoryStore, serveTraining, type TrainingEvent, train } from "tenon/runs";
-import { afterEach, describe, expect, it } from "vitest";
+import {
+  connect,
+  type Endpoint,
+  listRuns,
+  MemoryStore,
+  openStore,
+  serveTraining,
+  type TrainingEvent,
+  train,
+} from "tenon/runs";
+import { afterEach, describe, expect, it, vi } from "vitest";
 
 const config = (steps: number, more: object = {}) => ({
   data: { corpus: "tales", length: 3000 },
@@ -122,6 +131,54 @@ describe("training on the other end of a line", () => {
     there.postMessage({ other: true });
     (there as unknown as MessagePort).close();
     await expect(run.result).rejects.toThrow(/lives as long as its runs, got one whose port was closed\./);
+  });
+
+  it("says so when the worker never speaks, and waits for one that has spoken", async () => {
+    const [there, here] = line();
+    there.on!("message", () => there.postMessage("another program's"));
+    const [answering, asking] = line();
+    answering.on!("message", ({ id }) => answering.postMessage({ tenon: "received", id }));
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    try {
+      const [silent, slow] = [connect(here).train(config(4)), connect(asking).train(config(4))];
+      const error = silent.result.catch((caught) => caught);
+      const ended = vi.fn();
+      void slow.result.then(ended, ended);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      await vi.advanceTimersByTimeAsync(9_000);
+      expect(await Promise.race([error, "waiting"])).toBe("waiting");
+      await vi.advanceTimersByTimeAsync(600_000);
+      expect(await error).toBeInstanceOf(RunError);
+      expect((await error).message).toBe(
+        "connect: needs a worker that lives as long as its runs, got one that said nothing for 10 s. Call serveTraining() in the worker, once, when its script begins.",
+      );
+      expect(ended).not.toHaveBeenCalled();
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("refuses what is no end of a line, and no store", async () => {
+    const typed = (start: () => unknown) => {
+      expect(start).toThrow(ConfigError);
+      return expect(start);
+    };
+    typed(() => connect(undefined as never)).toThrow(
+      "connect: needs a Worker or a MessagePort, got undefined. For example connect(new Worker(url, ",
+    );
+    typed(() => connect({ postMessage() {} })).toThrow("connect: needs a Worker or a MessagePort, got an object.");
+    typed(() => serveTraining({} as never)).toThrow("serveTraining: needs a Worker or a MessagePort, got an object.");
+    const store = {} as never;
+    typed(() => openStore(store)).toThrow("openStore: needs a store or the path of a folder, got an object.");
+    await expect(listRuns({ store })).rejects.toThrow(
+      "listRuns: needs a store or the path of a folder, got an object.",
+    );
+    for (const options of [{ store }, { store, resume: "abc" }]) {
+      await expect(train(config(1), options).result).rejects.toThrow(
+        "train: needs a store or the path of a folder, got an object.",
+      );
+    }
   });
 
   it("keeps runs apart, and leaves foreign messages alone", async () => {

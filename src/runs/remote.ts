@@ -75,11 +75,11 @@ export function serveTraining(
 }
 
 /** Seconds that a worker may take to its first word, loading included; a run may be silent for as long as it likes. */
-const FIRST_WORD = 10;
+const FIRST_WORD = 60;
 
 /**
  * The other side of `serveTraining`: trains there, with the run here. Several runs may go at once. When the worker fails,
- * ends by itself or says nothing for ten seconds after the first request, they reject with a RunError; of
+ * ends by itself or says nothing for a minute after the first request, they reject with a RunError; of
  * `worker.terminate()` pages are not told: stop the runs first.
  */
 export function connect(endpoint: Endpoint): {

@@ -145,12 +145,12 @@ describe("training on the other end of a line", () => {
       const ended = vi.fn();
       void slow.result.then(ended, ended);
       await new Promise((resolve) => setTimeout(resolve, 50));
-      await vi.advanceTimersByTimeAsync(9_000);
+      await vi.advanceTimersByTimeAsync(59_000);
       expect(await Promise.race([error, "waiting"])).toBe("waiting");
       await vi.advanceTimersByTimeAsync(600_000);
       expect(await error).toBeInstanceOf(RunError);
       expect((await error).message).toBe(
-        "connect: needs a worker that lives as long as its runs, got one that said nothing for 10 s. Call serveTraining() in the worker, once, when its script begins.",
+        "connect: needs a worker that lives as long as its runs, got one that said nothing for 60 s. Call serveTraining() in the worker, once, when its script begins.",
       );
       expect(ended).not.toHaveBeenCalled();
       expect(vi.getTimerCount()).toBe(0);

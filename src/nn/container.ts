@@ -2,7 +2,8 @@
 
 import { ConfigError, kindOf, TenonError } from "../core/errors.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { Module, type PartVisitor, visitParts } from "./module.js";
+import { Module } from "./module.js";
+import { type PartVisitor, visitParts } from "./parts.js";
 
 /** Refuses what is no module: a function, a list. */
 function checked<M extends Module>(where: string, items: M[]): M[] {

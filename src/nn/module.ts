@@ -12,6 +12,7 @@ import { inModule } from "../tensor/dispatch.js";
 import { keep, tidy } from "../tensor/scope.js";
 import { Parameter, Tensor } from "../tensor/tensor.js";
 import type { InitialCalls } from "./init.js";
+import { join, type PartVisitor, visitParts } from "./parts.js";
 import { assign, checkValue, type LoadReport, refuseKeys, type StateValue } from "./state.js";
 
 /** The module whose `forward` runs, and its path as the tree is now. */
@@ -290,24 +291,3 @@ export abstract class Module {
     return lines.length ? `${head}\n${lines.join("\n")}\n)` : `${head})`;
   }
 }
-
-const join = (prefix: string, name: string): string => (prefix === "" ? name : `${prefix}.${name}`);
-
-/** Is given a value, the path to it, and what holds it under which key. */
-export type PartVisitor = (value: unknown, path: string, owner: Record<string, unknown>, key: string) => void;
-
-/** Visits what an object holds, in order of assignment, and what is in its arrays and plain objects; nothing else is entered. */
-export function visitParts(object: object, visit: PartVisitor, prefix = "", owners: readonly object[] = []): void {
-  const owner = object as Record<string, unknown>;
-  for (const key of Object.keys(owner)) {
-    const value = owner[key];
-    const path = join(prefix, key);
-    visit(value, path, owner, key);
-    if (isCollection(value) && !owners.includes(value)) visitParts(value, visit, path, [...owners, value]);
-  }
-}
-
-const isCollection = (value: unknown): value is object =>
-  typeof value === "object" &&
-  value !== null &&
-  (Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype);

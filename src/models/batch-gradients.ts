@@ -2,11 +2,10 @@
 
 import { backendOf } from "../backend/devices.js";
 import { sameShape } from "../core/shape.js";
-import type { Module } from "../nn/module.js";
 import { copy_, div } from "../ops/index.js";
 import { canRepeat, Repeated } from "../tensor/repeated.js";
 import { keep, tidy } from "../tensor/scope.js";
-import { type Parameter, Tensor } from "../tensor/tensor.js";
+import { Parameter, Tensor } from "../tensor/tensor.js";
 import type { LanguageModel } from "./language-model.js";
 import type { Batch } from "./trainer.js";
 
@@ -33,10 +32,13 @@ export class BatchGradients {
   backward(batch: LossBatch): Tensor {
     const { model } = this;
     const modules = [...model.modules()];
-    const parameters = [...model.parameters()];
+    // Parameters, and settings such as the probability of dropout.
+    const held: unknown[] = [];
+    for (const module of modules) module.visitParts((value) => held.push(value));
+    const parameters = [...new Set(held.filter((value) => value instanceof Parameter))];
     const may = canRepeat(backendOf(model.device)) && model.computesOnly(modules);
     const adds = parameters.some(({ grad }) => grad);
-    return tidy(() => (may && !adds ? this.again(batch, modules, parameters) : this.compute(batch)));
+    return tidy(() => (may && !adds ? this.again(batch, held, parameters) : this.compute(batch)));
   }
 
   private compute({ ids, labels, shape, reduction, divisor }: LossBatch): Tensor {
@@ -46,14 +48,11 @@ export class BatchGradients {
     return whole.detach();
   }
 
-  private again(batch: LossBatch, modules: readonly Module[], parameters: readonly Parameter[]): Tensor {
+  private again(batch: LossBatch, held: readonly unknown[], parameters: readonly Parameter[]): Tensor {
     const repeated = this.take(this.model.lossInputs(batch.ids, batch.labels, batch.shape));
     const [ids, labels] = this.inputs;
     const { reduction, divisor } = batch;
-    const facts: unknown[] = [ids, labels, reduction, divisor];
-    // Parameters, and settings such as the probability of dropout.
-    for (const module of modules) module.visitParts((value) => facts.push(value));
-    for (const parameter of parameters) facts.push(parameter.requiresGrad);
+    const facts = [ids, labels, reduction, divisor, ...held, ...parameters.map(({ requiresGrad }) => requiresGrad)];
     const [loss, ...grads] = repeated.run(facts, () => {
       const loss = this.compute({ ids, labels, reduction, divisor });
       this.trained = parameters.filter(({ grad }) => grad);

@@ -6,7 +6,7 @@ import { checkOptions } from "../core/options.js";
 import type { InitialRule, Module } from "../nn/index.js";
 import { linear, linearCrossEntropy, narrow, reshape, select } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { loadTokenizer, type Tokenizer, type TokenizerDefinition } from "../tokenizers/index.js";
+import { loadTokenizer, type Tokenizer, type TokenizerSource } from "../tokenizers/index.js";
 import type { KeyValueCache } from "./cache.js";
 import { generate, prepareGeneration, type StreamedToken, stream } from "./generation.js";
 import type { GenerateOptions } from "./generation-options.js";
@@ -164,15 +164,11 @@ export abstract class LanguageModel extends Model {
   }
 
   override async readFiles(folder: FolderReader): Promise<void> {
-    const config = await folder.json("tokenizer_config.json");
-    const tokenizer = await folder.json("tokenizer.json");
-    if (tokenizer) this.tokenizer = await loadTokenizer(tokenizer as unknown as TokenizerDefinition, { config });
-    else {
-      // As GPT-2's older folders have it.
-      const [vocab, merges] = [await folder.json("vocab.json"), await folder.text("merges.txt")];
-      if (vocab && merges !== undefined)
-        this.tokenizer = await loadTokenizer({ vocab: vocab as Record<string, number>, merges }, { config });
-    }
+    let source = (await folder.json("tokenizer.json")) as TokenizerSource | undefined;
+    const vocab = source ? undefined : await folder.json("vocab.json"); // of GPT-2's older folders
+    const merges = vocab && (await folder.text("merges.txt"));
+    if (merges !== undefined) source = { vocab: vocab as Record<string, number>, merges };
+    if (source) this.tokenizer = await loadTokenizer(source, { config: await folder.json("tokenizer_config.json") });
     this.generationConfig = await folder.json("generation_config.json");
   }
 

@@ -3,9 +3,19 @@
 import { asArray } from "../artifacts/dtypes.js";
 import { readSafetensors } from "../artifacts/safetensors.js";
 import { safetensorsChunks, type TensorsToWrite, weightsHash } from "../artifacts/safetensors-write.js";
-import { isDType } from "../core/dtype.js";
+import { type DType, isDType } from "../core/dtype.js";
 import { ConfigError, DTypeError, kindOf } from "../core/errors.js";
 import type { HostTensor, LoadReport, Module, StateValue } from "../nn/index.js";
+
+/** Dtypes as the format spells them. */
+const fileNames = {
+  float32: "F32",
+  float16: "F16",
+  bfloat16: "BF16",
+  int32: "I32",
+  uint8: "U8",
+  bool: "BOOL",
+} as const;
 
 /** Values of a safetensors file, or tensors, by weight name. */
 export type Weights = Readonly<
@@ -34,10 +44,9 @@ export const loadWeights = (
 
 /** A state as entries of a safetensors file; data are read when their turn comes. */
 export function tensorsToWrite(state: ReturnType<Module["stateDict"]>): TensorsToWrite {
-  const names = { float32: "F32", float16: "F16", bfloat16: "BF16", int32: "I32", uint8: "U8", bool: "BOOL" } as const;
   return Object.fromEntries(
     Object.entries(state).map(([name, tensor]) => {
-      const dtype = names[tensor.dtype];
+      const dtype = fileNames[tensor.dtype];
       return [name, { dtype, shape: tensor.shape, data: async () => asArray(dtype, await tensor.bytes()) }];
     }),
   );
@@ -50,15 +59,6 @@ export const hashWeights = (model: Module): Promise<string> => weightsHash(tenso
 export const stateValues = (tensors: Readonly<Record<string, unknown>>): Record<string, StateValue> =>
   Object.fromEntries(Object.entries(tensors).map(([name, value]) => [name, hostTensor(name, value)]));
 
-const fileDTypes: Record<string, string> = {
-  F32: "float32",
-  F16: "float16",
-  BF16: "bfloat16",
-  I32: "int32",
-  U8: "uint8",
-  BOOL: "bool",
-};
-
 /** Values of a file as the module takes them. I64 and F64 are narrowed where every value fits. */
 function hostTensor(name: string, value: unknown): StateValue {
   if (typeof value !== "object" || value === null || !("dtype" in value)) {
@@ -66,7 +66,8 @@ function hostTensor(name: string, value: unknown): StateValue {
   }
   const { dtype, shape, data } = value as { dtype: string; shape: number[]; data: ArrayLike<number | bigint> };
   if (isDType(dtype)) return value as StateValue;
-  if (Object.hasOwn(fileDTypes, dtype)) return { dtype: fileDTypes[dtype], shape, data } as unknown as HostTensor;
+  const own = Object.keys(fileNames).find((name) => fileNames[name as DType] === dtype);
+  if (own) return { dtype: own, shape, data } as unknown as HostTensor;
   if (dtype === "F64" || dtype === "I64") {
     const wide = Array.from(data as ArrayLike<number>, Number);
     const narrow = dtype === "F64" ? Float32Array.from(wide) : Int32Array.from(wide);

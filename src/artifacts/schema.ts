@@ -4,7 +4,7 @@
  * what Tenon's own files need, with Tenon's own messages.
  */
 
-import { ConfigError, listOf, nearest, type TenonError } from "../core/errors.js";
+import { ConfigError, listOf, nearest, show, type TenonError } from "../core/errors.js";
 
 /** Where a value stands and how to refuse it. */
 export interface Place {
@@ -51,13 +51,11 @@ export function refuse(place: Place, expects: string, value: unknown, hint?: str
 }
 
 /** A value as a message shows it. */
-export function describe(value: unknown): string {
+function describe(value: unknown): string {
   if (value === undefined) return "nothing";
-  if (typeof value === "function") return "a function";
   if (Array.isArray(value)) return value.length > 8 ? `an array of ${value.length}` : JSON.stringify(value);
   if (typeof value === "object" && value !== null) return `an object with ${listOf(Object.keys(value).slice(0, 5))}`;
-  if (typeof value === "number") return String(value);
-  return JSON.stringify(value) ?? String(value);
+  return show(value);
 }
 
 interface NumberRule {

@@ -154,10 +154,8 @@ const place: Schema<DataPlace> = {
   expects: "a path, URL or Blob",
   check(value, at) {
     const problem = typeof value === "string" ? placeProblem(value) : undefined;
-    if (problem) {
-      const shown = (value as string).length > 60 ? `${(value as string).slice(0, 60)}…` : value;
-      refuse(at, `a path or URL ${problem}, or a Blob`, shown, "To train on a text itself, pass new Blob([text]).");
-    }
+    if (problem)
+      refuse(at, `a path or URL ${problem}, or a Blob`, value, "To train on a text itself, pass new Blob([text]).");
     const { blob } = Object(value) as { blob?: unknown };
     if (typeof blob === "string") {
       refuse(at, "the File or Blob itself, of which a run keeps the name alone", blob, SAME_FILE);

@@ -64,7 +64,7 @@ async function check(file: string, values: Parsed<typeof table>["values"]): Prom
   if (values.delimiter !== undefined) options["delimiter"] = values.delimiter === "\\t" ? "\t" : values.delimiter;
   if (values.encoding !== undefined) options["encoding"] = values.encoding;
   if (values.decimal !== undefined) options["decimal"] = values.decimal;
-  if (values.null.length > 0) options["nullValues"] = ["", ...values.null];
+  if (values.null.length > 0) options["nullValues"] = values.null;
   // Problems are counted, not thrown, so that all of them are seen at once; idx files have no values to coerce.
   const config: DatasetConfig = { [format]: file, schema, labels: values.labels, options };
   if (format !== "idx") config.onViolation = "null";

@@ -149,14 +149,8 @@ export function nearest(
   let best: string | undefined;
   let bestDistance = most + 1;
   const all = [...candidates];
-  const initials = all.find(
-    (candidate) =>
-      candidate
-        .match(/^.|[A-Z]/g)
-        ?.join("")
-        .toLowerCase() === name,
-  );
-  if (initials !== undefined && name.length > 1) return initials;
+  const abbreviated = name.length > 1 && all.find((candidate) => initialsOf(candidate) === name);
+  if (abbreviated) return abbreviated;
   for (const candidate of all) {
     const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) {
@@ -166,6 +160,8 @@ export function nearest(
   }
   return best;
 }
+
+const initialsOf = (name: string): string => (name.match(/^.|[A-Z]/g) ?? []).join("").toLowerCase();
 
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);

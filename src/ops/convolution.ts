@@ -5,7 +5,7 @@ import { checkCounts, checkOptions } from "../core/options.js";
 import { sameShape } from "../core/shape.js";
 import { fromData } from "../tensor/create.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkTensors, named, widened } from "./define.js";
+import { checkTensors, named, withArithmetic } from "./define.js";
 import { add } from "./elementwise.js";
 import { indexSelect } from "./indexing.js";
 import { matmul } from "./matmul.js";
@@ -85,7 +85,7 @@ export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor, options: ConvOp
     const columns = reshape(values, [n, groups, perGroup * kh * kw, height * width]);
     const rows = reshape(weight, [groups, o / groups, perGroup * kh * kw]);
     const out = reshape(matmul(rows, columns), [n, o, height, width]);
-    return bias ? add(out, reshape(widened(bias), [o, 1, 1])) : out;
+    return bias ? add(out, reshape(withArithmetic(bias), [o, 1, 1])) : out;
   });
 }
 

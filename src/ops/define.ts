@@ -92,7 +92,7 @@ export function defineOp<A extends Attrs>(definition: OpDefinition<A>): OpFuncti
 export const factor = (name: string): InputSpec => ({ name, kind: "float", stored: true });
 
 /** A weight with which there is arithmetic: of 16-bit floats their float32. */
-export const widened = (weight: Tensor): Tensor =>
+export const withArithmetic = (weight: Tensor): Tensor =>
   dtypes[weight.dtype].arithmetic ? weight : weight.to({ dtype: "float32" });
 
 type Row<A extends Attrs> = Omit<OpDefinition<A>, "name" | "doc" | "inputs">;

@@ -7,7 +7,7 @@ import { onesLike } from "../tensor/create.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { registerOp, type TensorSpec } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { checkTensors, named, widened } from "./define.js";
+import { checkTensors, named, withArithmetic } from "./define.js";
 import { add, mul } from "./elementwise.js";
 import { reshape } from "./movement.js";
 
@@ -124,8 +124,8 @@ export function groupNorm(
     const grouped = layerNorm(reshape(x, [batch * numGroups, perGroup]), undefined, undefined, options);
     const column = [channels, ...x.shape.slice(2).map(() => 1)];
     const scaled = weight
-      ? mul(reshape(grouped, x.shape), reshape(widened(weight), column))
+      ? mul(reshape(grouped, x.shape), reshape(withArithmetic(weight), column))
       : reshape(grouped, x.shape);
-    return bias ? add(scaled, reshape(widened(bias), column)) : scaled;
+    return bias ? add(scaled, reshape(withArithmetic(bias), column)) : scaled;
   });
 }

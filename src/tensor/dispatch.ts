@@ -98,9 +98,12 @@ export function dispatch(op: Op, inputs: readonly (Tensor | undefined)[], given:
   return chain(0);
 }
 
-/** `dispatch` for ops with one output. */
-export const dispatchOne = (op: Op, inputs: readonly (Tensor | undefined)[], attrs?: Attrs): Tensor =>
-  dispatch(op, inputs, attrs)[0];
+/** `dispatch` for ops of whose outputs users see the first. The others serve the gradient; without one they go at once. */
+export function dispatchOne(op: Op, inputs: readonly (Tensor | undefined)[], attrs?: Attrs): Tensor {
+  const [output, ...others] = dispatch(op, inputs, attrs);
+  if (!output.requiresGrad && !observed()) for (const other of others) other.dispose();
+  return output;
+}
 
 type Inputs = readonly (Tensor | undefined)[];
 

@@ -7,12 +7,12 @@ import { type Abilities, abilitiesOf, type FragmentSize } from "./adapter.js";
 import { type OnGpu, pieceOf } from "./bindings.js";
 import { Commands, type Counters, type Groups, type Numbers } from "./commands.js";
 import { Failures, REPORT_WORDS } from "./failures.js";
-import { Launches } from "./launches.js";
+import { type GoesWith, Launches } from "./launches.js";
 import type { Product, Tiling } from "./matmul/product.js";
 import { Pipelines } from "./pipelines.js";
 import { type Piece, Pool } from "./pool.js";
 import { LaunchRecording } from "./recording.js";
-import { type Epilogue, Kernel, type KernelSource, THREADS } from "./shader.js";
+import { type Epilogue, Kernel, type KernelSource, type Prologue, THREADS } from "./shader.js";
 
 const REPORT_BYTES = 4 * REPORT_WORDS;
 
@@ -130,19 +130,19 @@ export class Gpu {
     if (groups > 0) this.launches.run(this.operation, kernel, operands, numbers, groups, first);
   }
 
-  /** As `run`, but held back until the next launch is known, since `join` may add to it: `finish` gives the kernel then. */
+  /** As `run`, but held back until the next launch is known, which may share one with it. */
   hold(
     kernel: Kernel,
     operands: readonly (OnGpu | Piece)[],
     result: OnGpu | Piece,
     numbers: readonly number[],
     groups: Groups,
-    finish: (epilogue: Epilogue) => Kernel,
+    goesWith: GoesWith,
   ): void {
-    if (groups > 0) this.launches.hold(this.operation, kernel, operands, pieceOf(result), numbers, groups, finish);
+    if (groups > 0) this.launches.hold(this.operation, kernel, operands, pieceOf(result), numbers, groups, goesWith);
   }
 
-  /** What the launch that is held back will have written. */
+  /** What the launch that is held back will have written, where elementwise work on that may join it. */
   get heldResult(): Piece | undefined {
     return this.launches.heldResult;
   }
@@ -150,6 +150,28 @@ export class Gpu {
   /** Lets the launch that is held back do elementwise work on its result; tells whether it can. */
   join(epilogue: Epilogue, inputs: readonly OnGpu[], output: OnGpu, numbers: readonly number[]): boolean {
     return this.launches.join(this.operation, epilogue, inputs.map(pieceOf), pieceOf(output), numbers);
+  }
+
+  /** The work of the launch that is held back, as what a launch that reads its result can do first. */
+  prologueOf(result: OnGpu): Prologue | undefined {
+    return this.launches.prologueOf(pieceOf(result));
+  }
+
+  /**
+   * A launch that does the work of the one that is held back first, of a kernel with its prologue; `operands` follow those
+   * of that. It is held back in turn. Tells whether it can.
+   */
+  follow(
+    { operands: kept }: Prologue,
+    kernel: Kernel,
+    operands: readonly OnGpu[],
+    result: OnGpu,
+    numbers: readonly number[],
+    groups: Groups,
+    finish: GoesWith["finish"],
+  ): boolean {
+    const [op, output, pieces] = [this.operation, pieceOf(result), operands.map(pieceOf)];
+    return this.launches.follow({ op, kernel: () => kernel, pieces, kept, output, numbers, groups }, finish);
   }
 
   /** Moves pieces onto a shelf of their own, so that a kernel can bind all of them at once. */

@@ -7,7 +7,7 @@ import type { Failures } from "./failures.js";
 import type { Pipelines } from "./pipelines.js";
 import type { Piece, Pool, Slot } from "./pool.js";
 import type { LaunchRecording } from "./recording.js";
-import type { Epilogue, Kernel, Layout } from "./shader.js";
+import { type Epilogue, type Kernel, type Layout, type Prologue, upTo } from "./shader.js";
 
 /** A launch with what its pipeline depends on. Its buffers are those that its operands had when it was called. */
 interface PreparedLaunch extends Launch {
@@ -15,11 +15,28 @@ interface PreparedLaunch extends Launch {
   readonly pieces: readonly Piece[];
 }
 
-interface HeldLaunch {
+/** With what a launch can share one: elementwise work on its results, or a launch that reads its result. */
+export interface GoesWith {
+  /** The kernel with work to do on each result. */
+  readonly finish?: (epilogue: Epilogue) => Kernel;
+  readonly prologue?: () => Prologue | undefined;
+}
+
+interface HeldLaunch extends GoesWith {
   readonly launch: PreparedLaunch & { readonly numbers: readonly number[] };
   readonly result: Piece;
-  /** The kernel with work to do on each result. */
-  finish(epilogue: Epilogue): Kernel;
+}
+
+/** What a launch does besides the work of the one that is held back. */
+interface More {
+  readonly op: string;
+  kernel(): Kernel;
+  /** Those that follow the pieces of that one, of which it needs `kept`, or all. One of them is `output`. */
+  readonly pieces: readonly Piece[];
+  readonly kept?: readonly number[];
+  readonly output: Piece;
+  readonly numbers: readonly number[];
+  readonly groups: Groups;
 }
 
 /** The pipelines that work asked for, and what was known of pieces before it wrote to them. */
@@ -56,6 +73,7 @@ export class Launches {
     this.record(this.prepare(op, kernel, operands, numbers, groups), first);
   }
 
+  /** As `run`, but held back until the next launch is known, which may do its work with its own. */
   hold(
     op: string,
     kernel: Kernel,
@@ -63,9 +81,12 @@ export class Launches {
     result: Piece,
     numbers: readonly number[],
     groups: Groups,
-    finish: (epilogue: Epilogue) => Kernel,
+    goesWith: GoesWith,
   ): void {
-    const launch = this.prepare(op, kernel, operands, numbers, groups);
+    this.keep({ ...this.prepare(op, kernel, operands, numbers, groups), numbers }, result, goesWith);
+  }
+
+  private keep(launch: HeldLaunch["launch"], result: Piece, goesWith: GoesWith): void {
     if (launch.layout.cut) {
       this.record(launch);
       return;
@@ -75,7 +96,7 @@ export class Launches {
       slot.batch = this.commands.batch;
       if (this.recording?.noting) this.recording.slots.add(slot);
     }
-    this.held = { launch: { ...launch, numbers }, result, finish };
+    this.held = { ...{ launch, result }, ...goesWith };
   }
 
   private prepare(
@@ -116,34 +137,60 @@ export class Launches {
     if (held) this.record(held.launch);
   }
 
+  /** What the launch that is held back will have written, where elementwise work on that may join it. */
   get heldResult(): Piece | undefined {
-    return this.held?.result;
+    return this.held?.finish && this.held.result;
+  }
+
+  /** The work of the launch that is held back, as what a launch that reads its result can do first. */
+  prologueOf(result: Piece): Prologue | undefined {
+    return this.held?.result === result ? this.held.prologue?.() : undefined;
   }
 
   join(op: string, epilogue: Epilogue, inputs: readonly Piece[], output: Piece, numbers: readonly number[]): boolean {
     const { held } = this;
-    if (!held) return false;
-    const { launch, result, finish } = held;
-    const added = [...inputs.filter((piece) => piece !== result), output];
-    const pieces = [...launch.pieces, ...added];
-    const { range } = this.pool;
-    if (pieces.length > this.abilities.bindings || added.some(({ bytes }) => bytes > range)) return false;
-    // It is written beside the others, and they are read after it is.
-    if (pieces.indexOf(output) < pieces.length - 1) return false;
-    const slots = [...launch.slots];
-    if (!this.rehearsed) for (const piece of added) slots.push(this.use(piece));
-    // An upload records what is held; and what is written may be a buffer that was given back since, or a shelf.
-    const target = slots.at(-1)?.buffer;
-    if (this.held !== held || slots.some(({ buffer }, i) => buffer === target && i < slots.length - 1)) return false;
-    this.held = undefined;
-    const { joined } = launch.kernel;
-    let kernel = joined.get(epilogue);
-    if (!kernel) joined.set(epilogue, (kernel = finish(epilogue)));
-    const layout = layoutOf(kernel, pieces, range);
-    const all = [...launch.numbers, ...numbers];
+    if (!held?.finish) return false;
+    const added = [...inputs.filter((piece) => piece !== held.result), output];
+    const { launch, finish } = held;
+    const kernel = () => {
+      const { joined } = launch.kernel;
+      let kernel = joined.get(epilogue);
+      if (!kernel) joined.set(epilogue, (kernel = finish(epilogue)));
+      return kernel;
+    };
     const { groups } = launch;
-    this.record({ op: `${launch.op} with ${op}`, kernel, layout, pieces, slots, numbers: all, groups });
-    return true;
+    const extended = this.extended(held, { op, kernel, pieces: added, output, numbers, groups });
+    if (extended) this.record(extended);
+    return extended !== undefined;
+  }
+
+  /** A launch that does the work of the one that is held back first; it is held back in turn. */
+  follow(more: More, finish: GoesWith["finish"]): boolean {
+    const { held } = this;
+    const extended = held && this.extended(held, more);
+    if (extended) this.keep(extended, more.output, { finish });
+    return extended !== undefined;
+  }
+
+  /** What is held back, with more to do; then it is held no more. Nothing where that would give other results. */
+  private extended(held: HeldLaunch, more: More): HeldLaunch["launch"] | undefined {
+    const { launch } = held;
+    const { output, groups, kept = upTo(launch.pieces.length) } = more;
+    const pieces = [...kept.map((i) => launch.pieces[i]), ...more.pieces];
+    const { range } = this.pool;
+    if (pieces.length > this.abilities.bindings || more.pieces.some(({ bytes }) => bytes > range)) return undefined;
+    // Workgroups write without waiting for each other, so what one of them writes, others may not read.
+    if (pieces.filter((piece) => piece === output).length > 1) return undefined;
+    if (launch.kernel.written.some((i) => more.pieces.includes(launch.pieces[i]))) return undefined;
+    const slots = this.rehearsed ? [] : kept.map((i) => launch.slots[i]);
+    if (!this.rehearsed) for (const piece of more.pieces) slots.push(this.use(piece));
+    // An upload records what is held; and what is written may be a buffer that was given back since, or a shelf.
+    if (this.held !== held || slots.filter(({ buffer }) => buffer === output.slot?.buffer).length > 1) return undefined;
+    this.held = undefined;
+    const kernel = more.kernel();
+    const layout = layoutOf(kernel, pieces, range);
+    const numbers = [...launch.numbers, ...more.numbers];
+    return { op: `${launch.op} with ${more.op}`, kernel, layout, pieces, slots, numbers, groups };
   }
 
   /** The buffers of a launch. A kernel that writes to a shelf may not read another place of it, so that piece moves out. */

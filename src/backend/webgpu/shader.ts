@@ -32,6 +32,8 @@ export interface KernelSource {
   /** Functions that the code calls to combine a value of each thread of its workgroup, of `threads` (or THREADS). */
   readonly across?: readonly Across[];
   readonly threads?: number;
+  /** Of the values of a workgroup's threads those functions combine the first so many, where it is not all. */
+  readonly combined?: number;
   /** Language features that the code needs, which the device must have. */
   readonly enables?: readonly string[];
   /** Functions and the entry point `main`. */
@@ -48,6 +50,23 @@ export interface Epilogue {
   /** Those of its buffers whose vectors at `at` follow `made`. */
   readonly reads: readonly string[];
   readonly params: Readonly<Record<string, ParamType>>;
+  readonly code: string;
+}
+
+/**
+ * What a kernel does first, in every workgroup: it makes a row of `size` numbers in `first_row`, in workgroup memory. Its
+ * buffers and numbers come before those of the kernel, whose first row of operands that row is.
+ */
+export interface Prologue {
+  readonly key: string;
+  readonly size: number;
+  /** Of the operands of the launch whose work it is, those that it needs: its buffers. */
+  readonly operands: readonly number[];
+  readonly buffers: readonly BufferSpec[];
+  readonly params: Readonly<Record<string, ParamType>>;
+  readonly across: readonly Across[];
+  /** How many threads it works with; a workgroup may have more. */
+  readonly threads: number;
   readonly code: string;
 }
 
@@ -99,7 +118,7 @@ export interface Variant {
  * buffers bound by as many ranges, of so many bytes, as `ranges` says.
  */
 export function wgsl(
-  { buffers, params, code, enables = [], across = [], threads = THREADS }: KernelSource,
+  { buffers, params, code, enables = [], across = [], threads = THREADS, combined = threads }: KernelSource,
   shared: readonly number[],
   subgroups: boolean,
   ranges: { readonly counts: readonly number[]; readonly bytes: number },
@@ -116,7 +135,9 @@ export function wgsl(
   lines.push(`struct Params {\n${fields.join("\n")}\n  all_groups: u32,\n}`);
   lines.push(`@group(0) @binding(${lines.length - 1}) var<uniform> p: Params;`);
   const bySubgroups = subgroups && across.length > 0;
-  const functions = across.map((one) => (bySubgroups ? acrossSubgroups : acrossMemory)(one, threads)).join("");
+  const functions = across
+    .map((one) => (bySubgroups ? acrossSubgroups : acrossMemory)(one, threads, combined))
+    .join("");
   let body = `${bySubgroups ? `${subgroupState}${functions}${code.replace(entryInputs, subgroupInputs)}` : `${functions}${code}`}`;
   buffers.forEach((spec, i) => {
     if (shared[i] !== i) body = body.replaceAll(new RegExp(`\\b${spec.name}\\b`, "g"), buffers[shared[i]].name);
@@ -143,7 +164,10 @@ export const entry = (size: number, more = ""): string => `@compute @workgroup_s
   if (group >= p.all_groups) { return; }
   let thread = group * ${size}u + lane;`;
 
-/** A function `name(lane, own)` that combines one value of each thread of a workgroup and gives all of them the result. */
+/**
+ * A function `name(lane, own)` that combines one value of each thread of a workgroup and gives all of them the result.
+ * Where only those of the first threads are combined, the others must come with what is `empty`.
+ */
 export interface Across {
   readonly name: string;
   readonly type: string;
@@ -153,8 +177,12 @@ export interface Across {
 }
 
 /** A few threads combine a share of the values each, then every thread combines what those have. */
-export function acrossMemory({ name, type, combine }: Omit<Across, "empty">, threads = THREADS): string {
-  const parts = threads <= 64 ? 8 : 16;
+export function acrossMemory(
+  { name, type, combine }: Omit<Across, "empty">,
+  threads = THREADS,
+  combined = threads,
+): string {
+  const parts = combined <= 64 ? 8 : 16;
   return `
 var<workgroup> ${name}_all: array<${type}, ${threads}>;
 var<workgroup> ${name}_part: array<${type}, ${parts}>;
@@ -162,8 +190,8 @@ fn ${name}(lane: u32, own: ${type}) -> ${type} {
   ${name}_all[lane] = own;
   workgroupBarrier();
   if (lane < ${parts}u) {
-    var total = ${name}_all[lane * ${threads / parts}u];
-    for (var i = 1u; i < ${threads / parts}u; i++) { total = ${combine("total", `${name}_all[lane * ${threads / parts}u + i]`)}; }
+    var total = ${name}_all[lane * ${combined / parts}u];
+    for (var i = 1u; i < ${combined / parts}u; i++) { total = ${combine("total", `${name}_all[lane * ${combined / parts}u + i]`)}; }
     ${name}_part[lane] = total;
   }
   workgroupBarrier();
@@ -179,7 +207,7 @@ fn ${name}(lane: u32, own: ${type}) -> ${type} {
  * The threads of a subgroup exchange values in a fixed tree, the first of each leaves theirs, and every subgroup combines
  * those in the same way. Which threads are a subgroup does not matter; WGSL does not say.
  */
-const acrossSubgroups = ({ name, type, empty, combine }: Across, threads: number): string => `
+const acrossSubgroups = ({ name, type, empty, combine }: Across, threads: number, combined: number): string => `
 var<workgroup> ${name}_all: array<${type}, ${threads}>;
 fn ${name}_subgroup(own: ${type}) -> ${type} {
   var total = own;
@@ -191,7 +219,7 @@ fn ${name}(lane: u32, own: ${type}) -> ${type} {
   ${name}_all[lane] = select(${empty}, total, subgroup_lane == 0u);
   workgroupBarrier();
   total = ${name}_all[subgroup_lane];
-  for (var i = subgroup_lane + subgroup_threads; i < ${threads}u; i += subgroup_threads) { total = ${combine("total", `${name}_all[i]`)}; }
+  for (var i = subgroup_lane + subgroup_threads; i < ${combined}u; i += subgroup_threads) { total = ${combine("total", `${name}_all[i]`)}; }
   total = ${name}_subgroup(total);
   workgroupBarrier();
   return total;

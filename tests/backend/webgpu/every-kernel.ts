@@ -220,6 +220,26 @@ export const everyKernel: readonly EveryKernel[] = [
     },
   ],
 
+  [
+    "products of a row that is normed first, with an activation",
+    (device, out) => {
+      const activation = expr.program(functions.sigmoid(expr.input(0)));
+      for (const [n, k] of [
+        [16, 8],
+        [2304, 768],
+        [1540, 2048],
+      ])
+        for (const vector of [undefined, out(k)]) {
+          const [a, b, normed, made, finished] = [out(1, k), out(k, n), out(1, k), out(1, n), out(1, n)];
+          const layout = { m: 1, n, k, transposeA: false, transposeB: false, batchA: [0], batchB: [0] };
+          const options = { rows: 1, size: k, eps: 1e-5 };
+          device.kernels.layerNorm(a, vector, vector, normed, out(1), out(1), options);
+          device.kernels.matmul(normed, b, made, layout);
+          device.kernels.elementwise(activation, [made], [finished], []);
+        }
+    },
+  ],
+
   ...[1, 6, 8, 20, 32, 64, 80, 96, 128, 160, 256, LARGEST_HEAD].map(
     (dim): EveryKernel => [
       `attention of heads ${dim} wide`,

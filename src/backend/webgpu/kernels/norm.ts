@@ -1,12 +1,13 @@
 /** Layer norm and RMS norm of rows, and their gradients: a workgroup takes a row; weights' gradients sum over rows. */
 
 import type { Operand } from "../../kernels.js";
+import { pieceOf } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
 import type { Piece } from "../pool.js";
 import { acrossColumns, COLUMNS, columnsEntry, ownColumnEntry } from "./columns.js";
 import { aheadOf, gathering } from "./loops.js";
 import { CHUNK, fold } from "./reduce.js";
-import { ofAll, ofRow, runRows } from "./rows.js";
+import { ofAll, ofRow, type Passes, rowPrologue, runRows } from "./rows.js";
 import { sumAcross } from "./softmax.js";
 
 interface Rows {
@@ -19,7 +20,10 @@ const written = (name: string) => ({ name, type: "f32", writes: true });
 const present = (operands: readonly (Operand | undefined)[]): Operand[] =>
   operands.filter((operand): operand is Operand => operand !== undefined);
 
-/** mean = sum(x) / size; rstd = 1 / sqrt(sum((x - mean)^2) / size + eps); y = ((x - mean) * rstd) * w + b. */
+/**
+ * mean = sum(x) / size; rstd = 1 / sqrt(sum((x - mean)^2) / size + eps); y = ((x - mean) * rstd) * w + b. The norm of a
+ * single row, on a card, waits for a product that takes it along.
+ */
 export function layerNorm(
   gpu: Gpu,
   input: Operand,
@@ -30,31 +34,43 @@ export function layerNorm(
   rstd: Operand,
   { rows, size, eps }: Rows & { eps: number },
 ): void {
+  const key = `layerNorm ${!!weight} ${!!bias}`;
   const value = `((x - mean) * rstd)${weight ? " * w" : ""}${bias ? " + b" : ""}`;
-  const operands = present([input, weight, bias, output, mean, rstd]);
-  runRows(gpu, `layerNorm ${!!weight} ${!!bias}`, { rows, size }, operands, [eps], () => ({
+  // The names are no product's, since both may stand in one text.
+  const source = (write: (value: string) => string, statistics = true) => ({
     name: "layerNorm",
     buffers: [
       read("values"),
-      ...(weight ? [read("weight")] : []),
-      ...(bias ? [read("bias")] : []),
-      written("out"),
-      written("means"),
-      written("rstds"),
+      ...(weight ? [read("scale")] : []),
+      ...(bias ? [read("shift")] : []),
+      written("normed"),
+      ...(statistics ? [written("means"), written("rstds")] : []),
     ],
-    params: { eps: "f32" },
+    params: { eps: "f32" } as const,
     across: [sumAcross],
-    loads: { x: ofRow("values"), ...(weight && { w: ofAll("weight") }), ...(bias && { b: ofAll("bias") }) },
-    code: ({ gather, write }) => `
+    loads: { x: ofRow("values"), ...(weight && { w: ofAll("scale") }), ...(bias && { b: ofAll("shift") }) },
+    code: (passes: Passes) => `
   var total = 0.0;
-${gather("total += select(0.0, x, inside);")}
+${passes.gather("total += select(0.0, x, inside);")}
   let mean = sum_all(lane, total) / f32(p.size);
   var squares = 0.0;
-${gather("let d = select(0.0, x - mean, inside); squares += d * d;")}
+${passes.gather("let d = select(0.0, x - mean, inside); squares += d * d;")}
   let rstd = 1.0 / sqrt(sum_all(lane, squares) / f32(p.size) + p.eps);
-${write(`out[start + i] = ${value};`)}
-  if (is_first) { means[row] = mean; rstds[row] = rstd; }`,
-  }));
+${passes.write(write(value))}
+${statistics ? "  if (is_first) { means[row] = mean; rstds[row] = rstd; }" : ""}`,
+  });
+  const operands = present([input, weight, bias, output, mean, rstd]);
+  const pieces = [mean, rstd].map(pieceOf);
+  /** Statistics that were given back since, as those of a forward pass alone, need no buffers. */
+  const prologue = () => {
+    const statistics = !pieces.every(({ released }) => released);
+    const write = (y: string) => `let y = ${y}; first_row[i] = y; if (group == 0u) { normed[start + i] = y; }`;
+    return rowPrologue(`${key} ${statistics}`, size, () => source(write, statistics));
+  };
+  runRows(gpu, key, { rows, size }, operands, [eps], () => source((y) => `normed[start + i] = ${y};`), {
+    result: output,
+    prologue,
+  });
 }
 
 /** rstd = 1 / sqrt(sum(x * x) / size + eps); y = (x * rstd) * w. */

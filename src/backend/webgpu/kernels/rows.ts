@@ -2,7 +2,7 @@
 
 import type { Operand } from "../../kernels.js";
 import type { Gpu } from "../gpu.js";
-import { entry, type KernelSource, THREADS, upTo } from "../shader.js";
+import { entry, type KernelSource, type Prologue, THREADS, upTo } from "../shader.js";
 import { gathering, type Loads, loadsOf, type Work, workOn, writing } from "./loops.js";
 
 /** How the threads of a row share it. `each` elements of a short row are a thread's, loaded once for all passes. */
@@ -50,11 +50,12 @@ function passes(sharing: Sharing, loads: Loads): Passes {
   };
 }
 
-/** The first pass loads what all of them use. */
-function shortPasses({ threads, each, whole }: Sharing & { kind: "short" }, loads: Loads): Passes {
+/** The first pass loads what all of them use. Where a workgroup has `spare` threads, those have no elements. */
+function shortPasses({ threads, each, whole }: Sharing & { kind: "short" }, loads: Loads, spare = false): Passes {
   const all = upTo(each);
-  const isSure = (u: number) => whole || u < each - 1;
-  const inside = (u: number) => (isSure(u) ? "true" : `lane + ${u * threads}u < p.size`);
+  const isSure = (u: number) => !spare && (whole || u < each - 1);
+  const own = spare ? `lane < ${threads}u && ` : "";
+  const inside = (u: number) => (isSure(u) ? "true" : `${own}lane + ${u * threads}u < p.size`);
   const place = (u: number) => (isSure(u) ? `lane + ${u * threads}u` : `min(lane + ${u * threads}u, p.size - 1u)`);
   const names = Object.keys(loads);
   let toLoad = all.flatMap((u) => [`let i_${u} = ${place(u)};`, ...loadsOf(loads, names, u, `i_${u}`)]);
@@ -69,6 +70,40 @@ function shortPasses({ threads, each, whole }: Sharing & { kind: "short" }, load
       pass(works.flatMap((work) => (typeof work === "string" ? all.map((u) => on(work, u)) : [work.once]))),
     write: (work) => pass(all.map((u) => (isSure(u) ? on(work, u) : `if (${inside(u)}) ${on(work, u)}`))),
   };
+}
+
+/** Numbers of a row that a prologue has room for in workgroup memory, beside what the kernel after it keeps there. */
+const MOST_FIRST = 2048;
+const prologues = new Map<string, Prologue>();
+
+/**
+ * Work on a single row as what another kernel does first (see `Prologue`). Its code finds `row`, `start` and `is_first` as
+ * in `runRows`; it makes the row by `first_row[i] = …`.
+ */
+export function rowPrologue(
+  key: string,
+  size: number,
+  describe: () => Omit<RowSource, "name" | "functions">,
+): Prologue | undefined {
+  const sharing = sharingOf(false, size);
+  if (sharing.kind !== "short" || size > MOST_FIRST) return undefined;
+  const own = `${key} ${size}`;
+  const known = prologues.get(own);
+  if (known) return known;
+  const { buffers, params, across = [], loads, code } = describe();
+  const prologue = {
+    ...{ key: own, size, buffers, across, threads: sharing.threads, operands: upTo(buffers.length) },
+    params: { rows: "u32", size: "u32", ...params } as const,
+    code: `  {
+  let row = 0u;
+  let start = 0u;
+  let is_first = thread == 0u;
+${code(shortPasses(sharing, loads, true))}
+  }
+  workgroupBarrier();`,
+  };
+  prologues.set(own, prologue);
+  return prologue;
 }
 
 /** A kernel over rows, without its head. */
@@ -91,6 +126,8 @@ export function runRows(
   operands: readonly Operand[],
   numbers: readonly number[],
   describe: () => RowSource,
+  /** What follows a single row on a card may do this work first. */
+  first?: { readonly result: Operand; readonly prologue: () => Prologue | undefined },
 ): void {
   const sharing = sharingOf(gpu.software, size);
   const alone = sharing.kind === "alone";
@@ -113,5 +150,8 @@ ${code(passes(sharing, loads))}
 }`,
     };
   });
-  gpu.run(kernel, operands, [rows, size, ...numbers], alone ? Math.ceil(rows / ROWS_TOGETHER) : rows);
+  const all = [rows, size, ...numbers];
+  if (first && rows === 1 && !gpu.software)
+    gpu.hold(kernel, operands, first.result, all, 1, { prologue: first.prologue });
+  else gpu.run(kernel, operands, all, alone ? Math.ceil(rows / ROWS_TOGETHER) : rows);
 }

@@ -8,7 +8,7 @@ import { fold } from "../kernels/reduce.js";
 import type { Piece } from "../pool.js";
 import { type Epilogue, entry, groupsOf, type Kernel, THREADS } from "../shader.js";
 import { ENOUGH_TILES, type Product, productKey, type Tiling } from "./product.js";
-import { columnsOf, keyOf, MOST_ROWS, rowsSource, rowsTile } from "./rows.js";
+import { columnsOf, keyOf, MOST_ROWS, rowsSource, rowsTile, threadsOf } from "./rows.js";
 import { SIDE, sharedSource, type Tile } from "./tiles.js";
 
 /** Results of a thread: the larger a tile, the fewer loads for each. */
@@ -18,6 +18,8 @@ const tilesOfCards: readonly Tile[] = [
   { rows: 4, columns: 8 },
   { rows: 4, columns: 4 },
 ];
+/** In so many workgroups a row's norm is made again by each, rather than once by a launch before them. */
+const MOST_PROLOGUES = 2048;
 /** Products of few tiles and many steps are cut along k into parts that are added up, so that there is work for all. */
 const PARTS = { software: { tiles: 1, steps: 2048, most: 4 }, card: { tiles: 32, steps: 512, most: 16 } };
 
@@ -91,7 +93,7 @@ function multiply(gpu: Gpu, a: Operand, b: Operand, output: Operand, layout: Mat
         gpu.run(kernelOf(product), operands, numbers, groups * matrices);
       else {
         const finish = (epilogue: Epilogue) => kernelOf({ ...product, epilogue });
-        gpu.hold(kernelOf(product), operands, output, numbers, groups * matrices, finish);
+        gpu.hold(kernelOf(product), operands, output, numbers, groups * matrices, { finish });
       }
     });
   if (m <= MOST_ROWS) {
@@ -99,7 +101,15 @@ function multiply(gpu: Gpu, a: Operand, b: Operand, output: Operand, layout: Mat
     const groups = Math.ceil(n / columnsOf(tile));
     const rowsOf = (product: Product) =>
       gpu.kernel(`matmul rows ${keyOf(tile)} ${productKey(product)}`, () => rowsSource(product, tile));
-    launch(rowsOf, [a, b, output, ...(bias ? [bias] : [])], [groups], groups);
+    const after = [b, output, ...(bias ? [bias] : [])];
+    const prologue = groups <= MOST_PROLOGUES && m === 1 && count === 1 ? gpu.prologueOf(a) : undefined;
+    if (prologue && product.wideA && product.wideOut && !accumulate && prologue.threads <= threadsOf(tile)) {
+      const normed = { ...product, prologue };
+      const finish = (epilogue: Epilogue) => rowsOf({ ...normed, epilogue });
+      const numbers = [m, n, k, 0, batchA[0], 1, 1, batchB[0], 1, 1, groups];
+      if (gpu.follow(prologue, rowsOf(normed), after, output, numbers, groups, finish)) return;
+    }
+    launch(rowsOf, [a, ...after], [groups], groups);
     return;
   }
   const { tiles, kernelOf } =

@@ -1,7 +1,7 @@
 /** What kernels of matrix products share: what their texts depend on, how matrices are read and results written. */
 
 import type { DType } from "../../../core/dtype.js";
-import type { Epilogue, Kernel, ParamType } from "../shader.js";
+import type { Epilogue, Kernel, ParamType, Prologue } from "../shader.js";
 
 /** What the text of a kernel depends on. */
 export interface Product {
@@ -25,11 +25,12 @@ export interface Product {
   readonly f16: boolean;
   /** What is done with the results besides; only where rows of the output are whole vectors. */
   readonly epilogue?: Epilogue;
+  /** What makes a, a single row. */
+  readonly prologue?: Prologue;
 }
 
-export function productKey(product: Product): string {
-  const { epilogue } = product;
-  return Object.values(epilogue ? { ...product, epilogue: epilogue.key } : product).join();
+export function productKey({ epilogue, prologue, ...product }: Product): string {
+  return [...Object.values(product), epilogue?.key, prologue?.key].join();
 }
 
 /** How many tiles there are along each dim, and the kernel that computes them. */
@@ -104,10 +105,10 @@ export const enablesOf = ({ left, right, f16 }: Product): readonly "f16"[] =>
   f16 && (left === "float16" || right === "float16") ? ["f16"] : [];
 
 export const buffersOf = (product: Product) => {
-  const { wideOut, bias, sums, epilogue } = product;
+  const { wideOut, bias, sums, epilogue, prologue } = product;
   const type = (wide: boolean) => (wide ? "vec4f" : "f32");
   return [
-    { name: "left", type: leftOf(product).type },
+    ...(prologue?.buffers ?? [{ name: "left", type: leftOf(product).type }]),
     { name: "right", type: rightOf(product).type },
     { name: "result", type: type(wideOut), writes: true },
     ...(bias ? [{ name: "bias", type: type(wideOut) }] : []),

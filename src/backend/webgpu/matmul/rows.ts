@@ -1,6 +1,6 @@
 /** Products of a few rows with a matrix (a cached decode): the matrix is read once, by as many threads as possible. */
 
-import { entry, type KernelSource, upTo } from "../shader.js";
+import { entry, type KernelSource, type Prologue, upTo } from "../shader.js";
 import {
   batchParams,
   buffersOf,
@@ -65,19 +65,29 @@ export function rowsTile(
   return { rows, across, slices, step, ahead, stacked };
 }
 
+export const threadsOf = ({ across, slices }: RowsTile): number => across * slices;
+
 /** Columns of the result that a workgroup makes. */
 export const columnsOf = ({ across }: RowsTile): number => across * 4;
 
 export const keyOf = (tile: RowsTile): string => Object.values(tile).join();
 
+/** Four numbers of the row that a prologue leaves in workgroup memory, which WGSL lets threads write one by one only. */
+const firstRow = ({ size }: Prologue) => `
+var<workgroup> first_row: array<f32, ${size}>;
+fn first_four(i: u32) -> vec4f { return vec4f(${upTo(4)
+  .map((j) => `first_row[i * 4u + ${j}u]`)
+  .join(", ")}); }
+`;
+
 /** Every thread sums its steps, then the parts of each column are added in a fixed order. */
 export function rowsSource(product: Product, tile: RowsTile): KernelSource {
   const { across, slices, step, ahead, stacked } = tile;
-  const { transposeA, transposeB, wideB, wideOut, bias } = product;
+  const { transposeA, transposeB, wideB, wideOut, bias, prologue } = product;
   const alone = slices === 1;
-  const threads = across * slices;
+  const threads = threadsOf(tile);
   const all = upTo(tile.rows);
-  const left = leftOf(product);
+  const left = prologue ? { at: (index: string) => `first_four(${index})` } : leftOf(product);
   const right = step === 8 ? { type: "vec4u", at: (index: string) => `right[${index}]` } : rightOf(product);
   const four = upTo(4);
   const halves = upTo(step / 4);
@@ -92,27 +102,22 @@ export function rowsSource(product: Product, tile: RowsTile): KernelSource {
       : wideB
         ? right.at(`(b + (${k}) * p.n + column) / 4u`)
         : `vec4f(${four.map((i) => right.at(`b + (${k}) * p.n + ${columnOf(i)}`)).join(", ")})`;
-  /** What a thread loads for the step at `k`, and how that is added: names end in the number of the step. */
-  const loads = (u: number): string[] => {
+  /** What a thread loads for the step at `k`, of b and of a: names end in the number of the step. */
+  const loadsOfB = (u: number): string[] => {
     const k = `k${u}`;
-    if (step === 1) {
-      return [
-        `let b_${u} = ${columnsAt(k)};`,
-        ...all.map(
-          (r) =>
-            `let a${r}_${u} = ${elementOf(product.wideA, left, transposeA ? `a + ${k} * p.m + ${r}u` : `a + ${r}u * p.k + ${k}`)};`,
-        ),
-      ];
-    }
-    return [
-      ...four.map((i) => {
-        const value = transposeB ? right.at(`(b + ${columnOf(i)} * p.k + ${k}) / ${step}u`) : columnsAt(`${k} + ${i}u`);
-        return `let b${i}_${u} = ${value};`;
-      }),
-      ...all.flatMap((r) =>
-        halves.map((h) => `let a${r}_${h}_${u} = ${left.at(`(a + ${r}u * p.k + ${k}) / 4u + ${h}u`)};`),
-      ),
-    ];
+    if (step === 1) return [`let b_${u} = ${columnsAt(k)};`];
+    return four.map((i) => {
+      const value = transposeB ? right.at(`(b + ${columnOf(i)} * p.k + ${k}) / ${step}u`) : columnsAt(`${k} + ${i}u`);
+      return `let b${i}_${u} = ${value};`;
+    });
+  };
+  const loadsOfA = (u: number): string[] => {
+    const k = `k${u}`;
+    const element = (r: number) => (transposeA ? `a + ${k} * p.m + ${r}u` : `a + ${r}u * p.k + ${k}`);
+    if (step === 1) return all.map((r) => `let a${r}_${u} = ${elementOf(product.wideA, left, element(r))};`);
+    return all.flatMap((r) =>
+      halves.map((h) => `let a${r}_${h}_${u} = ${left.at(`(a + ${r}u * p.k + ${k}) / 4u + ${h}u`)};`),
+    );
   };
   const termsOf = (u: number, r: number): string[] => {
     if (step === 1) return [`a${r}_${u} * b_${u}`];
@@ -124,21 +129,35 @@ export function rowsSource(product: Product, tile: RowsTile): KernelSource {
   // The bias is where the sums begin.
   const target = { ...product, bias: false };
   const stride = slices * step;
+  /** A thread has one round of steps, known to all: then what it needs of b is on its way while a prologue makes a. */
+  const once = prologue !== undefined && prologue.size <= stride * ahead;
   // No branch: compilers would move the loads of a step into it, behind the wait for those of the step before.
   const add = (u: number, r: number) =>
-    u === 0
+    u === 0 && !once
       ? termsOf(u, r).map((term) => `t${r} += ${term};`)
       : [`t${r} = select(t${r}, t${r} + ${termsOf(u, r).join(" + ")}, k0 + ${u * stride}u < p.k);`];
   const steps = upTo(ahead);
   // The bias is loaded with the first step: at the end it would be a wait of its own.
   const biases = wideOut ? "bias[column / 4u]" : `vec4f(${four.map((i) => `bias[${columnOf(i)}]`).join(", ")})`;
-  const lines = [
-    ...steps.slice(1).map((u) => `let k${u} = min(k0 + ${u * stride}u, p.k - ${step}u);`),
-    ...steps.flatMap(loads),
-    ...(bias && !alone ? [`let start = select(vec4f(), ${biases}, k0 == 0u);`] : []),
+  const start = bias && !alone ? [`let start = select(vec4f(), ${biases}, k0 == 0u);`] : [];
+  const places = steps.slice(1).map((u) => `let k${u} = min(k0 + ${u * stride}u, p.k - ${step}u);`);
+  const sums = [
     ...steps.flatMap((u) => all.flatMap((r) => add(u, r))),
-    ...(bias && !alone ? all.map((r) => `t${r} += start;`) : []),
+    ...(start.length > 0 ? all.map((r) => `t${r} += start;`) : []),
   ];
+  const indented = (lines: readonly string[], by: string) => lines.map((line) => by + line).join("\n");
+  const round = [...places, ...steps.flatMap((u) => [...loadsOfB(u), ...loadsOfA(u)]), ...start, ...sums];
+  const rounds = `  if (column < p.n) {
+    for (var k0 = slice * ${step}u; k0 < p.k; k0 += ${stride * ahead}u) {
+${indented(round, "      ")}
+    }
+  }`;
+  const first = [`let k0 = slice * ${step}u;`, ...places, ...steps.flatMap(loadsOfB), ...start];
+  const main = !prologue
+    ? rounds
+    : once
+      ? `${indented(first, "  ")}\n${prologue.code}\n${indented([...steps.flatMap(loadsOfA), ...sums], "  ")}`
+      : `${prologue.code}\n${rounds}`;
   // Each eighth part of a column's slices, then those eight; the smallest workgroups have fewer threads than such parts.
   const addSlices = `${all.map((r) => `  parts[${r * threads}u + lane] = t${r};`).join("\n")}
   workgroupBarrier();
@@ -160,22 +179,19 @@ ${store(target, "z", [{ row: "row", column: "column", value: "total" }])}`;
   return {
     name: "matmul rows",
     buffers: buffersOf(product).map((buffer) => (buffer.name === "right" ? { ...buffer, type: right.type } : buffer)),
-    params: { ...batchParams, groups: "u32", ...product.epilogue?.params },
+    params: { ...prologue?.params, ...batchParams, groups: "u32", ...product.epilogue?.params },
+    ...(prologue && { across: prologue.across, threads, combined: prologue.threads }),
     enables: enablesOf(product),
-    code: `${widening(product)}${storer(target)}
+    code: `${widening(product)}${storer(target)}${prologue ? firstRow(prologue) : ""}
 ${alone ? "" : `var<workgroup> parts: array<vec4f, ${threads * tile.rows}>;`}
 ${entry(threads)}
   let z = ${z};
-  let a = ${matrix("a", "p.m * p.k")};
+  let a = ${prologue ? "0u" : matrix("a", "p.m * p.k")};
   let b = ${matrix("b", "p.k * p.n")};
   let column = (${whole}) * ${columnsOf(tile)}u + lane % ${across}u * 4u;
   let slice = lane / ${across}u;
 ${all.map((r) => `  var t${r} = ${bias && alone ? biases : "vec4f()"};`).join("\n")}
-  if (column < p.n) {
-    for (var k0 = slice * ${step}u; k0 < p.k; k0 += ${stride * ahead}u) {
-${lines.map((line) => `      ${line}`).join("\n")}
-    }
-  }
+${main}
 ${
   alone
     ? store(

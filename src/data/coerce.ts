@@ -66,7 +66,7 @@ export function coerceText(field: Field, text: string, decimalComma = false): un
 /** Lists, tokens, images and JSON in a text cell are written as JSON. */
 function coerceJsonText(field: Field, text: string): unknown {
   try {
-    return coerceValue(field, parseExactly(text, field.name, true));
+    return coerceValue(field, parseExactly(text, field.name));
   } catch {
     return INVALID;
   }

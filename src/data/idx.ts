@@ -1,10 +1,10 @@
 /** idx files, the format of MNIST: a big-endian header, then one array. */
 
 import { DataError } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
 import { sha256Hex } from "../core/sha256.js";
 import { type Bytes, type DataSource, openBytes, readAll } from "./bytes.js";
 import { OpeningDataset } from "./dataset.js";
+import { BYTES_KINDS, checkKinds } from "./options.js";
 import type { Row } from "./row.js";
 import type { Field, Schema } from "./schema.js";
 import { hashOnce, type SourceOptions } from "./source.js";
@@ -62,7 +62,7 @@ export interface IdxOptions extends Pick<SourceOptions, "maxDecompressedBytes" |
  * Items are reachable by number: shuffles are exact. The file is kept in memory, as bytes.
  */
 export function fromIdx(source: DataSource, options: IdxOptions = {}): OpeningDataset {
-  checkOptions("fromIdx", options, ["labels", "name", "maxDecompressedBytes", "signal"]);
+  checkKinds("fromIdx", options, { labels: "other", ...BYTES_KINDS });
   const bytes = openBytes(source, options);
   const labelBytes =
     options.labels === undefined ? undefined : openBytes(options.labels, { ...options, name: undefined });

@@ -20,7 +20,7 @@ export interface JsonlOptions extends SourceOptions, TextOptions {
  * violation, and so are, as in all untrusted JSON, one nested deeper than 64 and one with a key `__proto__`.
  */
 export function fromJsonl(source: DataSource, options: JsonlOptions = {}): OpeningDataset {
-  checkSourceOptions("fromJsonl", options, ["encoding", "maxRowLength"]);
+  checkSourceOptions("fromJsonl", options, { encoding: "text", maxRowLength: "count" });
   const bytes = openBytes(source, options);
   const { name } = bytes;
   const { maxRowLength = 1 << 24 } = options;
@@ -105,7 +105,7 @@ export interface JsonOptions extends SourceOptions, TextOptions {
  * (`{ "x": [1, 2], "y": [3, 4] }`). The document is read whole: for large data use JSON lines.
  */
 export function fromJson(source: DataSource, options: JsonOptions = {}): OpeningDataset {
-  checkSourceOptions("fromJson", options, ["encoding", "path"]);
+  checkSourceOptions("fromJson", options, { encoding: "text", path: "text" });
   const given = typeof source === "string" && /^\s*[[{]/.test(source) ? { text: source } : source;
   const bytes = openBytes(given, options);
   const { name } = bytes;

@@ -1,9 +1,9 @@
 /** Functions over rows: map, filter, flatMap. Results keep the order of the input, also when functions take their time. */
 
 import { ConfigError, DataError, show } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
 import { Generator, randomUniform } from "../core/random.js";
-import type { Schema } from "./schema.js";
+import { checkFunction, checkKinds } from "./options.js";
+import { parseSchema, type Schema } from "./schema.js";
 import { mappedAccess, type Pass, positive, type Stage, skipping, step } from "./stage.js";
 import { mapInWorkers } from "./worker-map.js";
 
@@ -45,19 +45,27 @@ type WorkerFunction<T, U> = (row: T, context: { index: number; epoch: number }) 
 const identity = ({ name, version }: StepIdentity) =>
   name === undefined ? "unverified step" : { name, version: version ?? null };
 
-export function mapStage<T, U>(parent: Stage<T>, fn: Mapper<T, U>, options: MapOptions = {}): Stage<U> {
-  checkOptions("map", options, ["name", "version", "concurrency", "workers", "schema", "seed"]);
-  const concurrency = positive(options.concurrency ?? 1, "map: concurrency");
+export function mapStage<T, U>(parent: Stage<T>, fn: Mapper<T, U>, options: MapOptions = {}, where = "map"): Stage<U> {
+  checkFunction(where, fn);
+  checkKinds(where, options, {
+    name: "text",
+    version: "other",
+    concurrency: "other",
+    workers: "other",
+    schema: "other",
+    seed: "other",
+  });
+  const concurrency = positive(options.concurrency ?? 1, `${where}: concurrency`);
   const { workers = 0 } = options;
   if (!(Number.isSafeInteger(workers) && workers >= 0)) {
-    throw new ConfigError(`map: workers needs an integer from 0, got ${workers}.`, { where: "map" });
+    throw new ConfigError(`${where}: workers needs an integer from 0, got ${workers}.`, { where });
   }
   const generator = new Generator(options.seed ?? 0);
   const call = (row: T, index: number, epoch: number) => fn(row, mapContext(generator, index, epoch));
   return {
     parents: [parent],
     prepare: () => parent.prepare(),
-    schema: options.schema,
+    schema: options.schema && parseSchema(options.schema),
     step: { map: identity(options), ...(options.seed !== undefined && { seed: options.seed }) },
     access: (epoch) => mappedAccess(parent, epoch, (row, index) => call(row, index, epoch)),
     async *open({ epoch, skip }: Pass) {
@@ -123,7 +131,8 @@ export function filterStage<T>(
   test: (row: T, context: { index: number }) => boolean | Promise<boolean>,
   options: StepIdentity = {},
 ): Stage<T> {
-  checkOptions("filter", options, ["name", "version"]);
+  checkFunction("filter", test);
+  checkKinds("filter", options, { name: "text", version: "other" });
   async function* open({ epoch, skip }: Pass): AsyncGenerator<T[]> {
     let index = 0;
     async function* kept() {
@@ -152,11 +161,11 @@ export function flatMapStage<T, U>(
   fn: (row: T, context: MapContext) => Iterable<U> | Promise<Iterable<U>>,
   options: MapOptions = {},
 ): Stage<U> {
-  const inner = mapStage(parent, fn, options);
+  const inner = mapStage(parent, fn, options, "flatMap");
   return {
     parents: [parent],
     prepare: () => parent.prepare(),
-    schema: options.schema,
+    schema: inner.schema,
     step: { flatMap: identity(options), ...(options.seed !== undefined && { seed: options.seed }) },
     async *open({ epoch, skip }) {
       async function* flat() {

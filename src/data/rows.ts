@@ -9,7 +9,7 @@ import { checkSourceOptions } from "./options.js";
 import { plainValue } from "./plain.js";
 import type { Row } from "./row.js";
 import { parseSchema } from "./schema.js";
-import { once, type SourceOptions, valueStage } from "./source.js";
+import { isObject, once, type SourceOptions, valueStage } from "./source.js";
 import { chunksOf } from "./stage.js";
 
 /** Gives the rows from the first on: a generator function, or one that returns a list or another iterable of rows. */
@@ -31,7 +31,7 @@ export type RowOpener = () => Iterable<Row> | AsyncIterable<Row> | Promise<Itera
 export function fromRows(rows: readonly Row[], options?: SourceOptions): Dataset;
 export function fromRows(rows: RowOpener, options?: SourceOptions): OpeningDataset;
 export function fromRows(rows: readonly Row[] | RowOpener, options: SourceOptions = {}): Dataset {
-  checkSourceOptions("fromRows", options);
+  checkSourceOptions("fromRows", options, {});
   const name = options.name ?? "rows";
   if (typeof rows === "function") return openedRows(rows, name, options);
   if (!Array.isArray(rows)) {
@@ -41,7 +41,7 @@ export function fromRows(rows: readonly Row[] | RowOpener, options: SourceOption
       hint: "What can be passed over only once goes into a function: fromRows(() => generate()), or fromRows([...rows]).",
     });
   }
-  const schema = options.schema ? parseSchema(options.schema) : inferRows(rows.slice(0, SAMPLE_ROWS));
+  const schema = options.schema ? parseSchema(options.schema) : inferRows(rows.slice(0, SAMPLE_ROWS).filter(isObject));
   const checking = valueStage(
     {
       name,

@@ -195,7 +195,7 @@ function conform(
   };
 }
 
-const isObject = (row: unknown): row is Row =>
+export const isObject = (row: unknown): row is Row =>
   row !== null && typeof row === "object" && !Array.isArray(row) && !(row instanceof UnreadableRow);
 
 const nullRow = (schema: Schema): Row => Object.fromEntries(schema.fields.map((field) => [field.name, null]));

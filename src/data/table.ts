@@ -2,11 +2,10 @@
 
 import { ConfigError, DataError } from "../core/errors.js";
 import { canonicalJson } from "../core/json.js";
-import { checkOptions } from "../core/options.js";
 import { sha256Hex } from "../core/sha256.js";
 import { warnOnce } from "../core/warnings.js";
 import type { Json } from "./batch-source.js";
-import { checkChoices } from "./options.js";
+import { checkKinds } from "./options.js";
 import type { Row } from "./row.js";
 import { type Field, fieldNamed, type Schema, schemaOf } from "./schema.js";
 import { mappedAccess, type Stage } from "./stage.js";
@@ -70,8 +69,9 @@ export async function fitTable(
   train: { readonly stage: Stage<Row> },
   options: TableOptions = {},
 ): Promise<TableEncoding> {
-  checkOptions("fitTable", options, ["features", "target", "task", "normalize", "normalizeTarget"]);
-  checkChoices("fitTable", options, {
+  checkKinds("fitTable", options, {
+    features: "texts",
+    target: "text",
     task: ["classification", "regression"],
     normalize: NORMALIZERS,
     normalizeTarget: NORMALIZERS,

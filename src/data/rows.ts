@@ -5,11 +5,12 @@ import { canonicalJson } from "../core/json.js";
 import { createHasher } from "../core/sha256.js";
 import { Dataset, OpeningDataset } from "./dataset.js";
 import { inferRows, SAMPLE_ROWS } from "./infer.js";
+import { once } from "./once.js";
 import { checkSourceOptions } from "./options.js";
 import { plainValue } from "./plain.js";
 import type { Row } from "./row.js";
 import { parseSchema } from "./schema.js";
-import { isObject, once, type SourceOptions, valueStage } from "./source.js";
+import { isObject, type SourceOptions, valueStage } from "./source.js";
 import { chunksOf } from "./stage.js";
 
 /** Gives the rows from the first on: a generator function, or one that returns a list or another iterable of rows. */

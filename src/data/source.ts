@@ -5,6 +5,7 @@ import type { Json } from "./batch-source.js";
 import { type Bytes, type BytesOptions, hashBytes } from "./bytes.js";
 import { coerceValue, INVALID } from "./coerce.js";
 import { inferRows, SAMPLE_ROWS, valueReader } from "./infer.js";
+import { once } from "./once.js";
 import type { Row } from "./row.js";
 import { expectation, parseSchema, type Schema, type SchemaInput } from "./schema.js";
 import { type Stage, skipping } from "./stage.js";
@@ -199,18 +200,6 @@ export const isObject = (row: unknown): row is Row =>
   row !== null && typeof row === "object" && !Array.isArray(row) && !(row instanceof UnreadableRow);
 
 const nullRow = (schema: Schema): Row => Object.fromEntries(schema.fields.map((field) => [field.name, null]));
-
-/** Does it when it is first asked for, and again only where that failed. */
-export function once<T>(work: () => Promise<T>): () => Promise<T> {
-  let result: Promise<T> | undefined;
-  return () => {
-    result ??= work().catch((error) => {
-      result = undefined;
-      throw error;
-    });
-    return result;
-  };
-}
 
 /** Content hash of a byte source, read once. */
 export const hashOnce = (bytes: Bytes): (() => Promise<string>) => once(() => hashBytes(bytes));

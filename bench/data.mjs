@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { rolldown } from "rolldown";
+import { bundle } from "./bundle.mjs";
 
 const here = import.meta.dirname ?? resolve("bench");
 const data = resolve(process.env.TENON_DATA ?? "../shared/data");
@@ -11,9 +11,7 @@ const filter = process.argv.slice(2).find((arg) => !arg.startsWith("--")) ?? "";
 
 async function tenon() {
   const dir = resolve(".cache/bench-data");
-  const bundle = await rolldown({ input: "src/node/data.ts", platform: "node", external: (id) => !/^[./]/.test(id) });
-  await bundle.write({ dir, format: "esm", entryFileNames: "data.mjs", chunkFileNames: "[name]-[hash].mjs" });
-  await bundle.close();
+  await bundle("src/node/data.ts", join(dir, "data.mjs"), { parts: true });
   return import(pathToFileURL(join(dir, "data.mjs")).href);
 }
 

@@ -5,7 +5,8 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { rolldown } from "rolldown";
+import { bundle } from "./bundle.mjs";
+import { row, tableHead } from "./tables.mjs";
 
 const text = { type: "string" };
 /** As `parseArgs` takes them. */
@@ -33,13 +34,7 @@ export async function machineCode({ driver, family, keep }) {
     `${folder}/layer.json`,
     JSON.stringify({ file_format_version: "1.1.0", layer: { ...layer, ...about } }),
   );
-  const bundle = await rolldown({
-    input: "bench/machine-code/program.ts",
-    platform: "node",
-    external: (id) => !/^[./]/.test(id),
-  });
-  await bundle.write({ file: `${folder}/program.mjs`, format: "esm", codeSplitting: false });
-  await bundle.close();
+  await bundle("bench/machine-code/program.ts", `${folder}/program.mjs`);
   const { stderr, status, signal } = spawnSync(process.execPath, [`${folder}/program.mjs`], {
     encoding: "utf8",
     maxBuffer: 2 ** 30,
@@ -82,7 +77,7 @@ function report(written) {
   const names = ["kernel", "threads", ...Object.keys(statistics), ...Object.keys(counted)];
   for (const part of written.split("\npart: ").slice(1)) {
     console.log(`\n### ${part.slice(0, part.indexOf("\n"))}\n`);
-    console.log(`| ${names.join(" | ")} |\n|${names.map((_, i) => (i ? "---:" : "---")).join("|")}|`);
+    console.log(tableHead(names));
     for (const kernel of part.split("\nkernel: ").slice(1)) {
       // The same code a second time is not written again.
       if (!kernel.includes("*** SHADER STATS ***")) continue;
@@ -90,9 +85,8 @@ function report(written) {
       const stat = (name) => new RegExp(`^${name}: (.+)$`, "m").exec(kernel)?.[1] ?? "–";
       const threads = /^workgroup_size: (\d+)/m.exec(kernel)?.[1] ?? "–";
       const counts = Object.values(counted).map((pattern) => String(code.filter((line) => pattern.test(line)).length));
-      console.log(
-        `| ${[kernel.slice(0, kernel.indexOf("\n")), threads, ...Object.values(statistics).map(stat), ...counts].join(" | ")} |`,
-      );
+      const name = kernel.slice(0, kernel.indexOf("\n"));
+      console.log(row([name, threads, ...Object.values(statistics).map(stat), ...counts]));
     }
   }
 }

@@ -14,6 +14,30 @@ export const cardTitle = "A graphics card, measured from Node";
 export const environment = () =>
   `Node ${process.versions.node} (V8 ${process.versions.v8}), ${os.cpus()[0].model}, ${os.availableParallelism()} cores, ${os.platform()} ${os.arch()}, ${new Date().toISOString().slice(0, 10)}.`;
 
+/** Why a suite has nothing to tell. */
+export class NotMeasured extends Error {}
+
+/**
+ * Runs a suite, which is given a function that takes its lines, and writes its section. One that throws `NotMeasured`
+ * leaves the section of an earlier run as it was. True where it was measured.
+ */
+export async function section(title, suite, write = writeSection) {
+  const lines = [];
+  console.log(`\n## ${title}\n`);
+  try {
+    await suite((line = "") => {
+      lines.push(line);
+      console.log(line);
+    });
+  } catch (error) {
+    if (!(error instanceof NotMeasured)) throw error;
+    console.error(`${title}: not measured, ${error.message}; the section stays as it was.`);
+    return false;
+  }
+  if (lines.length > 0) write(title, lines.join("\n"));
+  return true;
+}
+
 /** Puts a section in the place of the one with its title, or at the end. */
 export function writeSection(title, text, where = environment()) {
   const old = existsSync(file) ? readFileSync(file, "utf8") : "";

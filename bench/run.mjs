@@ -5,14 +5,16 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { rolldown } from "rolldown";
+import { bundle } from "./bundle.mjs";
 import { card, cardOptions } from "./card.mjs";
+import { gemmTable, MILLISECONDS, show } from "./gemm.mjs";
 import { machineCode, machineCodeOptions } from "./machine-code.mjs";
-import { cardTitle, writeSection } from "./results.mjs";
+import { cardTitle, NotMeasured, section } from "./results.mjs";
+import { ratio, table as tableOf } from "./tables.mjs";
 
 const {
   positionals: wanted,
-  values: { skip, ...forCard },
+  values: { skip, ...options },
 } = parseArgs({
   allowPositionals: true,
   options: { skip: { type: "string", default: "" }, ...cardOptions, ...machineCodeOptions },
@@ -21,9 +23,7 @@ const {
 const skipped = skip.split(",").filter(Boolean);
 const file = ".cache/bench-tenon.mjs";
 mkdirSync(".cache", { recursive: true });
-const bundle = await rolldown({ input: "bench/tenon.ts", platform: "node", external: (id) => !/^[./]/.test(id) });
-await bundle.write({ file, format: "esm", codeSplitting: false });
-await bundle.close();
+await bundle("bench/tenon.ts", file);
 
 const major = Number(process.versions.node.split(".")[0]);
 const fastFlags = major < 22 ? ["--experimental-wasm-relaxed-simd"] : [];
@@ -50,14 +50,16 @@ function measure(args, label, command = process.execPath, env = {}) {
     return undefined;
   }
 }
-const ours = (job) =>
-  measure(
-    [...(job.numerics === "fast" ? fastFlags : []), ...wideFlags, file, JSON.stringify(job)],
-    `tenon ${job.suite}`,
-  );
-const peer = (script, ...args) =>
-  existsSync("bench/node_modules") && !skipped.some((name) => script.startsWith(name))
-    ? measure([`bench/peers/${script}`, ...args], script)
+/** Our own figures: without them a suite has nothing to tell. */
+function ours(job, env = {}) {
+  const args = [...(job.numerics === "fast" ? fastFlags : []), ...wideFlags, file, JSON.stringify(job)];
+  const result = measure(args, `tenon ${job.suite}`, process.execPath, env);
+  if (!result) throw new NotMeasured("as Tenon itself failed, see above");
+  return result;
+}
+const peer = (name, script, ...args) =>
+  existsSync("bench/node_modules") && !skipped.includes(name)
+    ? measure([`bench/peers/${script}`, name, ...args], `${name}, ${script}`)
     : undefined;
 
 /** The first Python that has PyTorch. */
@@ -73,25 +75,14 @@ const torch = (script, threads, ...args) =>
     MKL_NUM_THREADS: threads,
   });
 
-let lines = [];
-const say = (line = "") => {
-  lines.push(line);
-  console.log(line);
-};
-const show = (value, digits = 1) =>
-  value === undefined ? "absent" : value >= 1000 ? Math.round(value).toLocaleString("en") : value.toFixed(digits);
-const ratio = (a, b) => (a === undefined || b === undefined ? "–" : `${(a / b).toFixed(2)}x`);
-const table = (head, rows) => {
-  say(`| ${head.join(" | ")} |`);
-  say(`|${head.map((_, i) => (i ? "---:" : "---")).join("|")}|`);
-  for (const row of rows) say(`| ${row.join(" | ")} |`);
-  say();
-};
+/** Takes the lines of the suite that runs. */
+let say;
+const table = (head, rows) => say(`${tableOf(head, rows)}\n`);
 
 /** Steps of one model in Tenon and its peers; `steps` are how many each takes, the fastest counts. */
 function training(model, steps) {
-  const jax = peer("jax-gpt.mjs", JSON.stringify({ ...model, steps: steps.jax }));
-  const tfjs = peer("tfjs-gpt.mjs", JSON.stringify({ ...model, steps: steps.tfjs }));
+  const jax = peer("jax", "gpt.mjs", JSON.stringify({ ...model, steps: steps.jax }));
+  const tfjs = peer("tfjs", "gpt.mjs", JSON.stringify({ ...model, steps: steps.tfjs }));
   let version;
   const rows = [];
   for (const threads of [1, 2]) {
@@ -99,19 +90,19 @@ function training(model, steps) {
     version ??= pytorch?.version;
     for (const numerics of ["portable", "fast"]) {
       const shapes = [[model.batch * model.context, 4 * model.width, model.width]];
-      const product = () => ours({ suite: "gemm", threads, numerics, shapes })?.rates[0];
+      const product = () => ours({ suite: "gemm", threads, numerics, shapes }).rates[0];
       const before = product();
       const own = ours({ suite: "train", threads, numerics, model, steps: steps.own });
-      const gemm = Math.max(before ?? 0, product() ?? 0);
+      const gemm = Math.max(before, product());
       rows.push([
         threads,
         numerics,
-        show(own?.tokensPerSecond),
-        own && gemm ? `${((100 * own.gflops) / gemm).toFixed(0)}%` : "–",
-        own ? `${(own.peak / 2 ** 20).toFixed(0)} MiB` : "–",
+        show(own.tokensPerSecond),
+        `${((100 * own.gflops) / gemm).toFixed(0)}%`,
+        `${(own.peak / 2 ** 20).toFixed(0)} MiB`,
         ...[pytorch, jax, tfjs].flatMap((result) => [
           show(result?.tokensPerSecond),
-          ratio(own?.tokensPerSecond, result?.tokensPerSecond),
+          ratio(own.tokensPerSecond, result?.tokensPerSecond),
         ]),
       ]);
     }
@@ -137,6 +128,9 @@ function training(model, steps) {
   say(
     `PyTorch (${version ?? "absent"}) runs with the threads of the row, jax-js and tfjs-wasm with one: their Node builds have no more.`,
   );
+  say(
+    `The fastest step counts, of ${steps.own - 2} (Tenon, PyTorch), ${steps.jax - 2} (jax-js) and ${steps.tfjs - 2} (tfjs-wasm), after two.`,
+  );
   if (skipped.length > 0) say(`Absent because left out by hand (\`--skip\`): ${skipped.join(", ")}.`);
   say();
 }
@@ -150,48 +144,20 @@ const suites = {
       [512, 1536, 384],
     ];
     for (const threads of [1, 2]) {
-      const fast = ours({ suite: "gemm", threads, numerics: "fast", shapes });
-      const portable = ours({ suite: "gemm", threads, numerics: "portable", shapes });
+      // Longer than ours measure elsewhere: as long as the peers do.
+      const own = (numerics) => ours({ suite: "gemm", threads, numerics, shapes }, { MS: MILLISECONDS });
+      const [fast, portable] = [own("fast"), own("portable")];
       const peers = Object.fromEntries(
-        ["ort", "jax", "tfjs"].map((name) => [name, peer("gemm.mjs", name, String(threads), JSON.stringify(shapes))]),
+        ["ort", "jax", "tfjs"].map((name) => [name, peer(name, "gemm.mjs", String(threads), JSON.stringify(shapes))]),
       );
       const pytorch = torch("torch-gemm.py", threads, threads, JSON.stringify(shapes));
-      const again = ours({ suite: "gemm", threads, numerics: "fast", shapes });
       say();
       say(
-        `${threads} thread${threads > 1 ? "s" : ""}; onnxruntime-web ${peers.ort?.version ?? "absent"}, jax-js ${peers.jax?.version ?? "absent"}, tfjs-wasm ${peers.tfjs?.version ?? "absent"}, PyTorch ${pytorch?.version ?? "absent"}; roof per thread: fast ${show(fast?.roof)}, portable ${show(portable?.roof)}`,
+        `${threads} thread${threads > 1 ? "s" : ""}; onnxruntime-web ${peers.ort?.version ?? "absent"}, jax-js ${peers.jax?.version ?? "absent"}, tfjs-wasm ${peers.tfjs?.version ?? "absent"}, PyTorch ${pytorch?.version ?? "absent"}; roof per thread: fast ${show(fast.roof)}, portable ${show(portable.roof)}`,
       );
       say();
-      table(
-        [
-          "m x n x k",
-          "tenon fast",
-          "tenon portable",
-          "of its roof",
-          "onnxruntime-web",
-          "jax-js",
-          "tfjs-wasm",
-          "fast / best peer in WebAssembly",
-          "PyTorch",
-          "fast / PyTorch",
-        ],
-        shapes.map((shape, i) => {
-          const rates = [peers.ort, peers.jax, peers.tfjs].map((result) => result?.rates[i]);
-          const best = Math.max(...rates.filter((rate) => rate !== undefined));
-          const own = Math.max(fast?.rates[i] ?? 0, again?.rates[i] ?? 0);
-          const share = portable && `${((100 * portable.rates[i]) / (portable.roof * threads)).toFixed(0)}%`;
-          return [
-            shape.join(" x "),
-            show(own),
-            show(portable?.rates[i]),
-            share ?? "–",
-            ...rates.map((rate) => show(rate)),
-            ratio(own, best),
-            show(pytorch?.rates[i]),
-            ratio(own, pytorch?.rates[i]),
-          ];
-        }),
-      );
+      say(gemmTable({ threads, shapes, fast, portable, peers, pytorch }));
+      say();
     }
   },
   train: () =>
@@ -206,10 +172,10 @@ const suites = {
         return [
           threads,
           numerics,
-          show(own?.tokensPerSecond),
-          show(own?.bound),
-          own ? `${(100 * own.share).toFixed(0)}%` : "–",
-          show(own?.gigabytesPerSecond),
+          show(own.tokensPerSecond),
+          show(own.bound),
+          `${(100 * own.share).toFixed(0)}%`,
+          show(own.gigabytesPerSecond),
         ];
       }),
     );
@@ -227,7 +193,8 @@ const suites = {
   },
 
   data() {
-    const results = measure(["--expose-gc", "bench/data.mjs", "--json"], "data") ?? [];
+    const results = measure(["--expose-gc", "bench/data.mjs", "--json"], "data");
+    if (!results?.some(({ unit }) => unit === "MB/s")) throw new NotMeasured("no file was read, see above");
     table(
       [
         "rows, best of fifteen rounds in turn",
@@ -257,23 +224,24 @@ const suites = {
   },
 };
 
-/** A suite that is a program of its own, its output as it stands. */
-const program =
-  (...args) =>
-  () => {
-    const text = execFileSync(process.execPath, args, { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
-    say(`\`\`\`text\n${text.trim()}\n\`\`\``);
-  };
+/** What a program of its own prints, as it stands. */
+function printed(...args) {
+  const { stdout, status, signal } = spawnSync(process.execPath, args, {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "inherit"],
+    maxBuffer: 2 ** 30,
+  });
+  if (status !== 0) throw new NotMeasured(`${args[0]} ended with ${signal ?? status}`);
+  return stdout.trim();
+}
+const inFence = (text) => say(`\`\`\`text\n${text}\n\`\`\``);
 Object.assign(suites, {
-  tokenizers: program("bench/tokenizers.mjs"),
-  runs: program("bench/runs.mjs"),
-  webgpu: () =>
-    say(
-      execFileSync(process.execPath, ["bench/webgpu.mjs"], { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] }),
-    ),
+  tokenizers: () => inFence(printed("bench/tokenizers.mjs")),
+  runs: () => inFence(printed("bench/runs.mjs")),
+  webgpu: () => say(printed("bench/webgpu.mjs")),
   /** Shows itself while it runs, and writes its section itself, which may be of another machine. */
-  card: () => card(forCard),
-  "machine-code": () => machineCode(forCard),
+  card: () => card(options),
+  "machine-code": () => machineCode(options),
 });
 
 const titles = {
@@ -294,8 +262,9 @@ for (const name of wanted.length > 0 ? wanted : Object.keys(suites)) {
     process.exit(2);
   }
   const title = wideFlags.length > 0 ? `${titles[name]} (Node ${major}, 256-bit vectors)` : titles[name];
-  console.log(`\n## ${title}\n`);
-  lines = [];
-  await suites[name]();
-  if (lines.length > 0) writeSection(title, lines.join("\n"));
+  const measured = await section(title, (own) => {
+    say = own;
+    return suites[name]();
+  });
+  if (!measured) process.exitCode = 1;
 }

@@ -10,7 +10,7 @@ import * as tenon from "../src/index.js";
 import { Gpt2 } from "../src/models/gpt2.js";
 import { deferInit } from "../src/nn/index.js";
 import { AdamW } from "../src/optim/index.js";
-import { gptConfig, type Shape, stepFlops } from "./gpt.js";
+import { gptConfig, rowsOf, type Shape, stepFlops } from "./gpt.js";
 import { best, roof } from "./kernels/roof.js";
 
 interface Job {
@@ -54,8 +54,8 @@ async function train({ threads, numerics, model, steps = 12 }: Job) {
   await tenon.init({ device: "cpu", threads, numerics });
   const shape = model!;
   const gpt = await tenon.createModel(gptConfig(shape), undefined, { seed: 1 });
-  const { batch: B, context: T, vocabulary: V } = shape;
-  const ids = Int32Array.from({ length: B * (T + 1) }, (_, i) => (i * 7919) % V);
+  const { batch: B, context: T } = shape;
+  const ids = Int32Array.from(rowsOf(shape).flat());
   const optimizer = new AdamW(gpt.namedParameters(), { lr: 1e-3 });
   let least = Number.POSITIVE_INFINITY;
   let loss = Number.NaN;

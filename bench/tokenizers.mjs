@@ -8,12 +8,12 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { rolldown } from "rolldown";
+import { bundle } from "./bundle.mjs";
 
 const data = resolve(process.env.TENON_DATA ?? "../shared/data");
 if (!existsSync(data)) {
-  console.log(`skipped: ${data} is absent (set TENON_DATA)`);
-  process.exit(0);
+  console.error(`bench tokenizers: ${data} is absent (set TENON_DATA).`);
+  process.exit(3);
 }
 const one = process.argv.find((arg) => arg.startsWith("--one="))?.slice("--one=".length);
 const require = createRequire(resolve("bench/package.json"));
@@ -36,9 +36,7 @@ const optional = (name) => {
 process.env.RAYON_NUM_THREADS = "1";
 const dir = resolve(".cache/bench-tokenizers");
 if (!one) {
-  const bundle = await rolldown({ input: "src/node/tokenizers.ts", platform: "node" });
-  await bundle.write({ dir, format: "esm", entryFileNames: "tokenizers.mjs" });
-  await bundle.close();
+  await bundle("src/node/tokenizers.ts", `${dir}/tokenizers.mjs`, { external: [], parts: true });
 }
 const { loadTokenizer, trainTokenizer } = await import(pathToFileURL(`${dir}/tokenizers.mjs`).href);
 

@@ -3,10 +3,9 @@
 import { createModel, init, matmul, tensor } from "../src/index.js";
 import { gpu } from "./costs.js";
 import { gptConfig, rowsOf, type Shape } from "./gpt.js";
+import { best, prepared, type Work } from "./turns.js";
 
 export { costs } from "./costs.js";
-
-type Work = () => Promise<unknown>;
 
 // Peers of bench/ alone: their types are not among ours. tfjs and onnxruntime come by script tags.
 const { tf, ort } = globalThis as unknown as { tf: any; ort: any };
@@ -79,44 +78,14 @@ const steps: Record<string, (shape: Shape) => Promise<Work>> = {
   },
 };
 
-/** Best time in milliseconds of each, in turns; the first turn, which compiles, counts for nothing. */
-async function best(works: Record<string, Work>, turns: number): Promise<Record<string, number>> {
-  const times: Record<string, number> = {};
-  for (let turn = 0; turn < turns; turn++) {
-    for (const [name, work] of Object.entries(works)) {
-      const start = performance.now();
-      await work();
-      if (turn > 0) times[name] = Math.min(times[name] ?? Number.POSITIVE_INFINITY, performance.now() - start);
-    }
-  }
-  return times;
-}
-
-/** Makes what can be made; who cannot is missing from the answer, with the reason. */
-async function prepared<T>(makers: Record<string, (given: T) => Promise<Work>>, given: T) {
-  const works: Record<string, Work> = {};
-  const missing: Record<string, string> = {};
-  for (const [name, make] of Object.entries(makers)) {
-    try {
-      works[name] = await make(given);
-      await works[name]();
-    } catch (error) {
-      delete works[name];
-      missing[name] = String(error).split("\n")[0];
-    }
-  }
-  return { works, missing };
-}
-
-export async function runProducts(size: number, turns: number) {
-  const { works, missing } = await prepared(products, size);
+async function compared<T>(makers: Record<string, (given: T) => Promise<Work>>, given: T, turns: number) {
+  const bound = Object.entries(makers).map(([name, make]) => [name, () => make(given)]);
+  const { works, missing } = await prepared(Object.fromEntries(bound));
   return { times: await best(works, turns), missing };
 }
 
-export async function runSteps(shape: Shape, turns: number) {
-  const { works, missing } = await prepared(steps, shape);
-  return { times: await best(works, turns), missing };
-}
+export const runProducts = (size: number, turns: number) => compared(products, size, turns);
+export const runSteps = (shape: Shape, turns: number) => compared(steps, shape, turns);
 
 /** What a page waits for before its first step is done: device, weights, pipelines and the step. */
 export async function firstStep(shape: Shape) {

@@ -5,8 +5,14 @@ import { createServer } from "node:http";
 import { join, normalize } from "node:path";
 import { chromium } from "playwright";
 import { rolldown } from "rolldown";
-import { browserLaunch } from "../scripts/browser.mjs";
+import { browserLaunch, isolation } from "../scripts/browser.mjs";
+import { least, ratio, table as tableOf } from "./tables.mjs";
 
+const launch = browserLaunch();
+if (!launch) {
+  console.error("bench webgpu: no browser (set CHROME_PATH).");
+  process.exit(3);
+}
 const modules = "bench/node_modules";
 const versionOf = async (name) =>
   JSON.parse(await readFile(`${modules}/${name}/package.json`, "utf8").catch(() => "{}")).version ?? "absent";
@@ -41,21 +47,15 @@ const server = createServer(async (request, response) => {
   response
     .writeHead(body === undefined ? 404 : 200, {
       "Content-Type": type,
-      "Cross-Origin-Opener-Policy": "same-origin",
-      "Cross-Origin-Embedder-Policy": "require-corp",
+      ...isolation,
     })
     .end(body);
 });
 await new Promise((resolve) => server.listen(0, "localhost", resolve));
-const browser = await chromium.launch(browserLaunch());
+const browser = await chromium.launch(launch);
 
-const table = (head, rows) => {
-  console.log(`| ${head.join(" | ")} |\n|${head.map((_, i) => (i ? "---:" : "---")).join("|")}|`);
-  for (const row of rows) console.log(`| ${row.join(" | ")} |`);
-  console.log();
-};
+const table = (head, rows) => console.log(`${tableOf(head, rows)}\n`);
 const show = (time) => (time === undefined ? "absent" : time.toFixed(time < 100 ? 1 : 0));
-const ratio = (own, other) => (own === undefined || other === undefined ? "–" : `${(other / own).toFixed(2)}x`);
 const absent = (missing) => {
   for (const [name, reason] of Object.entries(missing)) console.log(`${name}: absent, ${reason}\n`);
 };
@@ -95,10 +95,10 @@ try {
   );
 
   await load();
-  const { times, missing } = await ask("runSteps", shape, adapter.fallback ? 8 : 20);
+  const { times, missing } = await ask("runSteps", shape, adapter.fallback ? 7 : 19);
   table(
     [`Training step, ${words}`, "ms", "tenon is faster by"],
-    Object.entries(times).map(([name, time]) => [name, show(time), name === "tenon" ? "" : ratio(times.tenon, time)]),
+    Object.entries(times).map(([name, time]) => [name, show(time), name === "tenon" ? "" : ratio(time, times.tenon)]),
   );
   absent(missing);
 
@@ -107,16 +107,15 @@ try {
   const rows = [];
   for (const size of sizes) {
     await load();
-    const { times, missing } = await ask("runProducts", size, 6);
-    const peers = names.slice(1).flatMap((name) => times[name] ?? []);
+    const { times, missing } = await ask("runProducts", size, 5);
     rows.push([
       `${size} x ${size} x ${size}`,
       ...names.map((name) => show(times[name])),
-      ratio(times.tenon, Math.min(...peers)),
+      ratio(least(...names.slice(1).map((name) => times[name])), times.tenon),
     ]);
     if (size === sizes[0]) absent(missing);
   }
-  table(["Matrix product, float32, ms", ...names, "tenon / best peer"], rows);
+  table(["Matrix product, float32, ms", ...names, "tenon is faster than the best peer by"], rows);
 } finally {
   await browser.close();
   server.close();

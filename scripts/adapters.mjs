@@ -14,9 +14,9 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { useSoftwareVulkan } from "./browser.mjs";
+import { useSoftwareVulkan, vulkanLibraryPath } from "./browser.mjs";
 import { buildIfStale } from "./build.mjs";
 import { Absent, engines, fetchPackages, findFirefox, requireWebGpu } from "./firefox.mjs";
 import { installIfNeeded, root } from "./install.mjs";
@@ -59,11 +59,9 @@ async function deno() {
   if (missing || !existsSync(program)) throw new Absent(missing ?? "deno has no program for this system");
   await buildIfStale();
   useSoftwareVulkan();
-  const loader = process.env.TENON_VULKAN_LOADER;
-  const paths = [loader && dirname(loader), process.env.LD_LIBRARY_PATH].filter(Boolean).join(":");
   const options = JSON.stringify({ dist: `${pathToFileURL(join(root, "dist"))}/`, steps: 20 });
   return run(program, ["run", "--allow-all", "--no-lock", join(engines, "webgpu.js"), options], {
-    LD_LIBRARY_PATH: paths,
+    LD_LIBRARY_PATH: vulkanLibraryPath(),
   });
 }
 

@@ -3,7 +3,7 @@
  * The archives are read directly: the package's own code asks for a newer Node and for flags we do not want.
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliDecompressSync } from "node:zlib";
 
@@ -23,6 +23,12 @@ const args = [
   "--disable-sync",
   "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 ];
+
+/** Headers that isolate a page from other origins, so that it has threads. */
+export const isolation = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+};
 
 /** Browsers that people have installed, for hosts that the packaged one does not run on. */
 const installed = [
@@ -82,6 +88,12 @@ export function useSoftwareVulkan() {
   process.env.VK_DRIVER_FILES ||= join(folder, "vk_swiftshader_icd.json");
   process.env.VK_ICD_FILENAMES = process.env.VK_DRIVER_FILES;
   process.env.TENON_VULKAN_LOADER = join(folder, "libvulkan.so.1");
+}
+
+/** `LD_LIBRARY_PATH` for programs that look for Vulkan's loader by name, Deno and Firefox: the one of the software GPU first. */
+export function vulkanLibraryPath() {
+  const loader = process.env.TENON_VULKAN_LOADER;
+  return [loader && dirname(loader), process.env.LD_LIBRARY_PATH].filter(Boolean).join(delimiter);
 }
 
 const fontsConf = (folder) => `<?xml version="1.0"?>

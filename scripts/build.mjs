@@ -1,10 +1,11 @@
 /** `npm run build`: the bundles (rolldown) and their declarations (tsc) in `dist/`. */
-import { execFileSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 import { root } from "./install.mjs";
+import { locked } from "./lock.mjs";
 
 /** What the sources say in the place of the hash. */
 const UNBUILT = /none: a source checkout that was not built/g;
@@ -12,10 +13,10 @@ const UNBUILT = /none: a source checkout that was not built/g;
 /** Types of the web's interfaces, in declarations. */
 const WEB_TYPES = "scripts/web.d.ts";
 
-export function build() {
-  run("inherit", "rolldown/bin/cli.mjs", "-c", "rolldown.config.ts");
+async function build() {
+  await run("inherit", "rolldown/bin/cli.mjs", "-c", "rolldown.config.ts");
   writeBuildHash();
-  run("inherit", "typescript/bin/tsc", "-p", "tsconfig.build.json");
+  await run("inherit", "typescript/bin/tsc", "-p", "tsconfig.build.json");
   importWebTypes();
 }
 
@@ -39,38 +40,32 @@ function writeBuildHash() {
   }
 }
 
+/** Resolves when the script has succeeded; asynchronous, so that the lock is touched meanwhile. */
 function run(stdio, script, ...args) {
-  execFileSync(process.execPath, [join(root, "node_modules", script), ...args], { cwd: root, stdio });
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [join(root, "node_modules", script), ...args], { cwd: root, stdio });
+    child.on("error", reject);
+    child.on("exit", (code, signal) =>
+      code === 0 ? resolve() : reject(new Error(`build: ${script} ended with ${signal ?? code}.`)),
+    );
+  });
+}
+
+/** One build at a time: each begins by emptying `dist/`. */
+function oneByOne(work) {
+  mkdirSync(join(root, ".cache"), { recursive: true });
+  return locked(join(root, ".cache", "build.lock"), work);
 }
 
 /** Builds when `dist/` is missing or older than the sources. Test files call this in parallel; one of them builds. */
-export async function buildIfStale() {
-  const lock = join(root, ".cache", "build.lock");
-  mkdirSync(join(root, ".cache"), { recursive: true });
-  const age = (path) => Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
-  for (;;) {
-    try {
-      mkdirSync(lock);
-      break;
-    } catch {
-      // Someone else builds. A lock of two minutes was left by a process that was killed.
-      if (age(lock) > 120_000) rmdirSync(lock);
-      else await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-  }
-  try {
-    if (stale()) buildQuietly();
-  } finally {
-    rmdirSync(lock);
-  }
-}
+export const buildIfStale = () => oneByOne(() => (stale() ? buildQuietly() : undefined));
 
 /** Type errors do not stop it (declarations are written all the same): they are the type check's business. */
-function buildQuietly() {
-  run(["ignore", "ignore", "inherit"], "rolldown/bin/cli.mjs", "-c", "rolldown.config.ts");
+async function buildQuietly() {
+  await run(["ignore", "ignore", "inherit"], "rolldown/bin/cli.mjs", "-c", "rolldown.config.ts");
   writeBuildHash();
   try {
-    run("ignore", "typescript/bin/tsc", "-p", "tsconfig.build.json");
+    await run("ignore", "typescript/bin/tsc", "-p", "tsconfig.build.json");
   } catch {
     // See above.
   }
@@ -102,4 +97,4 @@ function stale() {
   return ["package.json", "rolldown.config.ts", WEB_TYPES, ...sources].some((path) => time(path) > built);
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1]).href) build();
+if (import.meta.url === pathToFileURL(process.argv[1]).href) await oneByOne(build);

@@ -18,7 +18,7 @@ import { join, normalize } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { chromium } from "playwright";
-import { browserLaunch } from "./browser.mjs";
+import { browserLaunch, isolation } from "./browser.mjs";
 import { buildIfStale } from "./build.mjs";
 import { Absent, engines, fetchPackages, findFirefox, launchFirefox } from "./firefox.mjs";
 import { root } from "./install.mjs";
@@ -32,8 +32,6 @@ if (!Number.isSafeInteger(steps) || steps < 1) {
   console.error(`test:engines: --steps needs a whole number from 1 up, got ${values.steps}.`);
   process.exit(2);
 }
-
-const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 // A copy of the build, so that building anew meanwhile changes nothing.
 await buildIfStale();

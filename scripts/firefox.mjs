@@ -7,8 +7,9 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
-import { delimiter, dirname, join } from "node:path";
+import { delimiter, join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { vulkanLibraryPath } from "./browser.mjs";
 import { root } from "./install.mjs";
 
 export const engines = join(root, "engines");
@@ -60,10 +61,8 @@ export async function launchFirefox(options = {}) {
 
 /** Starts it with WebGPU switched on, on the Vulkan driver of the environment. */
 export function launchWithWebGpu() {
-  const loader = process.env.TENON_VULKAN_LOADER;
-  const paths = [loader && dirname(loader), process.env.LD_LIBRARY_PATH].filter(Boolean).join(":");
   return launchFirefox({
-    env: { ...process.env, LD_LIBRARY_PATH: paths },
+    env: { ...process.env, LD_LIBRARY_PATH: vulkanLibraryPath() },
     extraPrefsFirefox: { "dom.webgpu.enabled": true, "gfx.webgpu.ignore-blocklist": true },
   });
 }

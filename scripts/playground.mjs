@@ -6,10 +6,9 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { build, preview } from "vite";
+import { isolation } from "./browser.mjs";
 import { buildIfStale } from "./build.mjs";
 import { root } from "./install.mjs";
-
-const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 const settings = (outDir) => ({
   configFile: false,

@@ -1,15 +1,16 @@
 /** A probe's kernel with its buffers, ready to be launched. */
 
-/** Throws, at the end, what the device had against anything inside. */
+/** Throws, at the end, what the device had against anything inside: the reason, often, of what the work threw itself. */
 export async function checked<T>(device: GPUDevice, work: () => T | Promise<T>): Promise<T> {
   const scopes = ["validation", "out-of-memory", "internal"] as const;
   for (const scope of scopes) device.pushErrorScope(scope);
-  const result = await work();
-  for (const _ of scopes) {
-    const error = await device.popErrorScope();
-    if (error) throw new Error(error.message);
-  }
-  return result;
+  const result = await Promise.allSettled([(async () => work())()]);
+  const errors: (GPUError | null)[] = [];
+  for (const _ of scopes) errors.push(await device.popErrorScope());
+  const error = errors.find((each) => each !== null);
+  if (error) throw new Error(error.message);
+  if (result[0].status === "rejected") throw result[0].reason;
+  return result[0].value;
 }
 
 export class Launch {

@@ -2,12 +2,12 @@
 
 import { createModel, init, matmul, rand } from "../../src/index.js";
 import { gptConfig, rowsOf, type Shape } from "../gpt.js";
+import { least, ratio } from "../tables.mjs";
+import { best, prepared, type Work } from "../turns.js";
 import { openGpu } from "./open.js";
 import type { Part } from "./part.js";
 import { reasonOf, say, show, table } from "./report.js";
 import { babyGpt } from "./steps.js";
-
-type Work = () => Promise<unknown>;
 
 interface Library {
   /** A training step. */
@@ -80,18 +80,6 @@ const libraries: Record<string, () => Promise<Library>> = {
   },
 };
 
-/** Best time of each in turns; the first turn, which compiles, counts for nothing. */
-async function best(works: Record<string, Work>, turns: number): Promise<Record<string, number>> {
-  const times: Record<string, number> = {};
-  for (let turn = 0; turn <= turns; turn++)
-    for (const [name, work] of Object.entries(works)) {
-      const start = performance.now();
-      await work();
-      if (turn > 0) times[name] = Math.min(times[name] ?? Number.POSITIVE_INFINITY, performance.now() - start);
-    }
-  return times;
-}
-
 export const peers: Part = async (given) => {
   const { small } = given;
   await openGpu();
@@ -106,19 +94,13 @@ export const peers: Part = async (given) => {
   const names = Object.keys(opened);
   const row = table("best, ms", ...names, "tenon is faster than the best peer by");
   const compare = async (title: string, each: number, turns: number, make: (library: Library) => Promise<Work>) => {
-    const works: Record<string, Work> = {};
-    for (const name of names)
-      try {
-        works[name] = await make(opened[name]);
-        await works[name]();
-      } catch (error) {
-        delete works[name];
-        missing.push(`${name}, ${title}: absent, ${reasonOf(error)}`);
-      }
-    const times = await best(works, turns);
-    const others = names.slice(1).flatMap((name) => times[name] ?? []);
-    const ratio = others.length > 0 ? `${(Math.min(...others) / times["tenon"]).toFixed(2)}x` : "–";
-    row(title, ...names.map((name) => (times[name] ? show(times[name] / each) : "absent")), ratio);
+    const makers = names.map((name) => [name, () => make(opened[name])]);
+    const { works, missing: failed } = await prepared(Object.fromEntries(makers));
+    for (const [name, reason] of Object.entries(failed)) missing.push(`${name}, ${title}: absent, ${reason}`);
+    const { tenon, ...others } = await best(works, turns);
+    const times: Record<string, number | undefined> = { tenon, ...others };
+    const cells = names.map((name) => (times[name] === undefined ? "absent" : show(times[name] / each)));
+    row(title, ...cells, ratio(least(...Object.values(others)), tenon));
   };
   const shape = babyGpt(given);
   await compare(`training step, ${shape.width}-wide GPT`, 1, small ? 1 : 40, ({ step }) => step(shape));

@@ -1,13 +1,15 @@
 /** Figures as Markdown, each line on its way as soon as it is known: what was measured is seen even if the run ends early. */
 
+import { row as rowOf, tableHead } from "../tables.mjs";
+
 export const REHEARSAL = "Rehearsal on a processor that plays a graphics card: no figure below means anything";
 
 export const say = (line = ""): void => console.log(line);
 
 /** Writes the head of a table and gives a function that writes a row. */
 export function table(...head: string[]): (...cells: string[]) => void {
-  say(`| ${head.join(" | ")} |\n|${head.map((_, i) => (i ? "---:" : "---")).join("|")}|`);
-  return (...cells) => say(`| ${cells.join(" | ")} |`);
+  say(tableHead(head));
+  return (...cells) => say(rowOf(cells));
 }
 
 /** Three digits that count. */
@@ -20,4 +22,9 @@ export function show(value: number | undefined): string {
 export const share = (part: number, whole: number | undefined): string =>
   whole ? `${((100 * part) / whole).toFixed(part < whole / 10 ? 1 : 0)}%` : "–";
 
-export const reasonOf = (error: unknown): string => String(error).split("\n")[0].slice(0, 240);
+/** The first line of an error; where a package was asked for is a path of this machine, and no matter. */
+export const reasonOf = (error: unknown): string =>
+  String(error)
+    .split("\n")[0]
+    .replace(/ imported from .*/, "")
+    .slice(0, 240);

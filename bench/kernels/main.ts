@@ -19,16 +19,17 @@ const filter = process.argv[2] ?? "";
 const threadCounts = (process.env.THREADS ?? "1,2").split(",").map(Number);
 const modes = (process.env.NUMERICS ?? "portable,fast").split(",") as ("portable" | "fast")[];
 
-const rounds = new Map<string, Operand>();
-function make(backend: Backend, shape: number[], dtype: DType = "float32", fill = 0): Operand {
-  const key = `${shape} ${dtype} ${fill}`;
-  let found = rounds.get(key);
+/** Operands by shape, type and number: kernels of one shape share them. */
+const operands = new Map<string, Operand>();
+function make(backend: Backend, shape: number[], dtype: DType = "float32", number = 0): Operand {
+  const key = `${shape} ${dtype} ${number}`;
+  let found = operands.get(key);
   if (!found) {
     const size = sizeOf(shape);
     found = { shape, dtype, size, storage: Storage.allocate(backend, shape, dtype) };
     const view = backend.view!(found);
     for (let i = 0; i < size; i++) view[i] = dtype === "int32" ? (i * 7919) % 50 : ((i * 7919) % 1000) / 500 - 1;
-    rounds.set(key, found);
+    operands.set(key, found);
   }
   return found;
 }
@@ -37,9 +38,10 @@ for (const numerics of modes) {
   for (const threads of threadCounts) {
     const backend = createCpuBackend({ threads, numerics });
     await backend.ready();
-    rounds.clear();
+    operands.clear();
     if (numerics === "fast" && !backend.engine.fused) {
       console.log(`fast: not measured, ${backend.info.missing.join("; ")}`);
+      backend.destroy();
       break;
     }
     const top = roof(backend.engine);

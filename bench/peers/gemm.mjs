@@ -1,19 +1,15 @@
 // float32 matrix products of a peer: node bench/peers/gemm.mjs <ort|jax|tfjs> <threads> '[[m,n,k],…]'
 // Prints one JSON line: { version, rates: GFLOP/s in the order asked }.
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname } from "node:path";
+import { MILLISECONDS } from "../gemm.mjs";
 import { onnxMatmul } from "./onnx-matmul.mjs";
+import { openJax, openOrt, openTfjs, versionOf } from "./wasm.mjs";
 
-const require = createRequire(import.meta.url);
 const [, , name, threads, shapes] = process.argv;
-const versionOf = (pkg) =>
-  JSON.parse(readFileSync(new URL(`../node_modules/${pkg}/package.json`, import.meta.url), "utf8")).version;
 const filled = (n) => Float32Array.from({ length: n }, (_, i) => ((i * 7919) % 1000) / 500 - 1);
 
 const peers = {
   async ort() {
-    const ort = require("onnxruntime-web");
+    const ort = openOrt();
     ort.env.wasm.numThreads = Number(threads);
     ort.env.logLevel = "error";
     return {
@@ -32,9 +28,7 @@ const peers = {
     };
   },
   async jax() {
-    const jax = await import("@jax-js/jax");
-    await jax.init("wasm");
-    jax.defaultDevice("wasm");
+    const jax = await openJax();
     return {
       version: versionOf("@jax-js/jax"),
       async make(m, n, k) {
@@ -48,11 +42,7 @@ const peers = {
     };
   },
   async tfjs() {
-    const tf = require("@tensorflow/tfjs");
-    const { setWasmPaths } = require("@tensorflow/tfjs-backend-wasm");
-    setWasmPaths(`${dirname(require.resolve("@tensorflow/tfjs-backend-wasm"))}/`);
-    await tf.setBackend("wasm");
-    await tf.ready();
+    const tf = await openTfjs();
     return {
       version: versionOf("@tensorflow/tfjs"),
       async make(m, n, k) {
@@ -72,7 +62,7 @@ const rates = [];
 for (const [m, n, k] of JSON.parse(shapes)) {
   const call = await make(m, n, k);
   let best = Number.POSITIVE_INFINITY;
-  const end = performance.now() + 700;
+  const end = performance.now() + MILLISECONDS;
   for (let i = 0; i < 4 || performance.now() < end; i++) {
     const start = performance.now();
     await call();

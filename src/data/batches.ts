@@ -1,13 +1,12 @@
 /** Batches: columns of typed arrays with shapes, the batch dimension first. The last step before tensors. */
 
-import { ConfigError, DataError } from "../core/errors.js";
+import { ConfigError, DataError, show } from "../core/errors.js";
 import { canonicalJson } from "../core/json.js";
-import { checkOptions } from "../core/options.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { BatchSource, Json } from "./batch-source.js";
 import { BufferPool } from "./buffer-pool.js";
 import { type BatchColumn, type CollateOptions, collate } from "./collate.js";
-import { checkChoices } from "./options.js";
+import { checkKinds } from "./options.js";
 import { provenanceOf } from "./provenance.js";
 import { positive, type Stage } from "./stage.js";
 
@@ -41,20 +40,9 @@ export interface BatchesState {
 }
 
 const SIDES = ["left", "right"] as const;
-const OPTIONS: readonly (keyof BatchOptions)[] = [
-  "batchSize",
-  "dropLast",
-  "epochs",
-  "reuseBuffers",
-  "columns",
-  "ragged",
-  "maxLength",
-  "padValue",
-  "padSide",
-  "truncateSide",
-  "multipleOf",
-  "allowEmpty",
-];
+
+const isByColumn = (padValue: object): boolean =>
+  padValue !== null && typeof padValue === "object" && Object.values(padValue).every((n) => typeof n === "number");
 
 /** A pass (or `epochs` passes) in batches. Also an async iterable: one loop runs until the source is exhausted. */
 export class Batches implements BatchSource<Batch>, AsyncIterable<Batch> {
@@ -68,13 +56,26 @@ export class Batches implements BatchSource<Batch>, AsyncIterable<Batch> {
   private at = 0;
 
   constructor(stage: Stage, options: BatchOptions) {
-    checkOptions("batch", options, OPTIONS);
-    checkChoices("batch", options, {
+    checkKinds("batch", options, {
+      batchSize: "other",
+      dropLast: "flag",
+      epochs: "other",
+      reuseBuffers: "flag",
+      columns: "texts",
       ragged: ["pad", "truncate", "error"],
+      maxLength: "other",
+      padValue: "other",
       padSide: SIDES,
       truncateSide: SIDES,
+      multipleOf: "other",
+      allowEmpty: "flag",
     });
-    const { batchSize, epochs = 1, maxLength, multipleOf } = options;
+    const { batchSize, epochs = 1, maxLength, multipleOf, padValue } = options;
+    if (padValue !== undefined && typeof padValue !== "number" && !isByColumn(padValue)) {
+      throw new ConfigError(`batch: padValue needs a number, or numbers by column, got ${show(padValue)}.`, {
+        where: "batch",
+      });
+    }
     positive(batchSize, "batch: batchSize");
     if (maxLength !== undefined) positive(maxLength, "batch: maxLength");
     if (multipleOf !== undefined) positive(multipleOf, "batch: multipleOf");

@@ -1,8 +1,8 @@
 /** Length bucketing: rows of similar length side by side, so that batches need little padding. */
 
 import { DataError } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
 import { Generator, randomPermutation } from "../core/random.js";
+import { checkKinds } from "./options.js";
 import type { Row } from "./row.js";
 import { positive, type Stage, skipping } from "./stage.js";
 import { showValue } from "./violation.js";
@@ -29,7 +29,7 @@ function lengthOf(row: unknown, column: string): number {
 
 /** Sorts windows of rows by length (ties keep their order), then shuffles the runs of each window by the seed. */
 export function bucketStage<T = Row>(parent: Stage<T>, options: BucketOptions): Stage<T> {
-  checkOptions("bucket", options, ["column", "batchSize", "window", "seed"]);
+  checkKinds("bucket", options, { column: "text", batchSize: "other", window: "other", seed: "other" });
   const { column, batchSize, window = 100, seed = 0 } = options;
   positive(batchSize, "bucket: batchSize");
   positive(window, "bucket: window");
@@ -49,10 +49,11 @@ export function bucketStage<T = Row>(parent: Stage<T>, options: BucketOptions): 
     let number = 0;
     const size = window * batchSize;
     for await (const chunk of parent.open({ epoch, skip: 0 })) {
-      held = held.concat(chunk);
-      while (held.length >= size) {
-        yield arrange(held.slice(0, size), epoch, number++);
-        held = held.slice(size);
+      for (const row of chunk) {
+        held.push(row);
+        if (held.length < size) continue;
+        yield arrange(held, epoch, number++);
+        held = [];
       }
     }
     if (held.length > 0) yield arrange(held, epoch, number);

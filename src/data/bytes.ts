@@ -5,6 +5,8 @@ import { type ByteSource, pathOfUrl, platform } from "../core/platform.js";
 import { createHasher } from "../core/sha256.js";
 import { gunzip } from "./gzip.js";
 import { bodyOf, fetchStream, openUrl, requireOk } from "./http.js";
+import { joinBytes } from "./join-bytes.js";
+import { once } from "./once.js";
 
 /**
  * What every `from…` function takes. A string is a URL when it starts with a scheme such as `https:`, content when it
@@ -159,14 +161,7 @@ function memoryBytes(bytes: Uint8Array, name: string): Bytes {
 
 function urlBytes(url: string, name: string, options: BytesOptions): Bytes {
   // Asked once: a server without range requests sends everything each time.
-  let opened: Promise<ByteSource> | undefined;
-  const open = () => {
-    opened ??= openUrl(url, name, options.signal);
-    opened.catch(() => {
-      opened = undefined;
-    });
-    return opened;
-  };
+  const open = once(() => openUrl(url, name, options.signal));
   return {
     name,
     repeatable: true,
@@ -241,13 +236,7 @@ export async function readAll(stream: AsyncIterable<Uint8Array>, name: string, l
     }
     pieces.push(piece);
   }
-  const all = new Uint8Array(length);
-  let at = 0;
-  for (const piece of pieces) {
-    all.set(piece, at);
-    at += piece.length;
-  }
-  return all;
+  return joinBytes(pieces);
 }
 
 /** SHA-256 of the content (gzip undone, so that a file and its compressed copy are one content), in one pass. */

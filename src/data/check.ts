@@ -7,6 +7,8 @@ import { Histogram } from "./histogram.js";
 import type { Ratios } from "./ratio.js";
 import type { Row } from "./row.js";
 import type { Field, Schema } from "./schema.js";
+import { splitStages } from "./split.js";
+import { chunksOf, type Stage, step } from "./stage.js";
 import type { ReadReport } from "./violation.js";
 
 export interface ColumnSummary {
@@ -62,7 +64,7 @@ export interface CheckOptions {
   seed?: number;
 }
 
-/** Reads a dataset of rows: once for the summary, and once for each part of the split. */
+/** Reads a dataset of rows: once for the summary, and once for the hash of its content. */
 export async function checkDataset(dataset: Dataset, { name, split, seed = 0 }: CheckOptions): Promise<CheckReport> {
   const ready = await dataset;
   const { schema } = ready;
@@ -85,26 +87,28 @@ export async function checkDataset(dataset: Dataset, { name, split, seed = 0 }: 
     columns: summaries.map((summary) => summary.column()),
     report: { skippedRows, nulledValues, violations },
     contentHash: provenance.sources[0].contentHash,
-    split: await summarizeSplit(ready, split ?? schema.split ?? { train: 0.8, val: 0.2 }, seed, rows),
+    split: await summarizeSplit(ready.stage, split ?? schema.split ?? { train: 0.8, val: 0.2 }, seed, rows),
   };
 }
 
-/** Counts and hash of a split by seed and row number. */
-export async function summarizeSplit(
-  dataset: Dataset,
-  ratios: Ratios,
-  seed: number,
-  rows: number,
-): Promise<SplitSummary> {
-  const numbered = dataset.map((_, { index }) => index, { name: "row number", version: 1 });
+/** Counts and hash of a split by seed and row number, which needs no row. */
+async function summarizeSplit(parent: Stage, ratios: Ratios, seed: number, rows: number): Promise<SplitSummary> {
+  const access = async () => ({ length: rows, at: (index: number) => index });
+  const numbers = step<unknown, number>(parent, {
+    step: null,
+    access,
+    async *open({ skip }) {
+      yield* chunksOf(await access(), skip);
+    },
+  });
   const parts = new Uint8Array(rows).fill(255);
   const counts: Record<string, number> = {};
   let code = 0;
-  for (const [part, indices] of Object.entries(numbered.split(ratios, { seed }))) {
-    counts[part] = 0;
-    for await (const index of indices as Dataset<number>) {
-      parts[index] = code;
-      counts[part]++;
+  for (const [name, part] of Object.entries(splitStages(numbers, ratios, { seed }))) {
+    counts[name] = 0;
+    for await (const chunk of part.open({ epoch: 0, skip: 0 })) {
+      counts[name] += chunk.length;
+      for (const index of chunk) parts[index] = code;
     }
     code++;
   }

@@ -11,6 +11,7 @@
  * - Values out of `min` and `max`, or outside `values`, are violations.
  */
 
+import { codeOf } from "./codes.js";
 import { isUnheld, parseExactly } from "./json-numbers.js";
 import type { Field } from "./schema.js";
 
@@ -55,7 +56,7 @@ export function coerceText(field: Field, text: string, decimalComma = false): un
     case "string":
       return inRange(text.length, field) ? text : INVALID;
     case "category":
-      return !field.values || field.values.includes(text) ? text : INVALID;
+      return !field.values || codeOf(field.values, text) >= 0 ? text : INVALID;
     case "bytes":
       return new TextEncoder().encode(text);
     default:
@@ -66,7 +67,7 @@ export function coerceText(field: Field, text: string, decimalComma = false): un
 /** Lists, tokens, images and JSON in a text cell are written as JSON. */
 function coerceJsonText(field: Field, text: string): unknown {
   try {
-    return coerceValue(field, parseExactly(text, field.name, true));
+    return coerceValue(field, parseExactly(text, field.name));
   } catch {
     return INVALID;
   }
@@ -105,7 +106,7 @@ export function coerceValue(field: Field, value: unknown): unknown {
     case "category": {
       const text =
         typeof value === "number" || typeof value === "boolean" || typeof value === "bigint" ? `${value}` : value;
-      return typeof text === "string" && (!field.values || field.values.includes(text)) ? text : INVALID;
+      return typeof text === "string" && (!field.values || codeOf(field.values, text) >= 0) ? text : INVALID;
     }
     case "tokens":
       return isTokens(value) && inRange(value.length, field) ? value : INVALID;

@@ -2,6 +2,7 @@
 
 import { ConfigError, DataError } from "../core/errors.js";
 import type { BufferPool } from "./buffer-pool.js";
+import { codeOf } from "./codes.js";
 import { expectation, type Field, type Schema } from "./schema.js";
 import { showValue } from "./violation.js";
 
@@ -103,7 +104,7 @@ function collateColumn(rows: Rows, field: Field, options: CollateOptions, pool: 
     case "category":
       if (!field.values) break;
       return scalars(rows, field, ints, pool, (value) => {
-        const code = field.values!.indexOf(value as string);
+        const code = codeOf(field.values!, value);
         return code < 0 ? Number.NaN : code;
       });
     case "image":

@@ -8,11 +8,10 @@ import { CsvParser } from "./csv-parser.js";
 import { OpeningDataset } from "./dataset.js";
 import { decodeText, type TextOptions } from "./decode.js";
 import { inferText, SAMPLE_ROWS } from "./infer.js";
-import { checkChoices, checkSourceOptions } from "./options.js";
+import { checkSourceOptions } from "./options.js";
 import type { Row } from "./row.js";
 import type { Field, Schema } from "./schema.js";
 import { type Begun, goOn, hashOnce, type SourceOptions, sourceStage } from "./source.js";
-import { natural } from "./stage.js";
 import type { ReadReport } from "./violation.js";
 
 export interface CsvOptions extends CsvDialect, SourceOptions, TextOptions {
@@ -25,21 +24,6 @@ export interface CsvOptions extends CsvDialect, SourceOptions, TextOptions {
 /** Characters that are read at most for a sample. */
 const MOST_SAMPLED = 1 << 24;
 
-const OWN_OPTIONS: readonly (keyof CsvOptions)[] = [
-  "encoding",
-  "delimiter",
-  "quote",
-  "comment",
-  "skipRows",
-  "header",
-  "columns",
-  "nullValues",
-  "infer",
-  "sampleRows",
-  "decimal",
-  "maxRowLength",
-];
-
 /**
  * Rows of a CSV file. Types are inferred from the first 1000 rows, or given by `schema` and enforced.
  *
@@ -51,9 +35,20 @@ const OWN_OPTIONS: readonly (keyof CsvOptions)[] = [
  * for await (const row of iris) console.log(row.species);
  */
 export function fromCsv(source: DataSource, options: CsvOptions = {}): OpeningDataset {
-  checkSourceOptions("fromCsv", options, OWN_OPTIONS);
-  natural(options.skipRows ?? 0, "fromCsv: skipRows");
-  checkChoices("fromCsv", options, { decimal: [".", ","] });
+  checkSourceOptions("fromCsv", options, {
+    encoding: "text",
+    delimiter: "other",
+    quote: "other",
+    comment: "other",
+    skipRows: "count",
+    header: "flag",
+    columns: "texts",
+    nullValues: "texts",
+    infer: "flag",
+    sampleRows: "count",
+    decimal: [".", ","],
+    maxRowLength: "count",
+  });
   const bytes = openBytes(source, options);
   const { name } = bytes;
   const { onViolation = "error", extraColumns = "error" } = options;

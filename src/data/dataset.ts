@@ -1,6 +1,6 @@
 /** Datasets: typed rows in a deterministic order, from any source, through any steps, to batches. */
 
-import { DataError } from "../core/errors.js";
+import { ConfigError, DataError, show } from "../core/errors.js";
 import { Batches, type BatchOptions } from "./batches.js";
 import { type BucketOptions, bucketStage } from "./bucket.js";
 import { eachItem } from "./each-item.js";
@@ -138,12 +138,12 @@ export class Dataset<T = Row> implements AsyncIterable<T> {
 
   /** These rows, then those of the others. */
   concat(...others: Dataset<T>[]): Dataset<T> {
-    return new Dataset(concatStage([this.stage, ...others.map((other) => other.stage)]));
+    return new Dataset(concatStage([this.stage, ...stagesOf(others, "concat")]));
   }
 
   /** One row of each dataset in turn, until all have ended. */
   interleave(...others: Dataset<T>[]): Dataset<T> {
-    return new Dataset(interleaveStage([this.stage, ...others.map((other) => other.stage)]));
+    return new Dataset(interleaveStage([this.stage, ...stagesOf(others, "interleave")]));
   }
 
   /** `times` epochs in one; without end unless told. */
@@ -240,6 +240,19 @@ export class OpeningDataset<T = Row> extends Dataset<T> implements PromiseLike<D
       .then(() => new Dataset(this.stage))
       .then(resolve, reject);
   }
+}
+
+function stagesOf<T>(others: readonly Dataset<T>[], where: string): Stage<T>[] {
+  for (const other of others) {
+    if (other?.stage) continue;
+    throw new ConfigError(`${where}: needs datasets, got ${show(other)}.`, {
+      where,
+      hint: Array.isArray(other)
+        ? `Rows in memory become one with fromRows; of datasets in a list, ${where}(...list).`
+        : undefined,
+    });
+  }
+  return others.map((other) => other.stage);
 }
 
 const datasets = <T>(stages: Record<string, Stage<T>>): Record<string, Dataset<T>> =>

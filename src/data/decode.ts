@@ -1,6 +1,7 @@
 /** Bytes to text: strict about encodings, because a wrong guess would train on garbage. */
 
 import { ConfigError, DataError } from "../core/errors.js";
+import { joinBytes } from "./join-bytes.js";
 import { refuseForeign, unmarkedUtf16 } from "./magic.js";
 
 export interface TextOptions {
@@ -81,7 +82,7 @@ function utf8Decoder(name: string): Decode {
       if (tail.length > 0) throw broken(name, "utf-8", offset + tail.length, undefined, undefined);
       return "";
     }
-    const bytes = tail.length === 0 ? piece : joined(tail, piece);
+    const bytes = tail.length === 0 ? piece : joinBytes([tail, piece]);
     const start = offset === 0 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
     const kept = incompleteTail(bytes);
     const whole = bytes.subarray(start, bytes.length - kept);
@@ -96,13 +97,6 @@ function utf8Decoder(name: string): Decode {
       offset += bytes.length - kept;
     }
   };
-}
-
-function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const both = new Uint8Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
 }
 
 function makeDecoder(encoding: string, name: string): TextDecoder {
@@ -151,7 +145,7 @@ async function* joinHead(input: AsyncIterable<Uint8Array>, count: number): Async
   for await (const piece of input) {
     if (head === undefined) yield piece;
     else {
-      head = head.length === 0 ? piece : joined(head, piece);
+      head = head.length === 0 ? piece : joinBytes([head, piece]);
       if (head.length < count) continue;
       yield head;
       head = undefined;

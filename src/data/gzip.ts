@@ -2,6 +2,8 @@
 
 import { DataError } from "../core/errors.js";
 import { expandMembers } from "./gzip-members.js";
+import { joinBytes } from "./join-bytes.js";
+import { once } from "./once.js";
 
 const LEAST_LIMIT = 64 * 2 ** 20;
 /** Text seldom compresses more than 30 times; the format's own maximum is 1032. */
@@ -27,7 +29,7 @@ export async function* gunzip(
     while (head.length < 2 && !ended) {
       const { done, value } = await pieces.next();
       if (done) ended = true;
-      else head = head.length === 0 ? (value as Uint8Array<ArrayBuffer>) : concat(head, value);
+      else head = head.length === 0 ? (value as Uint8Array<ArrayBuffer>) : joinBytes([head, value]);
     }
     const rest = { [Symbol.asyncIterator]: () => ({ next: () => pieces.next() }) };
     if (head[0] === 0x1f && head[1] === 0x8b) {
@@ -41,16 +43,8 @@ export async function* gunzip(
   }
 }
 
-function concat(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
-  const both = new Uint8Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
-}
-
 /** Does the host's decompressor go on with the next member? Asked once, of two empty ones. */
-let goesOn: Promise<boolean> | undefined;
-async function hostGoesOn(): Promise<boolean> {
+const hostGoesOn = once(async (): Promise<boolean> => {
   const empty = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
   const stream = new Blob([Uint8Array.from([...empty, ...empty])]).stream();
   try {
@@ -59,7 +53,7 @@ async function hostGoesOn(): Promise<boolean> {
   } catch {
     return false;
   }
-}
+});
 
 async function* expand(
   head: Uint8Array,
@@ -67,11 +61,10 @@ async function* expand(
   name: string,
   limit: number | undefined,
 ): AsyncGenerator<Uint8Array> {
-  goesOn ??= hostGoesOn();
   let read = 0;
   let written = 0;
   /** What was read, where it may have to be read again. */
-  let kept: Uint8Array[] | undefined = (await goesOn) ? undefined : [];
+  let kept: Uint8Array[] | undefined = (await hostGoesOn()) ? undefined : [];
   const count = (piece: Uint8Array): Uint8Array => {
     read += piece.length;
     kept?.push(piece);

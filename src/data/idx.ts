@@ -1,10 +1,11 @@
 /** idx files, the format of MNIST: a big-endian header, then one array. */
 
 import { DataError } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
 import { sha256Hex } from "../core/sha256.js";
 import { type Bytes, type DataSource, openBytes, readAll } from "./bytes.js";
 import { OpeningDataset } from "./dataset.js";
+import { once } from "./once.js";
+import { BYTES_KINDS, checkKinds } from "./options.js";
 import type { Row } from "./row.js";
 import type { Field, Schema } from "./schema.js";
 import { hashOnce, type SourceOptions } from "./source.js";
@@ -40,6 +41,9 @@ export function readIdx(bytes: Uint8Array, name = "idx"): IdxArray {
   if (!TYPES[code]) throw broken(`needs a type of 8, 9, 11, 12, 13 or 14, got ${code}`, 2);
   if (dims === 0 || bytes.length < 4 + 4 * dims) throw broken(`needs ${dims || "1 or more"} sizes, got less`, 3);
   const shape = Array.from({ length: dims }, (_, i) => view.getUint32(4 + 4 * i));
+  // No bytes would have to be there for any number of such items.
+  const empty = shape.indexOf(0, 1);
+  if (empty > 0) throw broken(`shape [${shape.join(", ")}] has items of size 0`, 4 + 4 * empty);
   const start = 4 + 4 * dims;
   const count = shape.reduce((a, b) => a * b, 1);
   const { size, read } = TYPES[code];
@@ -62,41 +66,30 @@ export interface IdxOptions extends Pick<SourceOptions, "maxDecompressedBytes" |
  * Items are reachable by number: shuffles are exact. The file is kept in memory, as bytes.
  */
 export function fromIdx(source: DataSource, options: IdxOptions = {}): OpeningDataset {
-  checkOptions("fromIdx", options, ["labels", "name", "maxDecompressedBytes", "signal"]);
+  checkKinds("fromIdx", options, { labels: "other", ...BYTES_KINDS });
   const bytes = openBytes(source, options);
   const labelBytes =
     options.labels === undefined ? undefined : openBytes(options.labels, { ...options, name: undefined });
-  let loaded: Promise<{ items: IdxArray; labels?: IdxArray }> | undefined;
   let schema: Schema | undefined;
-  const load = () => {
-    loaded ??= (async () => {
-      const items = await readArray(bytes);
-      const labels = labelBytes && (await readArray(labelBytes));
-      if (labels && labels.shape.length !== 1) {
-        throw new DataError(`${labelBytes!.name}: needs one label per item, got shape [${labels.shape.join(", ")}].`, {
+  const access = once(async () => {
+    const items = await readArray(bytes);
+    const labels = labelBytes && (await readArray(labelBytes));
+    if (labels && labels.shape.length !== 1) {
+      throw new DataError(`${labelBytes!.name}: needs one label per item, got shape [${labels.shape.join(", ")}].`, {
+        where: labelBytes!.name,
+      });
+    }
+    if (labels && labels.shape[0] !== items.shape[0]) {
+      throw new DataError(
+        `${labelBytes!.name}: needs ${items.shape[0]} labels, one per item, got ${labels.shape[0]}.`,
+        {
           where: labelBytes!.name,
-        });
-      }
-      if (labels && labels.shape[0] !== items.shape[0]) {
-        throw new DataError(
-          `${labelBytes!.name}: needs ${items.shape[0]} labels, one per item, got ${labels.shape[0]}.`,
-          {
-            where: labelBytes!.name,
-          },
-        );
-      }
-      schema = schemaOf(items, labels);
-      return { items, labels };
-    })();
-    loaded.catch(() => {
-      loaded = undefined;
-    });
-    return loaded;
-  };
-  const access = async () => {
-    const { items, labels } = await load();
+        },
+      );
+    }
+    schema = schemaOf(items, labels);
     return { length: items.shape[0], at: (index: number) => rowAt(items, labels, index) };
-  };
+  });
   const hashes = [bytes, ...(labelBytes ? [labelBytes] : [])].map(hashOnce);
   const stage: Stage<Row> = {
     parents: [],
@@ -104,7 +97,7 @@ export function fromIdx(source: DataSource, options: IdxOptions = {}): OpeningDa
     get schema() {
       return schema;
     },
-    prepare: async () => void (await load()),
+    prepare: async () => void (await access()),
     contentHash: async () => {
       const each = await Promise.all(hashes.map((hash) => hash()));
       return each.length === 1 ? each[0] : sha256Hex(each.join(" "));

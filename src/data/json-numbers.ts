@@ -24,18 +24,23 @@ const SUSPECT = /(?<![\d.])\d{16}|[eE]\+?\d{3}/;
 
 /**
  * The value of a JSON text. Whole numbers that would be rounded become BigInt, those beyond the range UnheldNumber.
- * `limited` bounds how deep it may nest. Throws FormatError or SyntaxError.
+ * Throws FormatError on what is no JSON, is nested deeper than 64, or has a key `__proto__`.
  */
-export function parseExactly(text: string, where: string, limited: boolean): unknown {
-  const parse = (source: string): unknown =>
-    limited || source.includes("__proto__") ? parseJson(source, { where }) : JSON.parse(source);
+export function parseExactly(text: string, where: string): unknown {
+  const parse = (source: string): unknown => parseJson(source, { where });
   if (!SUSPECT.test(text)) return parse(text);
-  let mark = "number ";
   // An escape could spell the mark: then it is looked for in the text without escapes.
-  const plain = /\\u00/.test(text) ? JSON.stringify(parse(text)) : text;
-  while (plain.includes(mark)) mark += "# ";
+  const mark = unusedMark(/\\u00/.test(text) ? JSON.stringify(parse(text)) : text);
   const marked = markNumbers(text, mark);
   return marked === undefined ? parse(text) : restore(parse(marked), mark);
+}
+
+/** How a string that stands for a number begins: with a numeral that no text of its kind has, and short, as it is written often. */
+function unusedMark(text: string): string {
+  const used = new Set(Array.from(text.matchAll(/number (\d+) /g), ([, numeral]) => numeral));
+  let numeral = 0;
+  while (used.has(String(numeral))) numeral++;
+  return `number ${numeral} `;
 }
 
 const QUOTE = 34;

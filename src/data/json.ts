@@ -1,6 +1,6 @@
 /** JSON and JSON lines: rows of objects. */
 
-import { ConfigError, DataError, FormatError, listOf } from "../core/errors.js";
+import { ConfigError, DataError, type ErrorDetails, FormatError, listOf } from "../core/errors.js";
 import { type DataSource, openBytes } from "./bytes.js";
 import { OpeningDataset } from "./dataset.js";
 import { decodeText, type TextOptions } from "./decode.js";
@@ -15,9 +15,12 @@ export interface JsonlOptions extends SourceOptions, TextOptions {
   maxRowLength?: number;
 }
 
-/** One JSON object per line, streaming. Empty lines are skipped; a line that is no JSON is a violation. */
+/**
+ * One JSON object per line, streaming. Empty lines are skipped; a line that is no JSON is a
+ * violation, and so are, as in all untrusted JSON, one nested deeper than 64 and one with a key `__proto__`.
+ */
 export function fromJsonl(source: DataSource, options: JsonlOptions = {}): OpeningDataset {
-  checkSourceOptions("fromJsonl", options, ["encoding", "maxRowLength"]);
+  checkSourceOptions("fromJsonl", options, { encoding: "text", maxRowLength: "count" });
   const bytes = openBytes(source, options);
   const { name } = bytes;
   const { maxRowLength = 1 << 24 } = options;
@@ -40,12 +43,14 @@ export function fromJsonl(source: DataSource, options: JsonlOptions = {}): Openi
   return new OpeningDataset(valueStage(source_, options));
 }
 
-/** The row of a line. Keys that would change an object's prototype are refused, as in all untrusted JSON. */
+/** The row of a line, or the rule that it breaks. */
 function parseLine(text: string): Row | UnreadableRow {
   try {
-    return parseExactly(text, "line", false) as Row;
-  } catch {
-    return new UnreadableRow(showValue(text), "one JSON object per line");
+    return parseExactly(text, "line") as Row;
+  } catch (error) {
+    const { maxDepth, key } = error instanceof FormatError ? error.details : ({} as ErrorDetails);
+    const rule = maxDepth ? `, nested at most ${maxDepth} deep` : key ? `, without the key "${key}"` : "";
+    return new UnreadableRow(showValue(text), `one JSON object per line${rule}`);
   }
 }
 
@@ -100,7 +105,7 @@ export interface JsonOptions extends SourceOptions, TextOptions {
  * (`{ "x": [1, 2], "y": [3, 4] }`). The document is read whole: for large data use JSON lines.
  */
 export function fromJson(source: DataSource, options: JsonOptions = {}): OpeningDataset {
-  checkSourceOptions("fromJson", options, ["encoding", "path"]);
+  checkSourceOptions("fromJson", options, { encoding: "text", path: "text" });
   const given = typeof source === "string" && /^\s*[[{]/.test(source) ? { text: source } : source;
   const bytes = openBytes(given, options);
   const { name } = bytes;
@@ -117,7 +122,7 @@ export function fromJson(source: DataSource, options: JsonOptions = {}): Opening
 /** Throws FormatError on what is no JSON, with the next step where the text is JSON of another form. */
 function parseDocument(text: string, name: string): unknown {
   try {
-    return parseExactly(text, name, true);
+    return parseExactly(text, name);
   } catch (cause) {
     const [first, second] = text.split(/[\r\n]+/, 2);
     if (!(second && isJson(first) && isJson(second))) throw cause;

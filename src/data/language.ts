@@ -1,6 +1,7 @@
 /** From documents to tokens: the data of language models. */
 
 import { ConfigError, DataError } from "../core/errors.js";
+import { checkKinds } from "./options.js";
 import type { Row } from "./row.js";
 import type { TokenSequence } from "./tokens.js";
 import { tokensInMemory } from "./tokens.js";
@@ -21,14 +22,21 @@ export interface DocumentOptions {
   endOfText?: number;
 }
 
+function documentOptions(where: string, options: DocumentOptions) {
+  checkKinds(where, options, { column: "text", endOfText: "id" });
+  const { column = "text", endOfText } = options;
+  return { column, endOfText };
+}
+
 type Documents = AsyncIterable<Row | string> | Iterable<Row | string>;
 
 /** The ids of documents, one array per document, end of text included: for `tokenFileBytes` or `collectTokens`. */
 export async function* tokenizeDocuments(
   documents: Documents,
   tokenizer: TextTokenizer,
-  { column = "text", endOfText }: DocumentOptions = {},
+  options: DocumentOptions = {},
 ): AsyncGenerator<Int32Array> {
+  const { column, endOfText } = documentOptions("tokenizeDocuments", options);
   let number = 0;
   for await (const document of documents) {
     number++;
@@ -48,7 +56,8 @@ export async function* tokenizeDocuments(
 }
 
 /** A function for `map`: rows with a text become rows `{ ids }`, which `pack` lays into blocks. */
-export function encodeTexts(tokenizer: TextTokenizer, { column = "text", endOfText }: DocumentOptions = {}) {
+export function encodeTexts(tokenizer: TextTokenizer, options: DocumentOptions = {}) {
+  const { column, endOfText } = documentOptions("encodeTexts", options);
   return (row: Row): { ids: Int32Array } => {
     const text = row[column];
     if (typeof text !== "string") {
@@ -138,15 +147,15 @@ export function encodeInstructions(
   tokenizer: TextTokenizer,
   options: InstructionOptions = {},
 ): (row: Row, context?: { index: number }) => InstructionExample[] {
+  checkKinds("encodeInstructions", options, {
+    columns: "other",
+    messages: "text",
+    format: "other",
+    endOfText: "id",
+    maxLength: "count",
+    overflow: ["error", "truncate", "skip"],
+  });
   const { maxLength = Number.POSITIVE_INFINITY, overflow = "error", endOfText } = options;
-  if (!["error", "truncate", "skip"].includes(overflow)) {
-    throw new ConfigError(
-      `encodeInstructions: overflow needs error, truncate or skip, got ${JSON.stringify(overflow)}.`,
-      {
-        where: "encodeInstructions",
-      },
-    );
-  }
   return (row, context) => {
     const place = `encodeInstructions: row ${(context?.index ?? 0) + 1}`;
     const example = encodeParts(

@@ -1,9 +1,9 @@
 /** Functions over rows: map, filter, flatMap. Results keep the order of the input, also when functions take their time. */
 
 import { ConfigError, DataError, show } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
 import { Generator, randomUniform } from "../core/random.js";
-import type { Schema } from "./schema.js";
+import { checkFunction, checkKinds } from "./options.js";
+import { parseSchema, type Schema } from "./schema.js";
 import { mappedAccess, type Pass, positive, type Stage, skipping, step } from "./stage.js";
 import { mapInWorkers } from "./worker-map.js";
 
@@ -45,19 +45,27 @@ type WorkerFunction<T, U> = (row: T, context: { index: number; epoch: number }) 
 const identity = ({ name, version }: StepIdentity) =>
   name === undefined ? "unverified step" : { name, version: version ?? null };
 
-export function mapStage<T, U>(parent: Stage<T>, fn: Mapper<T, U>, options: MapOptions = {}): Stage<U> {
-  checkOptions("map", options, ["name", "version", "concurrency", "workers", "schema", "seed"]);
-  const concurrency = positive(options.concurrency ?? 1, "map: concurrency");
+export function mapStage<T, U>(parent: Stage<T>, fn: Mapper<T, U>, options: MapOptions = {}, where = "map"): Stage<U> {
+  checkFunction(where, fn);
+  checkKinds(where, options, {
+    name: "text",
+    version: "other",
+    concurrency: "other",
+    workers: "other",
+    schema: "other",
+    seed: "other",
+  });
+  const concurrency = positive(options.concurrency ?? 1, `${where}: concurrency`);
   const { workers = 0 } = options;
   if (!(Number.isSafeInteger(workers) && workers >= 0)) {
-    throw new ConfigError(`map: workers needs an integer from 0, got ${workers}.`, { where: "map" });
+    throw new ConfigError(`${where}: workers needs an integer from 0, got ${workers}.`, { where });
   }
   const generator = new Generator(options.seed ?? 0);
   const call = (row: T, index: number, epoch: number) => fn(row, mapContext(generator, index, epoch));
   return {
     parents: [parent],
     prepare: () => parent.prepare(),
-    schema: options.schema,
+    schema: options.schema && parseSchema(options.schema),
     step: { map: identity(options), ...(options.seed !== undefined && { seed: options.seed }) },
     access: (epoch) => mappedAccess(parent, epoch, (row, index) => call(row, index, epoch)),
     async *open({ epoch, skip }: Pass) {
@@ -70,11 +78,9 @@ export function mapStage<T, U>(parent: Stage<T>, fn: Mapper<T, U>, options: MapO
         return;
       }
       let index = skip;
-      for await (const chunk of parent.open({ epoch, skip })) {
-        const first = index;
-        index += chunk.length;
-        yield await mapInOrder(chunk, concurrency, (row, i) => call(row, first + i, epoch));
-      }
+      const next = (row: T) => call(row, index++, epoch);
+      const chunks = parent.open({ epoch, skip });
+      yield* concurrency === 1 ? mapInTurn(chunks, next) : mapAtOnce(chunks, concurrency, next);
     },
   };
 }
@@ -94,28 +100,96 @@ function mapContext(generator: Generator, index: number, epoch: number): MapCont
   };
 }
 
-/** Maps a chunk with at most `concurrency` calls under way; results in order, the first error in order of time wins. */
-async function mapInOrder<T, U>(
-  chunk: T[],
-  concurrency: number,
-  fn: (row: T, index: number) => U | Promise<U>,
-): Promise<U[]> {
-  const out = new Array<U>(chunk.length);
-  let next = 0;
-  const worker = async () => {
-    try {
-      while (next < chunk.length) {
-        const i = next++;
-        const value = fn(chunk[i], i);
-        out[i] = value instanceof Promise ? await value : value;
-      }
-    } catch (error) {
-      next = chunk.length; // the others begin no further calls
-      throw error;
+/** Maps rows one after the other. */
+async function* mapInTurn<T, U>(chunks: AsyncIterable<T[]>, fn: (row: T) => U | Promise<U>): AsyncGenerator<U[]> {
+  for await (const chunk of chunks) {
+    const out: U[] = [];
+    for (const row of chunk) {
+      const value = fn(row);
+      out.push(value instanceof Promise ? await value : value);
     }
+    yield out;
+  }
+}
+
+/** A chunk whose rows are being mapped: `begun` calls have begun, `left` results are still to come. */
+interface Mapped<T, U> {
+  rows: T[];
+  out: U[];
+  begun: number;
+  left: number;
+  failure?: { error: unknown };
+}
+
+/**
+ * Maps rows with at most `concurrency` calls under way, which may be of several chunks; results in order. The first
+ * error in order of time of the first chunk with one is the pass's, and after an error no further calls begin.
+ */
+async function* mapAtOnce<T, U>(
+  chunks: AsyncIterable<T[]>,
+  concurrency: number,
+  fn: (row: T) => U | Promise<U>,
+): AsyncGenerator<U[]> {
+  const reader = chunks[Symbol.asyncIterator]();
+  /** Chunks that were read and not given. */
+  const parts: Mapped<T, U>[] = [];
+  let running = 0;
+  let reading = false;
+  let over = false;
+  let wake = () => {};
+  const fail = (part: Mapped<T, U>, error: unknown) => {
+    part.failure ??= { error };
+    over = true;
   };
-  await Promise.all(Array.from({ length: Math.min(concurrency, chunk.length) }, worker));
-  return out;
+  const call = async (part: Mapped<T, U>, place: number) => {
+    running++;
+    try {
+      const value = fn(part.rows[place]);
+      part.out[place] = value instanceof Promise ? await value : value;
+      part.left--;
+    } catch (error) {
+      fail(part, error);
+    }
+    running--;
+    wake();
+  };
+  const read = async () => {
+    reading = true;
+    const part: Mapped<T, U> = { rows: [], out: [], begun: 0, left: 0 };
+    try {
+      const { done, value } = await reader.next();
+      if (done) over = true;
+      else part.rows = value;
+      part.left = part.rows.length;
+    } catch (error) {
+      fail(part, error);
+    }
+    parts.push(part);
+    reading = false;
+    wake();
+  };
+  try {
+    while (true) {
+      for (const part of parts) {
+        while (running < concurrency && !parts.some(({ failure }) => failure) && part.begun < part.rows.length) {
+          call(part, part.begun++);
+        }
+      }
+      // Further chunks are read for calls that could run, and no more than these need.
+      const ahead = parts.slice(1).reduce((rows, part) => rows + part.rows.length, 0);
+      if (running < concurrency && ahead < concurrency && !over && !reading) read();
+      const [first] = parts;
+      if (first?.failure) throw first.failure.error;
+      if (first?.left === 0) {
+        parts.shift();
+        if (first.out.length > 0) yield first.out;
+      } else if (over && parts.length === 0) return;
+      else await new Promise<void>((resolve) => (wake = resolve));
+    }
+  } finally {
+    over = true;
+    await reader.return?.();
+  }
 }
 
 export function filterStage<T>(
@@ -123,7 +197,8 @@ export function filterStage<T>(
   test: (row: T, context: { index: number }) => boolean | Promise<boolean>,
   options: StepIdentity = {},
 ): Stage<T> {
-  checkOptions("filter", options, ["name", "version"]);
+  checkFunction("filter", test);
+  checkKinds("filter", options, { name: "text", version: "other" });
   async function* open({ epoch, skip }: Pass): AsyncGenerator<T[]> {
     let index = 0;
     async function* kept() {
@@ -152,11 +227,11 @@ export function flatMapStage<T, U>(
   fn: (row: T, context: MapContext) => Iterable<U> | Promise<Iterable<U>>,
   options: MapOptions = {},
 ): Stage<U> {
-  const inner = mapStage(parent, fn, options);
+  const inner = mapStage(parent, fn, options, "flatMap");
   return {
     parents: [parent],
     prepare: () => parent.prepare(),
-    schema: options.schema,
+    schema: inner.schema,
     step: { flatMap: identity(options), ...(options.seed !== undefined && { seed: options.seed }) },
     async *open({ epoch, skip }) {
       async function* flat() {

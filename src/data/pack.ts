@@ -1,7 +1,7 @@
 /** Packing: token rows of any length, end to end, cut into blocks of one length. Nothing is padded but the last. */
 
 import { DataError } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
+import { checkKinds } from "./options.js";
 import type { Schema } from "./schema.js";
 import { positive, type Stage, skipping } from "./stage.js";
 import { showValue } from "./violation.js";
@@ -35,7 +35,7 @@ const SCHEMA: Schema = {
 
 /** Rows are cut where a block ends and go on in the next. Throws DataError on labels that do not match their ids. */
 export function packStage(parent: Stage, options: PackOptions): Stage<TokenBlock> {
-  checkOptions("pack", options, ["blockSize", "column", "endOfText", "padLast"]);
+  checkKinds("pack", options, { blockSize: "other", column: "text", endOfText: "id", padLast: "id" });
   const { blockSize, column = "ids", endOfText, padLast } = options;
   positive(blockSize, "pack: blockSize");
   async function* blocks(epoch: number): AsyncGenerator<TokenBlock[]> {

@@ -35,7 +35,7 @@ export interface ParquetOptions extends SourceOptions {
  * schema is enforced.
  */
 export function fromParquet(source: DataSource, options: ParquetOptions = {}): OpeningDataset {
-  checkSourceOptions("fromParquet", options, ["columns", "binary"]);
+  checkSourceOptions("fromParquet", options, { columns: "texts", binary: ["auto", "text", "bytes"] });
   const bytes = openBytes(source, options);
   const { name } = bytes;
   if (!["auto", "text", "bytes", undefined].includes(options.binary)) {

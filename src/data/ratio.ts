@@ -1,15 +1,25 @@
 /** Parts of a whole by ratio. */
 
-import { ConfigError } from "../core/errors.js";
+import { ConfigError, show } from "../core/errors.js";
 
 /** Named parts and their shares, e.g. `{ train: 0.9, val: 0.1 }`. */
 export type Ratios = Readonly<Record<string, number>>;
+
+/** Throws ConfigError unless parts are given by name. */
+export function requireParts(where: string, parts: unknown, what: string): void {
+  if (typeof parts === "object" && parts !== null && !Array.isArray(parts)) return;
+  throw new ConfigError(`${where}: needs parts and their ${what} by name, got ${show(parts)}.`, {
+    where,
+    hint: "For example { train: …, val: … }.",
+  });
+}
 
 /**
  * Checks ratios: at least one part, each a number above 0, together at most 1 (a sum within 1e-9 of 1 counts as 1).
  * Returns the parts with their upper bounds on [0, 1], in the order given.
  */
 export function ratioBounds(ratios: Ratios, where = "split"): { name: string; upper: number }[] {
+  requireParts(where, ratios, "ratios");
   const entries = Object.entries(ratios);
   if (entries.length === 0) throw new ConfigError(`${where}: needs at least one part, got none.`, { where });
   let sum = 0;

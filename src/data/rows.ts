@@ -5,11 +5,12 @@ import { canonicalJson } from "../core/json.js";
 import { createHasher } from "../core/sha256.js";
 import { Dataset, OpeningDataset } from "./dataset.js";
 import { inferRows, SAMPLE_ROWS } from "./infer.js";
+import { once } from "./once.js";
 import { checkSourceOptions } from "./options.js";
 import { plainValue } from "./plain.js";
 import type { Row } from "./row.js";
 import { parseSchema } from "./schema.js";
-import { once, type SourceOptions, valueStage } from "./source.js";
+import { isObject, type SourceOptions, valueStage } from "./source.js";
 import { chunksOf } from "./stage.js";
 
 /** Gives the rows from the first on: a generator function, or one that returns a list or another iterable of rows. */
@@ -21,7 +22,8 @@ export type RowOpener = () => Iterable<Row> | AsyncIterable<Row> | Promise<Itera
  * dataset, but not a fingerprint that was taken before.
  *
  * Or over the rows that a function gives, streaming: it is called for every pass (an epoch, a schema that is to be
- * inferred, a fingerprint) and must give the same rows each time.
+ * inferred, a fingerprint) and must give the same rows each time. A list or generator is read ahead by as many rows as
+ * were read before, up to 256; an asynchronous one, such as one that waits for what happens, row by row.
  *
  * @example
  * const squares = fromRows(function* () {
@@ -31,7 +33,7 @@ export type RowOpener = () => Iterable<Row> | AsyncIterable<Row> | Promise<Itera
 export function fromRows(rows: readonly Row[], options?: SourceOptions): Dataset;
 export function fromRows(rows: RowOpener, options?: SourceOptions): OpeningDataset;
 export function fromRows(rows: readonly Row[] | RowOpener, options: SourceOptions = {}): Dataset {
-  checkSourceOptions("fromRows", options);
+  checkSourceOptions("fromRows", options, {});
   const name = options.name ?? "rows";
   if (typeof rows === "function") return openedRows(rows, name, options);
   if (!Array.isArray(rows)) {
@@ -41,7 +43,7 @@ export function fromRows(rows: readonly Row[] | RowOpener, options: SourceOption
       hint: "What can be passed over only once goes into a function: fromRows(() => generate()), or fromRows([...rows]).",
     });
   }
-  const schema = options.schema ? parseSchema(options.schema) : inferRows(rows.slice(0, SAMPLE_ROWS));
+  const schema = options.schema ? parseSchema(options.schema) : inferRows(rows.slice(0, SAMPLE_ROWS).filter(isObject));
   const checking = valueStage(
     {
       name,
@@ -82,14 +84,15 @@ function openedRows(open: RowOpener, name: string, options: SourceOptions): Open
       hint: "Pass a generator function, or one that makes a generator or a list of rows: fromRows(() => generate()).",
     });
   const begun = new WeakSet<object>();
-  async function* chunks(): AsyncGenerator<Row[]> {
+  async function* chunks(): AsyncGenerator<Iterable<Row>> {
     const rows = await open();
     const iterable =
       typeof rows === "object" && rows !== null && (Symbol.asyncIterator in rows || Symbol.iterator in rows);
     if (!iterable) throw refuse(show(rows));
     if (begun.has(rows) && "next" in rows) throw refuse("a generator that was passed over before");
     begun.add(rows);
-    for await (const row of rows) yield [row];
+    if (Symbol.asyncIterator in rows) for await (const row of rows) yield [row];
+    else yield* growing(rows);
   }
   async function* rows() {
     for await (const rows of chunks()) yield { rows };
@@ -100,10 +103,45 @@ function openedRows(open: RowOpener, name: string, options: SourceOptions): Open
   );
 }
 
+const MOST_AHEAD = 256;
+
+/**
+ * Rows that are there at once, in chunks, as a chunk costs as much as a hundred rows. The first is of one row and each as
+ * long as all before it: of a generator that is slow, endless or has effects little more is asked than is used. Rows
+ * are drawn as a chunk is passed over, one by one, so that a generator may give one object again and again.
+ */
+async function* growing(rows: Iterable<Row>): AsyncGenerator<Iterable<Row>> {
+  const iterator = rows[Symbol.iterator]();
+  let over = false;
+  let promised: Row | PromiseLike<Row> | undefined;
+  function* drawn(count: number): Generator<Row> {
+    for (let k = 0; k < count; k++) {
+      over = true; // also where `next` throws
+      const { done, value } = iterator.next();
+      if (done) return;
+      over = false;
+      if (typeof (value as Partial<PromiseLike<Row>> | null)?.then === "function") {
+        promised = value;
+        return;
+      }
+      yield value;
+    }
+  }
+  try {
+    for (let count = 1; !over; count = Math.min(2 * count, MOST_AHEAD)) {
+      promised = undefined;
+      yield drawn(count);
+      if (promised) yield [await promised];
+    }
+  } finally {
+    if (!over) iterator.return?.();
+  }
+}
+
 const utf8 = new TextEncoder();
 
 /** SHA-256 over the canonical JSON of each row, a line each; typed arrays as plain lists. */
-async function hashRows(chunks: Iterable<readonly Row[]> | AsyncIterable<readonly Row[]>): Promise<string> {
+async function hashRows(chunks: Iterable<Iterable<Row>> | AsyncIterable<Iterable<Row>>): Promise<string> {
   const hasher = createHasher();
   for await (const rows of chunks) {
     for (const row of rows) hasher.update(utf8.encode(`${canonicalJson(plainValue(row))}\n`));

@@ -68,8 +68,9 @@ const didYouMean = (name: string, known: readonly string[]): string => {
 
 /** Checks a schema given as an object or JSON and brings it into one form. Throws ConfigError naming field and key. */
 export function parseSchema(input: SchemaInput | Schema): Schema {
-  if (input === null || typeof input !== "object" || !("fields" in input)) {
-    refuse(`needs an object with "fields", got ${JSON.stringify(input)}.`);
+  const given = input === null || typeof input !== "object" ? null : (input as { fields?: unknown }).fields;
+  if (given === null || typeof given !== "object") {
+    refuse(`needs an object with "fields", by list or by name, got ${JSON.stringify(input)}.`);
   }
   for (const key of Object.keys(input)) {
     if (key !== "fields" && key !== "split") refuse(`unknown key "${key}".`, didYouMean(key, ["fields", "split"]));
@@ -77,7 +78,7 @@ export function parseSchema(input: SchemaInput | Schema): Schema {
   const list = Array.isArray(input.fields)
     ? (input.fields as readonly Field[])
     : Object.entries(input.fields as Record<string, FieldType | Omit<Field, "name">>).map(([name, field]) =>
-        typeof field === "string" ? { name, type: field } : { ...field, name },
+        typeof field === "object" && field !== null ? { ...field, name } : { name, type: field },
       );
   const fields = list.map(parseField);
   const names = new Set<string>();
@@ -89,8 +90,8 @@ export function parseSchema(input: SchemaInput | Schema): Schema {
 }
 
 function parseField(field: Field): Field {
+  if (typeof field?.name !== "string") refuse(`a field needs a name, got ${JSON.stringify(field)}.`);
   const { name, type } = field;
-  if (typeof name !== "string") refuse(`a field needs a name, got ${JSON.stringify(field)}.`);
   if (name === "__proto__")
     refuse('a column cannot be named "__proto__": no object can hold it.', "Rename the column.");
   if (!FIELD_TYPES.includes(type)) {
@@ -126,7 +127,7 @@ export function fieldNamed(schema: Schema, name: string, where: string): Field {
   const field = schema.fields.find((candidate) => candidate.name === name);
   if (field) return field;
   const names = schema.fields.map((candidate) => candidate.name);
-  throw new ConfigError(`${where}: no column "${name}".`, { where, hint: didYouMean(name, names) });
+  throw new ConfigError(`${where}: no column "${name}".`, { where, hint: didYouMean(String(name), names) });
 }
 
 /** What a field expects, as messages say it: `a float32 from 0 to 10`. */

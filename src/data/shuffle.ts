@@ -1,7 +1,7 @@
 /** Seeded shuffles: exact where items are reachable by number, buffered where they pass by once. */
 
-import { checkOptions } from "../core/options.js";
 import { Generator, philox4x32, randomInteger } from "../core/random.js";
+import { checkKinds } from "./options.js";
 import { chunksOf, type Pass, positive, type RandomAccess, type Stage } from "./stage.js";
 
 export interface ShuffleOptions {
@@ -45,7 +45,7 @@ export function permutation(generator: Generator, stream: string, epoch: number,
 
 /** The order of an epoch is a function of (seed, epoch) and of the parent's order. */
 export function shuffleStage<T>(parent: Stage<T>, options: ShuffleOptions = {}): Stage<T> {
-  checkOptions("shuffle", options, ["seed", "bufferSize"]);
+  checkKinds("shuffle", options, { seed: "other", bufferSize: "other" });
   const { seed = 0, bufferSize = DEFAULT_BUFFER } = options;
   positive(bufferSize, "shuffle: bufferSize");
   const generator = new Generator(seed);

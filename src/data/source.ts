@@ -5,6 +5,7 @@ import type { Json } from "./batch-source.js";
 import { type Bytes, type BytesOptions, hashBytes } from "./bytes.js";
 import { coerceValue, INVALID } from "./coerce.js";
 import { inferRows, SAMPLE_ROWS, valueReader } from "./infer.js";
+import { once } from "./once.js";
 import type { Row } from "./row.js";
 import { expectation, parseSchema, type Schema, type SchemaInput } from "./schema.js";
 import { type Stage, skipping } from "./stage.js";
@@ -81,12 +82,21 @@ export class UnreadableRow {
   ) {}
 }
 
+/**
+ * Some rows as a format gives them; `lines` are theirs, where the format has lines. Where passes can be repeated the rows
+ * may be drawn one by one, and be gone then.
+ */
+interface RowPart {
+  rows: Iterable<Row | UnreadableRow>;
+  lines?: number[];
+}
+
 /** Rows of JavaScript values from a format that has no text cells, checked against the schema. */
 export interface ValueSource {
   name: string;
   step: { readonly [key: string]: Json };
-  /** One pass of rows as the format gives them; `lines` are theirs, where the format has lines. */
-  rows(): AsyncIterable<{ rows: (Row | UnreadableRow)[]; lines?: number[] }>;
+  /** One pass. */
+  rows(): AsyncIterable<RowPart>;
   contentHash(): Promise<string>;
   /** Passes can be repeated; else the sample is kept for the first pass. */
   repeatable: boolean;
@@ -95,24 +105,22 @@ export interface ValueSource {
 export function valueStage(source: ValueSource, options: SourceOptions): Stage<Row> {
   const { onViolation = "error", extraColumns = "error" } = options;
   const inferred = options.schema === undefined;
-  type Part = { rows: (Row | UnreadableRow)[]; lines?: number[] };
-  let resumed: Begun<Part> | undefined;
+  let resumed: Begun<RowPart> | undefined;
   const infer = async (): Promise<Schema> => {
     const rest = source.rows()[Symbol.asyncIterator]();
-    const held: Part[] = [];
-    let count = 0;
-    while (count < SAMPLE_ROWS) {
+    const held: RowPart[] = [];
+    const sample: (Row | UnreadableRow)[] = [];
+    while (sample.length < SAMPLE_ROWS) {
       const { done, value } = await rest.next();
       if (done) break;
       held.push(value);
-      count += value.rows.length;
+      for (const row of value.rows) if (sample.push(row) === SAMPLE_ROWS) break;
     }
     if (source.repeatable) await rest.return?.();
     else resumed = { held, rest };
-    const rows = held.flatMap((part) => part.rows).filter((row): row is Row => isObject(row));
-    return inferRows(rows.slice(0, SAMPLE_ROWS));
+    return inferRows(sample.filter((row): row is Row => isObject(row)));
   };
-  async function* parts(): AsyncGenerator<Part> {
+  async function* parts(): AsyncGenerator<RowPart> {
     if (!resumed) {
       yield* source.rows();
       return;
@@ -131,11 +139,19 @@ export function valueStage(source: ValueSource, options: SourceOptions): Stage<R
         const check = conform(schema, source.name, onViolation, extraColumns, report, inferred);
         for await (const { rows, lines } of parts()) {
           const out: Row[] = [];
-          rows.forEach((row, i) => {
-            const checked = check(row, lines?.[i]);
-            if (checked) out.push(checked);
-          });
-          yield out;
+          let failure: { error: unknown } | undefined;
+          try {
+            let i = 0;
+            for (const row of rows) {
+              const checked = check(row, lines?.[i++]);
+              if (checked) out.push(checked);
+            }
+          } catch (error) {
+            failure = { error };
+          }
+          // The rows before it are rows all the same.
+          if (out.length > 0) yield out;
+          if (failure) throw failure.error;
         }
       },
     },
@@ -195,22 +211,10 @@ function conform(
   };
 }
 
-const isObject = (row: unknown): row is Row =>
+export const isObject = (row: unknown): row is Row =>
   row !== null && typeof row === "object" && !Array.isArray(row) && !(row instanceof UnreadableRow);
 
 const nullRow = (schema: Schema): Row => Object.fromEntries(schema.fields.map((field) => [field.name, null]));
-
-/** Does it when it is first asked for, and again only where that failed. */
-export function once<T>(work: () => Promise<T>): () => Promise<T> {
-  let result: Promise<T> | undefined;
-  return () => {
-    result ??= work().catch((error) => {
-      result = undefined;
-      throw error;
-    });
-    return result;
-  };
-}
 
 /** Content hash of a byte source, read once. */
 export const hashOnce = (bytes: Bytes): (() => Promise<string>) => once(() => hashBytes(bytes));

@@ -2,13 +2,12 @@
 
 import { ConfigError, DataError } from "../core/errors.js";
 import { canonicalJson } from "../core/json.js";
-import { checkOptions } from "../core/options.js";
 import { Generator, randomPermutation, randomUniform } from "../core/random.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { Json } from "./batch-source.js";
-import { checkChoices } from "./options.js";
+import { checkKinds } from "./options.js";
 import { plainValue } from "./plain.js";
-import { type Ratios, ratioBounds } from "./ratio.js";
+import { type Ratios, ratioBounds, requireParts } from "./ratio.js";
 import { chunksOf, type Pass, type RandomAccess, type Stage, skipping } from "./stage.js";
 import { showValue } from "./violation.js";
 
@@ -132,14 +131,14 @@ const orderOf = (names: readonly string[]) =>
 
 /** Stages of the parts, by name. */
 export function splitStages<T>(parent: Stage<T>, ratios: Ratios, options: SplitOptions = {}): Record<string, Stage<T>> {
-  checkOptions("split", options, ["seed", "stratify", "group"]);
+  checkKinds("split", options, { seed: "other", stratify: "text", group: "text" });
   const { seed = 0, stratify, group } = options;
-  const names = Object.keys(ratios);
   refuseShuffled(parent);
   if (stratify !== undefined && group !== undefined) {
     throw new ConfigError("split: takes stratify or group, got both.", { where: "split" });
   }
   const dealer = new Dealer(ratios, seed);
+  const names = Object.keys(ratios);
   const assign = (): Assign => {
     if (group !== undefined) {
       const known = new Map<unknown, number>();
@@ -201,35 +200,35 @@ export function splitByColumn<T>(
   parts: Readonly<Record<string, unknown>>,
   options: SplitByOptions = {},
 ): Record<string, Stage<T>> {
-  checkOptions("splitBy", options, ["others"]);
-  checkChoices("splitBy", options, { others: ["error", "drop"] });
+  checkKinds("splitBy", options, { others: ["error", "drop"] });
   const { others = "error" } = options;
+  requireParts("splitBy", parts, "values");
   refuseShuffled(parent);
-  const lists = Object.values(parts).map((value) => (Array.isArray(value) ? value : [value]));
-  lists.forEach((list, i) => {
-    for (const other of lists.slice(0, i)) {
-      const shared = list.find((value) => other.includes(value));
-      if (shared !== undefined) {
-        throw new ConfigError(`split: the value ${JSON.stringify(shared)} of "${column}" is in two parts.`, {
+  const partOf = new Map<unknown, number>();
+  Object.values(parts).forEach((given, part) => {
+    for (const value of Array.isArray(given) ? given : [given]) {
+      if ((partOf.get(value) ?? part) !== part) {
+        throw new ConfigError(`split: the value ${showValue(value)} of "${column}" is in two parts.`, {
           where: "split",
         });
       }
+      partOf.set(value, part);
     }
   });
   const assign =
     (tally: Tally): Assign =>
     (row, index) => {
       const value = columnOf(row, column);
-      const part = lists.findIndex((list) => list.includes(value));
+      const part = partOf.get(value);
       tally.rows++;
-      if (part >= 0) return part;
+      if (part !== undefined) return part;
       tally.dropped++;
-      if (others === "drop") return part;
+      if (others === "drop") return -1;
       throw new DataError(
         `splitBy: row ${index + 1} has ${showValue(value)} in the column "${column}", which no part names.`,
         {
           where: "splitBy",
-          hint: `The parts name ${lists.flat().map(showValue).join(", ")}. Add the value to one, or pass { others: "drop" }.`,
+          hint: `The parts name ${[...partOf.keys()].map(showValue).join(", ")}. Add the value to one, or pass { others: "drop" }.`,
           row: index + 1,
           column,
         },

@@ -1,5 +1,6 @@
 /** Steps that take, join and repeat rows as they are. Each has one fixed order. */
 
+import { once } from "./once.js";
 import { joinSchemas } from "./schema.js";
 import { chunksOf, type Pass, positive, type RandomAccess, type Stage, skipping, step } from "./stage.js";
 
@@ -80,22 +81,23 @@ function concatAccess<T>(parts: RandomAccess<T>[]): RandomAccess<T> {
 
 /** One item of each in turn; those that have ended are passed over. */
 export function interleaveStage<T>(parents: readonly Stage<T>[]): Stage<T> {
-  const open = async function* ({ epoch, skip }: Pass): AsyncGenerator<T[]> {
-    async function* inTurn() {
-      let readers = parents.map((parent) => itemsOf(parent.open({ epoch, skip: 0 })));
-      try {
-        while (readers.length > 0) {
-          const results = await Promise.all(readers.map((reader) => reader.next()));
-          readers = readers.filter((_, k) => !results[k].done);
-          const out = results.filter((result) => !result.done).map((result) => result.value as T);
-          if (out.length > 0) yield out;
-        }
-      } finally {
-        await Promise.all(readers.map((reader) => reader.return?.(undefined)));
+  async function* inTurn(epoch: number): AsyncGenerator<T[]> {
+    let readers = parents.map((parent) => new Reader(parent.open({ epoch, skip: 0 })));
+    try {
+      while (true) {
+        await Promise.all(readers.map((reader) => reader.fill()));
+        readers = readers.filter((reader) => reader.left > 0);
+        if (readers.length === 0) return;
+        const out: T[] = [];
+        // As many rounds as all have items at hand for.
+        const rounds = Math.min(...readers.map(({ left }) => left));
+        for (let round = 0; round < rounds; round++) for (const reader of readers) out.push(reader.take());
+        yield out;
       }
+    } finally {
+      await Promise.all(readers.map((reader) => reader.close()));
     }
-    yield* skipping(inTurn(), skip);
-  };
+  }
   const joined = concatStage(parents, "interleave");
   return {
     parents,
@@ -104,13 +106,41 @@ export function interleaveStage<T>(parents: readonly Stage<T>[]): Stage<T> {
     get schema() {
       return joined.schema;
     },
-    open,
+    open: ({ epoch, skip }) => skipping(inTurn(epoch), skip),
   };
 }
 
-/** Items one by one. */
-export async function* itemsOf<T>(chunks: AsyncIterable<T[]>): AsyncGenerator<T> {
-  for await (const chunk of chunks) yield* chunk;
+/** Where a pass stands that is taken from item by item. */
+class Reader<T> {
+  private readonly chunks: AsyncIterator<T[]>;
+  private chunk: T[] = [];
+  private at = 0;
+
+  constructor(chunks: AsyncIterable<T[]>) {
+    this.chunks = chunks[Symbol.asyncIterator]();
+  }
+
+  /** Items at hand. */
+  get left(): number {
+    return this.chunk.length - this.at;
+  }
+
+  /** Sees to it that there is one at hand, unless the pass has ended. */
+  async fill(): Promise<void> {
+    while (this.left === 0) {
+      const { done, value } = await this.chunks.next();
+      if (done) return;
+      [this.chunk, this.at] = [value, 0];
+    }
+  }
+
+  take(): T {
+    return this.chunk[this.at++];
+  }
+
+  async close(): Promise<void> {
+    await this.chunks.return?.();
+  }
 }
 
 /** `times` epochs of the parent in one. */
@@ -142,22 +172,11 @@ export function repeatStage<T>(parent: Stage<T>, times: number): Stage<T> {
 
 /** Keeps all items in memory after the first pass, and so makes them reachable by number. */
 export function cacheStage<T>(parent: Stage<T>): Stage<T> {
-  let kept: Promise<T[]> | undefined;
-  const fill = () => {
-    kept ??= (async () => {
-      const items: T[] = [];
-      for await (const chunk of parent.open({ epoch: 0, skip: 0 })) for (const item of chunk) items.push(item);
-      return items;
-    })();
-    kept.catch(() => {
-      kept = undefined;
-    });
-    return kept;
-  };
-  const access = async () => {
-    const items = await fill();
+  const access = once(async () => {
+    const items: T[] = [];
+    for await (const chunk of parent.open({ epoch: 0, skip: 0 })) for (const item of chunk) items.push(item);
     return { length: items.length, at: (index: number) => items[index] };
-  };
+  });
   return step(parent, {
     step: "cache",
     access,

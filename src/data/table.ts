@@ -2,11 +2,11 @@
 
 import { ConfigError, DataError } from "../core/errors.js";
 import { canonicalJson } from "../core/json.js";
-import { checkOptions } from "../core/options.js";
 import { sha256Hex } from "../core/sha256.js";
 import { warnOnce } from "../core/warnings.js";
 import type { Json } from "./batch-source.js";
-import { checkChoices } from "./options.js";
+import { codeOf } from "./codes.js";
+import { checkKinds } from "./options.js";
 import type { Row } from "./row.js";
 import { type Field, fieldNamed, type Schema, schemaOf } from "./schema.js";
 import { mappedAccess, type Stage } from "./stage.js";
@@ -70,8 +70,9 @@ export async function fitTable(
   train: { readonly stage: Stage<Row> },
   options: TableOptions = {},
 ): Promise<TableEncoding> {
-  checkOptions("fitTable", options, ["features", "target", "task", "normalize", "normalizeTarget"]);
-  checkChoices("fitTable", options, {
+  checkKinds("fitTable", options, {
+    features: "texts",
+    target: "text",
     task: ["classification", "regression"],
     normalize: NORMALIZERS,
     normalizeTarget: NORMALIZERS,
@@ -245,7 +246,7 @@ function encodeFeature(feature: FeatureEncoding, value: unknown, out: Float32Arr
       return;
     }
     case "category": {
-      const code = values!.indexOf(String(value));
+      const code = codeOf(values!, String(value));
       if (code >= 0) out[at + code] = 1;
       else
         warnOnce("unknown-category", `encode: column "${name}" has a value that training never saw: "${value}".`, {
@@ -260,7 +261,7 @@ const wrongKind = (name: string, expected: string, value: unknown): DataError =>
 
 function encodeTarget({ name, task, classes, offset, scale }: TargetEncoding, value: unknown): number {
   if (task === "classification") {
-    const code = value === null || value === undefined ? -1 : classes!.indexOf(String(value));
+    const code = value === null || value === undefined ? -1 : codeOf(classes!, String(value));
     if (code >= 0) return code;
     throw new DataError(
       `encode: target "${name}": expected one of ${classes!.length} classes, got ${showValue(value)}.`,

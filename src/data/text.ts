@@ -23,15 +23,16 @@ export interface TextSourceOptions extends SourceOptions, TextOptions {
 
 /** Rows `{ text }` of a text file, streaming. Documents are cut at a separator, also one that two pieces share. */
 export function fromText(source: DataSource, options: TextSourceOptions = {}): OpeningDataset {
-  checkSourceOptions("fromText", options, ["encoding", "by", "separator", "keepEmpty", "maxRowLength"]);
+  checkSourceOptions("fromText", options, {
+    encoding: "text",
+    by: ["line", "document", "whole"],
+    separator: "text",
+    keepEmpty: "flag",
+    maxRowLength: "count",
+  });
   const bytes = openBytes(source, options);
   const { name } = bytes;
   const { by = "line", separator = "<|endoftext|>", keepEmpty = false, maxRowLength = 1 << 26 } = options;
-  if (!["line", "document", "whole"].includes(by)) {
-    throw new ConfigError(`fromText: by needs line, document or whole, got ${JSON.stringify(by)}.`, {
-      where: "fromText",
-    });
-  }
   if (separator === "")
     throw new ConfigError("fromText: separator needs a text, got an empty one.", { where: "fromText" });
   async function* rows(): AsyncGenerator<{ rows: Row[] }> {

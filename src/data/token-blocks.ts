@@ -5,6 +5,7 @@ import { canonicalJson } from "../core/json.js";
 import { Generator, type RandomCall, randomInteger } from "../core/random.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { BatchSource, Json, TokenBatch } from "./batch-source.js";
+import { checkKinds } from "./options.js";
 import { type TokenArray, type TokenSequence, tokensInMemory } from "./tokens.js";
 
 export interface BlockOptions {
@@ -19,6 +20,8 @@ export interface BlockOptions {
    */
   nextToken?: boolean;
 }
+
+const BLOCK_KINDS = { batchSize: "other", blockSize: "other", nextToken: "flag" } as const;
 
 export interface TokenBlocksOptions extends BlockOptions {
   /** Seed of the random stream, an integer from 0 to 2^53 - 1. */
@@ -46,6 +49,7 @@ export class TokenBlocks implements BatchSource<TokenBatch> {
 
   /** Throws DataError when the tokens do not fill one block. */
   constructor(tokens: TokenArray | TokenSequence, options: TokenBlocksOptions) {
+    checkKinds("TokenBlocks", options, { ...BLOCK_KINDS, seed: "other", stream: "text" });
     this.tokens = asSequence(tokens);
     this.options = { nextToken: false, stream: "shuffle", ...options };
     this.width = rowWidth(this.options);
@@ -101,6 +105,7 @@ export class SequentialBlocks implements BatchSource<TokenBatch> {
 
   /** Throws DataError when the tokens do not fill one block. */
   constructor(tokens: TokenArray | TokenSequence, options: SequentialBlocksOptions) {
+    checkKinds("SequentialBlocks", options, { ...BLOCK_KINDS, fraction: "other" });
     this.tokens = asSequence(tokens);
     this.options = { nextToken: false, fraction: 1, ...options };
     this.width = rowWidth(this.options);
@@ -179,7 +184,9 @@ const orBack = (batch: TokenBatch | Promise<TokenBatch>, back: () => void): Toke
     : batch;
 
 const asSequence = (tokens: TokenArray | TokenSequence): TokenSequence =>
-  ArrayBuffer.isView(tokens) ? tokensInMemory(tokens) : tokens;
+  typeof (tokens as TokenSequence | null)?.read === "function"
+    ? (tokens as TokenSequence)
+    : tokensInMemory(tokens as TokenArray);
 
 function rowWidth({ batchSize, blockSize, nextToken }: BlockOptions): number {
   for (const [name, value] of Object.entries({ batchSize, blockSize })) {

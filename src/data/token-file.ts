@@ -9,6 +9,7 @@
 import { ConfigError, DataError } from "../core/errors.js";
 import { createHasher } from "../core/sha256.js";
 import { type DataSource, openBytes } from "./bytes.js";
+import { checkKinds } from "./options.js";
 import { hashTokens, type TokenArray, type TokenSequence } from "./tokens.js";
 
 const HEAD = 16;
@@ -28,6 +29,7 @@ export interface TokenFileOptions {
 
 /** Opens a token file for reading by range. Throws DataError on files that are cut or of another kind. */
 export async function openTokenFile(source: DataSource, options: TokenFileOptions = {}): Promise<TokenFile> {
+  checkKinds("openTokenFile", options, { dtype: ["uint16", "uint32", "int32"] });
   const file = await openBytes(source).open();
   const { name, byteLength } = file;
   const fail = async (what: string, hint?: string): Promise<never> => {

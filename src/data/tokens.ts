@@ -1,6 +1,6 @@
 /** Token ids in a row, wherever they lie: in memory or in a file that is larger than memory. */
 
-import { DataError } from "../core/errors.js";
+import { ConfigError, DataError, listOf, show } from "../core/errors.js";
 import { createHasher } from "../core/sha256.js";
 
 /** Ids that can be read by range. `read` may answer at once (memory) or later (files). */
@@ -17,8 +17,22 @@ export interface TokenSequence {
 
 export type TokenArray = Int32Array | Uint32Array | Uint16Array | Uint8Array;
 
-/** Ids in memory as a `TokenSequence`; the array is used as it is, not copied. */
+const ARRAYS = [Int32Array, Uint32Array, Uint16Array, Uint8Array];
+
+/** Ids in memory as a `TokenSequence`; the array is used as it is, not copied. Throws ConfigError on another kind of list. */
 export function tokensInMemory(ids: TokenArray, name = "tokens"): TokenSequence {
+  if (!ARRAYS.some((Ids) => ids instanceof Ids)) {
+    throw new ConfigError(
+      `${name}: needs ${listOf(
+        ARRAYS.map((Ids) => Ids.name),
+        "or",
+      )} of ids, got ${show(ids)}.`,
+      {
+        where: name,
+        hint: "Make one of a list of ids: Int32Array.from(ids).",
+      },
+    );
+  }
   return {
     name,
     length: ids.length,

@@ -210,6 +210,9 @@ describe("idx", () => {
     expect(() => readIdx(idx(7, [1], [0]))).toThrow("needs a type of 8, 9, 11, 12, 13 or 14, got 7 at offset 2");
     expect(() => readIdx(idx(8, [3], [1, 2]))).toThrow("shape [3] needs 3 bytes, got 2");
     expect(() => readIdx(idx(8, [1], [1, 2]))).toThrow("shape [1] needs 1 bytes, got 2");
+    // The header alone could claim four thousand million such rows.
+    expect(() => readIdx(idx(8, [255, 0], []))).toThrow("shape [255, 0] has items of size 0 at offset 8");
+    expect(readIdx(idx(8, [0, 2], [])).shape).toEqual([0, 2]);
     expect(() => readIdx(Uint8Array.of(1, 0, 8, 1, 0, 0, 0, 0))).toThrow("needs two zero bytes");
     expect(() => readIdx(Uint8Array.of(0, 0, 8, 255, 255, 255, 255, 255))).toThrow("needs 255 sizes");
   });
@@ -293,7 +296,7 @@ describe("rows of a function", () => {
     await data;
     expect([drawn, ended]).toEqual([1000, 1]);
     for await (const { i } of data.take(2000)) if (i === 1500) break;
-    expect([drawn, ended]).toEqual([1501, 2]);
+    expect([drawn <= 1501 + 256, ended]).toEqual([true, 2]);
   });
   test("one that failed while the schema was inferred is asked again", async () => {
     const failing = vi.fn(() => rows).mockRejectedValueOnce(new Error("no network") as never);

@@ -50,7 +50,7 @@ describe("TokenBlocks", () => {
     const memory = tokensInMemory(corpus);
     const sources = [
       (tokens: TokenSequence) => new TokenBlocks(tokens, options),
-      (tokens: TokenSequence) => new SequentialBlocks(tokens, options),
+      (tokens: TokenSequence) => new SequentialBlocks(tokens, { batchSize: 2, blockSize: 8 }),
     ];
     for (const make of sources) {
       let broken = true;

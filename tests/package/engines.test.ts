@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { isolation } from "../../scripts/browser.mjs";
 import { builtDist } from "../setup/dist.js";
 import { servePage } from "../setup/page.js";
 
@@ -16,7 +17,6 @@ interface Outcome {
 }
 
 const steps = 8;
-const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 const engines = new URL("../../engines/", import.meta.url);
 
 async function inNode(threads: number): Promise<Outcome> {

@@ -3,11 +3,11 @@
  * and why, and asks no other server for anything.
  */
 import { expect, test } from "vitest";
+import { isolation } from "../../scripts/browser.mjs";
 import { exportsOf } from "../house/exports.js";
 import { webSource } from "../setup/aliases.js";
 import { servePage } from "../setup/page.js";
 
-const isolated = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 const policy = (...rules: string[]) => ({
   "Content-Security-Policy": ["default-src 'none'", "connect-src 'self'", ...rules].join("; "),
 });
@@ -24,7 +24,7 @@ interface Row {
 const rows: Row[] = [
   {
     page: "cross-origin isolated, everything allowed",
-    headers: { ...isolated, ...policy("script-src 'self' 'wasm-unsafe-eval'", "worker-src blob:") },
+    headers: { ...isolation, ...policy("script-src 'self' 'wasm-unsafe-eval'", "worker-src blob:") },
     device: "cpu",
     threads: 2,
     missing: null,
@@ -38,14 +38,14 @@ const rows: Row[] = [
   },
   {
     page: "isolated, workers refused",
-    headers: { ...isolated, ...policy("script-src 'self' 'wasm-unsafe-eval'", "worker-src 'none'") },
+    headers: { ...isolation, ...policy("script-src 'self' 'wasm-unsafe-eval'", "worker-src 'none'") },
     device: "cpu",
     threads: 1,
     missing: /worker/i,
   },
   {
     page: "isolated, WebAssembly refused",
-    headers: { ...isolated, ...policy("script-src 'self'", "worker-src blob:") },
+    headers: { ...isolation, ...policy("script-src 'self'", "worker-src blob:") },
     device: "reference",
     threads: 1,
     missing: /WebAssembly/i,

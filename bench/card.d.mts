@@ -1,0 +1,2 @@
+/** Arguments for the program, out of all that the benchmarks were given. */
+export function programArgs(given: Record<string, unknown>): string[];

@@ -153,6 +153,8 @@ export class GroupReader {
     const { library } = this;
     const { element } = path[path.length - 1];
     const maxDefinition = library.getMaxDefinitionLevel(path);
+    const isList = (node: SchemaTree) => library.isListLike(node) || library.isMapLike(node);
+    const groups = path.slice(1, -1).filter((node, i) => !isList(node) && !isList(path[i]));
     const outermost = path.findIndex((node) => node.element.repetition_type === "REPEATED");
     const checked: LeafColumn = {
       type: meta.type,
@@ -163,6 +165,7 @@ export class GroupReader {
       maxDefinition,
       maxRepetition: library.getMaxRepetitionLevel(path),
       listLevel: outermost < 0 ? maxDefinition : library.getMaxDefinitionLevel(path.slice(0, outermost + 1)),
+      structs: groups.length,
       optional: element.repetition_type === "OPTIONAL",
       flat: library.isFlatColumn(path),
       decimal: element.converted_type === "DECIMAL",

@@ -26,6 +26,8 @@ export interface LeafColumn {
   readonly maxRepetition: number;
   /** Definition level of the outermost list; `maxDefinition` where there is none. */
   readonly listLevel: number;
+  /** Structs around the value. */
+  readonly structs: number;
   /** The value itself may be missing. */
   readonly optional: boolean;
   /** On the top level and not repeated: one value per row. */
@@ -220,9 +222,11 @@ class PageHeader {
 /**
  * Lists that a page of a nested column makes, at most; one of a single item, twenty deep, costs 3 kB. Below the outermost
  * list each value may open all that its level counts. Above it only the first of a row does, or one that follows a place
- * without the list, which in honest files is the first of a row again.
+ * without the list, which in honest files is the first of a row again. Each struct is put together at all levels above
+ * it, by lists of its own.
  */
-function listsOf(definitions: readonly number[], rows: number, { listLevel, maxDefinition, optional }: LeafColumn) {
+function listsOf(definitions: readonly number[], rows: number, leaf: LeafColumn): number {
+  const { listLevel, maxDefinition, structs, optional } = leaf;
   let below = 0;
   let above = 0;
   let without = 0;
@@ -234,7 +238,7 @@ function listsOf(definitions: readonly number[], rows: number, { listLevel, maxD
   if (without > rows) throw new Breach("a row goes on in a list that it does not have");
   // The last level of an optional value is the value, not a list around it.
   const values = optional ? definitions[maxDefinition] : 0;
-  return below + Math.min(above, 2 * (rows + 1) * listLevel) - values;
+  return (below + Math.min(above, 2 * (rows + 1) * listLevel) - values) * (1 + structs / 2);
 }
 
 /** Holds `count` values against the bytes from `at` on. Returns bytes that they take beyond those, where texts repeat. */

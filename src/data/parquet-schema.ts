@@ -83,7 +83,7 @@ function numberType({ element }: SchemaTree, range: TopColumn["range"]): "int32"
   if (type === "FLOAT" || type === "DOUBLE" || logical_type?.type === "FLOAT16") return "float32";
   if (converted_type === "DECIMAL") return scale > 0 || precision > 9 ? "float32" : "int32";
   if (type !== "INT32" && type !== "INT64") return undefined;
-  if (/DATE|TIMESTAMP/.test(`${converted_type} ${logical_type?.type}`)) return undefined;
+  if (/DATE|TIMESTAMP|NULL/.test(`${converted_type} ${logical_type?.type}`)) return undefined;
   const unsigned =
     converted_type === "UINT_32" ||
     (logical_type?.type === "INTEGER" && logical_type.bitWidth === 32 && !logical_type.isSigned);

@@ -208,3 +208,24 @@ export function parquetOf(schema: Element[], groups: { rows: number; chunks: Chu
   }
   return file;
 }
+
+export const root = (children: number): Element => ({ name: "root", children });
+export const leaf = (name: string, type: number, more: Partial<Element> = {}): Element => ({
+  name,
+  type,
+  repetition: 0,
+  ...more,
+});
+/** A column of the top level without nulls. */
+export const flat = (name: string, type: number, count: number, values: number[]): Chunk => ({
+  path: [name],
+  type,
+  count,
+  values,
+});
+/** A file of one column of bytes; `converted` is what they mean. */
+export const texts = (converted: number | undefined, ...values: (string | number[])[]): Uint8Array =>
+  parquetOf(
+    [root(1), leaf("x", 6, { converted })],
+    [{ rows: values.length, chunks: [flat("x", 6, values.length, plain.bytes(...values))] }],
+  );

@@ -61,6 +61,7 @@ test("a column whose first rows are all null, or are none, has the type that the
   expect(typeOf({ type: "FIXED_LEN_BYTE_ARRAY" })).toEqual(field("bytes"));
   expect(typeOf({ type: "INT32", converted_type: "DATE" })).toEqual(field("json"));
   expect(typeOf({ type: "INT64", logical_type: { type: "TIMESTAMP" } })).toEqual(field("json"));
+  expect(typeOf({ type: "INT32", logical_type: { type: "NULL" } })).toEqual(field("json"));
   expect(typeOf({ children: [{ type: "INT32" }, { type: "INT32" }] })).toEqual(field("json"));
   const item = (element: object) => ({ repetition_type: "REPEATED", ...element });
   expect(typeOf({ type: "INT64", repetition_type: "REPEATED" })).toEqual(list("float32"));

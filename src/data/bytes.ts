@@ -29,7 +29,11 @@ export type DataSource =
 export interface BytesOptions {
   /** What messages call the source. */
   name?: string;
-  /** Most bytes that a gzip file may expand to; unless told, 250 times its size, at least 64 MiB. */
+  /**
+   * Most bytes that compressed data may expand to. A gzip file: unless told, 250 times its size, at least 64 MiB. A row
+   * group of Parquet, with what decoding makes of it: unless told, 1100 times its size (beyond 2 GiB 16 times), at least
+   * 256 MiB.
+   */
   maxDecompressedBytes?: number;
   /** Stops reading. */
   signal?: AbortSignal;

@@ -51,14 +51,15 @@ export function collate(
   const names = options.columns ?? known ?? Object.keys(rows[0]);
   if (!known && !options.columns) refuseFurther(rows);
   const columns: Record<string, BatchColumn> = {};
+  const fields = new Map(schema?.fields.map((field) => [field.name, field]));
   for (const name of names) {
-    if (schema ? !schema.fields.some((field) => field.name === name) : !(name in rows[0])) {
+    if (schema ? !fields.has(name) : !(name in rows[0])) {
       throw new ConfigError(`batch: no column "${name}".`, {
         where: "batch",
         hint: `Columns: ${(known ?? Object.keys(rows[0])).join(", ")}.`,
       });
     }
-    const field = schema?.fields.find((candidate) => candidate.name === name) ?? fieldOfValue(name, rows[0][name]);
+    const field = fields.get(name) ?? fieldOfValue(name, rows[0][name]);
     columns[name] = collateColumn(rows, field, options, pool);
   }
   checkMasks(columns);
@@ -154,6 +155,7 @@ function scalars(
       throw otherValue(field, i, value);
     }
     data[i] = number;
+    if (!Number.isFinite(data[i]) && Number.isFinite(number)) throw beyondFloat32(field, i, number);
   }
   return mask ? { data, shape: [rows.length], mask } : { data, shape: [rows.length] };
 }
@@ -164,7 +166,14 @@ const numberOf = (value: unknown): number =>
 const otherValue = (field: Field, row: number, value: unknown): DataError =>
   new DataError(
     `batch: column "${field.name}", row ${row} of the batch: expected ${expectation(field)}, got ${showValue(value)}.`,
-    { where: "batch", hint: "The function that made the row gives other values than its schema says." },
+    { where: "batch", hint: "Correct the schema, or what the rows hold." },
+  );
+
+/** A float32 would be infinite, and with it every loss. */
+const beyondFloat32 = (field: Field, row: number, value: number): DataError =>
+  new DataError(
+    `batch: column "${field.name}", row ${row} of the batch: ${value} is beyond the range of float32, which ends at 3.4e38.`,
+    { where: "batch", hint: "Scale the column with map(), or leave it out with the option columns." },
   );
 
 const isFloats = (data: Typed): boolean => data instanceof Float32Array || data instanceof Float64Array;
@@ -188,6 +197,7 @@ function copyItems(
     const item = list[from + i];
     const number = numberOf(item);
     data[to + i] = number;
+    if (floats && !Number.isFinite(data[to + i]) && Number.isFinite(number)) throw beyondFloat32(field, row, number);
     if (floats ? Number.isNaN(number) && typeof item !== "number" : data[to + i] !== number) {
       throw otherValue(field, row, item);
     }

@@ -83,8 +83,10 @@ export class Dataset<T = Row> implements AsyncIterable<T> {
     return items;
   }
 
-  /** Number of rows, by number where possible, else by a pass. */
+  /** Number of rows, as the source knows it, else by a pass. */
   async count(): Promise<number> {
+    const known = await this.stage.count?.();
+    if (known !== undefined) return known;
     const access = await this.stage.access?.(0);
     if (access) return access.length;
     let count = 0;

@@ -1,37 +1,13 @@
-/** Pages of Parquet expanded, never beyond the length that their header claims and the budget allows. */
+/** Pages of Parquet expanded, never beyond the length that their header claims. */
 
 import { readAll } from "./bytes.js";
 import { gunzip } from "./gzip.js";
+import { Breach } from "./parquet-breach.js";
 
 /** Decompressors by the format's names, from hyparquet-compressors. */
 export type Codecs = Readonly<Record<string, ((input: Uint8Array, length: number) => Uint8Array) | undefined>>;
 
-/** A group of rows may claim more than both of these only where `maxDecompressedBytes` says so. */
-const MOST_RATIO = 1100;
-const LEAST_LIMIT = 64 * 2 ** 20;
-
-/** Bytes that a row group may expand to. */
-export class ExpansionBudget {
-  private left: number;
-  constructor(
-    private readonly compressed: number,
-    limit?: number,
-  ) {
-    this.left = limit ?? Math.max(LEAST_LIMIT, MOST_RATIO * compressed);
-  }
-
-  /** Throws RangeError when `length` further bytes are too many. */
-  take(length: number): void {
-    this.left -= length;
-    if (this.left < 0) {
-      throw new RangeError(
-        `a row group of ${this.compressed} bytes claims to expand beyond its limit (if the file is trusted, pass a larger maxDecompressedBytes)`,
-      );
-    }
-  }
-}
-
-/** One page's bytes expanded to exactly `length`. Throws RangeError on any other length. */
+/** One page's bytes expanded to exactly `length`. Throws Breach on any other length. */
 export async function expandPage(
   codecs: Codecs,
   codec: string,
@@ -45,11 +21,11 @@ export async function expandPage(
   else if (codec === "GZIP") page = await expandGzip(input, length);
   else {
     const expand = codecs[codec];
-    if (!expand) throw new RangeError(`the codec ${codec} is not supported`);
+    if (!expand) throw new Breach(`the codec ${codec} is not supported`);
     if (codec === "ZSTD") checkZstd(input, length);
     page = expand(input, length);
   }
-  if (page.length !== length) throw new RangeError(`a page expands to ${page.length} bytes, its header says ${length}`);
+  if (page.length !== length) throw new Breach(`a page expands to ${page.length} bytes, its header says ${length}`);
   return page;
 }
 
@@ -59,10 +35,10 @@ async function expandGzip(input: Uint8Array, length: number): Promise<Uint8Array
     yield input;
   }
   try {
-    if (input[0] !== 0x1f || input[1] !== 0x8b) throw new RangeError("no gzip header");
+    if (input[0] !== 0x1f || input[1] !== 0x8b) throw new Breach("no gzip header");
     return await readAll(gunzip(once(), "gzip", length), "gzip", length);
   } catch (cause) {
-    throw new RangeError(`a page of ${input.length} bytes is no gzip data of ${length} bytes`, { cause });
+    throw new Breach(`a page of ${input.length} bytes is no gzip data of ${length} bytes`, undefined, cause);
   }
 }
 
@@ -79,14 +55,14 @@ function checkZstd(input: Uint8Array, length: number): void {
       at += 8 + view.getUint32(at + 4, true);
       continue;
     }
-    if (magic !== 0xfd2fb528) throw new RangeError("a page is not in the Zstandard format");
+    if (magic !== 0xfd2fb528) throw new Breach("a page is not in the Zstandard format");
     const flags = view.getUint8(at + 4);
     const single = (flags & 32) !== 0;
     const sizeBytes = flags >> 6 ? 1 << (flags >> 6) : single ? 1 : 0;
     const exponent = view.getUint8(at + 5) >> 3;
     // A window beyond 8 MiB and the page itself serves no page.
     if (!single && 2 ** (10 + exponent) > Math.max(2 ** 23, 2 * length)) {
-      throw new RangeError(`a Zstandard page of ${length} bytes asks for a window of 2^${10 + exponent} bytes`);
+      throw new Breach(`a Zstandard page of ${length} bytes asks for a window of 2^${10 + exponent} bytes`);
     }
     at += 5 + (single ? 0 : 1) + [0, 1, 2, 4][flags & 3];
     if (sizeBytes > 0) {
@@ -97,7 +73,7 @@ function checkZstd(input: Uint8Array, length: number): void {
             ? view.getUint16(at, true) + 256
             : view.getUint32(at, true);
       if (size > length || (sizeBytes === 8 && view.getUint32(at + 4, true) > 0)) {
-        throw new RangeError(`a Zstandard frame claims more bytes than the ${length} of its page`);
+        throw new Breach(`a Zstandard frame claims more bytes than the ${length} of its page`);
       }
     }
     at += sizeBytes;
@@ -109,8 +85,8 @@ function checkZstd(input: Uint8Array, length: number): void {
       at += 3 + (kind === 1 ? 1 : size);
       if (kind < 2) known += size;
       else compressedBlocks++;
-      if (known > length || compressedBlocks * block > 64 * length + LEAST_LIMIT) {
-        throw new RangeError(`the blocks of a Zstandard page expand beyond its ${length} bytes`);
+      if (known > length || compressedBlocks * block > 64 * length + 2 ** 26) {
+        throw new Breach(`the blocks of a Zstandard page expand beyond its ${length} bytes`);
       }
     }
     if (flags & 4) at += 4;

@@ -1,26 +1,29 @@
 /** Row groups of a Parquet file: fetched, checked, decoded column by column, and put together as rows. */
 
-import type { ColumnMetaData, DecodedArray, FileMetaData } from "hyparquet";
+import type { ColumnMetaData, DecodedArray, FileMetaData, SchemaTree } from "hyparquet";
 import type { ByteSource } from "../core/platform.js";
-import { type Codecs, ExpansionBudget } from "./parquet-codecs.js";
-import { chunkStart } from "./parquet-footer.js";
-import { expandChunk, type Page } from "./parquet-pages.js";
-import type { TopColumn } from "./parquet-schema.js";
-import { isUtf8, valueParsers, withoutBigInt, withText } from "./parquet-values.js";
+import { Breach, breachIn } from "./parquet-breach.js";
+import { ExpansionBudget } from "./parquet-budget.js";
+import { readChunks } from "./parquet-chunks.js";
+import type { Codecs } from "./parquet-codecs.js";
+import { expandChunk, type LeafColumn, type Page } from "./parquet-pages.js";
+import { type Parts, rowsOf } from "./parquet-rows.js";
+import { type Leaf, leafKey, type TopColumn } from "./parquet-schema.js";
+import {
+  compositeKeys,
+  decodeTexts,
+  finish,
+  isUtf8,
+  keysToText,
+  valueParsers,
+  withoutBigInt,
+} from "./parquet-values.js";
 import { checkVariants } from "./parquet-variant.js";
 import type { Row } from "./row.js";
+import { once } from "./source.js";
 
 /** hyparquet is loaded by the first Parquet file, so that other formats do not pay for it. */
-export function parquetLibrary(): ReturnType<typeof loadLibrary> {
-  loading ??= loadLibrary();
-  loading.catch(() => {
-    loading = undefined;
-  });
-  return loading;
-}
-let loading: ReturnType<typeof loadLibrary> | undefined;
-
-async function loadLibrary() {
+export const parquetLibrary = once(async () => {
   const [core, column, groups, schema, convert, geo, extra] = await Promise.all([
     import("hyparquet"),
     import("hyparquet/src/column.js"),
@@ -33,106 +36,152 @@ async function loadLibrary() {
   const { markGeoColumns } = geo;
   const codecs = extra.compressors as Codecs;
   return { ...core, ...column, ...groups, ...schema, ...convert, markGeoColumns, codecs };
-}
+});
 
 type Library = Awaited<ReturnType<typeof parquetLibrary>>;
 type ColumnDecoder = Parameters<Library["readPage"]>[2];
-/** The values of a column in order, in arrays of any kind. */
-type Parts = readonly ArrayLike<unknown>[];
+/** A leaf of one row group: its chunk, and what the footer says about it. */
+interface Chunk {
+  leaf: Leaf;
+  meta: ColumnMetaData;
+  bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** Rows of a group, from its first on, at most so many. */
+export type DecodedGroup = (most?: number) => Iterable<Row[]>;
+
+/** Physical types whose values are plain numbers. */
+const PLAIN = ["BOOLEAN", "INT32", "FLOAT", "DOUBLE"];
+
+const OTHER_COLUMNS = "The other columns can be read: name them with the option columns.";
 
 export class GroupReader {
-  /** Undeclared columns that are text: decided by the first row group that is read and has rows. */
-  private texts?: Set<string>;
-  private readonly tree: ReturnType<Library["parquetSchema"]>;
+  /** Are undeclared bytes of a column text? Decided by the first row group that is read and has rows. */
+  private readonly texts = new Map<string, boolean>();
   private readonly parsers: Library["DEFAULT_PARSERS"];
 
   constructor(
     private readonly library: Library,
-    private readonly metadata: FileMetaData,
+    private readonly rowGroups: FileMetaData["row_groups"],
+    private readonly tree: SchemaTree,
     private readonly columns: readonly TopColumn[],
     private readonly binary: "auto" | "text" | "bytes",
     private readonly expansionLimit: number | undefined,
   ) {
-    this.tree = library.parquetSchema(metadata);
     const { DEFAULT_PARSERS } = library;
     this.parsers = { ...DEFAULT_PARSERS, ...valueParsers(DEFAULT_PARSERS.timestampFromMilliseconds) };
   }
 
-  /** All rows of a group. Throws RangeError on what breaks the format. */
-  async read(file: ByteSource, group: number): Promise<Row[]> {
-    const { columns, num_rows } = this.metadata.row_groups[group];
-    const names = new Set(this.columns.map(({ name }) => name));
-    const wanted = columns.map(({ meta_data }) => meta_data!).filter((meta) => names.has(meta.path_in_schema[0]));
+  /** Decodes a group; its rows are made as they are asked for. Throws Breach on what breaks the format. */
+  async read(file: ByteSource, group: number): Promise<DecodedGroup> {
+    const { columns, num_rows } = this.rowGroups[group];
+    const rows = Number(num_rows);
+    if (rows === 0) return () => [];
+    const metas = new Map(columns.map(({ meta_data }) => [leafKey(meta_data!.path_in_schema), meta_data!]));
+    const wanted = this.columns.flatMap(({ leaves }) => leaves.map(({ key }) => metas.get(key)!));
     const chunks = await readChunks(file, wanted);
-    const bytes = wanted.reduce((sum, meta) => sum + Number(meta.total_compressed_size), 0);
+    const bytes = columns.reduce((sum, { meta_data }) => sum + Number(meta_data!.total_compressed_size), 0);
     const budget = new ExpansionBudget(bytes, this.expansionLimit);
     const parts: Parts[] = [];
     for (const column of this.columns) {
-      const leaves = wanted.filter((meta) => meta.path_in_schema[0] === column.name);
-      parts.push(await this.decode(column, leaves, chunks, Number(num_rows), budget));
-    }
-    if (num_rows === 0n) return [];
-    this.decideTexts(parts);
-    const rows = toRows(this.columns, parts, Number(num_rows));
-    for (const { name, undeclaredBytes, int64 } of this.columns) {
-      if (undeclaredBytes && this.texts!.has(name)) {
-        const texts = new Map<Uint8Array, string>();
-        for (const row of rows) row[name] = withText(row[name], texts);
+      const place = `column "${column.name}" of row group ${group}`;
+      try {
+        const own = column.leaves.map((leaf) => {
+          const meta = metas.get(leaf.key)!;
+          const bytes = chunks.get(meta)!;
+          chunks.delete(meta);
+          return { leaf, meta, bytes };
+        });
+        parts.push(await this.decode(column, own, rows, budget));
+      } catch (cause) {
+        throw breachIn(place, cause, OTHER_COLUMNS);
       }
-      if (int64) for (const row of rows) row[name] = withoutBigInt(row[name]);
     }
-    return rows;
+    const names = this.columns.map(({ name }) => name);
+    return (most = rows) => rowsOf(names, parts, Math.min(rows, most));
+  }
+
+  /** What undeclared bytes of a column are, as far as it is known. */
+  isText(name: string): boolean {
+    return this.texts.get(name) ?? this.binary !== "bytes";
   }
 
   /** One column of the top level: its leaves, put together where they are nested. */
   private async decode(
     column: TopColumn,
-    leaves: readonly ColumnMetaData[],
-    chunks: Map<ColumnMetaData, Uint8Array<ArrayBuffer>>,
+    chunks: readonly Chunk[],
     rows: number,
     budget: ExpansionBudget,
   ): Promise<Parts> {
-    const { library, tree } = this;
-    const decoded = [];
-    for (const meta of leaves) {
-      const schemaPath = library.getTreePath(tree, meta.path_in_schema);
-      const chunk = chunks.get(meta)!;
-      chunks.delete(meta);
-      const { element } = schemaPath[schemaPath.length - 1];
-      const pages = await expandChunk(
-        chunk,
-        {
-          type: meta.type,
-          typeLength: element.type_length ?? 0,
-          codec: meta.codec,
-          values: Number(meta.num_values),
-          rows,
-          maxDefinition: library.getMaxDefinitionLevel(schemaPath),
-          maxRepetition: library.getMaxRepetitionLevel(schemaPath),
-          flat: library.isFlatColumn(schemaPath),
-          decimal: element.converted_type === "DECIMAL",
-        },
-        library.codecs,
-        budget,
-      );
-      const decoder = {
-        ...meta,
-        pathInSchema: meta.path_in_schema,
-        element,
-        schemaPath,
-        parsers: this.parsers,
-        utf8: !column.undeclaredBytes,
-      };
-      const data = this.readPages(chunk, pages, decoder);
-      const leafName = meta.path_in_schema.at(-1)!;
-      if (schemaPath.some((node) => node.element.logical_type?.type === "VARIANT")) {
-        checkVariants(data, leafName, budget);
-      } else if (leafName === "key" && schemaPath.some(library.isMapLike)) refuseProto(data);
-      decoded.push({ pathInSchema: meta.path_in_schema, data: Promise.resolve({ data, skipped: 0 }) });
+    const { library } = this;
+    const decoded: { leaf: Leaf; data: DecodedArray[] }[] = [];
+    for (const { leaf, meta, bytes } of chunks) {
+      const data = await this.decodeLeaf(leaf, meta, bytes, rows, budget);
+      if (leaf.variant) checkVariants(data, meta.path_in_schema.at(-1)!, budget);
+      decoded.push({ leaf, data });
     }
-    const group = { groupStart: 0, groupRows: rows, asyncColumns: decoded };
-    const [whole] = library.assembleAsync(group, tree, this.parsers).asyncColumns;
-    return (await whole.data).data;
+    this.decideText(column.name, decoded);
+    for (const { leaf, data } of decoded) this.convertLeaf(column, leaf, data);
+    let parts: Parts = decoded[0]?.data ?? [];
+    if (column.nested) {
+      const asyncColumns = decoded.map(({ leaf, data }) => ({
+        pathInSchema: leaf.path.at(-1)!.path,
+        data: Promise.resolve({ data, skipped: 0 }),
+      }));
+      const group = { groupStart: 0, groupRows: rows, asyncColumns };
+      // A tree of this column alone: the library looks through all that it is given.
+      const tree = { ...this.tree, children: [column.node] };
+      const [whole] = library.assembleAsync(group, tree, this.parsers).asyncColumns;
+      parts = (await whole.data).data.map((part) => finish(part) as unknown[]);
+    }
+    const count = parts.reduce((sum, { length }) => sum + length, 0);
+    if (count !== rows) throw new Breach(`it has ${count} of ${rows} rows`);
+    // The library gives nothing where a dictionary lacks a value.
+    if (parts.some((part) => Array.isArray(part) && part.includes(undefined))) {
+      throw new Breach("a page points beyond its dictionary");
+    }
+    return parts;
+  }
+
+  private async decodeLeaf(
+    { path, undeclaredBytes }: Leaf,
+    meta: ColumnMetaData,
+    chunk: Uint8Array<ArrayBuffer>,
+    rows: number,
+    budget: ExpansionBudget,
+  ): Promise<DecodedArray[]> {
+    const { library } = this;
+    const { element } = path[path.length - 1];
+    const maxDefinition = library.getMaxDefinitionLevel(path);
+    const isList = (node: SchemaTree) => library.isListLike(node) || library.isMapLike(node);
+    const groups = path.slice(1, -1).filter((node, i) => !isList(node) && !isList(path[i]));
+    const outermost = path.findIndex((node) => node.element.repetition_type === "REPEATED");
+    const checked: LeafColumn = {
+      type: meta.type,
+      typeLength: element.type_length ?? 0,
+      codec: meta.codec,
+      values: Number(meta.num_values),
+      rows,
+      maxDefinition,
+      maxRepetition: library.getMaxRepetitionLevel(path),
+      listLevel: outermost < 0 ? maxDefinition : library.getMaxDefinitionLevel(path.slice(0, outermost + 1)),
+      structs: groups.length,
+      optional: element.repetition_type === "OPTIONAL",
+      flat: library.isFlatColumn(path),
+      decimal: element.converted_type === "DECIMAL",
+      objects: !PLAIN.includes(meta.type) || element.converted_type === "DATE",
+      json: element.converted_type === "JSON",
+    };
+    const pages = await expandChunk(chunk, checked, library.codecs, budget);
+    const decoder = {
+      ...meta,
+      pathInSchema: meta.path_in_schema,
+      element,
+      schemaPath: path,
+      parsers: this.parsers,
+      utf8: !undeclaredBytes,
+    };
+    return this.readPages(chunk, pages, decoder);
   }
 
   /** The values of a chunk, page by page, with the headers that were checked. */
@@ -154,74 +203,35 @@ export class GroupReader {
     return parts;
   }
 
-  private decideTexts(parts: readonly Parts[]): void {
-    if (this.texts) return;
-    const isText = (column: number) =>
-      this.binary === "text" || (this.binary === "auto" && isUtf8(parts[column], new Set()));
-    const undeclared = this.columns.map(({ undeclaredBytes, name }, i) => (undeclaredBytes && isText(i) ? [name] : []));
-    this.texts = new Set(undeclared.flat());
+  private decideText(column: string, leaves: readonly { leaf: Leaf; data: readonly unknown[] }[]): void {
+    const undeclared = leaves.filter(({ leaf }) => leaf.undeclaredBytes);
+    if (undeclared.length === 0 || this.texts.has(column)) return;
+    const seen = new Set<Uint8Array>();
+    const asText = this.binary === "auto" ? undeclared.every(({ data }) => isUtf8(data, seen)) : this.binary === "text";
+    this.texts.set(column, asText);
   }
-}
 
-/** Gaps of so many bytes are read along, and reads grow to so many bytes, because requests cost more than bytes. */
-const GAP = 1 << 13;
-const RUN = 1 << 21;
-
-/** The bytes of each chunk, neighbours read together. */
-async function readChunks(
-  file: ByteSource,
-  wanted: readonly ColumnMetaData[],
-): Promise<Map<ColumnMetaData, Uint8Array<ArrayBuffer>>> {
-  const places = wanted.map((meta) => {
-    const start = chunkStart(meta);
-    return { meta, start, end: start + Number(meta.total_compressed_size) };
-  });
-  places.sort((a, b) => a.start - b.start);
-  const runs: { start: number; end: number; places: typeof places }[] = [];
-  for (const place of places) {
-    const run = runs.at(-1);
-    if (run && place.start <= run.end + GAP && place.end - run.start <= RUN) {
-      run.end = Math.max(run.end, place.end);
-      run.places.push(place);
-    } else runs.push({ start: place.start, end: place.end, places: [place] });
-  }
-  const chunks = new Map<ColumnMetaData, Uint8Array<ArrayBuffer>>();
-  await Promise.all(
-    runs.map(async (run) => {
-      const bytes = (file.bytes?.subarray(run.start, run.end) ??
-        (await file.read(run.start, run.end))) as Uint8Array<ArrayBuffer>;
-      for (const { meta, start, end } of run.places)
-        chunks.set(meta, bytes.subarray(start - run.start, end - run.start));
-    }),
-  );
-  return chunks;
-}
-
-/** Columns side by side become rows. */
-function toRows(columns: readonly TopColumn[], parts: readonly Parts[], count: number): Row[] {
-  const template: Row = {};
-  for (const { name } of columns) template[name] = null;
-  const rows: Row[] = [];
-  for (let i = 0; i < count; i++) rows.push({ ...template });
-  columns.forEach(({ name, element }, column) => {
-    const nested = element.repetition_type === "REPEATED" || (element.num_children ?? 0) > 0;
-    let at = 0;
-    for (const part of parts[column]) {
-      for (let i = 0; i < part.length && at < count; i++) {
-        const value = part[i];
-        // The library gives nothing for a list or struct that is null, and where a dictionary lacks a value.
-        if (value !== undefined) rows[at][name] = value;
-        else if (!nested) throw new RangeError(`the column "${name}" has no value in row ${at + 1} of its row group`);
-        at++;
+  /** Values of a leaf in our form, as far as that is done before they are put together. */
+  private convertLeaf({ name, nested }: TopColumn, leaf: Leaf, data: unknown[]): void {
+    const { path } = leaf;
+    const { element } = path[path.length - 1];
+    if (leaf.undeclaredBytes && this.isText(name)) {
+      try {
+        decodeTexts(data);
+      } catch (cause) {
+        throw new Breach((cause as Error).message, 'For bytes as they are, pass binary: "bytes".', cause);
       }
     }
-    if (at !== count) throw new RangeError(`the column "${name}" has ${at} of ${count} rows`);
-  });
-  return rows;
-}
-
-/** A map becomes an object, whose keys can be any text but one. */
-function refuseProto(keys: unknown): void {
-  if (keys === "__proto__") throw new RangeError('a map has the key "__proto__", which no object can hold');
-  if (Array.isArray(keys)) for (const key of keys) refuseProto(key);
+    const key = path.findIndex(
+      (node, i) => node.element.name === "key" && i >= 2 && this.library.isMapLike(path[i - 2]),
+    );
+    if (key >= 0 && key < path.length - 1) throw compositeKeys();
+    if (key >= 0) keysToText(data, element);
+    if (nested || element.type !== "INT64") return;
+    data.forEach((part, i) => {
+      // Moments and decimals are something else by now.
+      const bigints = ArrayBuffer.isView(part) || (part as unknown[]).some((value) => typeof value === "bigint");
+      if (bigints) data[i] = Array.from(part as ArrayLike<unknown>, withoutBigInt);
+    });
+  }
 }

@@ -3,27 +3,26 @@
 import type { ColumnMetaData, FileMetaData, SchemaElement } from "hyparquet";
 import { DataError } from "../core/errors.js";
 import type { ByteSource } from "../core/platform.js";
+import { Breach } from "./parquet-breach.js";
+import { leafKey } from "./parquet-schema.js";
 import { CompactReader, type ThriftStruct, type ThriftValue } from "./thrift.js";
 
 /** Read at once from the end; most footers are shorter. */
 const FIRST_READ = 1 << 16;
 /** Schemas nest less deep than this. */
 const MOST_DEPTH = 64;
-/** Values of a row group beyond which there must be bytes for them: a footer is no reason to fill the memory. */
-const FREE_VALUES = 2 ** 26;
-const VALUES_PER_BYTE = 1100;
 
-/** Bytes of the footer, its frame included; the Thrift structs in it are well formed. Throws RangeError otherwise. */
+/** Bytes of the footer, its frame included; the Thrift structs in it are well formed. Throws Breach otherwise. */
 export async function readFooter(file: ByteSource): Promise<ArrayBuffer> {
   const { byteLength } = file;
-  if (byteLength < 12) throw new RangeError(`${byteLength} bytes are too few for a Parquet file`);
+  if (byteLength < 12) throw new Breach(`${byteLength} bytes are too few for a Parquet file`);
   const from = Math.max(0, byteLength - FIRST_READ);
   let bytes = await file.read(from, byteLength);
   const magic = String.fromCharCode(...bytes.subarray(-4));
-  if (magic === "PARE") throw new RangeError("its footer is encrypted, which is not supported");
-  if (magic !== "PAR1") throw new RangeError("it does not end with PAR1");
+  if (magic === "PARE") throw new Breach("its footer is encrypted, which is not supported");
+  if (magic !== "PAR1") throw new Breach("it does not end with PAR1");
   const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(bytes.length - 8, true);
-  if (length > byteLength - 12) throw new RangeError(`its footer claims ${length} bytes of the file's ${byteLength}`);
+  if (length > byteLength - 12) throw new Breach(`its footer claims ${length} bytes of the file's ${byteLength}`);
   const start = byteLength - 8 - length;
   bytes = start < from ? await file.read(start, byteLength) : bytes.subarray(start - from);
   checkStatistics(new CompactReader(bytes.subarray(0, length)).struct());
@@ -47,7 +46,7 @@ function checkStatistics(footer: ThriftStruct): void {
       if (!statistics || leaves[i]?.[6] !== DECIMAL) return;
       for (const value of Object.values(statistics)) {
         if (value instanceof Uint8Array && value.length > LONGEST_DECIMAL) {
-          throw new RangeError(`a decimal number has ${value.length} bytes`);
+          throw new Breach(`a decimal number has ${value.length} bytes`);
         }
       }
     });
@@ -69,7 +68,7 @@ export function declareTypes(schema: readonly SchemaElement[]): void {
 }
 
 /** Counts and offsets of the footer against each other and the file. Throws DataError saying what cannot be. */
-export function checkFooter(metadata: FileMetaData, byteLength: number, name: string, limit?: number): void {
+export function checkFooter(metadata: FileMetaData, byteLength: number, name: string): void {
   const lie = (what: string) => new DataError(`${name}: the Parquet footer lies: ${what}.`, { where: name });
   const leaves = checkSchema(metadata.schema, lie);
   let total = 0n;
@@ -80,13 +79,12 @@ export function checkFooter(metadata: FileMetaData, byteLength: number, name: st
     }
     total += num_rows;
     const paths = new Set<string>();
-    let values = 0;
-    let bytes = 0;
-    for (const { meta_data: column } of group.columns) {
+    for (const { meta_data: column, file_path } of group.columns) {
       if (!column) throw lie(`row group ${g} has a column without metadata`);
-      const path = column.path_in_schema.join(".");
+      if (file_path) throw elsewhere(name, file_path);
+      const path = leafKey(column.path_in_schema);
       const leaf = leaves.get(path);
-      const where = `column "${path}" of row group ${g}`;
+      const where = `column "${column.path_in_schema.join(".")}" of row group ${g}`;
       if (!leaf || paths.has(path)) throw lie(`${where} ${leaf ? "comes twice" : "is not in the schema"}`);
       paths.add(path);
       if (leaf.type !== column.type) throw lie(`${where} is ${column.type}, in the schema ${leaf.type}`);
@@ -95,12 +93,9 @@ export function checkFooter(metadata: FileMetaData, byteLength: number, name: st
       if (flat ? column.num_values !== num_rows : column.num_values < num_rows) {
         throw lie(`${where} has ${column.num_values} values for ${num_rows} rows`);
       }
-      values += Number(column.num_values);
-      bytes += Number(column.total_compressed_size);
     }
-    for (const path of leaves.keys()) if (!paths.has(path)) throw lie(`row group ${g} lacks the column "${path}"`);
-    if (values > Math.max(FREE_VALUES, VALUES_PER_BYTE * Math.max(bytes, limit ?? 0))) {
-      throw lie(`row group ${g} has ${values} values in ${bytes} bytes`);
+    for (const path of leaves.keys()) {
+      if (!paths.has(path)) throw lie(`row group ${g} lacks the column "${JSON.parse(path).join(".")}"`);
     }
   });
   // Some writers leave the total at 0.
@@ -108,26 +103,47 @@ export function checkFooter(metadata: FileMetaData, byteLength: number, name: st
     throw lie(`${metadata.num_rows} rows in all, ${total} in the row groups`);
 }
 
+/** Writers of partitioned tables put the footers of all parts into a file `_metadata`. */
+const elsewhere = (name: string, file: string): DataError =>
+  new DataError(`${name}: has no rows of its own, its footer describes those of other files, such as "${file}".`, {
+    where: name,
+    hint: "Read these files, and join them with concat().",
+  });
+
 type Lie = (what: string) => DataError;
 
-/** Is the list of elements one tree? Its leaves by their paths. */
+/** Is the list of elements one tree, and each of its names one thing? Its leaves by the keys of their paths. */
 function checkSchema(schema: readonly SchemaElement[], lie: Lie): Map<string, SchemaElement> {
   const leaves = new Map<string, SchemaElement>();
   let next = 0;
   const walk = (path: string[]): void => {
     const element = schema[next++];
     if (!element) throw lie("its schema has fewer elements than it announces");
-    if (element.name === "__proto__") throw new RangeError('a column is named "__proto__", which no object can hold');
+    if (element.name === "__proto__") throw new Breach('a column is named "__proto__", which no object can hold');
     const children = element.num_children ?? 0;
     if (children < 0 || children >= schema.length) throw lie(`"${element.name}" has ${children} columns`);
     if (path.length > MOST_DEPTH) throw lie(`its schema is more than ${MOST_DEPTH} deep`);
-    if (children === 0 && path.length > 0) {
-      const full = path.join(".");
-      if (leaves.has(full)) throw new RangeError(`two of its columns are named "${full}", and a row can hold only one`);
-      leaves.set(full, element);
+    if (children === 0 && path.length > 0) leaves.set(leafKey(path), element);
+    if (path.length === 1) dotted.clear();
+    // Within a column of the top level the library knows its parts by their names joined with dots.
+    const full = path.join(".");
+    if (dotted.has(full)) {
+      throw new Breach(
+        `in the column "${path[0]}" two parts are named "${full}": names with dots cannot be told apart`,
+      );
     }
-    for (let child = 0; child < children; child++) walk([...path, schema[next]?.name]);
+    dotted.add(full);
+    const siblings = new Set<string>();
+    for (let child = 0; child < children; child++) {
+      const inner = [...path, schema[next]?.name];
+      if (siblings.has(inner.at(-1)!)) {
+        throw new Breach(`two of its columns are named "${inner.join(".")}", and a row can hold only one`);
+      }
+      siblings.add(inner.at(-1)!);
+      walk(inner);
+    }
   };
+  const dotted = new Set<string>();
   walk([]);
   if (next !== schema.length) throw lie(`its schema has ${schema.length} elements, ${next} of them in the tree`);
   return leaves;

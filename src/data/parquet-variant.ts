@@ -4,7 +4,8 @@
  * In an honest cell every value has bytes of its own, so there are no more values than bytes.
  */
 
-import type { ExpansionBudget } from "./parquet-codecs.js";
+import { Breach } from "./parquet-breach.js";
+import type { ExpansionBudget } from "./parquet-budget.js";
 
 /** Values nest less deep than this. */
 const MOST_DEPTH = 256;
@@ -26,16 +27,16 @@ class Cell {
 
   reach(end: number): void {
     if (end > this.bytes.length) {
-      throw new RangeError(`a VARIANT of ${this.bytes.length} bytes points to byte ${end}`);
+      throw new Breach(`a VARIANT of ${this.bytes.length} bytes points to byte ${end}`);
     }
   }
 }
 
-/** Walks the cells of a leaf, nested in lists or not. Throws RangeError on one that a decoder should not see. */
+/** Walks the cells of a leaf, nested in lists or not. Throws Breach on one that a decoder should not see. */
 export function checkVariants(cells: unknown, leaf: string, budget: ExpansionBudget): void {
   if (cells instanceof Uint8Array) {
-    // Cells that a dictionary repeats are decoded every time.
-    budget.take(cells.length);
+    // Cells that a dictionary repeats are decoded every time; a list of a list takes four bytes.
+    budget.take(8 * cells.length);
     if (leaf === "metadata") checkNames(new Cell(cells));
     else walk(new Cell(cells), 0, 0);
   } else if (Array.isArray(cells)) for (const cell of cells) checkVariants(cell, leaf, budget);
@@ -51,9 +52,9 @@ function checkNames(cell: Cell): void {
   for (let i = 0; i <= count; i++) {
     const offset = cell.number(1 + (i + 1) * width, width);
     cell.reach(first + offset);
-    if (offset < before) throw new RangeError("the names of a VARIANT overlap");
+    if (offset < before) throw new Breach("the names of a VARIANT overlap");
     if (offset - before === PROTO.length && PROTO.every((code, k) => cell.bytes[first + before + k] === code)) {
-      throw new RangeError('a VARIANT has a field "__proto__", which no object can hold');
+      throw new Breach('a VARIANT has a field "__proto__", which no object can hold');
     }
     before = offset;
   }
@@ -63,13 +64,13 @@ const PROTO = new TextEncoder().encode("__proto__");
 
 function walk(cell: Cell, at: number, depth: number): void {
   const head = cell.number(at, 1);
-  if (++cell.values > cell.bytes.length) throw new RangeError("the values of a VARIANT share their bytes");
-  if (depth > MOST_DEPTH) throw new RangeError(`a VARIANT is more than ${MOST_DEPTH} deep`);
+  if (++cell.values > cell.bytes.length) throw new Breach("the values of a VARIANT share their bytes");
+  if (depth > MOST_DEPTH) throw new Breach(`a VARIANT is more than ${MOST_DEPTH} deep`);
   const kind = head & 3;
   const header = head >> 2;
   if (kind === 0) {
     const size = header === 15 || header === 16 ? 4 + cell.number(at + 1, 4) : SIZES[header];
-    if (size === undefined) throw new RangeError(`a VARIANT has a value of the unknown type ${header}`);
+    if (size === undefined) throw new Breach(`a VARIANT has a value of the unknown type ${header}`);
     cell.reach(at + 1 + size);
   } else if (kind === 1) cell.reach(at + 1 + header);
   else {

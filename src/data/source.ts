@@ -27,8 +27,12 @@ export interface RowSource {
   step: Json;
   /** Reads what a schema is inferred from; called until it succeeds, and only where no schema was given. */
   infer(): Promise<Schema>;
-  /** One pass of rows that conform to the schema, counting into `report`. */
-  read(schema: Schema, report: ReadReport): AsyncIterable<Row[]>;
+  /** One pass of rows that conform to the schema, counting into `report`; without the first `skip` where it `skips`. */
+  read(schema: Schema, report: ReadReport, skip: number): AsyncIterable<Row[]>;
+  /** True where `read` leaves rows out itself, and need not read them. */
+  skips?: boolean;
+  /** Number of rows, where it is known without a pass. */
+  count?(): Promise<number>;
   contentHash(): Promise<string>;
 }
 
@@ -50,10 +54,12 @@ export function sourceStage(source: RowSource, given: SchemaInput | Schema | und
       return report;
     },
     contentHash: () => source.contentHash(),
+    count: source.count?.bind(source),
     async *open({ skip }) {
       await prepare();
       report = emptyReport();
-      yield* skipping(source.read(schema!, report), skip);
+      const rows = source.read(schema!, report, skip);
+      yield* source.skips ? rows : skipping(rows, skip);
     },
   };
 }

@@ -25,6 +25,8 @@ export interface Stage<T = unknown> {
   open(pass: Pass): AsyncIterable<T[]>;
   /** Items by number in the order of the epoch, where that is possible; undefined where it is not. */
   access?(epoch: number): Promise<RandomAccess<T> | undefined>;
+  /** Sources: number of items, where it is known without a pass. */
+  count?(): Promise<number>;
   /** Reads what must be known before the first pass, such as a header. */
   prepare(): Promise<void>;
   /** Schema of the items; undefined where a function made them. Valid after `prepare`. */
@@ -60,7 +62,7 @@ export async function mappedAccess<T, U>(
 }
 
 /** Leaves out the first `skip` items. */
-export async function* skipping<T>(chunks: AsyncIterable<T[]>, skip: number): AsyncGenerator<T[]> {
+export async function* skipping<T>(chunks: AsyncIterable<T[]> | Iterable<T[]>, skip: number): AsyncGenerator<T[]> {
   for await (const chunk of chunks) {
     if (skip === 0) yield chunk;
     else if (skip >= chunk.length) skip -= chunk.length;

@@ -1,5 +1,7 @@
 /** Thrift's compact protocol as far as Parquet uses it; no length is believed before it is checked. */
 
+import { Breach } from "./parquet-breach.js";
+
 /** A struct's fields by their numbers. */
 export interface ThriftStruct {
   readonly [field: number]: ThriftValue | undefined;
@@ -9,7 +11,7 @@ export type ThriftValue = number | boolean | Uint8Array | ThriftStruct | readonl
 /** Parquet nests about eight deep. */
 const MOST_DEPTH = 32;
 
-/** Reads one struct after the other; throws RangeError on bytes that break the protocol. */
+/** Reads structs and numbers one after the other; throws Breach on bytes that break the protocol. */
 export class CompactReader {
   constructor(
     readonly bytes: Uint8Array,
@@ -17,7 +19,7 @@ export class CompactReader {
   ) {}
 
   struct(depth = 0): ThriftStruct {
-    if (depth > MOST_DEPTH) throw new RangeError(`a Thrift struct is nested more than ${MOST_DEPTH} deep`);
+    if (depth > MOST_DEPTH) throw new Breach(`a Thrift struct is nested more than ${MOST_DEPTH} deep`);
     const fields: Record<number, ThriftValue> = {};
     let id = 0;
     while (true) {
@@ -52,7 +54,7 @@ export class CompactReader {
       case 12:
         return this.struct(depth + 1);
       default:
-        throw new RangeError(`Thrift type ${type} does not occur in Parquet`);
+        throw new Breach(`Thrift type ${type} does not occur in Parquet`);
     }
   }
 
@@ -60,35 +62,36 @@ export class CompactReader {
     const head = this.byte();
     const type = head & 15;
     const count = head >> 4 === 15 ? this.varint(5) : head >> 4;
-    if (depth > MOST_DEPTH) throw new RangeError(`a Thrift list is nested more than ${MOST_DEPTH} deep`);
+    if (depth > MOST_DEPTH) throw new Breach(`a Thrift list is nested more than ${MOST_DEPTH} deep`);
     // Every element has at least one byte.
-    if (count > this.bytes.length - this.at) throw new RangeError(`a Thrift list claims ${count} elements`);
+    if (count > this.bytes.length - this.at) throw new Breach(`a Thrift list claims ${count} elements`);
     const values: ThriftValue[] = [];
     for (let i = 0; i < count; i++) values.push(type <= 2 ? this.byte() === 1 : this.value(type, depth + 1));
     return values;
   }
 
   /** An unsigned number of at most `most` bytes; those of five have 32 bits. */
-  private varint(most: number): number {
+  varint(most: number): number {
     let value = 0;
     for (let i = 0, scale = 1; i < most; i++, scale *= 128) {
       const byte = this.byte();
       value += (byte & 127) * scale;
       if (byte < 128 && (most > 5 || value < 2 ** 32)) return value;
     }
-    throw new RangeError(`a Thrift number has more than ${most} bytes`);
+    throw new Breach(`a number has more than ${most} bytes`);
   }
 
   private take(length: number): Uint8Array {
-    if (length > this.bytes.length - this.at) throw new RangeError(`a Thrift text claims ${length} bytes`);
+    if (length > this.bytes.length - this.at) throw new Breach(`a Thrift text claims ${length} bytes`);
     this.at += length;
     return this.bytes.subarray(this.at - length, this.at);
   }
 
   private byte(): number {
-    if (this.at >= this.bytes.length) throw new RangeError("a Thrift struct has no end");
+    if (this.at >= this.bytes.length) throw new Breach("a number or struct has no end");
     return this.bytes[this.at++];
   }
 }
 
-const zigzag = (value: number): number => (value % 2 ? -(value + 1) / 2 : value / 2);
+/** What an unsigned number stands for: 0, -1, 1, -2, 2, … */
+export const zigzag = (value: number): number => (value % 2 ? -(value + 1) / 2 : value / 2);

@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { ExpansionBudget, expandPage } from "../../src/data/parquet-codecs.js";
+import { ExpansionBudget } from "../../src/data/parquet-budget.js";
+import { expandPage } from "../../src/data/parquet-codecs.js";
 import { checkDeltaHeader, checkDeltaTexts, walkRuns } from "../../src/data/parquet-runs.js";
 import { CompactReader } from "../../src/data/thrift.js";
 import { survives } from "./parquet-damage.js";
@@ -30,17 +31,13 @@ describeWithData("random damage", "parquet/hyparquet", (folder) => {
 });
 
 describe("counts are held against bytes", () => {
-  const runs = (bytes: number[], width: number, count: number, most = 1) =>
-    walkRuns({
-      bytes: Uint8Array.from(bytes),
-      at: 0,
-      end: bytes.length,
-      width,
-      count,
-      most,
-      wanted: 1,
-      what: "levels",
-    });
+  /** How many levels are 1. */
+  const runs = (bytes: number[], width: number, count: number, most = 1) => {
+    const counts = new Array<number>(most + 1).fill(0);
+    walkRuns({ bytes: Uint8Array.from(bytes), at: 0, end: bytes.length, width, count, most, counts, what: "levels" });
+    expect(counts.reduce((sum, each) => sum + each)).toBe(count);
+    return counts[1];
+  };
   test("runs are counted", () => {
     expect(runs([8, 1, 4, 0], 1, 6)).toBe(4); // four ones, two zeros
     expect(runs([3, 0b10110111], 1, 8)).toBe(6);
@@ -56,7 +53,7 @@ describe("counts are held against bytes", () => {
     expect(() => runs([8, 1], 1, 6)).toThrow("levels of a page end 2 before the 6 that it announces");
     expect(() => runs([8, 3], 2, 4, 2)).toThrow("levels of a page go up to 2, one is 3");
     expect(() => runs([3, 0b11_10_01_00, 0], 2, 8, 2)).toThrow("levels of a page go up to 2, one is 3");
-    expect(() => runs([0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1], 1, 6)).toThrow("endless length");
+    expect(() => runs([0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1], 1, 6)).toThrow("more than 5 bytes");
   });
   test("delta blocks", () => {
     const header = [0x80, 0x01, 4, 2, 0]; // blocks of 128 values in 4 miniblocks, 2 values, the first is 0
@@ -107,9 +104,13 @@ describe("pages expand to what they announce", () => {
   });
   test("a row group has a budget", () => {
     const budget = new ExpansionBudget(1000);
-    budget.take(60 * 2 ** 20);
-    expect(() => budget.take(5 * 2 ** 20)).toThrow("pass a larger maxDecompressedBytes");
+    budget.take(250 * 2 ** 20);
+    expect(() => budget.take(7 * 2 ** 20)).toThrow("a row group of 1000 bytes claims to expand beyond its limit");
     expect(() => new ExpansionBudget(1000, 2 ** 30).take(2 ** 29)).not.toThrow();
+    // Ten megabytes do not make ten gigabytes, but a gigabyte may make sixteen.
+    expect(() => new ExpansionBudget(1e6).take(1.1e9)).not.toThrow();
+    expect(() => new ExpansionBudget(1e7).take(1.1e10)).toThrow("beyond its limit");
+    expect(() => new ExpansionBudget(1e9).take(1.6e10)).not.toThrow();
   });
   test("unknown codecs", async () => {
     await expect(expandPage({}, "LZO", new Uint8Array(9), 9)).rejects.toThrow("the codec LZO is not supported");

@@ -37,3 +37,13 @@ export async function survives(
   }
   return refused;
 }
+
+/** The message of a DataError, which ends with its hint. */
+export async function refusal(work: Promise<unknown>): Promise<string> {
+  const error = await work.then(
+    () => expect.fail("must be refused"),
+    (cause: Error) => cause,
+  );
+  expect(error.name).toBe("DataError");
+  return error.message;
+}

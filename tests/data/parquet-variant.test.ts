@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ExpansionBudget } from "../../src/data/parquet-codecs.js";
+import { ExpansionBudget } from "../../src/data/parquet-budget.js";
 import { checkVariants } from "../../src/data/parquet-variant.js";
 
 const check = (bytes: number[], leaf = "value") =>

@@ -2,13 +2,14 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { parquetSchema } from "hyparquet";
 import { fromParquet } from "tenon/data";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { setWarningListener } from "../../src/core/warnings.js";
 import { inferField, type TopColumn, topLevelColumns } from "../../src/data/parquet-schema.js";
 import { DATA, describeWithData } from "./shared.js";
 
-/** Rows as JSON would hold them: the form of hyparquet's expectations. */
+/** Rows as JSON would hold them: the form of hyparquet's expectations, which leave out some members that are null. */
 function plain(value: unknown): unknown {
   if (value === undefined || value === null) return null;
   if (typeof value === "bigint") return Number(value);
@@ -20,42 +21,74 @@ function plain(value: unknown): unknown {
   if (typeof value === "object")
     return Object.fromEntries(
       Object.entries(value)
-        .filter(([, item]) => item !== undefined)
+        .filter(([, item]) => item !== undefined && item !== null)
         .map(([key, item]) => [key, plain(item)]),
     );
   return value;
 }
 
-test("a column whose first rows are all null has the type that the file says", () => {
-  const typeOf = (element: object, more: object = {}) => {
-    const column = { name: "x", element: { name: "x", ...element }, int64: false, undeclaredBytes: false, ...more };
-    return inferField({ required: false, ...column } as TopColumn, [{ x: null }, { x: null }]);
+test("a column whose first rows are all null, or are none, has the type that the file says", () => {
+  type Element = { children?: Element[]; [key: string]: unknown };
+  const nodeOf = ({ children = [], ...element }: Element): object => ({
+    element: { name: "x", ...element },
+    children: children.map(nodeOf),
+  });
+  const typeOf = (element: Element, range?: [number, number], asText = true) => {
+    const nested = element.children !== undefined || element["repetition_type"] === "REPEATED";
+    const column = { name: "x", node: nodeOf(element), nested, leaves: [], required: false, range };
+    const none = inferField(column as unknown as TopColumn, [], asText);
+    expect(inferField(column as unknown as TopColumn, [{ x: null }, { x: null }], asText)).toEqual(none);
+    return none;
   };
   const field = (type: string) => ({ name: "x", type, nullable: true });
+  const list = (items: string) => ({ ...field("list"), items });
   expect(typeOf({ type: "INT32" })).toEqual(field("int32"));
   expect(typeOf({ type: "INT32", logical_type: { type: "INTEGER" } })).toEqual(field("int32"));
-  expect(typeOf({ type: "INT64" }, { int64: true, range: [0, 2 ** 40] })).toEqual(field("float32"));
+  expect(typeOf({ type: "INT64" }, [0, 2 ** 40])).toEqual(field("float32"));
   expect(typeOf({ type: "BOOLEAN" })).toEqual(field("bool"));
+  expect(typeOf({ type: "INT64" }, [-5, 2 ** 31 - 1])).toEqual(field("int32"));
+  expect(typeOf({ type: "INT64" })).toEqual(field("float32"));
+  expect(typeOf({ type: "INT32", converted_type: "UINT_32" })).toEqual(field("float32"));
+  expect(typeOf({ type: "INT32", converted_type: "UINT_32" }, [0, 9])).toEqual(field("int32"));
+  expect(typeOf({ type: "INT32", converted_type: "TIME_MILLIS" })).toEqual(field("int32"));
+  expect(typeOf({ type: "INT32", converted_type: "DECIMAL", scale: 2, precision: 9 })).toEqual(field("float32"));
+  expect(typeOf({ type: "INT32", converted_type: "DECIMAL", precision: 9 })).toEqual(field("int32"));
+  expect(typeOf({ type: "INT64", converted_type: "DECIMAL", precision: 10 })).toEqual(field("float32"));
+  expect(typeOf({ type: "FIXED_LEN_BYTE_ARRAY", logical_type: { type: "FLOAT16" } })).toEqual(field("float32"));
   expect(typeOf({ type: "BYTE_ARRAY", converted_type: "UTF8" })).toEqual(field("string"));
-  for (const meaning of ["DATE", "DECIMAL", "TIME_MILLIS"]) {
-    expect(typeOf({ type: "INT32", converted_type: meaning })).toEqual(field("json"));
-  }
-  expect(typeOf({ type: "INT64", logical_type: { type: "TIMESTAMP" } }, { int64: true })).toEqual(field("json"));
+  expect(typeOf({ type: "BYTE_ARRAY" })).toEqual(field("string"));
+  expect(typeOf({ type: "BYTE_ARRAY" }, undefined, false)).toEqual(field("bytes"));
+  expect(typeOf({ type: "FIXED_LEN_BYTE_ARRAY" })).toEqual(field("bytes"));
+  expect(typeOf({ type: "INT32", converted_type: "DATE" })).toEqual(field("json"));
+  expect(typeOf({ type: "INT64", logical_type: { type: "TIMESTAMP" } })).toEqual(field("json"));
+  expect(typeOf({ type: "INT32", logical_type: { type: "NULL" } })).toEqual(field("json"));
+  expect(typeOf({ children: [{ type: "INT32" }, { type: "INT32" }] })).toEqual(field("json"));
+  const item = (element: object) => ({ repetition_type: "REPEATED", ...element });
+  expect(typeOf({ type: "INT64", repetition_type: "REPEATED" })).toEqual(list("float32"));
+  expect(typeOf({ converted_type: "LIST", children: [item({ type: "BOOLEAN" })] })).toEqual(list("bool"));
+  expect(
+    typeOf({
+      converted_type: "LIST",
+      children: [item({ children: [{ type: "BYTE_ARRAY", converted_type: "UTF8" }] })],
+    }),
+  ).toEqual(list("string"));
+  const pairs = item({ children: [{ type: "INT32" }, { type: "INT32" }] });
+  expect(typeOf({ converted_type: "LIST", children: [pairs] })).toEqual(field("json"));
 });
 
 test("a column's range is that of all row groups, however many they are", () => {
   const group = (min: number, max: bigint) => ({
+    num_rows: 2n,
     columns: [{ meta_data: { path_in_schema: ["x"], statistics: { min_value: min, max_value: max, null_count: 0n } } }],
   });
   const row_groups = [group(-5, 0n), ...new Array(100_000).fill(group(3, 4n)), group(1, 9n)];
-  const metadata = {
+  const tree = parquetSchema({
     schema: [
       { name: "root", num_children: 1 },
       { name: "x", type: "INT64" },
     ],
-    row_groups,
-  };
-  expect(topLevelColumns(metadata as never)).toMatchObject([{ name: "x", required: true, range: [-5, 9] }]);
+  });
+  expect(topLevelColumns(tree, row_groups as never)).toMatchObject([{ name: "x", required: true, range: [-5, 9] }]);
 });
 
 describeWithData("hyparquet's files", "parquet/hyparquet", (folder) => {

@@ -2,6 +2,7 @@
 
 import type { ColumnMetaData, DecodedArray, FileMetaData, SchemaTree } from "hyparquet";
 import type { ByteSource } from "../core/platform.js";
+import { once } from "./once.js";
 import { Breach, breachIn } from "./parquet-breach.js";
 import { ExpansionBudget } from "./parquet-budget.js";
 import { readChunks } from "./parquet-chunks.js";
@@ -20,7 +21,6 @@ import {
 } from "./parquet-values.js";
 import { checkVariants } from "./parquet-variant.js";
 import type { Row } from "./row.js";
-import { once } from "./source.js";
 
 /** hyparquet is loaded by the first Parquet file, so that other formats do not pay for it. */
 export const parquetLibrary = once(async () => {

@@ -22,7 +22,7 @@ function decode(bytes: Uint8Array): string {
 function parse(bytes: Uint8Array): unknown {
   let value: unknown;
   try {
-    value = parseExactly(decode(bytes), "a value", true);
+    value = parseExactly(decode(bytes), "a value");
   } catch (cause) {
     throw new Breach((cause as Error).message.replace(/\.$/, ""), undefined, cause);
   }

@@ -1,12 +1,13 @@
 /** Parquet, through hyparquet: one row group at a time, by range requests where the source is a URL. */
 
 import type { FileMetaData } from "hyparquet";
-import { ConfigError, DataError, listOf, nearest } from "../core/errors.js";
+import { DataError, listOf, nearest } from "../core/errors.js";
 import type { ByteSource } from "../core/platform.js";
 import type { Json } from "./batch-source.js";
 import { checkSignal, type DataSource, openBytes, sequentially } from "./bytes.js";
 import { OpeningDataset } from "./dataset.js";
 import { SAMPLE_ROWS } from "./infer.js";
+import { once } from "./once.js";
 import { checkSourceOptions } from "./options.js";
 import { Breach, breachIn } from "./parquet-breach.js";
 import { type DecodedGroup, GroupReader, parquetLibrary } from "./parquet-columns.js";
@@ -14,7 +15,7 @@ import { checkFooter, declareTypes, readFooter } from "./parquet-footer.js";
 import { inferField, type TopColumn, topLevelColumns } from "./parquet-schema.js";
 import type { Row } from "./row.js";
 import type { Schema } from "./schema.js";
-import { hashOnce, once, type SourceOptions, sourceStage, valueStage } from "./source.js";
+import { hashOnce, type SourceOptions, sourceStage, valueStage } from "./source.js";
 import { type Stage, skipping } from "./stage.js";
 import type { ReadReport } from "./violation.js";
 
@@ -40,11 +41,6 @@ export function fromParquet(source: DataSource, options: ParquetOptions = {}): O
   checkSourceOptions("fromParquet", options, { columns: "texts", binary: ["auto", "text", "bytes"] });
   const bytes = openBytes(source, options);
   const { name } = bytes;
-  if (!["auto", "text", "bytes", undefined].includes(options.binary)) {
-    throw new ConfigError(`fromParquet: binary needs auto, text or bytes, got ${JSON.stringify(options.binary)}.`, {
-      where: "fromParquet",
-    });
-  }
   const open = once(() => openParquet(bytes.open, name, options));
   const step = { parquet: { columns: (options.columns ?? null) as Json, binary: options.binary ?? "auto" } };
   const contentHash = hashOnce({ ...bytes, stream: () => sequentially(bytes.open) });

@@ -3,7 +3,6 @@
 import { capabilities, init } from "../backend/devices.js";
 import { showBytes } from "../backend/storage.js";
 import { type FoundAdapter, factsOf, findAdapter, usedFeatures } from "../backend/webgpu/adapter.js";
-import { jsonLine } from "../core/json.js";
 import { platform } from "../core/platform.js";
 import { VERSION } from "../core/version.js";
 import "../node/platform.js";
@@ -29,7 +28,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const { cores } = platform();
   const card = await findAdapter();
   if (values.json) {
-    io.out(jsonLine({ version: VERSION, cores, ...found, webgpu: "reason" in card ? card : factsOf(card) }));
+    io.json({ version: VERSION, cores, ...found, webgpu: "reason" in card ? card : factsOf(card) });
     return 0;
   }
   const { environment } = found;

@@ -72,7 +72,8 @@ async function main(all: readonly string[], io: Io): Promise<number> {
     return await run(rest, io);
   } catch (error) {
     if (error instanceof UsageError) {
-      io.err(`tenon ${name}: ${error.message}\n"tenon ${name} --help" lists what it takes.`);
+      const { message, command = name } = error;
+      io.err(`tenon ${command}: ${message}\n"tenon ${command} --help" lists what it takes.`);
       return 2;
     }
     io.err(debug ? stackOf(error) : messageOf(error));
@@ -121,9 +122,9 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
-const code = await main(process.argv.slice(2), standardIo());
+const io = standardIo();
+const code = await main(process.argv.slice(2), io);
 whenReaderLeaves(() => {});
 // What was written is out before the process ends; it ends even where a driver keeps the event loop busy.
-for (const stream of [process.stdout, process.stderr])
-  await new Promise<void>((done) => stream.write("", () => done()));
+await io.flush();
 process.exit(exitCode(code));

@@ -3,7 +3,6 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { RunManifest } from "../artifacts/manifest.js";
-import { canonicalJson } from "../core/json.js";
 import type { Aggregate } from "../runs/aggregates.js";
 import { formatTable } from "../runs/compare.js";
 import type { LoadedRun, RunAggregates } from "../runs/list.js";
@@ -41,7 +40,7 @@ export async function showRun(run: LoadedRun, io: CommandIo, json: boolean): Pro
   const aggregates = await run.aggregates();
   if (json) {
     const places = checkpoints.map(({ folder, step }) => ({ folder, step }));
-    io.out(canonicalJson({ ...run.manifest, checkpoints: places, aggregates }));
+    io.json({ ...run.manifest, checkpoints: places, aggregates });
     return;
   }
   const rows = [...facts(run), ["checkpoints", checkpoints.map(({ step }) => String(step)).join(", ") || "none"]];

@@ -1,14 +1,14 @@
 /** What `npm start` runs: about a minute from nothing to a model that writes, with its loss as a plot that grows. */
 
+import { MAX_THREADS } from "../backend/devices.js";
 import { type Capabilities, describeCapabilities } from "../backend/report.js";
-import { jsonLine } from "../core/json.js";
 import { setWarningListener } from "../core/warnings.js";
 import { talesEntropy } from "../data/tales.js";
 import { type LanguageModel, loadModel } from "../models/index.js";
 import "../node/platform.js";
 import type { TrainingConfigInput } from "../runs/config.js";
 import type { TrainingEvent } from "../runs/events.js";
-import { train } from "../runs/train.js";
+import { trainConfig } from "../runs/train.js";
 import { helpOf, parse, usage } from "./arguments.js";
 import type { Io } from "./io.js";
 import { plot } from "./plot.js";
@@ -27,7 +27,7 @@ const table = usage({
     steps: { kind: { integer: [1, Number.MAX_SAFE_INTEGER] }, help: "optimizer steps; 2000 unless told" },
     seed: { kind: { integer: [0, Number.MAX_SAFE_INTEGER] }, help: "of everything that is random; 1337 unless told" },
     device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "auto, the CPU, unless told" },
-    threads: { kind: { integer: [1, 64] }, help: "of the CPU; all cores unless told" },
+    threads: { kind: { integer: [1, MAX_THREADS] }, help: "of the CPU; all cores unless told" },
     out: { kind: "text", value: "DIR", help: 'folder that holds the runs; "runs" unless told' },
   },
 });
@@ -71,7 +71,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const bound = data === undefined ? talesEntropy() : undefined;
   await allowEngineFlags();
   const clock = () => performance.now();
-  const started = train(config, { clock });
+  const started = trainConfig(config, { clock });
   const screen = new Screen(say, clock);
   const view = new StartView(say, screen, new Pace(clock), data ?? "stories of a small grammar", bound);
   const release = stopOnInterrupt(started, screen);
@@ -89,7 +89,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const text = view.checkpoint && !result.stopped ? await write(await loadModel(view.checkpoint), seed, say) : "";
   say.out("");
   for (const line of summary(result)) say.out(line);
-  if (values.json) io.out(jsonLine({ ...result, entropy: bound ?? null, text }));
+  if (values.json) io.json({ ...result, entropy: bound ?? null, text });
   return 0;
 }
 

@@ -8,7 +8,7 @@ import {
   type TrainingRun,
 } from "tenon/runs";
 import { asker } from "./asks.js";
-import { byId, download, fieldsOf, onChoose, onDrop, say } from "./page.js";
+import { byId, download, fieldsOf, onChoose, onClick, onDrop, say } from "./page.js";
 import { type Curve, drawLoss } from "./plot.js";
 
 const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
@@ -242,7 +242,7 @@ write.addEventListener("submit", async (event) => {
     writeButton.disabled = false;
   }
 });
-byId("again").addEventListener("click", async () => {
+onClick("again", "write-status", async () => {
   const { verdict, statement } = await ask<{ verdict: string; statement: string }>("again", {});
   say("write-status", statement, verdict !== "equal");
 });
@@ -261,7 +261,7 @@ onDrop(write.closest(".card")!, (files) => open("openFiles", { files }));
 
 // ── prove ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-byId("copy").addEventListener("click", async () => {
+onClick("copy", "verdict", async () => {
   await navigator.clipboard.writeText(byId("weights-hash").textContent!);
   byId("copy").textContent = "Copied";
 });
@@ -269,7 +269,7 @@ for (const [id, suffix] of [
   ["archive", ".tar"],
   ["manifest", ".manifest.json"],
 ] as const) {
-  byId(id).addEventListener("click", async () => {
+  onClick(id, "verdict", async () => {
     if (executionId) download(await ask<Blob>(id, { executionId }), `${executionId}${suffix}`);
   });
 }

@@ -279,6 +279,10 @@ describe.skipIf(!launch)("the playground", () => {
             .map((field) => field.outerHTML),
         );
         expect(unnamed).toEqual([]);
+        await page.evaluate(() => document.getElementById("again")!.click());
+        await page.waitForSelector("#write-status.problem");
+        expect(await page.textContent("#write-status")).toBe("Nothing has been written yet.");
+        await page.evaluate(() => document.getElementById("write-status")!.classList.remove("problem"));
         await page.setInputFiles("#files", { name: "weights.bin", mimeType: "application/octet-stream", buffer });
         await page.waitForSelector("#write-status.problem");
         expect(await page.textContent("#write-status")).toMatch(/config\.json/);

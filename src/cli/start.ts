@@ -11,7 +11,7 @@ import type { TrainingEvent } from "../runs/events.js";
 import { trainConfig } from "../runs/train.js";
 import { helpOf, parse, usage } from "./arguments.js";
 import type { Io } from "./io.js";
-import { plot } from "./plot.js";
+import { plot, thinned } from "./plot.js";
 import { bar, block, Pace, Screen, thousands, Wrapped } from "./progress.js";
 import { allowEngineFlags, stopOnInterrupt, summary } from "./train.js";
 
@@ -187,7 +187,7 @@ class StartView {
   plot(whole = false): string[] {
     const { columns, rows, isTerminal } = this.io;
     const room = Math.max(4, Math.min(12, rows - 12));
-    return plot([{ label: "loss", steps: this.steps, values: smooth(this.losses) }], {
+    return plot([thinned({ label: "loss", steps: this.steps, values: this.losses })], {
       width: Math.max(20, Math.min(72, columns - 12)),
       height: whole ? 12 : room,
       until: whole ? undefined : this.total,
@@ -196,14 +196,4 @@ class StartView {
       ...(this.bound === undefined ? {} : { bound: { label: "entropy of the stories", value: this.bound } }),
     }).split("\n");
   }
-}
-
-/** Means over the neighbours, fewer at the ends: a batch is a small sample, its loss jumps. */
-function smooth(values: readonly number[]): number[] {
-  return values.map((_, i) => {
-    const reach = Math.min(5, i, values.length - 1 - i);
-    let sum = 0;
-    for (let k = i - reach; k <= i + reach; k++) sum += values[k];
-    return sum / (2 * reach + 1);
-  });
 }

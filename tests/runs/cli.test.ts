@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writeManifest } from "../../src/artifacts/manifest.js";
 import { UsageError } from "../../src/cli/arguments.js";
 import { locate } from "../../src/cli/locate.js";
-import { plot } from "../../src/cli/plot.js";
+import { plot, thinned } from "../../src/cli/plot.js";
 import { run } from "../../src/cli/runs.js";
 import { statusOf } from "../../src/cli/show.js";
 import { FileStore } from "../../src/node/file-store.js";
@@ -229,6 +229,23 @@ describe("line plots", () => {
     );
     expect(lines[4]).toMatch(/^ *0\.5 \|-{12}\*{8}$/);
     expect(lines[lines.length - 1].trim()).toBe("- entropy 0.5");
+  });
+
+  it("of long runs have some hundred points, each the mean of its finite steps", () => {
+    for (const [length, points] of [
+      [10, 10],
+      [40, 20],
+      [240_000, 300],
+    ]) {
+      const steps = Array.from({ length }, (_, i) => i + 1);
+      const curve = thinned({ label: "loss", steps, values: steps });
+      expect(curve.steps).toHaveLength(points);
+      expect(curve.values[0]).toBe((1 + length / points) / 2);
+      expect(Math.abs(curve.steps[0] - curve.values[0])).toBeLessThan(1);
+    }
+    const gaps = Array.from({ length: 3000 }, (_, i) => (i < 10 ? Number.NaN : i % 2 ? 2 : Number.POSITIVE_INFINITY));
+    const { values } = thinned({ label: "loss", steps: gaps.map((_, i) => i), values: gaps });
+    expect([...new Set(values)]).toEqual([Number.NaN, 2]);
   });
 
   it("stand one value, gaps, NaN and nothing", () => {

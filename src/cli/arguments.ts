@@ -2,6 +2,7 @@
 
 import { parseArgs } from "node:util";
 import { listOf, nearest } from "../core/errors.js";
+import { glossary, prose } from "./layout.js";
 
 /** A wrong call: the exit code is 2, and the message is followed by where help is. */
 export class UsageError extends Error {
@@ -160,17 +161,16 @@ function bytesOf(name: string, given: string): number {
 
 /** The help of a command, made of its table. */
 export function helpOf({ name, operands, about, options }: Usage): string {
-  const rows = Object.entries({ ...options, ...common }).map(([option, { kind, value, help }]: [string, Option]) => [
-    `--${option}${kind === "flag" ? "" : ` ${value ?? wordFor(kind)}`}`,
-    help,
-  ]);
-  const width = Math.max(...rows.map(([option]) => option.length));
+  const rows = Object.entries({ ...options, ...common }).map(
+    ([option, { kind, value, help }]: [string, Option]) =>
+      [`--${option}${kind === "flag" ? "" : ` ${value ?? wordFor(kind)}`}`, help] as const,
+  );
   return [
     `Usage: tenon ${[name, operands].filter(Boolean).join(" ")} [options]`,
     "",
-    about,
+    ...prose(about),
     "",
-    ...rows.map(([option, help]) => `  ${option.padEnd(width)}  ${help}`),
+    ...glossary(rows),
   ].join("\n");
 }
 

@@ -8,6 +8,7 @@ import { VERSION } from "../core/version.js";
 import "../node/platform.js";
 import { helpOf, parse, usage } from "./arguments.js";
 import type { Io } from "./io.js";
+import { facts, linesOf, widthOf } from "./layout.js";
 
 const table = usage({
   name: "doctor",
@@ -45,13 +46,12 @@ export async function run(args: string[], io: Io): Promise<number> {
     ["shared memory", yes(found.crossOriginIsolated)],
     ...("reason" in card ? [] : rowsOf(card)),
   ];
-  const width = Math.max(...rows.map(([name]) => name.length));
-  for (const [name, value] of rows) io.out(`${name.padEnd(width)}  ${value}`);
+  for (const line of facts(rows, widthOf(io))) io.out(line);
   io.out("");
   if (found.missing.length === 0) io.out("Nothing is missing.");
   else {
     io.out("Missing:");
-    for (const reason of found.missing) io.out(`  ${reason}`);
+    for (const reason of found.missing) for (const line of linesOf(reason, widthOf(io) - 2)) io.out(`  ${line}`);
   }
   return 0;
 }

@@ -10,6 +10,7 @@ import "../node/platform.js";
 import { loadRun } from "../runs/list.js";
 import { helpOf, parse, usage } from "./arguments.js";
 import type { Io } from "./io.js";
+import { sentence } from "./layout.js";
 import { checkPlace, isFolder, isPath, locate, shortPath } from "./locate.js";
 import { thousands } from "./progress.js";
 
@@ -20,7 +21,7 @@ const table = usage({
   operands: "<run or checkpoint>",
   count: [1, 1],
   about:
-    "Lets a model write on. The model is a run (its ID, the start of one, or its folder), a checkpoint, or any folder or\n" +
+    "Lets a model write on. The model is a run (its ID, the start of one, or its folder), a checkpoint, or any folder or " +
     "URL in the layout of Hugging Face. Equal prompts, seeds and options give equal texts.",
   options: {
     prompt: { kind: "text", help: "what the text starts with; a line end unless told" },
@@ -48,7 +49,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     ...(device ? { device: device as "auto" } : {}),
     ...(threads ? { threads } : {}),
   });
-  say.out(describeCapabilities(found));
+  say.out(sentence(describeCapabilities(found), say));
   const folder = await modelFolder(operands[0], values.out);
   const model = languageModel(await loadModel<Model>(folder), folder);
   const options = {

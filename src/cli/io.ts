@@ -11,14 +11,15 @@ export interface CommandIo {
   /** The one object of `--json`: keys in their order, numbers that JSON lacks as texts. */
   json(value: object): void;
   readonly isTerminal: boolean;
+  /** Characters in a line of the terminal. */
+  readonly columns: number;
 }
 
 /** What commands need that run for a while. */
 export interface Io extends CommandIo {
   /** Text as it is, without a line end. */
   write(text: string): void;
-  /** Size of the terminal in characters. */
-  readonly columns: number;
+  /** Lines of the terminal. */
   readonly rows: number;
   /** The same on standard error: with `--json`, all that is not the one result goes there. */
   readonly aside: Io;

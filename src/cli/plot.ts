@@ -87,7 +87,8 @@ export function thinned({ label, steps, values }: PlotCurve): PlotCurve {
       sum += values[i];
       count++;
     }
-    middles.push(steps[(start + end - 1) >> 1]);
+    // The first and the last stand at their ends, so that the curve does.
+    middles.push(start === 0 ? steps[0] : end === length ? steps[length - 1] : steps[(start + end - 1) >> 1]);
     means.push(sum / count); // NaN, which is left out, where none is finite
   }
   return { label, steps: middles, values: means };

@@ -18,7 +18,7 @@ const table = usage({
   operands: "<file.js>",
   count: [1, 1],
   about:
-    "Runs a module with all random streams at their start. Its default export, when it is a function, is called (and\n" +
+    "Runs a module with all random streams at their start. Its default export, when it is a function, is called (and " +
     "awaited), and what it returns is shown. With --json, what the program prints goes to standard error.",
   options: {
     seed: { kind: { integer: [0, Number.MAX_SAFE_INTEGER] }, help: "of the default generator; 0 unless told" },

@@ -13,6 +13,7 @@ import { verify } from "../runs/verify.js";
 import { exportTo, importFrom } from "./archives.js";
 import { helpOf, type Parsed, parse, type Usage, UsageError } from "./arguments.js";
 import type { CommandIo } from "./io.js";
+import { glossary } from "./layout.js";
 import { checkPlace, locate, type Place, RUNS } from "./locate.js";
 import { plot } from "./plot.js";
 import { cell, showRun, statusOf } from "./show.js";
@@ -111,14 +112,16 @@ const commands: Readonly<Record<string, Command>> = {
 };
 
 function help(): string {
-  const rows = Object.values(commands).map(({ usage: { name, operands, about } }) => [`${name} ${operands}`, about]);
-  const width = Math.max(...rows.map(([call]) => call.length));
+  const rows = Object.values(commands).map(
+    ({ usage: { name, operands, about } }) => [`${name} ${operands}`.trimEnd(), about] as const,
+  );
   return [
     "Usage: tenon runs <command> [options]",
     "",
-    ...rows.map(([call, about]) => `  ${call.padEnd(width)}  ${about}`),
+    ...glossary(rows),
     "",
-    "RUN is an ID, the start of one, or the path of a run's folder. Without a command, runs are listed.",
+    "RUN is an ID, the start of one, or the path of a run's folder.",
+    "Without a command, runs are listed.",
     "tenon runs <command> --help says more.",
   ].join("\n");
 }

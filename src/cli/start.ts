@@ -11,8 +11,9 @@ import type { TrainingEvent } from "../runs/events.js";
 import { trainConfig } from "../runs/train.js";
 import { helpOf, parse, usage } from "./arguments.js";
 import type { Io } from "./io.js";
+import { block, sentence } from "./layout.js";
 import { plot, thinned } from "./plot.js";
-import { bar, block, Pace, Screen, thousands, Wrapped } from "./progress.js";
+import { bar, Pace, Screen, thousands, Wrapped } from "./progress.js";
 import { allowEngineFlags, stopOnInterrupt, summary } from "./train.js";
 
 const table = usage({
@@ -20,7 +21,7 @@ const table = usage({
   operands: "",
   count: [0, 0],
   about:
-    "Trains a small GPT for about a minute and lets it write: on stories of a grammar whose entropy is known, which is\n" +
+    "Trains a small GPT for about a minute and lets it write: on stories of a grammar whose entropy is known, which is " +
     "the loss that no model can beat, or on a text of yours.",
   options: {
     data: { kind: "text", value: "FILE", help: "a text to learn from, in place of the stories" },
@@ -99,10 +100,8 @@ function comparison(valLoss: number, bound: number | undefined): string[] {
   const choices = (nats: number) => Math.exp(nats).toFixed(2);
   return [
     "",
-    `Loss on text it never saw: ${valLoss.toFixed(3)} nats per character, a choice among ${choices(valLoss)} characters.`,
-    ...(bound === undefined
-      ? []
-      : [`Best possible on average:  ${bound.toFixed(3)}, a choice among ${choices(bound)}.`]),
+    `Loss on unseen text: ${valLoss.toFixed(3)} nats per character, a choice among ${choices(valLoss)} characters.`,
+    ...(bound === undefined ? [] : [`Best on average:     ${bound.toFixed(3)}, a choice among ${choices(bound)}.`]),
   ];
 }
 
@@ -148,7 +147,7 @@ class StartView {
       case "start":
         this.runDir = event.runDir;
         this.total = event.steps;
-        screen.line(describeCapabilities(event.environment as unknown as Capabilities));
+        screen.line(sentence(describeCapabilities(event.environment as unknown as Capabilities), this.io));
         screen.line(
           `A GPT with ${thousands(event.parameters)} parameters that knows nothing yet reads ${this.subject}.\n`,
         );
@@ -164,7 +163,7 @@ class StartView {
         this.checkpoint = `${this.runDir.slice(0, this.runDir.lastIndexOf("/"))}/${event.path}`;
         break;
       case "warning":
-        screen.line(`warning: ${event.message}`);
+        screen.line(sentence(`warning: ${event.message}`, this.io));
         break;
     }
   }

@@ -69,6 +69,6 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   const { merges } = tokenizer.toJSON().model as { merges?: unknown[] };
   const summary = { out: values.out, model: values.model ?? "bpe", vocabSize, merges: merges?.length, hash };
   if (values.json) io.json(summary);
-  else io.out(`${values.out}: ${vocabSize} tokens${merges ? `, ${merges.length} merges` : ""}, hash ${hash}`);
+  else io.out(`${values.out}: ${vocabSize} tokens${merges ? `, ${merges.length} merges` : ""}\nhash ${hash}`);
   return 0;
 }

@@ -15,8 +15,9 @@ import { showNumber } from "../runs/sinks.js";
 import { trainConfig } from "../runs/train.js";
 import { helpOf, parse, UsageError, usage } from "./arguments.js";
 import { type Io, whenReaderLeaves } from "./io.js";
+import { block, sentence } from "./layout.js";
 import { locate, shellWord, shortPath } from "./locate.js";
-import { bar, block, Pace, Screen, thousands } from "./progress.js";
+import { bar, Pace, Screen, thousands } from "./progress.js";
 
 const WHOLE = Number.MAX_SAFE_INTEGER;
 
@@ -25,7 +26,7 @@ const table = usage({
   operands: "<config.json>",
   count: [0, 1],
   about:
-    "Trains a model as the config says and keeps the run in a folder of its own. Ctrl-C saves a checkpoint and says\n" +
+    "Trains a model as the config says and keeps the run in a folder of its own. Ctrl-C saves a checkpoint and says " +
     "how to go on; a second Ctrl-C ends at once. Of a resumed run only threads and memory can change.",
   options: {
     steps: { kind: { integer: [1, WHOLE] }, help: "optimizer steps" },
@@ -150,7 +151,7 @@ class View {
       case "start": {
         pace.startFrom(event.fromStep);
         pace.unit = event.unit;
-        screen.line(describeCapabilities(event.environment as unknown as Capabilities));
+        screen.line(sentence(describeCapabilities(event.environment as unknown as Capabilities), this.io));
         const from = event.fromStep > 0 ? ` going on after step ${thousands(event.fromStep)},` : "";
         screen.line(
           `Run ${shortPath(event.runDir)}:${from} ${thousands(event.parameters)} parameters, ${thousands(event.steps)} steps.`,
@@ -174,7 +175,7 @@ class View {
         screen.line(`step ${event.step}  checkpoint saved`);
         break;
       case "warning":
-        screen.line(`warning: ${event.message}`);
+        screen.line(sentence(`warning: ${event.message}`, this.io));
         break;
     }
   }
@@ -223,7 +224,8 @@ export function summary(result: TrainingResult): string[] {
   return [
     steps === 0 ? "Stopped before the first step." : `${stopped ? "Stopped" : "Done"} ${done}.`,
     `${rate}memory: peak ${showBytes(peak)}, live ${showBytes(live)}, pooled ${showBytes(pooled)}.`,
-    `Weights ${weightsHash} in ${folder}.`,
+    `Weights ${weightsHash}`, // with the folder in one line they would not fit into it
+    `in ${folder}.`,
     ...(stopped ? ["Go on with:", `  ${resume}`] : nextStep[result.unit](folder)),
   ];
 }

@@ -71,7 +71,8 @@ describe("options of commands", () => {
         "  --with TEXT          what goes in; may be repeated",
         "  --salt SIZE          how much",
         "  --slowly             take your time",
-        "  --json               the last line of standard output is one JSON object, and the only one",
+        "  --json               the last line of standard output is one JSON object, and",
+        "                       the only one",
         "  --help               show this",
       ].join("\n"),
     );

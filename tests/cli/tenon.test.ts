@@ -66,6 +66,12 @@ describe("tenon", () => {
     expect(version).toEqual({ code: 0, out: "0.1.0\n", err: "" });
     expect(ofTrain.out).toMatch(/^Usage: tenon train <config.json> \[options\]\n/);
     expect(ofTrain.code).toBe(0);
+    const commands = "generate,tokenize,tokenizer train,data check,runs,runs replay,run,start,doctor".split(",");
+    const others = await Promise.all(commands.map((name) => call(`${name} --help`)));
+    for (const { out } of [help, ofTrain, ...others]) {
+      expect(out).toMatch(/^Usage: tenon /);
+      expect(Math.max(...out.split("\n").map((line) => line.length))).toBeLessThanOrEqual(80);
+    }
   });
 
   test("a full disk behind standard output is told in a sentence", async () => {
@@ -216,7 +222,7 @@ describe("a run", () => {
     expect(out).toMatch(/\nstep 12 {2}validation loss \d\.\d{4} \(all of it\)\n/);
     expect(out).toMatch(/\nstep 6 {2}a sample:\n {4}/);
     expect(out).toMatch(/memory: peak [1-9][\d.]* \w+, live [\d.]+ \w+, pooled [\d.]+ \w+\.\n/);
-    expect(out).toContain(`Weights ${whole.weightsHash} in runs`);
+    expect(out).toContain(`\nWeights ${whole.weightsHash}\nin runs/`);
     expect(out).not.toContain("\x1b");
   });
 

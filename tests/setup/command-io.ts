@@ -11,6 +11,7 @@ export function recordingIo(isTerminal = false) {
     json: (value) => void out.push(jsonLine(value)),
     alone: () => {},
     isTerminal,
+    columns: 80,
   };
   return { io, out, err };
 }

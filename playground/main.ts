@@ -85,6 +85,9 @@ const corpus = (value: string) => learn.querySelector<HTMLInputElement>(`[value=
 let text: File | undefined;
 let run: TrainingRun | undefined;
 let executionId: string | undefined;
+let curve: Curve | undefined;
+// The plot is drawn in pixels of the page: a window that changes gets another.
+new ResizeObserver(() => curve && drawLoss(byId("plot"), curve)).observe(byId("plot"));
 
 function takeText([file]: File[]): void {
   text = file;
@@ -124,7 +127,7 @@ learn.addEventListener("submit", async (event) => {
   const fields = fieldsOf(learn);
   if (fields["corpus"] === "file" && !text) return say("status", "Choose a text first.", true);
   training(true);
-  const curve: Curve = { steps: [], losses: [], validations: [], total: Number(fields["steps"]) };
+  curve = { steps: [], losses: [], validations: [], total: Number(fields["steps"]) };
   if (fields["corpus"] === "tales") curve.bound = machine.entropy;
   drawLoss(byId("plot"), curve);
   try {

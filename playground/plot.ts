@@ -29,10 +29,10 @@ function thinned({ steps, losses }: Curve): [step: number, loss: number][] {
   for (let i = 0; i < steps.length; i += width) {
     const part = losses.slice(i, i + width).filter(Number.isFinite);
     if (part.length === 0) continue;
-    points.push([
-      steps[Math.min(steps.length - 1, i + (width >> 1))],
-      part.reduce((sum, x) => sum + x, 0) / part.length,
-    ]);
+    const end = Math.min(steps.length, i + width);
+    // The first and the last stand at their ends, so that the curve does.
+    const at = i === 0 ? 0 : end === steps.length ? end - 1 : (i + end - 1) >> 1;
+    points.push([steps[at], part.reduce((sum, x) => sum + x, 0) / part.length]);
   }
   return points;
 }

@@ -14,6 +14,16 @@ function drawn(losses: number[], validation: number) {
   return { labels, inside: heights.every((y) => y >= 0 && y <= 280), points: heights.length };
 }
 
+test("the curve of many steps reaches from the first to the last", () => {
+  const figure = document.createElement("figure");
+  const steps = Array.from({ length: 1000 }, (_, i) => i + 1);
+  drawLoss(figure, { steps, losses: steps.map((step) => 3 / step), validations: [], total: 1000 });
+  const points = figure.querySelector("polyline")!.getAttribute("points")!.split(" ");
+  const ends = [points[0], points.at(-1)!].map((point) => Math.round(Number(point.split(",")[0])));
+  expect(ends).toEqual([44, 272]); // of 280 pixels
+  expect(points.length).toBeLessThanOrEqual(300);
+});
+
 test.each([
   [[3, 2, 1], 2.5, "3.0"],
   [[3, Number.POSITIVE_INFINITY, 1], Number.NaN, "3.0"],

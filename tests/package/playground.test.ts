@@ -273,6 +273,12 @@ describe.skipIf(!launch)("the playground", () => {
         expect(await page.textContent("#file-name")).toMatch(/^hens\.txt/);
         expect(await learn(page)).not.toBe(hash);
         expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
+        // A window that gets wider gets a plot of its width.
+        await page.setViewportSize({ width: 800, height: 700 });
+        await page.waitForFunction(() => {
+          const plot = document.getElementById("plot")!;
+          return plot.querySelector("svg")!.viewBox.baseVal.width === plot.clientWidth;
+        });
         const unnamed = await page.evaluate(() =>
           [...document.querySelectorAll("input, select, button")]
             .filter((field) => !(field as HTMLInputElement).labels?.length && !field.ariaLabel && !field.textContent)

@@ -8,7 +8,7 @@ import {
   type TrainingRun,
 } from "tenon/runs";
 import { asker } from "./asks.js";
-import { byId, download, fieldsOf, onChoose, onDrop, say } from "./page.js";
+import { byId, download, fieldsOf, onChoose, onClick, onDrop, say } from "./page.js";
 import { type Curve, drawLoss } from "./plot.js";
 
 const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
@@ -85,6 +85,9 @@ const corpus = (value: string) => learn.querySelector<HTMLInputElement>(`[value=
 let text: File | undefined;
 let run: TrainingRun | undefined;
 let executionId: string | undefined;
+let curve: Curve | undefined;
+// The plot is drawn in pixels of the page: a window that changes gets another.
+new ResizeObserver(() => curve && drawLoss(byId("plot"), curve)).observe(byId("plot"));
 
 function takeText([file]: File[]): void {
   text = file;
@@ -124,7 +127,7 @@ learn.addEventListener("submit", async (event) => {
   const fields = fieldsOf(learn);
   if (fields["corpus"] === "file" && !text) return say("status", "Choose a text first.", true);
   training(true);
-  const curve: Curve = { steps: [], losses: [], validations: [], total: Number(fields["steps"]) };
+  curve = { steps: [], losses: [], validations: [], total: Number(fields["steps"]) };
   if (fields["corpus"] === "tales") curve.bound = machine.entropy;
   drawLoss(byId("plot"), curve);
   try {
@@ -242,7 +245,7 @@ write.addEventListener("submit", async (event) => {
     writeButton.disabled = false;
   }
 });
-byId("again").addEventListener("click", async () => {
+onClick("again", "write-status", async () => {
   const { verdict, statement } = await ask<{ verdict: string; statement: string }>("again", {});
   say("write-status", statement, verdict !== "equal");
 });
@@ -261,7 +264,7 @@ onDrop(write.closest(".card")!, (files) => open("openFiles", { files }));
 
 // ── prove ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-byId("copy").addEventListener("click", async () => {
+onClick("copy", "verdict", async () => {
   await navigator.clipboard.writeText(byId("weights-hash").textContent!);
   byId("copy").textContent = "Copied";
 });
@@ -269,7 +272,7 @@ for (const [id, suffix] of [
   ["archive", ".tar"],
   ["manifest", ".manifest.json"],
 ] as const) {
-  byId(id).addEventListener("click", async () => {
+  onClick(id, "verdict", async () => {
     if (executionId) download(await ask<Blob>(id, { executionId }), `${executionId}${suffix}`);
   });
 }

@@ -9,6 +9,11 @@ export function say(id: string, text: string, problem = false): void {
   line.classList.toggle("problem", problem);
 }
 
+/** Does on a click what may fail, and says on a status line when it does. */
+export function onClick(id: string, status: string, work: () => Promise<void>): void {
+  byId(id).addEventListener("click", () => void work().catch((error: Error) => say(status, error.message, true)));
+}
+
 /** Files dropped on an element. */
 export function onDrop(target: HTMLElement, take: (files: File[]) => void): void {
   target.addEventListener("dragover", (event) => {

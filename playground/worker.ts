@@ -91,9 +91,15 @@ const answers: { [K in keyof Ask]: (given: Ask[K], tell: (part: unknown) => void
   async write({ prompt, ...options }, tell) {
     if (!model) throw new Error("There is no model yet.");
     const start = prompt === "" ? "\n" : prompt;
-    for await (const { text } of model.stream(start, options as GenerateOptions)) tell(text);
-    ({ record } = await model.generate(start, options as GenerateOptions));
-    return { tokens: record.tokens.length };
+    const stream = model.stream(start, options as GenerateOptions);
+    for (;;) {
+      const { done, value } = await stream.next();
+      if (!done) tell(value.text);
+      else {
+        record = value.record;
+        return { tokens: record.tokens.length };
+      }
+    }
   },
   async again() {
     if (!model || !record) throw new Error("Nothing has been written yet.");

@@ -3,10 +3,9 @@
 import { existsSync } from "node:fs";
 import { link, open, rename, rm } from "node:fs/promises";
 import { ConfigError } from "../core/errors.js";
-import { canonicalJson } from "../core/json.js";
 import { platform } from "../core/platform.js";
 import { exportRun, importRun } from "../runs/archive.js";
-import { locate, type Place } from "./locate.js";
+import { locate, type Place, RUNS } from "./locate.js";
 
 export async function exportTo({ io, dir, json }: Place, [name, file]: string[]): Promise<number> {
   const [run, store] = locate(name, dir);
@@ -34,15 +33,17 @@ export async function exportTo({ io, dir, json }: Place, [name, file]: string[])
   } finally {
     await rm(partial, { force: true });
   }
-  io.out(json ? canonicalJson({ file }) : `${file} holds ${run}.`);
+  if (json) io.json({ file });
+  else io.out(`${file} holds ${run}.`);
   return 0;
 }
 
-export async function importFrom({ io, dir, json }: Place, [file]: string[]): Promise<number> {
+export async function importFrom({ io, dir = RUNS, json }: Place, [file]: string[]): Promise<number> {
   const source = await platform().openFile!(file);
   try {
     const executionId = await importRun(source, { store: dir });
-    io.out(json ? canonicalJson({ executionId }) : `${dir}/${executionId} is here, and verified.`);
+    if (json) io.json({ executionId });
+    else io.out(`${dir}/${executionId} is here, and verified.`);
   } finally {
     await source.close?.();
   }

@@ -2,9 +2,13 @@
 
 import { parseArgs } from "node:util";
 import { listOf, nearest } from "../core/errors.js";
+import { glossary, prose } from "./layout.js";
 
 /** A wrong call: the exit code is 2, and the message is followed by where help is. */
-export class UsageError extends Error {}
+export class UsageError extends Error {
+  /** The command whose help tells more, as it is typed after `tenon`; the one that was called unless told. */
+  command?: string;
+}
 
 /** What a program of the user's threw, as its cause: no fault of ours, and told with the place in their code. */
 export class ProgramError extends Error {
@@ -67,6 +71,15 @@ export interface Parsed<U extends Usage> {
 
 /** Reads arguments by a command's table. Throws UsageError. With `--help`, operands are not counted. */
 export function parse<U extends Usage>(table: U, args: readonly string[]): Parsed<U> {
+  try {
+    return read(table, args);
+  } catch (error) {
+    if (error instanceof UsageError) error.command = table.name;
+    throw error;
+  }
+}
+
+function read<U extends Usage>(table: U, args: readonly string[]): Parsed<U> {
   const options: Record<string, Option> = { ...table.options, ...common };
   const { tokens } = parseArgs({
     args: [...args],
@@ -113,9 +126,13 @@ function readValue(name: string, kind: OptionKind, given: string | undefined, in
     if (inline) throw new UsageError(`${name} takes no value, got ${given}.`);
     return true;
   }
+  const isText = kind === "text" || kind === "texts";
   // An option in the place of a value was not meant as one.
-  if (given === undefined || (!inline && given.startsWith("--"))) throw new UsageError(`${name} needs a value.`);
-  if (kind === "text" || kind === "texts") return given;
+  if (given === undefined || (!inline && given.startsWith("--"))) {
+    const how = given !== undefined && isText ? ` If ${given} is it, write ${name}=${given}.` : "";
+    throw new UsageError(`${name} needs a value.${how}`);
+  }
+  if (isText) return given;
   if (Array.isArray(kind)) {
     if (kind.includes(given)) return given;
     const whole = given.length > 2 ? kind.find((word) => word.includes(given.toLowerCase())) : undefined; // gpu: webgpu
@@ -144,17 +161,16 @@ function bytesOf(name: string, given: string): number {
 
 /** The help of a command, made of its table. */
 export function helpOf({ name, operands, about, options }: Usage): string {
-  const rows = Object.entries({ ...options, ...common }).map(([option, { kind, value, help }]: [string, Option]) => [
-    `--${option}${kind === "flag" ? "" : ` ${value ?? wordFor(kind)}`}`,
-    help,
-  ]);
-  const width = Math.max(...rows.map(([option]) => option.length));
+  const rows = Object.entries({ ...options, ...common }).map(
+    ([option, { kind, value, help }]: [string, Option]) =>
+      [`--${option}${kind === "flag" ? "" : ` ${value ?? wordFor(kind)}`}`, help] as const,
+  );
   return [
     `Usage: tenon ${[name, operands].filter(Boolean).join(" ")} [options]`,
     "",
-    about,
+    ...prose(about),
     "",
-    ...rows.map(([option, help]) => `  ${option.padEnd(width)}  ${help}`),
+    ...glossary(rows),
   ].join("\n");
 }
 

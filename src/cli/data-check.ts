@@ -43,7 +43,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
     return 0;
   }
   const report = await check(operands[0], values);
-  if (values.json) io.out(JSON.stringify(report));
+  if (values.json) io.json(report);
   else for (const line of describe(report)) io.out(line);
   return report.report.violations.length > 0 ? 1 : 0;
 }
@@ -56,10 +56,10 @@ async function check(file: string, values: Parsed<typeof table>["values"]): Prom
       hint: "Pass --format csv, jsonl, json, parquet, text or idx.",
     });
   }
-  const schema = values.schema
-    ? (parseJson(await readText(values.schema), { where: values.schema }) as SchemaInput)
-    : undefined;
-  if (schema) parseSchema(schema);
+  const schema =
+    values.schema === undefined
+      ? undefined
+      : parseSchema(parseJson(await readText(values.schema), { where: values.schema }) as SchemaInput);
   const options: Record<string, unknown> = {};
   if (values.delimiter !== undefined) options["delimiter"] = values.delimiter === "\\t" ? "\t" : values.delimiter;
   if (values.encoding !== undefined) options["encoding"] = values.encoding;
@@ -84,15 +84,16 @@ async function readText(path: string): Promise<string> {
 }
 
 function parseSplit(text: string): Ratios {
-  return Object.fromEntries(
-    text.split(",").map((part) => {
-      const [name, ratio] = part.split("=");
-      if (!name || !Number.isFinite(Number(ratio))) {
-        throw new UsageError(`--split needs parts such as train=0.8,val=0.2, got ${text || "nothing"}.`);
-      }
-      return [name, Number(ratio)];
-    }),
-  );
+  const ratios: Record<string, number> = {};
+  for (const part of text.split(",")) {
+    const [name, ratio, ...more] = part.split("=");
+    // `name in ratios`: a name that comes twice, and those that every object has.
+    if (!name || !ratio || !Number.isFinite(Number(ratio)) || more.length > 0 || name in ratios) {
+      throw new UsageError(`--split needs parts such as train=0.8,val=0.2, got ${text || "nothing"}.`);
+    }
+    ratios[name] = Number(ratio);
+  }
+  return ratios;
 }
 
 function describe({ name, rows, columns, schema, report, contentHash, split }: CheckReport): string[] {

@@ -3,12 +3,12 @@
 import { capabilities, init } from "../backend/devices.js";
 import { showBytes } from "../backend/storage.js";
 import { type FoundAdapter, factsOf, findAdapter, usedFeatures } from "../backend/webgpu/adapter.js";
-import { jsonLine } from "../core/json.js";
 import { platform } from "../core/platform.js";
 import { VERSION } from "../core/version.js";
 import "../node/platform.js";
 import { helpOf, parse, usage } from "./arguments.js";
 import type { Io } from "./io.js";
+import { facts, linesOf, widthOf } from "./layout.js";
 
 const table = usage({
   name: "doctor",
@@ -29,7 +29,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const { cores } = platform();
   const card = await findAdapter();
   if (values.json) {
-    io.out(jsonLine({ version: VERSION, cores, ...found, webgpu: "reason" in card ? card : factsOf(card) }));
+    io.json({ version: VERSION, cores, ...found, webgpu: "reason" in card ? card : factsOf(card) });
     return 0;
   }
   const { environment } = found;
@@ -46,13 +46,12 @@ export async function run(args: string[], io: Io): Promise<number> {
     ["shared memory", yes(found.crossOriginIsolated)],
     ...("reason" in card ? [] : rowsOf(card)),
   ];
-  const width = Math.max(...rows.map(([name]) => name.length));
-  for (const [name, value] of rows) io.out(`${name.padEnd(width)}  ${value}`);
+  for (const line of facts(rows, widthOf(io))) io.out(line);
   io.out("");
   if (found.missing.length === 0) io.out("Nothing is missing.");
   else {
     io.out("Missing:");
-    for (const reason of found.missing) io.out(`  ${reason}`);
+    for (const reason of found.missing) for (const line of linesOf(reason, widthOf(io) - 2)) io.out(`  ${line}`);
   }
   return 0;
 }

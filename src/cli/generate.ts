@@ -1,17 +1,17 @@
 /** `tenon generate`: text from a run or a checkpoint, as it is made. */
 
 import { join } from "node:path";
-import { init } from "../backend/devices.js";
+import { init, MAX_THREADS } from "../backend/devices.js";
 import { describeCapabilities } from "../backend/report.js";
 import { ConfigError, RunError } from "../core/errors.js";
-import { jsonLine } from "../core/json.js";
 import { isFetched } from "../core/platform.js";
 import { LanguageModel, loadModel, type Model } from "../models/index.js";
 import "../node/platform.js";
 import { loadRun } from "../runs/list.js";
 import { helpOf, parse, usage } from "./arguments.js";
 import type { Io } from "./io.js";
-import { isFolder, locate, shortPath } from "./locate.js";
+import { sentence } from "./layout.js";
+import { checkPlace, isFolder, isPath, locate, shortPath } from "./locate.js";
 import { thousands } from "./progress.js";
 
 const WHOLE = Number.MAX_SAFE_INTEGER;
@@ -21,7 +21,7 @@ const table = usage({
   operands: "<run or checkpoint>",
   count: [1, 1],
   about:
-    "Lets a model write on. The model is a run (its ID, the start of one, or its folder), a checkpoint, or any folder or\n" +
+    "Lets a model write on. The model is a run (its ID, the start of one, or its folder), a checkpoint, or any folder or " +
     "URL in the layout of Hugging Face. Equal prompts, seeds and options give equal texts.",
   options: {
     prompt: { kind: "text", help: "what the text starts with; a line end unless told" },
@@ -31,7 +31,7 @@ const table = usage({
     "top-p": { kind: { number: [0, 1] }, value: "P", help: "choose among the likeliest that hold this probability" },
     seed: { kind: { integer: [0, WHOLE] }, help: "of the choices; 0 unless told" },
     device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "auto: a hardware GPU, else the CPU" },
-    threads: { kind: { integer: [1, 64] }, help: "of the CPU; all cores unless told" },
+    threads: { kind: { integer: [1, MAX_THREADS] }, help: "of the CPU; all cores unless told" },
     out: { kind: "text", value: "DIR", help: 'folder that holds the runs; "runs" unless told' },
   },
 });
@@ -49,8 +49,8 @@ export async function run(args: string[], io: Io): Promise<number> {
     ...(device ? { device: device as "auto" } : {}),
     ...(threads ? { threads } : {}),
   });
-  say.out(describeCapabilities(found));
-  const folder = await modelFolder(operands[0], values.out ?? "runs");
+  say.out(sentence(describeCapabilities(found), say));
+  const folder = await modelFolder(operands[0], values.out);
   const model = languageModel(await loadModel<Model>(folder), folder);
   const options = {
     maxTokens: values["max-tokens"] ?? 200,
@@ -65,7 +65,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     if (values.json) {
       const result = await model.generate(prompt, options);
       const tokensPerSecond = rate(result.tokens.length);
-      io.out(jsonLine({ model: folder, prompt, ...result, tokensPerSecond, device: found.device }));
+      io.json({ model: folder, prompt, ...result, tokensPerSecond, device: found.device });
       return 0;
     }
     say.out(`Model: ${shortPath(folder)}\n`);
@@ -94,9 +94,10 @@ const given = <K extends string, V>(name: K, value: V | undefined) =>
   (value === undefined ? {} : { [name]: value }) as { [name in K]?: V };
 
 /** The folder or URL of a model: a checkpoint itself, or the last good one of a run. */
-async function modelFolder(name: string, dir: string): Promise<string> {
+async function modelFolder(name: string, dir: string | undefined): Promise<string> {
   if (isFetched(name)) return name;
-  if (isFolder(name) && !isFolder(join(name, "checkpoints"))) return name;
+  if (isPath(name, dir) && isFolder(name) && !isFolder(join(name, "checkpoints"))) return name;
+  checkPlace(dir);
   const [run, store] = locate(name, dir);
   const loaded = await loadRun(run, { store });
   const checkpoint = await loaded.latestCheckpoint();

@@ -1,31 +1,43 @@
 /** What commands write to. */
 
+import { jsonLine } from "../core/json.js";
+
 /** What every command needs; `isTerminal` says whether a person looks at it. */
 export interface CommandIo {
   /** A line of the result, to standard output. */
   out(line: string): void;
   /** A line of complaint, to standard error. */
   err(line: string): void;
+  /** The one object of `--json`: keys in their order, numbers that JSON lacks as texts. */
+  json(value: object): void;
   readonly isTerminal: boolean;
+  /** Characters in a line of the terminal. */
+  readonly columns: number;
 }
 
 /** What commands need that run for a while. */
 export interface Io extends CommandIo {
   /** Text as it is, without a line end. */
   write(text: string): void;
-  /** Size of the terminal in characters. */
-  readonly columns: number;
+  /** Lines of the terminal. */
   readonly rows: number;
   /** The same on standard error: with `--json`, all that is not the one result goes there. */
   readonly aside: Io;
+  /** Sends what others print to standard output (a program's `console.log`) to standard error, until the process ends. */
+  alone(): void;
 }
 
 /** One of the streams of this process as `Io`. */
 class StreamIo implements Io {
+  /** The stream's own: `alone` puts another in its place. */
+  private readonly send: NodeJS.WriteStream["write"];
+
   constructor(
     private readonly stream: NodeJS.WriteStream,
-    private readonly other?: Io,
-  ) {}
+    private readonly other?: StreamIo,
+  ) {
+    this.send = stream.write.bind(stream);
+  }
 
   get isTerminal(): boolean {
     return this.stream.isTTY === true && process.env["TERM"] !== "dumb";
@@ -36,16 +48,27 @@ class StreamIo implements Io {
   get rows(): number {
     return this.stream.rows || 24;
   }
-  get aside(): Io {
+  get aside(): StreamIo {
     return this.other ?? this;
   }
-  readonly write = (text: string): void => void this.stream.write(text);
+  readonly write = (text: string): void => void this.send(text);
   readonly out = (line: string): void => this.write(`${line}\n`);
   readonly err = (line: string): void => void process.stderr.write(`${line}\n`);
+  readonly json = (value: object): void => this.out(jsonLine(value));
+
+  alone(): void {
+    this.stream.write = this.aside.stream.write.bind(this.aside.stream) as NodeJS.WriteStream["write"];
+  }
+
+  /** Resolves when all that was written is out. */
+  async flush(): Promise<void> {
+    await new Promise<void>((done) => this.send("", () => done()));
+    await this.other?.flush();
+  }
 }
 
 /** Standard output and, aside, standard error. */
-export const standardIo = (): Io => new StreamIo(process.stdout, new StreamIo(process.stderr));
+export const standardIo = (): StreamIo => new StreamIo(process.stdout, new StreamIo(process.stderr));
 
 /** What shells show of a program that SIGPIPE ended, as it does others whose reader leaves. */
 const READER_LEFT = 128 + 13;

@@ -6,6 +6,7 @@ import { VERSION } from "../core/version.js";
 import { setWarningListener } from "../core/warnings.js";
 import { ProgramError, UsageError } from "./arguments.js";
 import { exitCode, type Io, readerLeft, standardIo, whenReaderLeaves } from "./io.js";
+import { glossary } from "./layout.js";
 
 /** Runs with the arguments after its name; resolves with the exit code. */
 type Run = (args: string[], io: Io) => Promise<number>;
@@ -25,7 +26,7 @@ const commands: Readonly<Record<string, Command>> = {
   "tokenizer train": { about: "a tokenizer from texts", load: () => import("./tokenizer-train.js") },
   "data check": { about: "schema, counts and problems of a data file", load: () => import("./data-check.js") },
   runs: { about: "list, show, compare, verify, replay and carry runs", load: () => import("./runs.js") },
-  run: { about: "a program of yours from a clean state: twice gives the same bits", load: () => import("./run.js") },
+  run: { about: "a program from a clean state: twice gives the same bits", load: () => import("./run.js") },
   doctor: { about: "what this machine offers, and why anything is missing", load: () => import("./doctor.js") },
 };
 
@@ -35,11 +36,10 @@ const hidden: Readonly<Record<string, Command>> = {
 };
 
 function help(): string {
-  const width = Math.max(...Object.keys(commands).map((name) => name.length));
   return [
     "Usage: tenon <command> [options]",
     "",
-    ...Object.entries(commands).map(([name, { about }]) => `  ${name.padEnd(width)}  ${about}`),
+    ...glossary(Object.entries(commands).map(([name, { about }]) => [name, about])),
     "",
     "tenon <command> --help says more; --debug shows where an error came from.",
   ].join("\n");
@@ -72,7 +72,8 @@ async function main(all: readonly string[], io: Io): Promise<number> {
     return await run(rest, io);
   } catch (error) {
     if (error instanceof UsageError) {
-      io.err(`tenon ${name}: ${error.message}\n"tenon ${name} --help" lists what it takes.`);
+      const { message, command = name } = error;
+      io.err(`tenon ${command}: ${message}\n"tenon ${command} --help" lists what it takes.`);
       return 2;
     }
     io.err(debug ? stackOf(error) : messageOf(error));
@@ -121,9 +122,9 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
-const code = await main(process.argv.slice(2), standardIo());
+const io = standardIo();
+const code = await main(process.argv.slice(2), io);
 whenReaderLeaves(() => {});
 // What was written is out before the process ends; it ends even where a driver keeps the event loop busy.
-for (const stream of [process.stdout, process.stderr])
-  await new Promise<void>((done) => stream.write("", () => done()));
+await io.flush();
 process.exit(exitCode(code));

@@ -66,6 +66,34 @@ export function plot(curves: readonly PlotCurve[], options: PlotOptions = {}): s
   return layOut(cells, curves, { low, high, left, right }, options);
 }
 
+/** Points of a thinned curve: about two for a column of dots. */
+const POINTS = 300;
+
+/**
+ * A curve of at most some hundred points, each the mean of its finite steps: a batch is a small sample, its loss jumps,
+ * and a plot that grows is drawn again and again.
+ */
+export function thinned({ label, steps, values }: PlotCurve): PlotCurve {
+  const { length } = steps;
+  const width = Math.max(1, Math.ceil(length / POINTS), Math.min(5, Math.floor(length / 20)));
+  const means: number[] = [];
+  const middles: number[] = [];
+  for (let start = 0; start < length; start += width) {
+    const end = Math.min(length, start + width);
+    let sum = 0;
+    let count = 0;
+    for (let i = start; i < end; i++) {
+      if (!Number.isFinite(values[i])) continue;
+      sum += values[i];
+      count++;
+    }
+    // The first and the last stand at their ends, so that the curve does.
+    middles.push(start === 0 ? steps[0] : end === length ? steps[length - 1] : steps[(start + end - 1) >> 1]);
+    means.push(sum / count); // NaN, which is left out, where none is finite
+  }
+  return { label, steps: middles, values: means };
+}
+
 function finitePoints({ steps, values }: PlotCurve): { points: [number, number][] } {
   const points = steps.map((step, i): [number, number] => [step, values[i]]);
   return { points: points.filter(([step, value]) => Number.isFinite(step) && Number.isFinite(value)) };

@@ -55,25 +55,6 @@ export function bar(share: number, width: number): string {
   return `${"━".repeat(filled)}${"─".repeat(width - filled)}`;
 }
 
-/** A text set off by an indent, its lines broken between words where the terminal ends. */
-export function block(text: string, columns: number): string {
-  const width = Math.max(20, columns - 6);
-  const lines = text
-    .trimEnd()
-    .split("\n")
-    .flatMap((line) => {
-      const broken: string[] = [];
-      while (line.length > width) {
-        const space = line.lastIndexOf(" ", width);
-        const at = space > 0 ? space : width;
-        broken.push(line.slice(0, at));
-        line = line.slice(space > 0 ? at + 1 : at);
-      }
-      return [...broken, line];
-    });
-  return lines.map((line) => `    ${line}`.trimEnd()).join("\n");
-}
-
 /** Text that arrives in pieces, as it comes but broken between words: a word is held until it is known to end. */
 export class Wrapped {
   private column = 0;

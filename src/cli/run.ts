@@ -7,17 +7,19 @@ import { ConfigError, TenonError } from "../core/errors.js";
 import { jsonLine } from "../core/json.js";
 import { setProgram } from "../node/code.js";
 import "../node/platform.js";
+import { runsAtWork } from "../runs/events.js";
 import { run as runClean } from "../tensor/run.js";
 import { helpOf, ProgramError, parse, usage } from "./arguments.js";
-import type { CommandIo } from "./io.js";
+import type { CommandIo, Io } from "./io.js";
+import { isFolder } from "./locate.js";
 
 const table = usage({
   name: "run",
   operands: "<file.js>",
   count: [1, 1],
   about:
-    "Runs a module with all random streams at their start. Its default export, when it is a function, is called (and\n" +
-    "awaited), and what it returns is shown.",
+    "Runs a module with all random streams at their start. Its default export, when it is a function, is called (and " +
+    "awaited), and what it returns is shown. With --json, what the program prints goes to standard error.",
   options: {
     seed: { kind: { integer: [0, Number.MAX_SAFE_INTEGER] }, help: "of the default generator; 0 unless told" },
     device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "cpu unless told" },
@@ -26,17 +28,19 @@ const table = usage({
   },
 });
 
-export async function run(args: string[], io: CommandIo): Promise<number> {
+export async function run(args: string[], io: CommandIo & Pick<Io, "alone">): Promise<number> {
   const { values, operands } = parse(table, args);
   if (values.help) {
     io.out(helpOf(table));
     return 0;
   }
-  const path = resolve(operands[0]);
-  if (!existsSync(path)) {
-    throw new ConfigError(`${operands[0]}: cannot be run, no such file.`, { where: operands[0] });
-  }
+  const [file] = operands;
+  const path = resolve(file);
+  if (!existsSync(path)) throw new ConfigError(`${file}: cannot be run, no such file.`, { where: file });
+  if (isFolder(path))
+    throw new ConfigError(`${file}: is a folder, the file of a program was expected.`, { where: file });
   setProgram(path);
+  if (values.json) io.alone();
   const result = await runClean(
     async () => {
       try {
@@ -54,7 +58,28 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
         values.deterministic === undefined ? undefined : JSON.parse(values.deterministic.replace("warn", '"warn"')),
     },
   );
-  if (values.json) io.out(jsonLine({ file: operands[0], result: result ?? null }));
+  if (runsAtWork() > 0) {
+    throw new ConfigError(`${file}: ended before a training run that it started, which ends with it.`, {
+      where: file,
+      hint: "Await the run: await train(…).",
+    });
+  }
+  refuseOther(file, result, "what it returned");
+  if (values.json) io.json({ file, result: result ?? null });
   else if (result !== undefined) io.out(typeof result === "string" ? result : jsonLine(result));
   return 0;
+}
+
+/** Refuses what JSON has no word for, some of which it would leave out without one. `above` holds what `value` is in. */
+function refuseOther(file: string, value: unknown, at: string, above: readonly unknown[] = []): void {
+  const refuse = (what: string): never => {
+    throw new ConfigError(`${file}: needs to return what JSON can hold, got ${what}: ${at}.`, {
+      where: file,
+      hint: "Numbers, texts, lists and plain objects: Number(big), await tensor.toArray().",
+    });
+  };
+  if (["bigint", "function", "symbol"].includes(typeof value)) refuse(`a ${typeof value}`);
+  if (typeof value !== "object" || value === null || "toJSON" in value || ArrayBuffer.isView(value)) return;
+  if (above.includes(value)) refuse("an object within itself");
+  for (const [key, item] of Object.entries(value)) refuseOther(file, item, `${at}.${key}`, [...above, value]);
 }

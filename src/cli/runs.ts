@@ -1,19 +1,20 @@
 /** `tenon runs …`: listing, showing, comparing, checking and finding runs. */
 
+import { MAX_THREADS } from "../backend/devices.js";
 import { ConfigError, nearest } from "../core/errors.js";
-import { canonicalJson, jsonLine } from "../core/json.js";
 import "../node/platform.js";
 import { type ComparisonFormat, compareRuns, curvesOf, formatComparison, formatTable } from "../runs/compare.js";
 import { dataKindOf } from "../runs/data-config.js";
 import { findContent } from "../runs/find.js";
 import { type LoadedRun, listRuns, loadRun } from "../runs/list.js";
 import type { MetricRecord } from "../runs/metrics.js";
-import { type ReplayOptions, replay } from "../runs/replay.js";
+import { type ReplayOptions, refuseCode, replay } from "../runs/replay.js";
 import { verify } from "../runs/verify.js";
 import { exportTo, importFrom } from "./archives.js";
 import { helpOf, type Parsed, parse, type Usage, UsageError } from "./arguments.js";
 import type { CommandIo } from "./io.js";
-import { locate, type Place } from "./locate.js";
+import { glossary } from "./layout.js";
+import { checkPlace, locate, type Place, RUNS } from "./locate.js";
 import { plot } from "./plot.js";
 import { cell, showRun, statusOf } from "./show.js";
 
@@ -45,9 +46,12 @@ function command<const U extends Usage>(
     usage: table,
     async run(args, io) {
       const { values, operands } = parse<Usage>(table, args);
-      if (!values.help) return work({ dir: "runs", ...values, io } as Parameters<typeof work>[0], operands);
-      io.out(helpOf(table));
-      return 0;
+      if (values.help) {
+        io.out(helpOf(table));
+        return 0;
+      }
+      checkPlace(values["dir"] as string | undefined);
+      return work({ ...values, io } as Parameters<typeof work>[0], operands);
     },
   };
 }
@@ -81,7 +85,7 @@ const commands: Readonly<Record<string, Command>> = {
         ...place,
         data: { kind: "texts", value: "FILE", help: "where its data lie now; may be repeated" },
         force: { kind: "flag", help: "although something does not fit; that is no proof" },
-        threads: { kind: { integer: [1, 64] }, help: "threads to run on, with the same bits" },
+        threads: { kind: { integer: [1, MAX_THREADS] }, help: "threads to run on, with the same bits" },
       },
     },
     again,
@@ -108,14 +112,16 @@ const commands: Readonly<Record<string, Command>> = {
 };
 
 function help(): string {
-  const rows = Object.values(commands).map(({ usage: { name, operands, about } }) => [`${name} ${operands}`, about]);
-  const width = Math.max(...rows.map(([call]) => call.length));
+  const rows = Object.values(commands).map(
+    ({ usage: { name, operands, about } }) => [`${name} ${operands}`.trimEnd(), about] as const,
+  );
   return [
     "Usage: tenon runs <command> [options]",
     "",
-    ...rows.map(([call, about]) => `  ${call.padEnd(width)}  ${about}`),
+    ...glossary(rows),
     "",
-    "RUN is an ID, the start of one, or the path of a run's folder. Without a command, runs are listed.",
+    "RUN is an ID, the start of one, or the path of a run's folder.",
+    "Without a command, runs are listed.",
     "tenon runs <command> --help says more.",
   ].join("\n");
 }
@@ -133,23 +139,23 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   throw new UsageError(`there is no command "${first}".${near ? ` Did you mean "${near}"?` : ""}`);
 }
 
-const load = (name: string, dir: string): Promise<LoadedRun> => {
+const load = (name: string, dir?: string): Promise<LoadedRun> => {
   const [run, store] = locate(name, dir);
   return loadRun(run, { store });
 };
 
 async function list(given: Tabular): Promise<number> {
-  const { io, dir, json } = given;
+  const { io, dir = RUNS, json } = given;
   const entries = await listRuns({ store: dir });
   if (json) {
-    const rows = entries.map(({ executionId, manifest, problem }) => ({
+    const runs = entries.map(({ executionId, manifest, problem }) => ({
       executionId,
       ...(manifest
         ? { runId: manifest.runId, status: manifest.status, device: manifest.device, seed: manifest.seed }
         : {}),
       ...(manifest ? { result: manifest.result ?? null, weightsHash: manifest.finalWeights } : { problem }),
     }));
-    io.out(canonicalJson(rows));
+    io.json({ runs });
     return 0;
   }
   if (entries.length === 0) {
@@ -217,7 +223,7 @@ async function compare(given: Tabular, names: string[]): Promise<number> {
 async function check({ io, dir, json }: Place, [name]: string[]): Promise<number> {
   const [run, store] = locate(name, dir);
   const found = await verify(run, { store });
-  if (json) io.out(canonicalJson(found));
+  if (json) io.json(found);
   else {
     for (const problem of found.problems) io.out(`CHANGED  ${problem}`);
     for (const note of found.notes) io.out(`note     ${note}`);
@@ -229,8 +235,10 @@ async function check({ io, dir, json }: Place, [name]: string[]): Promise<number
 }
 
 /** The key by which a run's config names its data; files given in their place go there. */
-async function dataKind(name: string, dir: string): Promise<string> {
-  const { data } = (await (await load(name, dir)).config()) as { data: Record<string, unknown> };
+async function dataKind(name: string, dir: string | undefined): Promise<string> {
+  const run = await load(name, dir);
+  refuseCode(run.manifest); // whose config has no data of ours
+  const { data } = (await run.config()) as { data: Record<string, unknown> };
   const kind = dataKindOf(data);
   if (kind !== "corpus") return kind;
   throw new ConfigError(`replay: the data of ${name} are built in (${data["corpus"]}), no file can take their place.`, {
@@ -267,7 +275,7 @@ async function again(
       io.out(`step ${step} of ${steps}: as recorded so far`);
     },
   });
-  if (json) io.out(jsonLine(answer));
+  if (json) io.json(answer);
   else {
     io.out(`${answer.executionId}: ${answer.statement}`);
     for (const reason of answer.explanations) io.out(`note     ${reason}`);
@@ -277,9 +285,9 @@ async function again(
 }
 
 async function find(given: Tabular, [prefix]: string[]): Promise<number> {
-  const { io, dir, json } = given;
+  const { io, dir = RUNS, json } = given;
   const found = await findContent(prefix, { store: dir });
-  if (json) io.out(canonicalJson(found));
+  if (json) io.json({ found });
   else if (found.length === 0) io.err(`${dir} knows nothing whose hash starts with ${prefix}.`);
   else {
     const rows = found.map(({ kind, sha256, path, runs, data }) => [

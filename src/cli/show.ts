@@ -3,13 +3,13 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { RunManifest } from "../artifacts/manifest.js";
-import { canonicalJson } from "../core/json.js";
 import type { Aggregate } from "../runs/aggregates.js";
 import { formatTable } from "../runs/compare.js";
 import type { LoadedRun, RunAggregates } from "../runs/list.js";
 import { curve } from "../runs/metrics.js";
 import { showNumber } from "../runs/sinks.js";
 import type { CommandIo } from "./io.js";
+import { facts, widthOf } from "./layout.js";
 import { plot } from "./plot.js";
 
 /** A value of a table: numbers short, what is missing as a dash. */
@@ -41,19 +41,18 @@ export async function showRun(run: LoadedRun, io: CommandIo, json: boolean): Pro
   const aggregates = await run.aggregates();
   if (json) {
     const places = checkpoints.map(({ folder, step }) => ({ folder, step }));
-    io.out(canonicalJson({ ...run.manifest, checkpoints: places, aggregates }));
+    io.json({ ...run.manifest, checkpoints: places, aggregates });
     return;
   }
-  const rows = [...facts(run), ["checkpoints", checkpoints.map(({ step }) => String(step)).join(", ") || "none"]];
-  const width = Math.max(...rows.map(([key]) => key.length));
-  for (const [key, value] of rows) io.out(`${key.padEnd(width)}  ${value}`);
+  const saved = checkpoints.map(({ step }) => String(step)).join(", ") || "none";
+  for (const line of facts([...factsOf(run), ["checkpoints", saved]], widthOf(io))) io.out(line);
   for (const table of metricTables(aggregates)) io.out(`\n${formatTable(table, "text")}`);
   const loss = curve(await run.metrics(), "loss");
   if (loss.steps.length > 1)
     io.out(`\n${plot([{ label: "loss", ...loss }], { title: "loss", ascii: !io.isTerminal })}`);
 }
 
-function facts({ manifest, store }: LoadedRun): [key: string, value: string][] {
+function factsOf({ manifest, store }: LoadedRun): [key: string, value: string][] {
   const { package: made, code, data, environment, result = {}, provisional } = manifest;
   const surroundings = Object.entries(environment).map(
     ([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`,
@@ -71,7 +70,7 @@ function facts({ manifest, store }: LoadedRun): [key: string, value: string][] {
     ["config", manifest.configHash],
     ["tokenizer", manifest.tokenizerHash ?? "-"],
     ["data", `${data.fingerprint}${sources === "" ? "" : ` (${sources})`}`],
-    ["initial weights", manifest.initialWeights],
+    ["first weights", manifest.initialWeights],
     ["final weights", manifest.finalWeights ?? "-"],
     ...Object.entries(result).map(([key, value]): [string, string] => [key, cell(value)]),
     ...(provisional ? [["provisional", provisional] as [string, string]] : []),

@@ -1,18 +1,19 @@
 /** What `npm start` runs: about a minute from nothing to a model that writes, with its loss as a plot that grows. */
 
+import { MAX_THREADS } from "../backend/devices.js";
 import { type Capabilities, describeCapabilities } from "../backend/report.js";
-import { jsonLine } from "../core/json.js";
 import { setWarningListener } from "../core/warnings.js";
 import { talesEntropy } from "../data/tales.js";
 import { type LanguageModel, loadModel } from "../models/index.js";
 import "../node/platform.js";
 import type { TrainingConfigInput } from "../runs/config.js";
 import type { TrainingEvent } from "../runs/events.js";
-import { train } from "../runs/train.js";
+import { trainConfig } from "../runs/train.js";
 import { helpOf, parse, usage } from "./arguments.js";
 import type { Io } from "./io.js";
-import { plot } from "./plot.js";
-import { bar, block, Pace, Screen, thousands, Wrapped } from "./progress.js";
+import { block, sentence } from "./layout.js";
+import { plot, thinned } from "./plot.js";
+import { bar, Pace, Screen, thousands, Wrapped } from "./progress.js";
 import { allowEngineFlags, stopOnInterrupt, summary } from "./train.js";
 
 const table = usage({
@@ -20,14 +21,14 @@ const table = usage({
   operands: "",
   count: [0, 0],
   about:
-    "Trains a small GPT for about a minute and lets it write: on stories of a grammar whose entropy is known, which is\n" +
+    "Trains a small GPT for about a minute and lets it write: on stories of a grammar whose entropy is known, which is " +
     "the loss that no model can beat, or on a text of yours.",
   options: {
     data: { kind: "text", value: "FILE", help: "a text to learn from, in place of the stories" },
     steps: { kind: { integer: [1, Number.MAX_SAFE_INTEGER] }, help: "optimizer steps; 2000 unless told" },
     seed: { kind: { integer: [0, Number.MAX_SAFE_INTEGER] }, help: "of everything that is random; 1337 unless told" },
     device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "auto, the CPU, unless told" },
-    threads: { kind: { integer: [1, 64] }, help: "of the CPU; all cores unless told" },
+    threads: { kind: { integer: [1, MAX_THREADS] }, help: "of the CPU; all cores unless told" },
     out: { kind: "text", value: "DIR", help: 'folder that holds the runs; "runs" unless told' },
   },
 });
@@ -71,7 +72,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const bound = data === undefined ? talesEntropy() : undefined;
   await allowEngineFlags();
   const clock = () => performance.now();
-  const started = train(config, { clock });
+  const started = trainConfig(config, { clock });
   const screen = new Screen(say, clock);
   const view = new StartView(say, screen, new Pace(clock), data ?? "stories of a small grammar", bound);
   const release = stopOnInterrupt(started, screen);
@@ -89,7 +90,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const text = view.checkpoint && !result.stopped ? await write(await loadModel(view.checkpoint), seed, say) : "";
   say.out("");
   for (const line of summary(result)) say.out(line);
-  if (values.json) io.out(jsonLine({ ...result, entropy: bound ?? null, text }));
+  if (values.json) io.json({ ...result, entropy: bound ?? null, text });
   return 0;
 }
 
@@ -99,10 +100,8 @@ function comparison(valLoss: number, bound: number | undefined): string[] {
   const choices = (nats: number) => Math.exp(nats).toFixed(2);
   return [
     "",
-    `Loss on text it never saw: ${valLoss.toFixed(3)} nats per character, a choice among ${choices(valLoss)} characters.`,
-    ...(bound === undefined
-      ? []
-      : [`Best possible on average:  ${bound.toFixed(3)}, a choice among ${choices(bound)}.`]),
+    `Loss on unseen text: ${valLoss.toFixed(3)} nats per character, a choice among ${choices(valLoss)} characters.`,
+    ...(bound === undefined ? [] : [`Best on average:     ${bound.toFixed(3)}, a choice among ${choices(bound)}.`]),
   ];
 }
 
@@ -148,7 +147,7 @@ class StartView {
       case "start":
         this.runDir = event.runDir;
         this.total = event.steps;
-        screen.line(describeCapabilities(event.environment as unknown as Capabilities));
+        screen.line(sentence(describeCapabilities(event.environment as unknown as Capabilities), this.io));
         screen.line(
           `A GPT with ${thousands(event.parameters)} parameters that knows nothing yet reads ${this.subject}.\n`,
         );
@@ -164,7 +163,7 @@ class StartView {
         this.checkpoint = `${this.runDir.slice(0, this.runDir.lastIndexOf("/"))}/${event.path}`;
         break;
       case "warning":
-        screen.line(`warning: ${event.message}`);
+        screen.line(sentence(`warning: ${event.message}`, this.io));
         break;
     }
   }
@@ -187,7 +186,7 @@ class StartView {
   plot(whole = false): string[] {
     const { columns, rows, isTerminal } = this.io;
     const room = Math.max(4, Math.min(12, rows - 12));
-    return plot([{ label: "loss", steps: this.steps, values: smooth(this.losses) }], {
+    return plot([thinned({ label: "loss", steps: this.steps, values: this.losses })], {
       width: Math.max(20, Math.min(72, columns - 12)),
       height: whole ? 12 : room,
       until: whole ? undefined : this.total,
@@ -196,14 +195,4 @@ class StartView {
       ...(this.bound === undefined ? {} : { bound: { label: "entropy of the stories", value: this.bound } }),
     }).split("\n");
   }
-}
-
-/** Means over the neighbours, fewer at the ends: a batch is a small sample, its loss jumps. */
-function smooth(values: readonly number[]): number[] {
-  return values.map((_, i) => {
-    const reach = Math.min(5, i, values.length - 1 - i);
-    let sum = 0;
-    for (let k = i - reach; k <= i + reach; k++) sum += values[k];
-    return sum / (2 * reach + 1);
-  });
 }

@@ -37,7 +37,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   const metrics = values.metrics ? tokenizerMetrics(tokenizer, text) : undefined;
   if (values.json) {
     const { ids, tokens, offsets } = encoding;
-    io.out(JSON.stringify({ count: ids.length, ids, tokens, offsets, hash: tokenizer.hash, ...flat(metrics) }));
+    io.json({ count: ids.length, ids, tokens, offsets, hash: tokenizer.hash, ...flat(metrics) });
     return 0;
   }
   if (io.isTerminal && !process.env["NO_COLOR"]) io.out(coloured(text, encoding.offsets));

@@ -68,7 +68,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   const { vocabSize, hash } = tokenizer;
   const { merges } = tokenizer.toJSON().model as { merges?: unknown[] };
   const summary = { out: values.out, model: values.model ?? "bpe", vocabSize, merges: merges?.length, hash };
-  if (values.json) io.out(JSON.stringify(summary));
-  else io.out(`${values.out}: ${vocabSize} tokens${merges ? `, ${merges.length} merges` : ""}, hash ${hash}`);
+  if (values.json) io.json(summary);
+  else io.out(`${values.out}: ${vocabSize} tokens${merges ? `, ${merges.length} merges` : ""}\nhash ${hash}`);
   return 0;
 }

@@ -2,21 +2,22 @@
 
 import { dirname } from "node:path";
 import { sourceText } from "../artifacts/sources.js";
-import { init, memory } from "../backend/devices.js";
+import { init, MAX_THREADS } from "../backend/devices.js";
 import { type Capabilities, describeCapabilities } from "../backend/report.js";
 import { showBytes } from "../backend/storage.js";
-import { jsonLine, parseJson } from "../core/json.js";
+import { parseJson } from "../core/json.js";
 import { platform } from "../core/platform.js";
 import { setWarningListener } from "../core/warnings.js";
 import "../node/platform.js";
 import { override, type TrainingConfigInput } from "../runs/config.js";
 import type { TrainingEvent, TrainingResult, TrainingRun } from "../runs/events.js";
 import { showNumber } from "../runs/sinks.js";
-import { train } from "../runs/train.js";
+import { trainConfig } from "../runs/train.js";
 import { helpOf, parse, UsageError, usage } from "./arguments.js";
 import { type Io, whenReaderLeaves } from "./io.js";
+import { block, sentence } from "./layout.js";
 import { locate, shellWord, shortPath } from "./locate.js";
-import { bar, block, Pace, Screen, thousands } from "./progress.js";
+import { bar, Pace, Screen, thousands } from "./progress.js";
 
 const WHOLE = Number.MAX_SAFE_INTEGER;
 
@@ -25,13 +26,13 @@ const table = usage({
   operands: "<config.json>",
   count: [0, 1],
   about:
-    "Trains a model as the config says and keeps the run in a folder of its own. Ctrl-C saves a checkpoint and says\n" +
+    "Trains a model as the config says and keeps the run in a folder of its own. Ctrl-C saves a checkpoint and says " +
     "how to go on; a second Ctrl-C ends at once. Of a resumed run only threads and memory can change.",
   options: {
     steps: { kind: { integer: [1, WHOLE] }, help: "optimizer steps" },
     seed: { kind: { integer: [0, WHOLE] }, help: "of everything that is random" },
     device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "auto: the CPU; with fast numerics a hardware GPU" },
-    threads: { kind: { integer: [1, 64] }, help: "of the CPU; all cores unless told, the result is the same" },
+    threads: { kind: { integer: [1, MAX_THREADS] }, help: "of the CPU; all cores unless told, the result is the same" },
     numerics: { kind: ["portable", "fast"], help: "portable: the same bits on every machine" },
     "memory-budget": { kind: { bytes: true }, help: "bytes that all tensors together may use, e.g. 500MB" },
     out: { kind: "text", value: "DIR", help: "folder that holds the runs" },
@@ -67,15 +68,15 @@ export async function run(args: string[], io: Io): Promise<number> {
   for (const [flag, path] of Object.entries(paths) as [keyof typeof paths, string][]) {
     if (values[flag] !== undefined) config = override(config, path, values[flag]);
   }
-  const [name, store] = resume === undefined ? [] : locate(resume, (config?.["out"] as string | undefined) ?? "runs");
+  const [name, store] = resume === undefined ? [] : locate(resume, config?.["out"] as string | undefined);
   await allowEngineFlags();
-  const started = train(config as unknown as TrainingConfigInput, {
+  const started = trainConfig(config as unknown as TrainingConfigInput, {
     ...(name === undefined ? {} : { resume: name, store }),
     clock: () => performance.now(),
     where: operands[0] ?? "config",
   });
   const result = await watch(started, values.json ? io.aside : io);
-  if (values.json) io.out(jsonLine(result));
+  if (values.json) io.json(result);
   return 0;
 }
 
@@ -150,7 +151,7 @@ class View {
       case "start": {
         pace.startFrom(event.fromStep);
         pace.unit = event.unit;
-        screen.line(describeCapabilities(event.environment as unknown as Capabilities));
+        screen.line(sentence(describeCapabilities(event.environment as unknown as Capabilities), this.io));
         const from = event.fromStep > 0 ? ` going on after step ${thousands(event.fromStep)},` : "";
         screen.line(
           `Run ${shortPath(event.runDir)}:${from} ${thousands(event.parameters)} parameters, ${thousands(event.steps)} steps.`,
@@ -174,7 +175,7 @@ class View {
         screen.line(`step ${event.step}  checkpoint saved`);
         break;
       case "warning":
-        screen.line(`warning: ${event.message}`);
+        screen.line(sentence(`warning: ${event.message}`, this.io));
         break;
     }
   }
@@ -212,7 +213,8 @@ const nextStep: Record<TrainingResult["unit"], (folder: string) => string[]> = {
 /** What came out of a run, and what can be done now. */
 export function summary(result: TrainingResult): string[] {
   const { steps, trainLoss, valLoss, metrics, weightsHash, tokensPerSecond, runDir, executionId, stopped } = result;
-  const { peak, live, pooled } = memory();
+  // As it was in the run, which gave its device back.
+  const { peak, live, pooled } = result.memory;
   const validation = Number.isFinite(valLoss) ? `, validation loss ${valLoss.toFixed(4)}${measures(metrics)}` : "";
   const rate = Number.isFinite(tokensPerSecond) ? `${thousands(tokensPerSecond)} ${result.unit}/s; ` : "";
   const folder = shortPath(runDir);
@@ -222,7 +224,8 @@ export function summary(result: TrainingResult): string[] {
   return [
     steps === 0 ? "Stopped before the first step." : `${stopped ? "Stopped" : "Done"} ${done}.`,
     `${rate}memory: peak ${showBytes(peak)}, live ${showBytes(live)}, pooled ${showBytes(pooled)}.`,
-    `Weights ${weightsHash} in ${folder}.`,
+    `Weights ${weightsHash}`, // with the folder in one line they would not fit into it
+    `in ${folder}.`,
     ...(stopped ? ["Go on with:", `  ${resume}`] : nextStep[result.unit](folder)),
   ];
 }

@@ -170,7 +170,7 @@ export async function* stream(
   model: LanguageModel,
   prompt: Prompt,
   options: GenerateOptions = {},
-): AsyncGenerator<StreamedToken> {
+): AsyncGenerator<StreamedToken, Generation, undefined> {
   const rules = settings(model, options);
   const row = new Row(model, promptIds(model, prompt), rules);
   for await (const { choice, text } of decode(model, [row], rules)) {
@@ -184,4 +184,6 @@ export async function* stream(
       },
     };
   }
+  if (!row.finished) row.end(); // aborted: what was held back is part of the result
+  return row.result(options);
 }

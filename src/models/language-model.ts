@@ -142,7 +142,7 @@ export abstract class LanguageModel extends Model {
   }
 
   /** The tokens of one generation as they are made. */
-  stream(prompt: Prompt, options?: GenerateOptions): AsyncIterable<StreamedToken> {
+  stream(prompt: Prompt, options?: GenerateOptions): AsyncGenerator<StreamedToken, Generation, undefined> {
     return stream(this, prompt, options);
   }
 

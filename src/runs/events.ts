@@ -67,6 +67,8 @@ export interface TrainingResult {
   readonly device: string;
   readonly threads: number;
   readonly numerics: string;
+  /** Bytes of tensors when the run ended, and the most there were at once. */
+  readonly memory: { readonly live: number; readonly pooled: number; readonly peak: number };
   /** The first step whose loss was NaN or infinite; absent where all were finite. */
   readonly divergedAt?: number;
   /** True when the run was stopped before its last step. */
@@ -82,6 +84,11 @@ interface Link<E> {
 /** Events kept for readers that start late; readers that started earlier miss nothing. */
 const HISTORY = 1000;
 
+let open = 0;
+
+/** How many runs of this process have not ended. */
+export const runsAtWork = (): number => open;
+
 /** A piece of work with events. `TrainingRun` is the one for training. */
 export class Run<E, R> implements AsyncIterable<E>, PromiseLike<R> {
   private first: Link<E> = {};
@@ -94,6 +101,7 @@ export class Run<E, R> implements AsyncIterable<E>, PromiseLike<R> {
   private readonly outcome: Promise<R>;
 
   constructor(work: (emit: (event: E) => void, signal: AbortSignal) => Promise<R>) {
+    open++;
     // Work starts after the caller's own turn, so that it can attach readers first.
     this.outcome = Promise.resolve().then(() => work((event) => this.emit(event), this.controller.signal));
     this.outcome.then(
@@ -161,6 +169,7 @@ export class Run<E, R> implements AsyncIterable<E>, PromiseLike<R> {
 
   private end(): void {
     this.ended = true;
+    open--;
     this.wakeReaders();
   }
 

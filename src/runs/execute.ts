@@ -141,11 +141,12 @@ async function finish(
   const diverged = divergedAt === undefined ? {} : { divergedAt };
   const { runId, executionId } = recorder;
   const { live, pooled, peak } = memory();
+  const bytes = { live, pooled, peak };
   await recorder.finish({
     status: stopped ? "stopped" : "done",
     finalWeights: weightsHash,
     result: { steps: step, trainLoss, valLoss, ...metrics, ...diverged },
-    wallClock: { tokensPerSecond, memory: { live, pooled, peak } },
+    wallClock: { tokensPerSecond, memory: bytes },
   });
   const { device, threads, numerics } = capabilities;
   const outcome: TrainingResult = {
@@ -162,6 +163,7 @@ async function finish(
     device,
     threads,
     numerics,
+    memory: bytes,
     ...diverged,
     ...(stopped ? { stopped } : {}),
   };

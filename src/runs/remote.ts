@@ -9,7 +9,7 @@ import { isTokenizerPlace, type TrainingConfigInput } from "./config.js";
 import { absolutePlace } from "./data-config.js";
 import { createRun, type TrainingEvent, type TrainingResult, type TrainingRun } from "./events.js";
 import { mapPlaces } from "./stored-data.js";
-import { type TrainOptions, train } from "./train.js";
+import { type TrainOptions, trainConfig } from "./train.js";
 
 /** Options that can travel; stores, sinks and clocks are given to `serveTraining`, on the other side. */
 export type RemoteOptions = Pick<TrainOptions, "resume" | "where"> & { readonly store?: string };
@@ -61,7 +61,7 @@ export function serveTraining(
     }
     if (request.tenon !== "train") return;
     answer({ tenon: "received", id });
-    const run = train(request.config, { ...own, ...request.options });
+    const run = trainConfig(request.config, { ...own, ...request.options });
     runs.set(id, run);
     // One reader tells all, so that the result never overtakes an event.
     const tell = async () => {

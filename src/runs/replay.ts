@@ -91,7 +91,7 @@ async function again(run: LoadedRun, options: ReplayOptions): Promise<Replay> {
 }
 
 /** What code did is known to the code alone. */
-function refuseCode({ executionId, code, provisional }: RunManifest): void {
+export function refuseCode({ executionId, code, provisional }: RunManifest): void {
   if (!code && !provisional) return;
   const name = code?.version
     ? `version ${code.version}`

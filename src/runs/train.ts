@@ -10,7 +10,7 @@ import { createRun, type TrainingEvent, type TrainingResult, type TrainingRun } 
 import { execute } from "./execute.js";
 import { isCode } from "./module-task.js";
 import type { CodeConfig, TrainOptions } from "./options.js";
-import { prepareCode, prepareConfig } from "./prepare.js";
+import { type Prepared, prepareCode, prepareConfig } from "./prepare.js";
 
 export type { CodeConfig, TrainOptions } from "./options.js";
 
@@ -21,6 +21,17 @@ export type { CodeConfig, TrainOptions } from "./options.js";
 export function train(config: TrainingConfigInput | CodeConfig, options: TrainOptions = {}): TrainingRun {
   return createRun((emit, signal) => work(config, options, emit, signal));
 }
+
+/**
+ * The same of what came as JSON, from a file or with a message: a config, whatever names it has, so that one which
+ * `train` would take for a task in code is told its own mistakes.
+ */
+export function trainConfig(config: TrainingConfigInput, options: TrainOptions = {}): TrainingRun {
+  return createRun((emit, signal) => work(config, options, emit, signal, prepareConfig));
+}
+
+const prepare = (config: TrainingConfigInput | CodeConfig | undefined, options: TrainOptions) =>
+  isCode(config) ? prepareCode(config, options) : prepareConfig(config, options);
 
 const optionNames = ["store", "sinks", "resume", "clock", "where"];
 
@@ -58,16 +69,14 @@ export async function holding<T>(tell: (warning: Warning) => void, work: () => P
 }
 
 /** The work behind `train`. */
-export async function work(
-  config: TrainingConfigInput | CodeConfig | undefined,
+export async function work<C extends TrainingConfigInput | CodeConfig | undefined>(
+  config: C,
   options: TrainOptions,
   emit: (event: TrainingEvent) => void,
   signal: AbortSignal,
+  prepared: (config: C, options: TrainOptions) => Promise<Prepared> = prepare,
 ): Promise<TrainingResult> {
   checkOptions("train", options, optionNames);
   const tell = (warning: Warning) => emit({ type: "warning", ...warning });
-  return holding(tell, async () => {
-    const prepared = isCode(config) ? await prepareCode(config, options) : await prepareConfig(config, options);
-    return execute(prepared, options, emit, signal);
-  });
+  return holding(tell, async () => execute(await prepared(config, options), options, emit, signal));
 }

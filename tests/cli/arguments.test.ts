@@ -40,7 +40,8 @@ describe("options of commands", () => {
     [["a", "--minuts", "3"], "there is no option --minuts. Did you mean --minutes?"],
     [["a", "-x"], "there is no option -x."],
     [["a", "--minutes"], "--minutes needs a value."],
-    [["a", "--note", "--json"], "--note needs a value."],
+    [["a", "--note", "--json"], "--note needs a value. If --json is it, write --note=--json."],
+    [["a", "--minutes", "--json"], "--minutes needs a value."],
     [["a", "--minutes", "2.5"], "--minutes needs an integer from 1 to 90, got 2.5."],
     [["a", "--minutes", "-1"], "--minutes needs an integer from 1 to 90, got -1."],
     [["a", "--minutes", ""], "--minutes needs an integer from 1 to 90, got nothing."],
@@ -53,7 +54,7 @@ describe("options of commands", () => {
     [[], "needs <dish>, got nothing."],
     [["a", "b", "c"], "needs <dish>, got a b c."],
   ])("refuse %j", (args, message) => {
-    expect(() => parse(table, args)).toThrow(new UsageError(message));
+    expect(() => parse(table, args)).toThrow(Object.assign(new UsageError(message), { command: "cook" }));
   });
 
   test("are told by the help", () => {
@@ -70,7 +71,8 @@ describe("options of commands", () => {
         "  --with TEXT          what goes in; may be repeated",
         "  --salt SIZE          how much",
         "  --slowly             take your time",
-        "  --json               the last line of standard output is one JSON object, and the only one",
+        "  --json               the last line of standard output is one JSON object, and",
+        "                       the only one",
         "  --help               show this",
       ].join("\n"),
     );

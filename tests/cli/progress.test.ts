@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { Io } from "../../src/cli/io.js";
-import { bar, block, duration, Pace, Screen, thousands, Wrapped } from "../../src/cli/progress.js";
+import { block, facts, sentence, widthOf } from "../../src/cli/layout.js";
+import { bar, duration, Pace, Screen, thousands, Wrapped } from "../../src/cli/progress.js";
+import { recordingIo } from "../setup/command-io.js";
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: terminals are controlled by them
 const MOVES = /\r|\n|\u001b\[(\d+)A|\u001b\[J|[^\r\n\u001b]+/g;
@@ -109,4 +111,15 @@ test("the pace of a resumed run counts its own steps only, and not the first, wh
   pace.step({ step: 201, steps: 201, tokensPerSecond: 3000 });
   expect(pace.describe()).toBe("2,100 tokens/s  50 s");
   expect(pace.share).toBe(1);
+});
+
+test("on a terminal sentences and facts are broken between words, elsewhere they are whole lines", () => {
+  const pipe = recordingIo().io;
+  const terminal = { ...recordingIo(true).io, columns: 30 };
+  const text = "a sentence of more than thirty characters";
+  expect(sentence(text, terminal)).toBe("a sentence of more than thirty\ncharacters");
+  expect(sentence(text, pipe)).toBe(text);
+  const rows = [["key", text]] as const;
+  expect(facts(rows, widthOf(terminal))).toEqual(["key  a sentence of more than", "     thirty characters"]);
+  expect(facts(rows, widthOf(pipe))).toEqual([`key  ${text}`]);
 });

@@ -6,17 +6,15 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { run } from "../../src/cli/run.js";
 import { run as runs } from "../../src/cli/runs.js";
 import { FileStore } from "../../src/node/file-store.js";
+import { recordingIo } from "../setup/command-io.js";
 
 const dir = mkdtempSync(join(tmpdir(), "tenon-run-"));
 afterAll(() => rmSync(dir, { recursive: true }));
 
-const lines: string[] = [];
-const errors: string[] = [];
-const io = { out: (line: string) => lines.push(line), err: (line: string) => errors.push(line), isTerminal: false };
 async function tenon(command: typeof run, ...args: string[]) {
-  lines.length = errors.length = 0;
+  const { io, out, err } = recordingIo();
   const code = await command(args, io);
-  return { code, out: lines.join("\n"), err: errors.join("\n") };
+  return { code, out: out.join("\n"), err: err.join("\n") };
 }
 
 describe("tenon run", () => {
@@ -29,8 +27,23 @@ describe("tenon run", () => {
     expect(JSON.parse(out)).toEqual({ file: path, result: { answer: 42, none: "NaN" } });
   });
 
+  test.each([
+    ["5n", "a bigint: what it returned"],
+    ["() => 1", "a function: what it returned"],
+    ["{ a: [1, Symbol()] }", "a symbol: what it returned.a.1"],
+    ["((a) => (a.b = { a }))({})", "an object within itself: what it returned.a.b"],
+  ])("a result that JSON cannot hold is refused: %s", async (result, told) => {
+    const odd = join(dir, `odd-${result.length}.mjs`);
+    writeFileSync(odd, `export default () => (${result});`);
+    for (const more of [[], ["--json"]])
+      await expect(tenon(run, odd, ...more)).rejects.toThrow(
+        `needs to return what JSON can hold, got ${told}. Numbers,`,
+      );
+  });
+
   test("a missing file and a wrong option are told", async () => {
     await expect(tenon(run, join(dir, "gone.js"))).rejects.toThrow(/gone\.js: cannot be run, no such file/);
+    await expect(tenon(run, dir)).rejects.toThrow(/: is a folder, the file of a program was expected/);
     await expect(tenon(run, path, "--device", "gpu")).rejects.toThrow(/--device needs/);
     await expect(tenon(run, path, "--deterministic", "true", "--numerics", "fast")).rejects.toThrow(/refuses numerics/);
   });

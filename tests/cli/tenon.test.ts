@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import type { TrainingResult } from "tenon/runs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { summary } from "../../src/cli/train.js";
@@ -65,6 +66,12 @@ describe("tenon", () => {
     expect(version).toEqual({ code: 0, out: "0.1.0\n", err: "" });
     expect(ofTrain.out).toMatch(/^Usage: tenon train <config.json> \[options\]\n/);
     expect(ofTrain.code).toBe(0);
+    const commands = "generate,tokenize,tokenizer train,data check,runs,runs replay,run,start,doctor".split(",");
+    const others = await Promise.all(commands.map((name) => call(`${name} --help`)));
+    for (const { out } of [help, ofTrain, ...others]) {
+      expect(out).toMatch(/^Usage: tenon /);
+      expect(Math.max(...out.split("\n").map((line) => line.length))).toBeLessThanOrEqual(80);
+    }
   });
 
   test("a full disk behind standard output is told in a sentence", async () => {
@@ -110,6 +117,8 @@ describe("tenon", () => {
     ["train --resume x --seed 3", /--seed cannot change in a run that is resumed\./],
     ["generate", /^tenon generate: needs <run or checkpoint>, got nothing\./],
     ["doctor now", /^tenon doctor: takes no operands, got now\./],
+    ["runs show", /^tenon runs show: needs RUN, got nothing\.\n"tenon runs show --help" lists/],
+    ["runs shw", /^tenon runs: there is no command "shw"\. Did you mean "show"\?\n"tenon runs --help"/],
   ])("refuses %j with exit code 2", async (line, message) => {
     const { code, out, err } = await call(line);
     expect(err).toMatch(message);
@@ -123,7 +132,8 @@ describe("tenon", () => {
     writeFileSync(join(dir, "null.json"), "null");
     writeFileSync(join(dir, "five.json"), JSON.stringify({ ...config, training: 5 }));
     writeFileSync(join(dir, "throws.mjs"), 'export default () => {\n  throw new Error("mine");\n};');
-    const [misspelt, debug, broken, missing, noRun, none, noneSet, five, throwing] = await Promise.all(
+    writeFileSync(join(dir, "code.json"), '{"optimizer":"adamw","model":{"n_layer":1}}');
+    const [misspelt, debug, broken, missing, noRun, none, noneSet, five, throwing, code] = await Promise.all(
       [
         "train misspelt.json",
         "train misspelt.json --debug",
@@ -134,6 +144,7 @@ describe("tenon", () => {
         "train null.json --steps 5",
         "train five.json --steps 5",
         "run throws.mjs",
+        "train code.json",
       ].map(call),
     );
     expect(misspelt).toMatchObject({ code: 1, out: "" });
@@ -154,7 +165,27 @@ describe("tenon", () => {
     });
     expect(throwing).toMatchObject({ code: 1, err: expect.stringMatching(/^Error: mine\n +at .*throws\.mjs:2:/) });
     expect(throwing.err).not.toMatch(/fault in tenon/);
+    expect(code).toMatchObject({ code: 1, err: expect.stringMatching(/^code\.json: "optimizer" is not a known key/) });
     expect(readdirSync(dir)).not.toContain("runs");
+  });
+
+  test("a program prints aside with --json, and a run that it does not await is told", async () => {
+    const talks =
+      "console.log('one'); setTimeout(() => console.log('late'), 1); export default () => console.log('two');";
+    writeFileSync(join(dir, "talks.mjs"), talks);
+    const library = JSON.stringify(pathToFileURL(join(cli, "../node/tenon.js")));
+    writeFileSync(join(dir, "hasty.mjs"), `import { train } from ${library};\ntrain(${JSON.stringify(config)});`);
+    const [aside, plain, hasty] = await Promise.all(
+      ["run talks.mjs --json", "run talks.mjs", "run hasty.mjs"].map(call),
+    );
+    expect(aside).toMatchObject({ code: 0, out: '{"file":"talks.mjs","result":null}\n' });
+    expect(aside.err).toMatch(/^one\ntwo\n/);
+    expect(plain).toMatchObject({ code: 0, out: expect.stringMatching(/^one\ntwo\n/), err: "" });
+    expect(hasty).toEqual({
+      code: 1,
+      out: "",
+      err: "hasty.mjs: ended before a training run that it started, which ends with it. Await the run: await train(…).\n",
+    });
   });
 
   test("says what the machine offers", async () => {
@@ -190,8 +221,8 @@ describe("a run", () => {
     expect(out).toMatch(/\nstep 6 {2}validation loss \d\.\d{4}\n/);
     expect(out).toMatch(/\nstep 12 {2}validation loss \d\.\d{4} \(all of it\)\n/);
     expect(out).toMatch(/\nstep 6 {2}a sample:\n {4}/);
-    expect(out).toMatch(/memory: peak [\d.]+ \w+, live [\d.]+ \w+, pooled [\d.]+ \w+\.\n/);
-    expect(out).toContain(`Weights ${whole.weightsHash} in runs`);
+    expect(out).toMatch(/memory: peak [1-9][\d.]* \w+, live [\d.]+ \w+, pooled [\d.]+ \w+\.\n/);
+    expect(out).toContain(`\nWeights ${whole.weightsHash}\nin runs/`);
     expect(out).not.toContain("\x1b");
   });
 
@@ -248,14 +279,16 @@ describe("a run", () => {
     const leave = (child: ChildProcess, out: string) => void (/\nstep 1 /.test(out) && child.stdout?.destroy());
     const { code, err } = await tenon(["train", "steady.json", "--steps", "300", "--out", "left"], leave);
     expect([code, err]).toEqual([141, ""]);
-    const [left] = JSON.parse((await call("runs list --dir left --json")).out);
+    const { runs } = JSON.parse((await call("runs list --dir left --json")).out);
+    const [left] = runs;
     expect(left.status).toBe("stopped");
     const resumed = await call(`train --resume ${left.executionId} --out left`);
     expect(resumed.out).toMatch(/: going on after step [1-9]\d*, [\s\S]*\nDone after step 300: /);
   });
 
   test("that was stopped before its first step says how to go on", () => {
-    const result = { steps: 0, stopped: true, trainLoss: Number.NaN, valLoss: Number.NaN, weightsHash: "ab" };
+    const memory = { live: 0, pooled: 0, peak: 0 };
+    const result = { steps: 0, stopped: true, trainLoss: Number.NaN, valLoss: Number.NaN, weightsHash: "ab", memory };
     const [first, ...rest] = summary({ ...result, runDir: "runs/x-1", executionId: "x-1" } as TrainingResult);
     expect([first, ...rest.slice(-2)]).toEqual([
       "Stopped before the first step.",

@@ -6,11 +6,11 @@ import { afterAll, describe, expect, test } from "vitest";
 import { UsageError } from "../../src/cli/arguments.js";
 import { run } from "../../src/cli/data-check.js";
 import { Histogram } from "../../src/data/histogram.js";
+import { recordingIo } from "../setup/command-io.js";
 import { describeWithData } from "./shared.js";
 
 async function command(...args: string[]) {
-  const [out, err]: string[][] = [[], []];
-  const io = { out: (line: string) => out.push(line), err: (line: string) => err.push(line), isTerminal: false };
+  const { io, out, err } = recordingIo();
   const code = await run(args, io).catch((error) => {
     io.err(error.message);
     return error instanceof UsageError ? 2 : 1;
@@ -82,6 +82,15 @@ describe("tenon data check", () => {
     expect(text).toContain(`${file}: row 2 (line 3), column "kind": expected one of "a", got "b".`);
     expect(text).toContain("problems: 34 values, 0 unreadable rows");
   });
+  test.each(["null", "0", '""', "false", "[]"])("the schema %s is refused", async (schema) => {
+    const wrong = join(folder, "wrong.json");
+    writeFileSync(wrong, schema);
+    expect(await command(file, "--schema", wrong)).toMatchObject({
+      code: 1,
+      out: [],
+      err: [expect.stringMatching(/^schema: needs an object with "fields", got /)],
+    });
+  });
   test("data without a row are a problem", async () => {
     for (const [name, text] of [
       ["header.csv", "a,b\n"],
@@ -130,7 +139,10 @@ describe("tenon data check", () => {
     for (const [wrong, message] of [
       ["--sead=1", "there is no option --sead. Did you mean --seed?"],
       ["--format=cvs", "--format needs csv, jsonl, json, parquet, text or idx, got cvs. Did you mean csv?"],
-      ["--split=train", "--split needs parts such as train=0.8,val=0.2, got train."],
+      ...["train", "__proto__=1", "a=0.5,a=0.5", "a=0.5=0.5", "a="].map((parts) => [
+        `--split=${parts}`,
+        `--split needs parts such as train=0.8,val=0.2, got ${parts}.`,
+      ]),
       ["--seed=x", "--seed needs an integer from 0 up, got x."],
       ["--seed=-1", "--seed needs an integer from 0 up, got -1."],
       ["--seed=1.5", "--seed needs an integer from 0 up, got 1.5."],

@@ -136,6 +136,15 @@ describe("generate", () => {
       }
     }));
 
+  /** What a stream returns when it has given all its tokens. */
+  async function last(stream: ReturnType<t.LanguageModel["stream"]>, onToken: () => void = () => {}) {
+    for (;;) {
+      const { done, value } = await stream.next();
+      if (done) return value;
+      onToken();
+    }
+  }
+
   test("streams the tokens and the text of generate", () =>
     withModel(async (model) => {
       const options = { maxTokens: 10, seed: 9 };
@@ -148,6 +157,10 @@ describe("generate", () => {
       }
       expect(ids).toEqual(whole.tokens);
       expect(text).toBe(whole.text);
+      expect(await last(model.stream("12", options))).toEqual(whole);
+      const stop = new AbortController();
+      const cut = await last(model.stream("12", { ...options, stop: "#", signal: stop.signal }), () => stop.abort());
+      expect(cut).toMatchObject({ tokens: [whole.tokens[0]], finishReason: "aborted" });
       expect(whole.text.length).toBe(10);
     }));
 

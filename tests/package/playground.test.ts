@@ -273,12 +273,22 @@ describe.skipIf(!launch)("the playground", () => {
         expect(await page.textContent("#file-name")).toMatch(/^hens\.txt/);
         expect(await learn(page)).not.toBe(hash);
         expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
+        // A window that gets wider gets a plot of its width.
+        await page.setViewportSize({ width: 800, height: 700 });
+        await page.waitForFunction(() => {
+          const plot = document.getElementById("plot")!;
+          return plot.querySelector("svg")!.viewBox.baseVal.width === plot.clientWidth;
+        });
         const unnamed = await page.evaluate(() =>
           [...document.querySelectorAll("input, select, button")]
             .filter((field) => !(field as HTMLInputElement).labels?.length && !field.ariaLabel && !field.textContent)
             .map((field) => field.outerHTML),
         );
         expect(unnamed).toEqual([]);
+        await page.evaluate(() => document.getElementById("again")!.click());
+        await page.waitForSelector("#write-status.problem");
+        expect(await page.textContent("#write-status")).toBe("Nothing has been written yet.");
+        await page.evaluate(() => document.getElementById("write-status")!.classList.remove("problem"));
         await page.setInputFiles("#files", { name: "weights.bin", mimeType: "application/octet-stream", buffer });
         await page.waitForSelector("#write-status.problem");
         expect(await page.textContent("#write-status")).toMatch(/config\.json/);

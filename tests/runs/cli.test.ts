@@ -1,13 +1,16 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { startRun } from "tenon/runs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writeManifest } from "../../src/artifacts/manifest.js";
 import { UsageError } from "../../src/cli/arguments.js";
-import { plot } from "../../src/cli/plot.js";
+import { locate } from "../../src/cli/locate.js";
+import { plot, thinned } from "../../src/cli/plot.js";
 import { run } from "../../src/cli/runs.js";
 import { statusOf } from "../../src/cli/show.js";
 import { FileStore } from "../../src/node/file-store.js";
+import { recordingIo } from "../setup/command-io.js";
 import { sampleManifest, writeSampleRun } from "./sample.js";
 
 const dir = mkdtempSync(join(tmpdir(), "tenon-cli-"));
@@ -21,9 +24,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(dir, { recursive: true }));
 
 async function tenonRuns(...args: string[]) {
-  const out: string[] = [];
-  const err: string[] = [];
-  const io = { out: (line: string) => out.push(line), err: (line: string) => err.push(line), isTerminal: false };
+  const { io, out, err } = recordingIo();
   const code = await run([...args, "--dir", join(dir, "runs")], io);
   return { code, out: out.join("\n"), err: err.join("\n") };
 }
@@ -34,8 +35,8 @@ describe("tenon runs", () => {
     expect(code).toBe(0);
     expect(out.split("\n")[0]).toMatch(/^run +status +device +seed +steps +loss +weights$/);
     expect(out).toMatch(new RegExp(`${first} +done +cpu +1337 +4 +1.2513 +[0-9a-f]{12}`));
-    const rows = JSON.parse((await tenonRuns("list", "--json")).out);
-    expect(rows).toHaveLength(2);
+    for (const words of [["list"], []])
+      expect(JSON.parse((await tenonRuns(...words, "--json")).out).runs).toMatchObject([{}, {}]);
     expect((await tenonRuns()).out).toBe(out);
     const result = { steps: 4, trainLoss: 1.5, valLoss: "NaN" };
     const blind = await writeSampleRun(new FileStore(join(dir, "runs")), { seed: 96, result });
@@ -125,10 +126,40 @@ describe("tenon runs", () => {
     rmSync(join(dir, "runs", broken), { recursive: true });
   });
 
+  it("takes a path for a path, an ID for what --dir holds, and a file for no folder of runs", async () => {
+    const { cwd } = process;
+    const inside = join(dir, "runs", first);
+    process.cwd = () => inside;
+    try {
+      expect((await tenonRuns("show", ".", "--json")).out).toContain(first);
+      expect((await tenonRuns("show", `../${other}`, "--json")).out).toContain(other);
+    } finally {
+      process.cwd = cwd;
+    }
+    expect(locate("src")).toEqual(["src", process.cwd()]);
+    expect(locate("src", "runs")).toEqual(["src", "runs"]);
+    expect(locate("none")).toEqual(["none", "runs"]);
+    const file = join(dir, "c.json");
+    writeFileSync(file, "{}");
+    for (const words of [["list"], ["find", "eeeee"], ["show", first]])
+      await expect(run([...words, "--dir", file], recordingIo().io)).rejects.toThrow(
+        /c\.json: is a file, the folder of the runs was expected/,
+      );
+  });
+
+  it("refuses to replay what code did, also with data beside", async () => {
+    const made = await startRun({ rate: 1 }, { store: join(dir, "runs"), codeVersion: "1.0" });
+    const { executionId: id } = await made.finish();
+    await expect(tenonRuns("replay", id, "--data", "a.txt")).rejects.toThrow(/cannot be replayed, it was made by code/);
+    rmSync(join(dir, "runs", id), { recursive: true });
+  });
+
   it("finds by the start of a hash", async () => {
     const { code, out } = await tenonRuns("find", "eeeee");
     expect(code).toBe(0);
     expect(out).toMatch(/data +e{64} +a.txt/);
+    const { found } = JSON.parse((await tenonRuns("find", "eeeee", "--json")).out);
+    expect(found).toMatchObject([{ kind: "data", sha256: "e".repeat(64) }]);
     expect(await tenonRuns("find", "0123456789")).toMatchObject({
       code: 1,
       err: expect.stringMatching(/knows nothing/),
@@ -142,8 +173,7 @@ describe("tenon runs", () => {
     expect(readdirSync(dir).filter((name) => name.startsWith("run.tar"))).toEqual(["run.tar"]);
     await expect(tenonRuns("export", first, file)).rejects.toThrow(/there already/);
     await expect(tenonRuns("import", file)).rejects.toThrow(/already, nothing/);
-    const out: string[] = [];
-    const io = { out: (line: string) => out.push(line), err: (line: string) => out.push(line), isTerminal: false };
+    const { io, out } = recordingIo();
     expect(await run(["import", file, "--dir", join(dir, "there")], io)).toBe(0);
     expect(out[0]).toMatch(/is here, and verified/);
     await expect(tenonRuns("import", join(dir, "none.tar"))).rejects.toThrow(/no such file/);
@@ -199,6 +229,24 @@ describe("line plots", () => {
     );
     expect(lines[4]).toMatch(/^ *0\.5 \|-{12}\*{8}$/);
     expect(lines[lines.length - 1].trim()).toBe("- entropy 0.5");
+  });
+
+  it("of long runs have some hundred points, each the mean of its finite steps", () => {
+    for (const [length, points] of [
+      [10, 10],
+      [40, 20],
+      [240_000, 300],
+    ]) {
+      const steps = Array.from({ length }, (_, i) => i + 1);
+      const curve = thinned({ label: "loss", steps, values: steps });
+      expect(curve.steps).toHaveLength(points);
+      expect(curve.values[0]).toBe((1 + length / points) / 2);
+      expect([curve.steps[0], curve.steps.at(-1)], "its ends").toEqual([1, length]);
+      expect(Math.abs(curve.steps[1] - curve.values[1])).toBeLessThan(1);
+    }
+    const gaps = Array.from({ length: 3000 }, (_, i) => (i < 10 ? Number.NaN : i % 2 ? 2 : Number.POSITIVE_INFINITY));
+    const { values } = thinned({ label: "loss", steps: gaps.map((_, i) => i), values: gaps });
+    expect([...new Set(values)]).toEqual([Number.NaN, 2]);
   });
 
   it("stand one value, gaps, NaN and nothing", () => {

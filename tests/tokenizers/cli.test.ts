@@ -7,15 +7,14 @@ import { afterAll, expect, test, vi } from "vitest";
 import { UsageError } from "../../src/cli/arguments.js";
 import { run as tokenize } from "../../src/cli/tokenize.js";
 import { run as train } from "../../src/cli/tokenizer-train.js";
+import { recordingIo } from "../setup/command-io.js";
 
 const folder = mkdtempSync(join(tmpdir(), "tenon-tokenizers-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 async function call(run: typeof tokenize, args: string[], isTerminal = false) {
-  const lines: string[] = [];
-  const errors: string[] = [];
-  const code = await run(args, { out: (line) => lines.push(line), err: (line) => errors.push(line), isTerminal });
-  return { code, lines, errors };
+  const { io, out: lines, err: errors } = recordingIo(isTerminal);
+  return { code: await run(args, io), lines, errors };
 }
 
 test("train, then tokenize, with and without --json", async () => {

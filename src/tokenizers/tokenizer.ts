@@ -16,13 +16,15 @@ import { wellFormed } from "./offsets.js";
 import { Pipeline } from "./pipeline.js";
 import { addedCount, type PostProcessor, postProcessors, process, processIds } from "./post-processor.js";
 import {
+  cutIds,
+  cutRow,
+  keptLengths,
   type PaddingOptions,
   paddedLength,
   paddingOptions,
   padIds,
   padRow,
   type TruncationOptions,
-  truncate,
   truncationOptions,
 } from "./truncation.js";
 
@@ -95,26 +97,45 @@ export class Tokenizer {
   private encoding(text: string, options: EncodeOptions, known?: number[]): Encoding {
     const { textPair, addSpecialTokens = true, truncation, padding, offsetUnit = "utf16", dropoutSeed } = options;
     const texts = () => (textPair === undefined ? [text] : [text, textPair]).map(wellFormed);
-    const cut = truncationOptions(truncation, this.definition.truncation);
+    const cut = this.cutting(textPair === undefined ? 1 : 2, addSpecialTokens, truncation);
     const fill = paddingOptions(padding, this.definition.padding);
     const all = (): Row => {
       const row = this.encodeRow(texts(), addSpecialTokens, cut, offsetUnit, dropoutSeed);
       return fill ? padRow(row, paddedLength([row.ids.length], fill), fill) : row;
     };
     if (known !== undefined) return new Encoding(known, all);
-    if (cut || fill || dropoutSeed !== undefined) {
+    if (dropoutSeed !== undefined) {
       const row = all();
       return new Encoding(row.ids, () => row);
     }
-    const parts = texts().map((part) => this.pipeline.ids(part));
-    return new Encoding(processIds(this.postProcessor, parts, addSpecialTokens), all);
+    let parts = texts().map((part) => this.pipeline.ids(part));
+    if (cut) {
+      const kept = keptLengths(
+        parts.map((part) => part.length),
+        cut,
+      );
+      parts = parts.map((part, i) => cutIds(part, kept[i], cut));
+    }
+    const ids = processIds(this.postProcessor, parts, addSpecialTokens);
+    return new Encoding(fill ? padIds(ids, paddedLength([ids.length], fill), fill) : ids, all);
+  }
+
+  /** How so many texts are cut, with room left for the tokens that are added to them. */
+  private cutting(
+    texts: number,
+    addSpecialTokens: boolean,
+    truncation: EncodeOptions["truncation"],
+  ): Required<TruncationOptions> | undefined {
+    const cut = truncationOptions(truncation, this.definition.truncation);
+    const added = cut && addSpecialTokens ? addedCount(this.postProcessor, texts) : 0;
+    return cut && { ...cut, maxLength: Math.max(0, cut.maxLength - added) };
   }
 
   /** Everything, with offsets. */
   private encodeRow(
     texts: string[],
     addSpecialTokens: boolean,
-    cut: TruncationOptions | undefined,
+    cut: Required<TruncationOptions> | undefined,
     unit: OffsetUnit,
     dropoutSeed: number | undefined,
   ): Row {
@@ -126,8 +147,11 @@ export class Tokenizer {
       this.model.dropWith?.(undefined);
     }
     if (cut) {
-      const added = addSpecialTokens ? addedCount(this.postProcessor, texts.length) : 0;
-      rows = truncate(rows, { ...cut, maxLength: Math.max(0, cut.maxLength - added) });
+      const kept = keptLengths(
+        rows.map(({ ids }) => ids.length),
+        cut,
+      );
+      rows = rows.map((row, i) => cutRow(row, kept[i], cut));
     }
     return process(this.postProcessor, rows, addSpecialTokens);
   }

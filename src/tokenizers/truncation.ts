@@ -3,7 +3,7 @@
 import { ConfigError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import type { Padding, Truncation } from "./definition.js";
-import { joinRows, madeUpRow, type Row, sliceRow } from "./encoding.js";
+import { changeRow, joinRows, madeUpRow, type Row, sliceRow } from "./encoding.js";
 
 /** How `encode` cuts: a length, or a length and more. */
 export interface TruncationOptions {
@@ -33,7 +33,7 @@ const lower = (name: string | undefined) => name && name[0].toLowerCase() + name
 export function truncationOptions(
   option: boolean | number | TruncationOptions | undefined,
   file: Truncation | null | undefined,
-): TruncationOptions | undefined {
+): Required<TruncationOptions> | undefined {
   if (option === undefined || option === false) return undefined;
   let options: TruncationOptions;
   if (typeof option === "number") options = { maxLength: option };
@@ -100,54 +100,68 @@ export function paddingOptions(
   return options;
 }
 
-/** Cuts one row or a pair so that they hold `maxLength` tokens together. */
-export function truncate(rows: Row[], options: TruncationOptions): Row[] {
-  const { maxLength, strategy, stride = 0, direction = "right" } = options;
-  const cut = (row: Row, length: number) => truncateRow(row, length, stride, direction);
-  const total = rows.reduce((sum, row) => sum + row.ids.length, 0);
-  if (total <= maxLength) return rows;
-  if (maxLength === 0) return rows.map((row) => cut(row, 0));
-  const [first, second] = rows;
+/** How many tokens stay of one text or of each of two, of so many, for them to hold `maxLength` together. */
+export function keptLengths(lengths: number[], options: Required<TruncationOptions>): number[] {
+  const kept = divided(lengths, options);
+  const { stride } = options;
+  const short = kept.find((length, i) => length > 0 && length < lengths[i] && length <= stride);
+  if (short === undefined) return kept;
+  throw new ConfigError(`encode: truncation needs a stride below the ${short} tokens that remain, got ${stride}.`);
+}
+
+function divided(lengths: number[], { maxLength, strategy }: Required<TruncationOptions>): number[] {
+  const total = lengths.reduce((sum, length) => sum + length, 0);
+  if (total <= maxLength) return lengths;
+  if (maxLength === 0) return lengths.map(() => 0);
+  const [first, second] = lengths;
   if (strategy !== "longestFirst") {
-    const target = strategy === "onlyFirst" ? first : second;
-    if (target === undefined) {
+    const target = strategy === "onlyFirst" ? 0 : 1;
+    if (target >= lengths.length) {
       throw new ConfigError("encode: truncation onlySecond needs a second text, got one text.");
     }
-    const length = target.ids.length - (total - maxLength);
-    if (length <= 0) {
+    const excess = total - maxLength;
+    if (lengths[target] <= excess) {
       throw new ConfigError(
-        `encode: truncation ${strategy} needs a text of more than ${total - maxLength} tokens, got ${target.ids.length}.`,
+        `encode: truncation ${strategy} needs a text of more than ${excess} tokens, got ${lengths[target]}.`,
       );
     }
-    return rows.map((row) => (row === target ? cut(row, length) : row));
+    return lengths.map((length, i) => (i === target ? length - excess : length));
   }
-  if (second === undefined) return [cut(first, maxLength)];
-  const swap = first.ids.length > second.ids.length;
-  let short = Math.min(first.ids.length, second.ids.length);
+  if (second === undefined) return [maxLength];
+  const swap = first > second;
+  let short = Math.min(first, second);
   let long = short > maxLength ? short : Math.max(short, maxLength - short);
   if (short + long > maxLength) {
     short = Math.floor(maxLength / 2);
     long = short + (maxLength % 2);
   }
-  return [cut(first, swap ? long : short), cut(second, swap ? short : long)];
+  return swap ? [long, short] : [short, long];
 }
 
-function truncateRow(row: Row, length: number, stride: number, direction: "right" | "left"): Row {
+/** The ids that stay. */
+export function cutIds(ids: number[], length: number, { direction }: Required<TruncationOptions>): number[] {
+  if (length >= ids.length) return ids;
+  return direction === "right" ? ids.slice(0, length) : ids.slice(ids.length - length);
+}
+
+/** The row that stays, with the parts that overflow. */
+export function cutRow(row: Row, length: number, { stride, direction }: Required<TruncationOptions>): Row {
   const all = row.ids.length;
   if (length >= all) return row;
-  if (length === 0) return { ...sliceRow(row, 0, 0), overflowing: [row] };
-  if (stride >= length) {
-    throw new ConfigError(`encode: truncation needs a stride below the ${length} tokens that remain, got ${stride}.`);
-  }
-  const parts: Row[] = [];
-  for (let at = 0; ; at += length - stride) {
-    const [start, end] =
-      direction === "right" ? [at, Math.min(at + length, all)] : [Math.max(0, all - at - length), all - at];
-    parts.push(sliceRow(row, start, end));
-    if (direction === "right" ? end === all : start === 0) break;
-  }
-  const [kept, ...overflowing] = parts;
-  return { ...kept, overflowing };
+  if (length === 0) return { ...sliceRow(row, 0, 0), overflow: () => [() => row] };
+  const part = (at: number): Row =>
+    direction === "right"
+      ? sliceRow(row, at, Math.min(at + length, all))
+      : sliceRow(row, Math.max(0, all - at - length), all - at);
+  const overflow = () => {
+    const parts: (() => Row)[] = [];
+    for (let at = length - stride; at + stride < all; at += length - stride) {
+      const from = at;
+      parts.push(() => part(from));
+    }
+    return parts;
+  };
+  return { ...part(0), overflow };
 }
 
 /** The length that rows are filled up to. */
@@ -164,17 +178,11 @@ export function padIds(ids: number[], length: number, { id, direction }: Require
 }
 
 /** Fills a row and its overflow up to `length` tokens. */
-export function padRow(row: Row, length: number, options: Required<PaddingOptions>): Row {
-  const overflowing = row.overflowing.map((part) => padRow(part, length, options));
-  const missing = length - row.ids.length;
-  const bare = { ...row, overflowing: [] };
-  if (missing <= 0) return { ...bare, overflowing };
-  const filling = madeUpRow(
-    new Array(missing).fill(options.id),
-    new Array(missing).fill(options.token),
-    options.typeId,
-    0,
-  );
-  const joined = options.direction === "left" ? joinRows(filling, bare) : joinRows(bare, filling);
-  return { ...joined, overflowing };
+export function padRow(row: Row, length: number, { id, token, typeId, direction }: Required<PaddingOptions>): Row {
+  return changeRow(row, (part) => {
+    const missing = length - part.ids.length;
+    if (missing <= 0) return part;
+    const filling = madeUpRow(new Array(missing).fill(id), new Array(missing).fill(token), typeId, 0);
+    return direction === "left" ? joinRows(filling, part) : joinRows(part, filling);
+  });
 }

@@ -52,3 +52,6 @@ export function bytesOf(character: string): string {
   if (code < 0x10000) return byteCharacters[0xe0 | (code >> 12)] + tail(6) + tail(0);
   return byteCharacters[0xf0 | (code >> 18)] + tail(12) + tail(6) + tail(0);
 }
+
+/** A text in the byte alphabet. */
+export const bytesOfText = (text: string): string => Array.from(text, bytesOf).join("");

@@ -8,7 +8,7 @@ import type { Component } from "./definition.js";
 import { byteLength } from "./models/model.js";
 import { sourcesOf, starts } from "./normal-forms.js";
 import type { Normalizer } from "./normalizer.js";
-import type { Edits } from "./piece.js";
+import { copied, type Edits } from "./piece.js";
 
 const WHERE = "tokenizer.json normalizer (Precompiled)";
 
@@ -195,7 +195,7 @@ export function precompiled(settings: Component): Normalizer {
     if (result === undefined) {
       result = "";
       for (const [old, mapped] of mappings(map, text)) result += mapped ?? old;
-      if (known.size < 100000 && text.length < 100) known.set(text, result);
+      if (known.size < 100000 && text.length < 100) known.set(copied(text), result);
     }
     return result;
   };

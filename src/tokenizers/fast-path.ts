@@ -6,7 +6,7 @@
  */
 
 import { Bpe } from "./models/bpe.js";
-import { byteRanges, type IdBuffer, PieceCache } from "./models/byte-pieces.js";
+import { byteRanges, type IdBuffer, modelRanges, PieceCache } from "./models/byte-pieces.js";
 import type { Model } from "./models/model.js";
 import type { Normalizer } from "./normalizer.js";
 import { Piece } from "./piece.js";
@@ -79,14 +79,10 @@ function alongMatches({ scanner, keepGaps }: NonNullable<PreTokenizer["matches"]
 
 /** No merge crosses from another character to the mark: the text may be cut there. */
 function alongMarks(model: Bpe): FastPath | undefined {
-  if (model.idOf(MARK) === undefined) return undefined;
+  // Where unknown characters vanish, the marks around them meet; a whole word that is a token is none with its neighbour.
+  if (model.idOf(MARK) === undefined || model.dropsUnknown || model.ignoreMerges) return undefined;
   for (const [token] of model.entries()) if (crossesMark(token)) return undefined;
-  const ids: number[] = [];
-  const words = new PieceCache((text, start, end, out) => {
-    ids.length = 0;
-    model.encodeOnce(text.slice(start, end), ids);
-    for (let i = 0; i < ids.length; i++) out.push(ids[i]);
-  });
+  const words = new PieceCache(modelRanges(model));
   return (text, out) => {
     const { length } = text;
     for (let start = 0; start < length; ) {

@@ -6,14 +6,8 @@ import { describe, ObjectVocabulary, type Vocabulary } from "../vocabulary.js";
 import { Merges } from "./merges.js";
 import { byteLength, type Model, utf8Length, VocabularyModel } from "./model.js";
 
-/** Pieces longer than this are not kept in the cache. */
-const CACHED_LENGTH = 256;
-const CACHED_PIECES = 1 << 17;
-
-interface CachedPiece {
-  ids: number[];
-  spans: number[] | undefined;
-}
+/** Ids may leave so many holes: there are tables of all of them. */
+const MOST_HOLES = 1 << 20;
 
 export const WHERE = "tokenizer.json model (BPE)";
 
@@ -27,7 +21,6 @@ export class Bpe extends VocabularyModel implements Model {
   uniform: ((seed: number) => () => number) | undefined;
   /** Random numbers during an encoding with dropout. */
   private random: (() => number) | undefined;
-  private readonly cache = new Map<string, CachedPiece>();
   /** Ids of single units of the basic plane, -2 where not asked yet. */
   private readonly unitIds = new Int32Array(65536).fill(-2);
   /** The initial symbols of a piece, and how many bytes of it each stands for. */
@@ -45,13 +38,19 @@ export class Bpe extends VocabularyModel implements Model {
       });
     }
     const { isSymbol, prefixLength } = this.spelling(settings);
-    const flags = new Uint8Array(this.vocabulary.bound);
+    const { bound, size } = this.vocabulary;
+    if (bound > size + MOST_HOLES) {
+      throw new FormatError(`${WHERE}: needs ids up to about the ${size} tokens of its vocab, got ${bound - 1}.`, {
+        where: WHERE,
+      });
+    }
+    const flags = new Uint8Array(bound);
     for (let id = 0; id < flags.length; id++) {
       const token = this.vocabulary.tokenOf(id);
       if (token !== undefined && isSymbol(token, id)) flags[id] = 1;
     }
     const pairs = scanned?.merges ?? this.readMerges(settings.merges, prefixLength);
-    this.merges = new Merges(pairs, this.vocabulary.bound, (id) => flags[id] === 1);
+    this.merges = new Merges(pairs, bound, (id) => flags[id] === 1);
   }
 
   /**
@@ -64,6 +63,11 @@ export class Bpe extends VocabularyModel implements Model {
 
   /** Whether symbols are single characters of the vocabulary, without prefix or suffix. */
   get isPlain(): boolean {
+    return true;
+  }
+
+  /** Whether characters that are no symbols leave no trace. */
+  get dropsUnknown(): boolean {
     return true;
   }
 
@@ -122,26 +126,6 @@ export class Bpe extends VocabularyModel implements Model {
 
   encode(piece: string, ids: number[], spans?: number[]): void {
     if (piece === "") return;
-    if (this.random !== undefined || piece.length > CACHED_LENGTH) {
-      this.encodeWhole(piece, ids, spans);
-      return;
-    }
-    let cached = this.cache.get(piece);
-    if (cached === undefined || (spans !== undefined && cached.spans === undefined)) {
-      cached = { ids: [], spans: spans && [] };
-      this.encodeWhole(piece, cached.ids, cached.spans);
-      if (this.cache.size >= CACHED_PIECES) this.cache.clear();
-      this.cache.set(piece, cached);
-    }
-    for (let i = 0; i < cached.ids.length; i++) ids.push(cached.ids[i]);
-    if (spans !== undefined) for (const end of cached.spans as number[]) spans.push(end);
-  }
-
-  encodeOnce(piece: string, ids: number[]): void {
-    if (piece !== "") this.encodeWhole(piece, ids, undefined);
-  }
-
-  private encodeWhole(piece: string, ids: number[], spans: number[] | undefined): void {
     if (this.ignoreMerges && this.random === undefined) {
       const id = this.vocabulary.idOf(piece);
       if (id !== undefined) {

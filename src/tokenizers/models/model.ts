@@ -8,8 +8,6 @@ export interface Model {
    * `spans`.
    */
   encode(piece: string, ids: number[], spans?: number[]): void;
-  /** `encode` for callers that remember pieces themselves. */
-  encodeOnce?(piece: string, ids: number[]): void;
   idOf(token: string): number | undefined;
   tokenOf(id: number): string | undefined;
   readonly size: number;

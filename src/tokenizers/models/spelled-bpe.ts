@@ -8,7 +8,6 @@ import { byteToken, utf8Length } from "./model.js";
 
 const utf8 = /* @__PURE__ */ new TextEncoder();
 
-/** Whether a model needs more than the plain kind. */
 export class SpelledBpe extends Bpe {
   declare private prefix: string;
   declare private suffix: string;
@@ -19,6 +18,10 @@ export class SpelledBpe extends Bpe {
 
   override get isPlain(): boolean {
     return this.prefix === "" && this.suffix === "";
+  }
+
+  override get dropsUnknown(): boolean {
+    return this.unknown < 0;
   }
 
   protected override spelling(settings: Component) {

@@ -10,8 +10,6 @@ const WHERE = "tokenizer.json model (Unigram)";
 /** How much less probable than the least probable token an unknown character is. */
 const UNKNOWN_PENALTY = 10;
 const BYTE_TOKEN = /^<0x[0-9A-F]{2}>$/;
-const CACHED_LENGTH = 256;
-const CACHED_PIECES = 1 << 17;
 
 const utf8 = /* @__PURE__ */ new TextEncoder();
 
@@ -25,7 +23,6 @@ export class Unigram implements Model {
   private readonly unknown: number;
   private readonly unknownScore: number;
   private readonly byteIds: (number | undefined)[] | undefined;
-  private readonly cache = new Map<string, number[]>();
   private best = new Float64Array(257);
   private from = new Int32Array(257);
   private last = new Int32Array(257);
@@ -88,26 +85,6 @@ export class Unigram implements Model {
   }
 
   encode(piece: string, ids: number[], spans?: number[]): void {
-    if (piece === "") return;
-    if (spans !== undefined || piece.length > CACHED_LENGTH) {
-      this.encodeFresh(piece, ids, spans);
-      return;
-    }
-    let cached = this.cache.get(piece);
-    if (cached === undefined) {
-      cached = [];
-      this.encodeFresh(piece, cached, undefined);
-      if (this.cache.size >= CACHED_PIECES) this.cache.clear();
-      this.cache.set(piece, cached);
-    }
-    for (let i = 0; i < cached.length; i++) ids.push(cached[i]);
-  }
-
-  encodeOnce(piece: string, ids: number[]): void {
-    if (piece !== "") this.encodeFresh(piece, ids, undefined);
-  }
-
-  private encodeFresh(piece: string, ids: number[], spans: number[] | undefined): void {
     let at = 0;
     let byte = 0;
     let k = this.cut(piece);

@@ -171,6 +171,8 @@ export function compile(root: Node, pattern: string): Program {
       push(code, choice);
       if (lengthsOf(node)[0] > 0) emit(node, code);
       else {
+        // Which way an empty iteration leaves depends on where it began.
+        program.simple = false;
         const loop = program.loops++;
         push(code, { op: "enter", loop });
         emit(node, code);

@@ -114,8 +114,8 @@ export class SetReader {
     return code;
   }
 
-  /** `[…]` after its opening bracket. */
-  protected bracketSet(): CharacterSet {
+  /** `[…]` after its opening bracket. `fold` is for the outermost one: case is ignored before it is negated. */
+  protected bracketSet(fold = (set: CharacterSet) => set): CharacterSet {
     this.enter();
     const negated = this.take("^");
     const intersected: CharacterSet[] = [];
@@ -170,7 +170,7 @@ export class SetReader {
       } else members.push(single(low));
     }
     this.leave();
-    const set = intersection([...intersected, union(members)]);
+    const set = fold(intersection([...intersected, union(members)]));
     return negated ? complement(set) : set;
   }
 

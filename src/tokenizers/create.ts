@@ -36,7 +36,7 @@ const PARTS = ["normalizer", "pre_tokenizer", "post_processor", "decoder"] as co
 const LISTS = ["normalizers", "pretokenizers", "processors", "decoders"];
 
 /** Refuses what is not shaped like a `tokenizer.json` before anything is built from it. */
-function checkDefinition(definition: TokenizerDefinition, name: string): void {
+export function checkDefinition(definition: TokenizerDefinition, name: string): void {
   const refuse = (what: string, got: unknown): never => {
     throw new FormatError(`${name}: ${what}, got ${describe(got)}.`, { where: name });
   };

@@ -1,7 +1,7 @@
 /** SentencePiece `.model` files (a protocol buffer), turned into a `tokenizer.json`. */
 
 import { FormatError } from "../../core/errors.js";
-import { blank, blankBpe, emptyVocab, specialToken } from "../blank.js";
+import { blank, blankBpe, emptyVocab, escaped, replacing, specialToken } from "../blank.js";
 import type { Component, TokenizerDefinition } from "../definition.js";
 
 /** A field of a message: its number, and a number or bytes. */
@@ -150,12 +150,6 @@ export function readSentencePiece(bytes: Uint8Array, name: string): TokenizerDef
   });
 }
 
-const replace = (expression: string, content: string): Component => ({
-  type: "Replace",
-  pattern: { Regex: expression },
-  content,
-});
-
 function normalizersOf(file: ModelFile): Component[] {
   const { removeExtraWhitespaces: removes, addDummyPrefix: marks, whitespaceAsSuffix: atEnd } = file;
   const normalizers: Component[] = [];
@@ -170,25 +164,23 @@ function normalizersOf(file: ModelFile): Component[] {
     normalizers.push(symbols.length > 0 ? { ...map, user_defined: symbols } : map);
   }
   if (removes) {
-    normalizers.push(replace(" {2,}", " "), replace("\\A ", ""), replace(`[ ${MARK}]+\\z`, ""));
+    normalizers.push(replacing(" {2,}", " "), replacing("\\A ", ""), replacing(`[ ${MARK}]+\\z`, ""));
     if (marks && !atEnd) normalizers.push({ type: "Prepend", prepend: MARK });
   }
-  if (marks && atEnd) normalizers.push(replace("(?<=(?m:.))\\z", MARK));
+  if (marks && atEnd) normalizers.push(replacing("(?<=(?m:.))\\z", MARK));
   normalizers.push({ type: "Replace", pattern: { String: " " }, content: MARK });
   return normalizers;
 }
 
 function decodersOf(file: ModelFile, unknown: number): Component[] {
   const decoders: Component[] = [];
-  if (unknown >= 0) decoders.push(replace(`\\A${escaped(file.pieces[unknown].text)}\\z`, file.unknownSurface));
+  if (unknown >= 0) decoders.push(replacing(`\\A${escaped(file.pieces[unknown].text)}\\z`, file.unknownSurface));
   decoders.push({ type: "ByteFallback" }, { type: "Fuse" });
-  if (file.removeExtraWhitespaces) decoders.push(replace(`\\A${MARK}+`, ""));
-  else if (file.addDummyPrefix) decoders.push(replace(`\\A${MARK}`, ""));
+  if (file.removeExtraWhitespaces) decoders.push(replacing(`\\A${MARK}+`, ""));
+  else if (file.addDummyPrefix) decoders.push(replacing(`\\A${MARK}`, ""));
   decoders.push({ type: "Replace", pattern: { String: MARK }, content: " " });
   return decoders;
 }
-
-const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 
 const userDefined = (file: ModelFile): string[] =>
   file.pieces.filter(({ kind }) => kind === USER_DEFINED).map(({ text }) => text);

@@ -46,9 +46,9 @@ export function trainBpe(wordCounts: Map<string, number>, options: BpeTrainerOpt
     }
     return id;
   };
-  for (const token of options.specialTokens) idOf(token);
-  const alphabet = new Set(alphabetOf(wordCounts, options));
-  for (const character of alphabet) idOf(character);
+  // A special token of one character counts as known where a limit drops it, as in Hugging Face's trainer.
+  const alphabet = new Set([...options.specialTokens, ...alphabetOf(wordCounts, options)]);
+  for (const token of alphabet) idOf(token);
 
   const words = new Words(wordCounts, alphabet, options, idOf);
   const queue = new Queue(options.ties === "greatestText" ? tokens : undefined);

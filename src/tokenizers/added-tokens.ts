@@ -105,20 +105,6 @@ function finder(tokens: AddedToken[], spelling: (content: string) => string): Fi
   return { trie, tokens, begins, strict: tokens.some((token) => token.single_word || token.lstrip || token.rstrip) };
 }
 
-/** The longest token that `text` goes on with at `start`: its place, and where it ends. */
-function longest({ trie }: Finder, text: string, start: number): { place: number; end: number } {
-  const found = { place: -1, end: start };
-  for (let at = start, node = 0; at < text.length; ) {
-    const slot = trie.find(node, text.charCodeAt(at++));
-    if (slot < 0) break;
-    node = trie.child(slot);
-    if (trie.value(slot) < 0) continue;
-    found.place = trie.value(slot);
-    found.end = at;
-  }
-  return found;
-}
-
 const WORD = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 /** Whether the first or the last character of a text belongs to a word. */
 const startsWord = (text: string): boolean => text !== "" && WORD.test(characterOf16(text.codePointAt(0) as number));
@@ -128,24 +114,20 @@ const SPACE = /[\p{White_Space}]/u;
 function split(piece: Piece, finder: Finder | undefined): Piece[] {
   if (finder === undefined) return piece.text === "" ? [] : [piece.slice(0, piece.text.length)];
   const { text } = piece;
-  const { begins } = finder;
+  const { begins, trie } = finder;
   const out: Piece[] = [];
   let from = 0;
   /** Where the white space ends that a token took along last: the next one may be in the middle of it. */
   let spaceEnd = 0;
   for (let at = 0; at < text.length; ) {
-    if (begins[text.charCodeAt(at)] === 0) {
+    const place = begins[text.charCodeAt(at)] === 0 ? -1 : trie.longest(text, at);
+    if (place < 0) {
       at++;
       continue;
     }
-    const found = longest(finder, text, at);
-    if (found.place < 0) {
-      at++;
-      continue;
-    }
-    const token = finder.tokens[found.place];
+    const token = finder.tokens[place];
     let start = at;
-    let { end } = found;
+    let { end } = trie;
     at = end;
     if (finder.strict) {
       // Two units hold any one character.

@@ -146,7 +146,7 @@ export function readSentencePiece(bytes: Uint8Array, name: string): TokenizerDef
     normalizer: { type: "Sequence", normalizers: normalizersOf(file) },
     pre_tokenizer: file.modelType === 2 ? apart(file) : null,
     decoder: { type: "Sequence", decoders: decodersOf(file, unknown) },
-    model: file.modelType === 1 ? unigram(file, unknown) : bpe(file, unknown),
+    model: file.modelType === 1 ? unigram(file, unknown) : bpe(file, unknown, name),
   });
 }
 
@@ -207,8 +207,11 @@ function unigram(file: ModelFile, unknown: number): Component {
   };
 }
 
+/** Characters of a piece: its merges are found in time that grows with their square. SentencePiece makes 16 at most. */
+const LONGEST = 4096;
+
 /** SentencePiece merges the pair whose piece has the best score: every way to make a piece becomes a merge. */
-function bpe(file: ModelFile, unknown: number): Component {
+function bpe(file: ModelFile, unknown: number, name: string): Component {
   const vocab = emptyVocab();
   file.pieces.forEach(({ text }, id) => {
     vocab[text] ??= id;
@@ -220,11 +223,15 @@ function bpe(file: ModelFile, unknown: number): Component {
     .filter(({ kind }) => kind === NORMAL)
     .sort((a, b) => b.score - a.score || a.id - b.id);
   for (const { text } of byScore) {
-    const characters = [...text];
+    if (text.length > LONGEST) {
+      throw new FormatError(`${name}: needs pieces of at most ${LONGEST} characters, got one of ${text.length}.`, {
+        where: name,
+      });
+    }
     const ways: [string, string][] = [];
-    for (let cut = 1; cut < characters.length; cut++) {
-      const first = characters.slice(0, cut).join("");
-      const second = characters.slice(cut).join("");
+    for (let cut = 1; cut < text.length; cut++) {
+      const first = text.slice(0, cut);
+      const second = text.slice(cut);
       if (isPart(first) && isPart(second)) ways.push([first, second]);
     }
     ways.sort((a, b) => vocab[a[0]] - vocab[b[0]] || vocab[a[1]] - vocab[b[1]]);

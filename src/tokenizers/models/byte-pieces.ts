@@ -2,6 +2,7 @@
 
 import { byteCharacters, bytesOfText } from "../byte-alphabet.js";
 import type { Bpe } from "./bpe.js";
+import { finish, mix } from "./hash.js";
 import type { Model } from "./model.js";
 
 /** Ids, appended. */
@@ -76,8 +77,8 @@ export class PieceCache {
       return;
     }
     let hash = length;
-    for (let i = start; i < end; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-    hash ^= hash >>> 15;
+    for (let i = start; i < end; i++) hash = mix(hash, text.charCodeAt(i));
+    hash = finish(hash);
     let slot = (hash & this.mask) * SLOT;
     let isFree = false;
     for (let probes = MOST_PROBES; probes > 0; probes--) {

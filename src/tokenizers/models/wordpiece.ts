@@ -43,18 +43,9 @@ export class WordPiece extends VocabularyModel implements Model {
     let known = characters <= this.longest;
     let bytes = 0;
     for (let start = 0; known && start < piece.length; ) {
-      let node = start === 0 ? 0 : this.inside;
-      let id = -1;
-      let end = start;
-      for (let i = start; node >= 0 && i < piece.length; i++) {
-        const slot = this.trie.find(node, piece.charCodeAt(i));
-        if (slot < 0) break;
-        node = this.trie.child(slot);
-        if (this.trie.value(slot) >= 0) {
-          id = this.trie.value(slot);
-          end = i + 1;
-        }
-      }
+      const node = start === 0 ? 0 : this.inside;
+      const id = node < 0 ? -1 : this.trie.longest(piece, start, node);
+      const { end } = this.trie;
       if (id < 0) known = false;
       else {
         ids.push(id);

@@ -32,15 +32,23 @@ const utf8 = /* @__PURE__ */ new TextEncoder();
 /** The byte that a UTF-16 unit stands for, or -1. */
 export const byteOfUnit = (unit: number): number => (unit < bytes.length ? bytes[unit] : -1);
 
-/** The bytes that a token spells; its UTF-8 where it holds a character outside the alphabet. */
-export function bytesOfToken(token: string): Uint8Array {
-  const out = new Uint8Array(token.length);
-  for (let i = 0; i < token.length; i++) {
-    const byte = byteOfUnit(token.charCodeAt(i));
-    if (byte < 0) return utf8.encode(token);
-    out[i] = byte;
+/** The bytes that tokens spell; of one that holds a character outside the alphabet its UTF-8. */
+export function bytesOfTokens(tokens: readonly string[]): Uint8Array {
+  // UTF-8 has three bytes for a unit at most.
+  const out = new Uint8Array(3 * tokens.reduce((sum, token) => sum + token.length, 0));
+  let end = 0;
+  for (const token of tokens) {
+    const start = end;
+    for (let i = 0; i < token.length; i++) {
+      const byte = byteOfUnit(token.charCodeAt(i));
+      if (byte < 0) {
+        end = start + utf8.encodeInto(token, out.subarray(start)).written;
+        break;
+      }
+      out[end++] = byte;
+    }
   }
-  return out;
+  return out.subarray(0, end);
 }
 
 /** A character's UTF-8 in the byte alphabet. */

@@ -9,7 +9,8 @@ import { isSpace } from "./unicode.js";
 export type Slot =
   | {
       sequence: number;
-      typeId: number | undefined /** Special tokens in it count as text from now on. */;
+      typeId: number | undefined;
+      /** Special tokens in it count as text from now on. */
       asText?: true;
     }
   | { ids: number[]; tokens: string[]; typeId: number };

@@ -5,11 +5,11 @@ import { canonicalJson } from "../core/json.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { SaveTarget } from "../core/store.js";
 import type { AddedTokens } from "./added-tokens.js";
-import { checkBatch, checkEncode, checkIds } from "./arguments.js";
+import { checkBatch, checkDecode, checkEncode, checkIdBatch, sizeOfText } from "./arguments.js";
 import type { ChatMessage, ChatOptions } from "./chat.js";
 import { DecodeStream } from "./decode-stream.js";
 import { type Decoder, decoders } from "./decoder.js";
-import type { TokenizerDefinition } from "./definition.js";
+import { identity, type TokenizerDefinition } from "./definition.js";
 import { Encoding, type OffsetUnit, type Row } from "./encoding.js";
 import type { Model } from "./models/model.js";
 import { wellFormed } from "./offsets.js";
@@ -17,8 +17,7 @@ import { Pipeline } from "./pipeline.js";
 import { addedCount, type PostProcessor, postProcessors, process, processIds } from "./post-processor.js";
 import {
   cutIds,
-  cutRow,
-  keptLengths,
+  cutRows,
   type PaddingOptions,
   paddedLength,
   paddingOptions,
@@ -97,7 +96,8 @@ export class Tokenizer {
   private encoding(text: string, options: EncodeOptions, known?: number[]): Encoding {
     const { textPair, addSpecialTokens = true, truncation, padding, offsetUnit = "utf16", dropoutSeed } = options;
     const texts = () => (textPair === undefined ? [text] : [text, textPair]).map(wellFormed);
-    const cut = this.cutting(textPair === undefined ? 1 : 2, addSpecialTokens, truncation);
+    const added = () => (addSpecialTokens ? addedCount(this.postProcessor, textPair === undefined ? 1 : 2) : 0);
+    const cut = truncationOptions(truncation, this.definition.truncation, added);
     const fill = paddingOptions(padding, this.definition.padding);
     const all = (): Row => {
       const row = this.encodeRow(texts(), addSpecialTokens, cut, offsetUnit, dropoutSeed);
@@ -109,26 +109,9 @@ export class Tokenizer {
       return new Encoding(row.ids, () => row);
     }
     let parts = texts().map((part) => this.pipeline.ids(part));
-    if (cut) {
-      const kept = keptLengths(
-        parts.map((part) => part.length),
-        cut,
-      );
-      parts = parts.map((part, i) => cutIds(part, kept[i], cut));
-    }
+    if (cut) parts = cutIds(parts, cut);
     const ids = processIds(this.postProcessor, parts, addSpecialTokens);
     return new Encoding(fill ? padIds(ids, paddedLength([ids.length], fill), fill) : ids, all);
-  }
-
-  /** How so many texts are cut, with room left for the tokens that are added to them. */
-  private cutting(
-    texts: number,
-    addSpecialTokens: boolean,
-    truncation: EncodeOptions["truncation"],
-  ): Required<TruncationOptions> | undefined {
-    const cut = truncationOptions(truncation, this.definition.truncation);
-    const added = cut && addSpecialTokens ? addedCount(this.postProcessor, texts) : 0;
-    return cut && { ...cut, maxLength: Math.max(0, cut.maxLength - added) };
   }
 
   /** Everything, with offsets. */
@@ -146,13 +129,7 @@ export class Tokenizer {
     } finally {
       this.model.dropWith?.(undefined);
     }
-    if (cut) {
-      const kept = keptLengths(
-        rows.map(({ ids }) => ids.length),
-        cut,
-      );
-      rows = rows.map((row, i) => cutRow(row, kept[i], cut));
-    }
+    if (cut) rows = cutRows(rows, cut);
     return process(this.postProcessor, rows, addSpecialTokens);
   }
 
@@ -175,10 +152,7 @@ export class Tokenizer {
         ? this.encoding(text, rest, known)
         : this.encoding(text[0], { ...rest, textPair: text[1] }, known);
     });
-    const size = texts.reduce(
-      (sum, text) => sum + (typeof text === "string" ? text.length : text[0].length + text[1].length),
-      0,
-    );
+    const size = texts.reduce((sum, text) => sum + sizeOfText(text), 0);
     const encodings =
       size < APART
         ? texts.map((_, i) => encode(i))
@@ -194,8 +168,9 @@ export class Tokenizer {
   }
 
   /** Text of the ids. Throws IndexError for an id that does not exist. */
-  decode(ids: ArrayLike<number>, { skipSpecialTokens = true }: DecodeOptions = {}): string {
-    checkIds(ids);
+  decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    checkDecode(ids, options);
+    const { skipSpecialTokens = true } = options;
     const tokens: string[] = [];
     for (let i = 0; i < ids.length; i++) {
       const token = this.tokenOf(ids[i]);
@@ -214,6 +189,7 @@ export class Tokenizer {
 
   /** Texts of several lists of ids, by workers where there are many. An error says at which list it arose. */
   async decodeBatch(batch: readonly ArrayLike<number>[], options: DecodeOptions = {}): Promise<string[]> {
+    checkIdBatch(batch);
     const decode = atText("decodeBatch", (i) => this.decode(batch[i], options));
     const size = batch.reduce((sum, ids) => sum + ids.length, 0);
     if (size < APART) return batch.map((_, i) => decode(i));
@@ -322,13 +298,3 @@ const atText =
       throw error;
     }
   };
-
-/** The parts of a definition that decide ids. */
-function identity(definition: TokenizerDefinition): unknown {
-  const { added_tokens = [], normalizer = null, pre_tokenizer = null, post_processor = null, model } = definition;
-  // Merges are written in two ways that mean the same.
-  const merges = (model.merges as unknown[] | undefined)?.map((merge) =>
-    typeof merge === "string" ? merge.split(" ") : merge,
-  );
-  return { added_tokens, normalizer, pre_tokenizer, post_processor, model: { ...model, merges } };
-}

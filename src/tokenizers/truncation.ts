@@ -1,7 +1,7 @@
 /** Cutting encodings that are too long and filling up short ones. */
 
 import { ConfigError } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
+import { checkCounts, checkOptions, checkWord, refuseOption } from "../core/options.js";
 import type { Padding, Truncation } from "./definition.js";
 import { changeRow, joinRows, madeUpRow, type Row, sliceRow } from "./encoding.js";
 
@@ -27,12 +27,18 @@ export interface PaddingOptions {
   token?: string;
 }
 
-const lower = (name: string | undefined) => name && name[0].toLowerCase() + name.slice(1);
+/** Words of the file as ours; what is no text stays, to be refused. */
+const lower = <T extends string>(name: unknown) =>
+  (typeof name === "string" ? name.slice(0, 1).toLowerCase() + name.slice(1) : name) as T | undefined;
 
-/** The settings in force, or undefined: `true` takes the file's. */
+/** Padding may make encodings so long. */
+const LONGEST = 1 << 24;
+
+/** The settings in force, or undefined: `true` takes the file's. `added` tokens will be put around the texts. */
 export function truncationOptions(
   option: boolean | number | TruncationOptions | undefined,
   file: Truncation | null | undefined,
+  added: () => number,
 ): Required<TruncationOptions> | undefined {
   if (option === undefined || option === false) return undefined;
   let options: TruncationOptions;
@@ -48,8 +54,8 @@ export function truncationOptions(
     options = {
       maxLength: file.max_length,
       stride: file.stride,
-      strategy: lower(file.strategy) as TruncationOptions["strategy"],
-      direction: lower(file.direction) as TruncationOptions["direction"],
+      strategy: lower(file.strategy),
+      direction: lower(file.direction),
     };
   }
   const { maxLength, stride = 0, strategy = "longestFirst", direction = "right" } = options;
@@ -58,12 +64,9 @@ export function truncationOptions(
       `encode: truncation needs whole numbers maxLength and stride, got ${maxLength} and ${stride}.`,
     );
   }
-  if (!["longestFirst", "onlyFirst", "onlySecond"].includes(strategy) || !["right", "left"].includes(direction)) {
-    throw new ConfigError(
-      `encode: truncation needs a strategy longestFirst, onlyFirst or onlySecond and a direction right or left, got ${strategy} and ${direction}.`,
-    );
-  }
-  return { maxLength, stride, strategy, direction };
+  checkWord("encode: truncation", "strategy", strategy, ["longestFirst", "onlyFirst", "onlySecond"]);
+  checkWord("encode: truncation", "direction", direction, ["right", "left"]);
+  return { maxLength: Math.max(0, maxLength - added()), stride, strategy, direction };
 }
 
 /** The settings in force, or undefined: `true` takes the file's, or pads to the longest with id 0. */
@@ -77,31 +80,33 @@ export function paddingOptions(
       hint: "A fixed length is { length: 8 }.",
     });
   }
-  const fixed = typeof file?.strategy === "object" ? file.strategy.Fixed : "longest";
+  const fixed = (file?.strategy as { Fixed?: number } | null | undefined)?.Fixed ?? "longest";
   const given = option === true ? {} : option;
   checkOptions("encode: padding", given, ["length", "multipleOf", "direction", "id", "typeId", "token"]);
   const options = {
     length: given.length ?? (option === true ? fixed : "longest"),
     multipleOf: given.multipleOf ?? (option === true ? (file?.pad_to_multiple_of ?? 0) : 0),
-    direction: given.direction ?? (lower(file?.direction) as "right" | "left" | undefined) ?? "right",
+    direction: given.direction ?? lower<"right" | "left">(file?.direction) ?? "right",
     id: given.id ?? file?.pad_id ?? 0,
     typeId: given.typeId ?? file?.pad_type_id ?? 0,
     token: given.token ?? file?.pad_token ?? "[PAD]",
   };
-  if (options.length !== "longest" && !(Number.isInteger(options.length) && options.length >= 0)) {
-    throw new ConfigError(`encode: padding needs a whole number or "longest" as its length, got ${options.length}.`);
+  const { length, multipleOf, direction, id, typeId, token } = options;
+  const isSize = (size: unknown) => Number.isInteger(size) && (size as number) >= 0 && (size as number) <= LONGEST;
+  if (length !== "longest" && !isSize(length)) {
+    refuseOption("encode: padding", "length", `a whole number up to ${LONGEST} or "longest"`, length);
   }
-  const { direction, multipleOf } = options;
-  if (!["right", "left"].includes(direction) || !(Number.isInteger(multipleOf) && multipleOf >= 0)) {
-    throw new ConfigError(
-      `encode: padding needs a direction right or left and a whole number multipleOf, got ${direction} and ${multipleOf}.`,
-    );
+  if (!isSize(multipleOf)) {
+    refuseOption("encode: padding", "multipleOf", `a whole number up to ${LONGEST}`, multipleOf);
   }
+  checkWord("encode: padding", "direction", direction, ["right", "left"]);
+  checkCounts("encode: padding", { id, typeId }, 0);
+  if (typeof token !== "string") refuseOption("encode: padding", "token", "a text", token);
   return options;
 }
 
 /** How many tokens stay of one text or of each of two, of so many, for them to hold `maxLength` together. */
-export function keptLengths(lengths: number[], options: Required<TruncationOptions>): number[] {
+function keptLengths(lengths: number[], options: Required<TruncationOptions>): number[] {
   const kept = divided(lengths, options);
   const { stride } = options;
   const short = kept.find((length, i) => length > 0 && length < lengths[i] && length <= stride);
@@ -138,14 +143,27 @@ function divided(lengths: number[], { maxLength, strategy }: Required<Truncation
   return swap ? [long, short] : [short, long];
 }
 
-/** The ids that stay. */
-export function cutIds(ids: number[], length: number, { direction }: Required<TruncationOptions>): number[] {
-  if (length >= ids.length) return ids;
-  return direction === "right" ? ids.slice(0, length) : ids.slice(ids.length - length);
+/** The ids that stay of one text, or of two. */
+export function cutIds(texts: number[][], options: Required<TruncationOptions>): number[][] {
+  const kept = keptLengths(
+    texts.map((ids) => ids.length),
+    options,
+  );
+  return texts.map((ids, i) =>
+    options.direction === "right" ? ids.slice(0, kept[i]) : ids.slice(ids.length - kept[i]),
+  );
 }
 
-/** The row that stays, with the parts that overflow. */
-export function cutRow(row: Row, length: number, { stride, direction }: Required<TruncationOptions>): Row {
+/** The rows that stay, with the parts that overflow. */
+export function cutRows(rows: Row[], options: Required<TruncationOptions>): Row[] {
+  const kept = keptLengths(
+    rows.map((row) => row.ids.length),
+    options,
+  );
+  return rows.map((row, i) => cutRow(row, kept[i], options));
+}
+
+function cutRow(row: Row, length: number, { stride, direction }: Required<TruncationOptions>): Row {
   const all = row.ids.length;
   if (length >= all) return row;
   if (length === 0) return { ...sliceRow(row, 0, 0), overflow: () => [() => row] };

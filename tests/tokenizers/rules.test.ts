@@ -137,7 +137,7 @@ test("a template has no place for the special tokens of another one", async () =
   expect(() => tokenizer.encode("a")).not.toThrow();
   const three = { ...template, single: [...template.single, ...template.single] };
   const refused = await load(chain(three, template));
-  expect(() => refused.encode("a")).toThrow(/a place behind another processor needs .* got "4 texts"/);
+  expect(() => refused.encode("a")).toThrow(/needs in a place behind another processor its texts .* got "4 texts"/);
 });
 
 describe("ten times as long takes ten times as long", () => {

@@ -1,6 +1,6 @@
 /** tiktoken rank files: a line for each token, its bytes in base64 and its rank, which is its id. */
 
-import { FormatError } from "../../core/errors.js";
+import { FormatError, show } from "../../core/errors.js";
 import { blank, blankBpe, emptyVocab, specialToken } from "../blank.js";
 import { byteCharacters } from "../byte-alphabet.js";
 import type { TokenizerDefinition } from "../definition.js";
@@ -64,13 +64,10 @@ export function readTiktoken(text: string, name: string, options: TiktokenOption
       bytes = undefined;
     }
     if (bytes === undefined || rank === undefined || !Number.isInteger(id) || id < 0 || ranks.has(bytes)) {
-      throw new FormatError(
-        `${name}: line ${i + 1} needs a new token in base64 and its rank, got ${JSON.stringify(line.slice(0, 60))}.`,
-        {
-          where: name,
-          line: i + 1,
-        },
-      );
+      throw new FormatError(`${name}: line ${i + 1} needs a new token in base64 and its rank, got ${show(line)}.`, {
+        where: name,
+        line: i + 1,
+      });
     }
     if (bytes.length > LONGEST) {
       throw new FormatError(`${name}: line ${i + 1} needs a token of at most ${LONGEST} bytes, got ${bytes.length}.`, {

@@ -1,8 +1,9 @@
 /** Byte-pair encoding (Sennrich et al. 2016) with the options of Hugging Face's model of that name. */
 
-import { FormatError } from "../../core/errors.js";
+import { FormatError, show } from "../../core/errors.js";
 import type { Component } from "../definition.js";
-import { describe, ObjectVocabulary, type Vocabulary } from "../vocabulary.js";
+import type { FastPath } from "../fast-path.js";
+import { ObjectVocabulary, type Vocabulary } from "../vocabulary.js";
 import { Merges } from "./merges.js";
 import { byteLength, type Model, utf8Length, VocabularyModel } from "./model.js";
 
@@ -33,7 +34,7 @@ export class Bpe extends VocabularyModel implements Model {
     this.ignoreMerges = settings.ignore_merges === true;
     this.dropout = (settings.dropout as number | null | undefined) ?? 0;
     if (typeof this.dropout !== "number" || !(this.dropout >= 0 && this.dropout <= 1)) {
-      throw new FormatError(`${WHERE}: dropout is a number from 0 to 1, got ${describe(settings.dropout)}.`, {
+      throw new FormatError(`${WHERE}: dropout is a number from 0 to 1, got ${show(settings.dropout)}.`, {
         where: WHERE,
       });
     }
@@ -66,9 +67,9 @@ export class Bpe extends VocabularyModel implements Model {
     return true;
   }
 
-  /** Whether characters that are no symbols leave no trace. */
-  get dropsUnknown(): boolean {
-    return true;
+  /** Ids of texts without a pre-tokenizer, where they may be cut. */
+  get wholeTexts(): FastPath | undefined {
+    return undefined;
   }
 
   dropWith(seed: number | undefined): void {
@@ -78,7 +79,7 @@ export class Bpe extends VocabularyModel implements Model {
   /** Merges as three ids each: first, second, merged. */
   private readMerges(merges: unknown, prefixLength: number): Int32Array {
     if (!Array.isArray(merges)) {
-      throw new FormatError(`${WHERE}: needs a list of merges, got ${describe(merges)}.`, { where: WHERE });
+      throw new FormatError(`${WHERE}: needs a list of merges, got ${show(merges)}.`, { where: WHERE });
     }
     const { vocabulary } = this;
     const out = new Int32Array(merges.length * 3);
@@ -113,7 +114,7 @@ export class Bpe extends VocabularyModel implements Model {
       if (a === undefined || b === undefined || c === undefined) {
         const missing = a === undefined ? first : b === undefined ? second : first + rest;
         throw new FormatError(
-          `${WHERE} merges[${i}]: needs tokens of the vocabulary, got ${JSON.stringify(missing)}, which is not in it.`,
+          `${WHERE} merges[${i}]: needs tokens of the vocabulary, got ${show(missing)}, which is not in it.`,
           { where: WHERE, merge: i, token: missing },
         );
       }
@@ -193,7 +194,7 @@ export const isOneCharacter = (text: string): boolean =>
   text.length === 1 || (text.length === 2 && (text.codePointAt(0) as number) > 0xffff);
 
 const badMerge = (index: number, merge: unknown) =>
-  new FormatError(
-    `${WHERE} merges[${index}]: needs two tokens, as "a b" or ["a", "b"], got ${JSON.stringify(merge)?.slice(0, 80)}.`,
-    { where: WHERE, merge: index },
-  );
+  new FormatError(`${WHERE} merges[${index}]: needs two tokens, as "a b" or ["a", "b"], got ${show(merge)}.`, {
+    where: WHERE,
+    merge: index,
+  });

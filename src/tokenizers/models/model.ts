@@ -1,5 +1,6 @@
 /** A model turns pieces of normalized text into tokens. */
 
+import { FormatError, show } from "../../core/errors.js";
 import type { Vocabulary } from "../vocabulary.js";
 
 export interface Model {
@@ -53,6 +54,16 @@ export abstract class VocabularyModel {
   }
   entries(): Iterable<[string, number]> {
     return this.vocabulary.entries();
+  }
+
+  /** The id of the unknown token, which a piece needs. */
+  protected unknownId(token: string, piece: string, where: string): number {
+    const id = this.vocabulary.idOf(token);
+    if (id !== undefined) return id;
+    throw new FormatError(
+      `${where}: needs its unknown token in the vocabulary for ${show(piece)}, got ${show(token)}.`,
+      { where, piece },
+    );
   }
 }
 

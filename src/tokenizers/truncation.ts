@@ -59,11 +59,7 @@ export function truncationOptions(
     };
   }
   const { maxLength, stride = 0, strategy = "longestFirst", direction = "right" } = options;
-  if (!Number.isInteger(maxLength) || maxLength < 0 || !Number.isInteger(stride) || stride < 0) {
-    throw new ConfigError(
-      `encode: truncation needs whole numbers maxLength and stride, got ${maxLength} and ${stride}.`,
-    );
-  }
+  checkCounts("encode: truncation", { maxLength, stride }, 0);
   checkWord("encode: truncation", "strategy", strategy, ["longestFirst", "onlyFirst", "onlySecond"]);
   checkWord("encode: truncation", "direction", direction, ["right", "left"]);
   return { maxLength: Math.max(0, maxLength - added()), stride, strategy, direction };
@@ -92,15 +88,9 @@ export function paddingOptions(
     token: given.token ?? file?.pad_token ?? "[PAD]",
   };
   const { length, multipleOf, direction, id, typeId, token } = options;
-  const isSize = (size: unknown) => Number.isInteger(size) && (size as number) >= 0 && (size as number) <= LONGEST;
-  if (length !== "longest" && !isSize(length)) {
-    refuseOption("encode: padding", "length", `a whole number up to ${LONGEST} or "longest"`, length);
-  }
-  if (!isSize(multipleOf)) {
-    refuseOption("encode: padding", "multipleOf", `a whole number up to ${LONGEST}`, multipleOf);
-  }
+  if (length !== "longest") checkCounts("encode: padding", { length }, 0);
   checkWord("encode: padding", "direction", direction, ["right", "left"]);
-  checkCounts("encode: padding", { id, typeId }, 0);
+  checkCounts("encode: padding", { multipleOf, id, typeId }, 0);
   if (typeof token !== "string") refuseOption("encode: padding", "token", "a text", token);
   return options;
 }
@@ -185,7 +175,9 @@ function cutRow(row: Row, length: number, { stride, direction }: Required<Trunca
 /** The length that rows are filled up to. */
 export function paddedLength(lengths: number[], { length, multipleOf }: Required<PaddingOptions>): number {
   const wanted = length === "longest" ? lengths.reduce((a, b) => Math.max(a, b), 0) : length;
-  return multipleOf > 0 ? Math.ceil(wanted / multipleOf) * multipleOf : wanted;
+  const padded = multipleOf > 0 ? Math.ceil(wanted / multipleOf) * multipleOf : wanted;
+  if (padded > LONGEST) refuseOption("encode: padding", "the length", `at most ${LONGEST} tokens`, padded);
+  return padded;
 }
 
 /** Fills ids up to `length` tokens. */

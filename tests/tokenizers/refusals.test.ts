@@ -54,10 +54,10 @@ test.each<[() => unknown, RegExp]>([
   [() => tokenizer.decodeBatch([[1], 2] as never), /decodeBatch: needs a list of ids at 1, got 2/],
   [() => tokenizer.decode([1], { skip_special_tokens: false } as never), /Did you mean "skipSpecialTokens"/],
   [() => charTokenizer(undefined as never), /charTokenizer: needs a text, got undefined/],
-  [() => tokenizer.encode("a", { padding: { length: 2 ** 40 } }), /up to 16777216 or "longest" for length, got 1099/],
-  [() => tokenizer.encode("a", { padding: { multipleOf: 2 ** 40 } }), /up to 16777216 for multipleOf/],
+  [() => tokenizer.encode("a", { padding: { length: 2 ** 40 } }), /at most 16777216 tokens for the length, got 1099/],
+  [() => tokenizer.encode("a", { padding: { multipleOf: 2 ** 40 } }), /at most 16777216 tokens for the length, got 1099/],
   [() => tokenizer.encode("a", { padding: { id: "x" as never } }), /from 0 up for id, got "x"/],
-  [() => fixed({ strategy: { Fixed: "x" } }), /for length, got "x"/],
+  [() => fixed({ strategy: { Fixed: "x" } }), /from 0 up for length, got "x"/],
   [
     () => load({ truncation: { max_length: 1, strategy: 5 } }).then((t) => t.encode("a", { truncation: true })),
     /got 5/,

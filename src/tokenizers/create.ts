@@ -12,6 +12,8 @@ import { Tokenizer, type TokenizerExtras } from "./tokenizer.js";
 
 /** Components inside components go no deeper than this. */
 const DEEPEST = 16;
+/** Characters of an added token: as many may be looked at for each one of a text. */
+const LONGEST_TOKEN = 1024;
 /** Of objects and lists: each component in a Sequence is in its list, and has settings. */
 const MOST_LEVELS = 2 * DEEPEST + 4;
 
@@ -72,5 +74,7 @@ export function checkDefinition(definition: TokenizerDefinition, name: string): 
   if (!Array.isArray(tokens)) refuse("added_tokens is a list", tokens);
   for (const token of tokens) {
     if (!isObject(token) || typeof token.content !== "string") refuse("added_tokens hold objects with content", token);
+    const { length } = token.content;
+    if (length > LONGEST_TOKEN) refuse(`added_tokens hold at most ${LONGEST_TOKEN} characters each`, length);
   }
 }

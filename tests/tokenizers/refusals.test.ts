@@ -37,6 +37,10 @@ test.each<[object, RegExp]>([
   [template({}), /special_tokens\["x"\]: needs ids and as many tokens, got undefined/],
   [template({ ids: ["q"], tokens: ["q"] }), /needs ids and as many tokens, got \["q"\]/],
   [template({ ids: [1], tokens: [] }), /needs ids and as many tokens/],
+  [
+    { added_tokens: [{ id: 1, content: "a".repeat(2000) }] },
+    /added_tokens hold at most 1024 characters each, got 2000/,
+  ],
   [{ model: { ...words, deep } }, /model nests at most 16 deep/],
   [{ model: { type: "BPE", vocab: long, merges: [] } }, /got "x{60}…"/],
   [{ model: { type: "Unigram", vocab: [long] } }, /got "x{60}…"/],
@@ -55,7 +59,10 @@ test.each<[() => unknown, RegExp]>([
   [() => tokenizer.decode([1], { skip_special_tokens: false } as never), /Did you mean "skipSpecialTokens"/],
   [() => charTokenizer(undefined as never), /charTokenizer: needs a text, got undefined/],
   [() => tokenizer.encode("a", { padding: { length: 2 ** 40 } }), /at most 16777216 tokens for the length, got 1099/],
-  [() => tokenizer.encode("a", { padding: { multipleOf: 2 ** 40 } }), /at most 16777216 tokens for the length, got 1099/],
+  [
+    () => tokenizer.encode("a", { padding: { multipleOf: 2 ** 40 } }),
+    /at most 16777216 tokens for the length, got 1099/,
+  ],
   [() => tokenizer.encode("a", { padding: { id: "x" as never } }), /from 0 up for id, got "x"/],
   [() => fixed({ strategy: { Fixed: "x" } }), /from 0 up for length, got "x"/],
   [

@@ -2,6 +2,7 @@
 
 import type { AddedTokenDefinition } from "./definition.js";
 import type { Model } from "./models/model.js";
+import { Trie } from "./models/trie.js";
 import type { Piece } from "./piece.js";
 import { characterOf16 } from "./unicode-16.js";
 
@@ -9,8 +10,11 @@ export interface AddedToken extends Required<AddedTokenDefinition> {}
 
 /** Finds one group of added tokens (normalized ones or the others), the longest at the leftmost place. */
 interface Finder {
-  expression: RegExp;
-  byText: Map<string, AddedToken>;
+  /** Tokens by their units; the value is a place in `tokens`. */
+  trie: Trie;
+  tokens: AddedToken[];
+  /** 1 for units that a token begins with: most of a text is passed over by these alone. */
+  begins: Uint8Array;
   /** Whether matches need more than being found: whole words, white space to take along. */
   strict: boolean;
 }
@@ -89,19 +93,16 @@ export class AddedTokens {
 }
 
 function finder(tokens: AddedToken[], spelling: (content: string) => string): Finder | undefined {
-  const byText = new Map<string, AddedToken>();
-  for (const token of tokens) {
-    const text = spelling(token.content);
-    if (text !== "" && !byText.has(text)) byText.set(text, token);
+  const trie = new Trie(tokens.length);
+  const begins = new Uint8Array(65536);
+  // Of tokens that are spelt alike the first is found: it is added last.
+  for (let i = tokens.length - 1; i >= 0; i--) {
+    const text = spelling(tokens[i].content);
+    trie.addText(text, i);
+    if (text !== "") begins[text.charCodeAt(0)] = 1;
   }
-  if (byText.size === 0) return undefined;
-  const longestFirst = [...byText.keys()].sort((a, b) => b.length - a.length);
-  const source = longestFirst.map((text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|");
-  return {
-    expression: new RegExp(source, "g"),
-    byText,
-    strict: tokens.some((token) => token.single_word || token.lstrip || token.rstrip),
-  };
+  if (trie.nodes === 1) return undefined;
+  return { trie, tokens, begins, strict: tokens.some((token) => token.single_word || token.lstrip || token.rstrip) };
 }
 
 const WORD = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
@@ -113,14 +114,21 @@ const SPACE = /[\p{White_Space}]/u;
 function split(piece: Piece, finder: Finder | undefined): Piece[] {
   if (finder === undefined) return piece.text === "" ? [] : [piece.slice(0, piece.text.length)];
   const { text } = piece;
-  const { expression } = finder;
+  const { begins, trie } = finder;
   const out: Piece[] = [];
   let from = 0;
-  expression.lastIndex = 0;
-  for (let match = expression.exec(text); match !== null; match = expression.exec(text)) {
-    const token = finder.byText.get(match[0]) as AddedToken;
-    let start = match.index;
-    let end = start + match[0].length;
+  /** Where the white space ends that a token took along last: the next one may be in the middle of it. */
+  let spaceEnd = 0;
+  for (let at = 0; at < text.length; ) {
+    const place = begins[text.charCodeAt(at)] === 0 ? -1 : trie.longest(text, at);
+    if (place < 0) {
+      at++;
+      continue;
+    }
+    const token = finder.tokens[place];
+    let start = at;
+    let { end } = trie;
+    at = end;
     if (finder.strict) {
       // Two units hold any one character.
       if (
@@ -134,7 +142,11 @@ function split(piece: Piece, finder: Finder | undefined): Piece[] {
         // The token before may have taken some of it.
         start = Math.max(start, from);
       }
-      if (token.rstrip) while (end < text.length && SPACE.test(text[end])) end++;
+      if (token.rstrip) {
+        end = Math.max(end, spaceEnd);
+        while (end < text.length && SPACE.test(text[end])) end++;
+        spaceEnd = end;
+      }
       if (start >= end) continue;
     }
     if (from < start) out.push(piece.slice(from, start));

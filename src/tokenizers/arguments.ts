@@ -1,15 +1,19 @@
 /** What callers hand over is looked at before it is encoded: a wrong option would only show in the ids. */
 
-import { ConfigError } from "../core/errors.js";
+import { ConfigError, show } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
-import type { EncodeOptions } from "./tokenizer.js";
-import { describe } from "./vocabulary.js";
+import type { DecodeOptions, EncodeOptions } from "./tokenizer.js";
 
 const OPTIONS = ["textPair", "addSpecialTokens", "truncation", "padding", "offsetUnit", "dropoutSeed"];
 const UNITS = ["utf16", "codepoint", "byte"];
 
 const wrong = (where: string, rule: string, got: unknown, hint?: string) =>
-  new ConfigError(`${where}: needs ${rule}, got ${describe(got)}.`, { where, hint });
+  new ConfigError(`${where}: needs ${rule}, got ${show(got)}.`, { where, hint });
+
+/** Throws ConfigError for a text that is none. */
+export function checkText(where: string, text: unknown): void {
+  if (typeof text !== "string") throw wrong(where, "a text", text);
+}
 
 /** Throws ConfigError for a text that is none, and for options that are unknown or of no meaning. */
 export function checkEncode(text: unknown, options: EncodeOptions): void {
@@ -20,9 +24,19 @@ export function checkEncode(text: unknown, options: EncodeOptions): void {
   if (!UNITS.includes(offsetUnit)) throw wrong("encode", "an offsetUnit of utf16, codepoint or byte", offsetUnit);
 }
 
-/** Throws ConfigError for ids that come in no list. */
-export function checkIds(ids: unknown): void {
-  if (typeof (ids as ArrayLike<number> | undefined)?.length !== "number") throw wrong("decode", "a list of ids", ids);
+/** Throws ConfigError for ids that come in no list, and for unknown options. */
+export function checkDecode(ids: unknown, options: DecodeOptions): void {
+  if (!isList(ids)) throw wrong("decode", "a list of ids", ids);
+  checkOptions("decode", options, ["skipSpecialTokens"]);
+}
+
+const isList = (ids: unknown) => typeof (ids as ArrayLike<number> | null | undefined)?.length === "number";
+
+/** Throws ConfigError for a batch that is no list of lists of ids. */
+export function checkIdBatch(batch: unknown): void {
+  if (!Array.isArray(batch)) throw wrong("decodeBatch", "a list of lists of ids", batch);
+  const odd = batch.findIndex((ids) => !isList(ids));
+  if (odd >= 0) throw wrong("decodeBatch", `a list of ids at ${odd}`, batch[odd]);
 }
 
 /** Throws ConfigError for a batch that is no list of texts and of pairs of texts. */
@@ -41,3 +55,7 @@ export function checkCorpusText(item: unknown): void {
     throw wrong("trainTokenizer", "a corpus of texts and Blobs", item);
   }
 }
+
+/** UTF-16 units of a text or a pair. */
+export const sizeOfText = (text: string | readonly [string, string]): number =>
+  typeof text === "string" ? text.length : text[0].length + text[1].length;

@@ -8,6 +8,7 @@ import { AskedWorker } from "../core/asked-worker.js";
 import { breathe } from "../core/breathe.js";
 import { type PlatformWorker, platform, webWorker } from "../core/platform.js";
 import { warnOnce } from "../core/warnings.js";
+import { sizeOfText } from "./arguments.js";
 import type { Encoding } from "./encoding.js";
 import type { DecodeOptions, EncodeOptions, Tokenizer } from "./tokenizer.js";
 
@@ -62,9 +63,6 @@ export function encodeApart(
     },
   });
 }
-
-const sizeOfText = (text: string | readonly [string, string]): number =>
-  typeof text === "string" ? text.length : text[0].length + text[1].length;
 
 /** Text of each list of ids; `here` decodes it in this thread. */
 export function decodeApart(

@@ -42,3 +42,13 @@ export const specialToken = (content: string, id: number): AddedTokenDefinition 
   normalized: false,
   special: true,
 });
+
+/** A component that replaces what a regular expression finds. */
+export const replacing = (Regex: string, content: string): Component => ({
+  type: "Replace",
+  pattern: { Regex },
+  content,
+});
+
+/** A text as a regular expression for itself. */
+export const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");

@@ -1,5 +1,6 @@
 /** Tokenizers that need no file. */
 
+import { checkText } from "./arguments.js";
 import { blank, blankBpe } from "./blank.js";
 import { byteCharacters } from "./byte-alphabet.js";
 import { Bpe } from "./models/bpe.js";
@@ -10,6 +11,7 @@ import { Tokenizer } from "./tokenizer.js";
  * without merges. Characters that `text` does not hold are left out when encoding.
  */
 export function charTokenizer(text: string): Tokenizer {
+  checkText("charTokenizer", text);
   const codes = new Set<number>();
   for (let i = 0; i < text.length; i++) {
     const code = text.codePointAt(i) as number;

@@ -32,15 +32,23 @@ const utf8 = /* @__PURE__ */ new TextEncoder();
 /** The byte that a UTF-16 unit stands for, or -1. */
 export const byteOfUnit = (unit: number): number => (unit < bytes.length ? bytes[unit] : -1);
 
-/** The bytes that a token spells; its UTF-8 where it holds a character outside the alphabet. */
-export function bytesOfToken(token: string): Uint8Array {
-  const out = new Uint8Array(token.length);
-  for (let i = 0; i < token.length; i++) {
-    const byte = byteOfUnit(token.charCodeAt(i));
-    if (byte < 0) return utf8.encode(token);
-    out[i] = byte;
+/** The bytes that tokens spell; of one that holds a character outside the alphabet its UTF-8. */
+export function bytesOfTokens(tokens: readonly string[]): Uint8Array {
+  // UTF-8 has three bytes for a unit at most.
+  const out = new Uint8Array(3 * tokens.reduce((sum, token) => sum + token.length, 0));
+  let end = 0;
+  for (const token of tokens) {
+    const start = end;
+    for (let i = 0; i < token.length; i++) {
+      const byte = byteOfUnit(token.charCodeAt(i));
+      if (byte < 0) {
+        end = start + utf8.encodeInto(token, out.subarray(start)).written;
+        break;
+      }
+      out[end++] = byte;
+    }
   }
-  return out;
+  return out.subarray(0, end);
 }
 
 /** A character's UTF-8 in the byte alphabet. */
@@ -52,3 +60,6 @@ export function bytesOf(character: string): string {
   if (code < 0x10000) return byteCharacters[0xe0 | (code >> 12)] + tail(6) + tail(0);
   return byteCharacters[0xf0 | (code >> 18)] + tail(12) + tail(6) + tail(0);
 }
+
+/** A text in the byte alphabet. */
+export const bytesOfText = (text: string): string => Array.from(text, bytesOf).join("");

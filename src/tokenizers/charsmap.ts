@@ -6,9 +6,10 @@
 import { FormatError } from "../core/errors.js";
 import type { Component } from "./definition.js";
 import { byteLength } from "./models/model.js";
+import { Trie } from "./models/trie.js";
 import { sourcesOf, starts } from "./normal-forms.js";
 import type { Normalizer } from "./normalizer.js";
-import type { Edits } from "./piece.js";
+import { copied, type Edits } from "./piece.js";
 
 const WHERE = "tokenizer.json normalizer (Precompiled)";
 
@@ -195,7 +196,7 @@ export function precompiled(settings: Component): Normalizer {
     if (result === undefined) {
       result = "";
       for (const [old, mapped] of mappings(map, text)) result += mapped ?? old;
-      if (known.size < 100000 && text.length < 100) known.set(text, result);
+      if (known.size < 100000 && text.length < 100) known.set(copied(text), result);
     }
     return result;
   };
@@ -238,10 +239,10 @@ const textsOf = (list: unknown): string[] =>
 
 /** A character map as SentencePiece applies it: at each place the longest entry, but symbols of the user stay. */
 function longestMatch(map: CharacterMap, symbols: string[]): Normalizer {
-  const longestFirst = [...symbols].sort((a, b) => b.length - a.length);
+  const trie = new Trie(symbols.length);
+  for (const symbol of symbols) trie.addText(symbol, 0);
   const entryAt = (text: string, i: number): [units: number, mapped: string] | undefined => {
-    const symbol = longestFirst.find((symbol) => text.startsWith(symbol, i));
-    if (symbol !== undefined) return [symbol.length, symbol];
+    if (trie.longest(text, i) >= 0) return [trie.end - i, text.slice(i, trie.end)];
     return isStart(text, i) ? map.longest(text, i) : undefined;
   };
   /** Whether an entry may begin with these two units. */

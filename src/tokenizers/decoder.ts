@@ -1,6 +1,6 @@
 /** Decoders: from tokens back to text. Each one maps a list of strings to a list of strings; the end joins them. */
 
-import { bytesOfToken } from "./byte-alphabet.js";
+import { bytesOfTokens } from "./byte-alphabet.js";
 import { Kinds } from "./kinds.js";
 
 export type Decoder = (tokens: string[]) => string[];
@@ -21,13 +21,4 @@ export const decoders = /* @__PURE__ */ new Kinds<Decoder>(
 const utf8 = /* @__PURE__ */ new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Characters of the byte alphabet become bytes, and these UTF-8; ill-formed parts become U+FFFD. */
-function byteLevel(tokens: string[]): string[] {
-  const parts = tokens.map(bytesOfToken);
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return [utf8.decode(bytes)];
-}
+const byteLevel: Decoder = (tokens) => [utf8.decode(bytesOfTokens(tokens))];

@@ -1,11 +1,10 @@
 /** The decoders that are loaded where a file names them. */
 
-import { FormatError } from "../core/errors.js";
 import type { Decoder } from "./decoder.js";
 import type { Component } from "./definition.js";
 import type { Builds } from "./kinds.js";
-import { loadEngineFor, patternOf } from "./pattern.js";
-import { prependScheme } from "./settings.js";
+import { loadEngineFor, replacer } from "./pattern.js";
+import { prependScheme, textOf, wrongSetting } from "./settings.js";
 
 const strictUtf8 = /* @__PURE__ */ new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 
@@ -52,7 +51,7 @@ function byteFallback(tokens: string[]): string[] {
 }
 
 function wordPiece(settings: Component): Decoder {
-  const prefix = (settings.prefix as string | undefined) ?? "##";
+  const prefix = textOf(settings, "prefix", "decoder (WordPiece)", "##");
   const clean = settings.cleanup !== false;
   return (tokens) =>
     tokens.map((token, i) => {
@@ -77,13 +76,13 @@ const cleanUp = (text: string): string =>
     .replaceAll(" 're", "'re");
 
 function metaspace(settings: Component): Decoder {
-  const replacement = (settings.replacement as string | undefined) ?? "▁";
+  const replacement = textOf(settings, "replacement", "decoder (Metaspace)", "▁");
   const prepends = prependScheme(settings) !== "never";
   return (tokens) => tokens.map((token, i) => token.replaceAll(replacement, i === 0 && prepends ? "" : " "));
 }
 
 function bpe(settings: Component): Decoder {
-  const suffix = (settings.suffix as string | undefined) ?? "</w>";
+  const suffix = textOf(settings, "suffix", "decoder (BPEDecoder)", "</w>");
   return (tokens) => tokens.map((token, i) => replaceText(token, suffix, i === tokens.length - 1 ? "" : " "));
 }
 
@@ -93,8 +92,8 @@ const replaceText = (text: string, from: string, to: string): string =>
 
 /** Connectionist temporal classification: repeated tokens count once, the padding token not at all. */
 function ctc(settings: Component): Decoder {
-  const pad = (settings.pad_token as string | undefined) ?? "<pad>";
-  const delimiter = (settings.word_delimiter_token as string | undefined) ?? "|";
+  const pad = textOf(settings, "pad_token", "decoder (CTC)", "<pad>");
+  const delimiter = textOf(settings, "word_delimiter_token", "decoder (CTC)", "|");
   const clean = settings.cleanup !== false;
   return (tokens) => {
     const out: string[] = [];
@@ -109,11 +108,10 @@ function ctc(settings: Component): Decoder {
 }
 
 function strip(settings: Component): Decoder {
-  const { content, start = 0, stop = 0 } = settings as { content?: string; start?: number; stop?: number };
-  if (typeof content !== "string" || !Number.isInteger(start) || !Number.isInteger(stop)) {
-    throw new FormatError("tokenizer.json decoder (Strip): needs content, start and stop.", {
-      where: "tokenizer.json",
-    });
+  const content = textOf(settings, "content", "decoder (Strip)");
+  const { start = 0, stop = 0 } = settings as { start?: number; stop?: number };
+  if (!Number.isInteger(start) || !Number.isInteger(stop)) {
+    throw wrongSetting("decoder (Strip)", "whole numbers start and stop", [start, stop]);
   }
   return (tokens) =>
     tokens.map((token) => {
@@ -127,16 +125,6 @@ function strip(settings: Component): Decoder {
 }
 
 function replace(settings: Component): Decoder {
-  const pattern = patternOf(settings.pattern, "decoder (Replace)");
-  const content = settings.content as string;
-  return (tokens) =>
-    tokens.map((token) => {
-      let out = "";
-      let last = 0;
-      for (const [start, end] of pattern.matches(token)) {
-        out += token.slice(last, start) + content;
-        last = end;
-      }
-      return out + token.slice(last);
-    });
+  const { replaced } = replacer(settings, "decoder (Replace)");
+  return (tokens) => tokens.map(replaced);
 }

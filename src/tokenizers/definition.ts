@@ -61,3 +61,13 @@ export const tokenText = (value: unknown): string | undefined =>
 /** How a post-processor takes white space out of offsets; undefined where it does not. */
 export const trimming = (settings: Component) =>
   settings.trim_offsets === false ? undefined : { addPrefixSpace: settings.add_prefix_space !== false };
+
+/** The parts of a definition that decide ids. */
+export function identity(definition: TokenizerDefinition): unknown {
+  const { added_tokens = [], normalizer = null, pre_tokenizer = null, post_processor = null, model } = definition;
+  // Merges are written in two ways that mean the same.
+  const merges = (model.merges as unknown[] | undefined)?.map((merge) =>
+    typeof merge === "string" ? merge.split(" ") : merge,
+  );
+  return { added_tokens, normalizer, pre_tokenizer, post_processor, model: { ...model, merges } };
+}

@@ -10,8 +10,11 @@ export interface Row {
   specialTokensMask: number[];
   wordIds: (number | null)[];
   sequenceIds: (number | null)[];
-  overflowing: Row[];
+  /** What truncation cut off. Each part is made when it is asked for: of a pair of long texts there are very many. */
+  overflow(): (() => Row)[];
 }
+
+const NOTHING = (): [] => [];
 
 const COLUMNS = [
   "ids",
@@ -33,7 +36,7 @@ export const emptyRow = (): Row => ({
   specialTokensMask: [],
   wordIds: [],
   sequenceIds: [],
-  overflowing: [],
+  overflow: NOTHING,
 });
 
 /** `length` tokens that stand for no text: special ones (attention 1) or padding (attention 0). */
@@ -48,7 +51,7 @@ export function madeUpRow(ids: number[], tokens: string[], typeId: number, atten
     specialTokensMask: all(1),
     wordIds: all(null),
     sequenceIds: all(null),
-    overflowing: [],
+    overflow: NOTHING,
   };
 }
 
@@ -61,16 +64,25 @@ export function sliceRow(row: Row, start: number, end: number): Row {
 
 /** Two rows one after the other; parts that overflow are combined each with each. */
 export function joinRows(first: Row, second: Row): Row {
-  const overflowing: Row[] = [];
-  for (const part of first.overflowing) {
-    overflowing.push(joinRows(part, second));
-    for (const other of second.overflowing) overflowing.push(joinRows(part, other));
-  }
-  for (const other of second.overflowing) overflowing.push(joinRows({ ...first, overflowing: [] }, other));
   const out = emptyRow();
   for (const column of COLUMNS) (out[column] as unknown[]) = [...first[column], ...second[column]];
-  out.overflowing = overflowing;
+  if (first.overflow === NOTHING && second.overflow === NOTHING) return out;
+  out.overflow = () => {
+    const others = second.overflow();
+    const parts = first
+      .overflow()
+      .flatMap((part) => [() => joinRows(part(), second), ...others.map((other) => () => joinRows(part(), other()))]);
+    const alone = { ...first, overflow: NOTHING };
+    return parts.concat(others.map((other) => () => joinRows(alone, other())));
+  };
   return out;
+}
+
+/** The same change to a row and to all that overflows of it. */
+export function changeRow(row: Row, change: (row: Row) => Row): Row {
+  const changed = change(row);
+  if (row.overflow === NOTHING) return changed;
+  return { ...changed, overflow: () => row.overflow().map((part) => () => changeRow(part(), change)) };
 }
 
 /** What the offsets count. */
@@ -81,13 +93,19 @@ export type OffsetUnit = "utf16" | "codepoint" | "byte";
  * have the length of `ids`.
  */
 export class Encoding {
-  readonly ids: number[];
   readonly #rest: () => Row;
+  #ids: number[] | undefined;
   #row: Row | undefined;
+  #overflowing: Encoding[] | undefined;
 
-  constructor(ids: number[], rest: () => Row) {
-    this.ids = ids;
+  /** Without ids they are those of the row. */
+  constructor(ids: number[] | undefined, rest: () => Row) {
+    this.#ids = ids;
     this.#rest = rest;
+  }
+
+  get ids(): number[] {
+    return (this.#ids ??= this.#full().ids);
   }
 
   #full(): Row {
@@ -131,9 +149,11 @@ export class Encoding {
   get sequenceIds(): (number | null)[] {
     return this.#full().sequenceIds;
   }
-  /** What truncation cut off, in further encodings. */
+  /** What truncation cut off, in further encodings; those of a pair are combined each with each. */
   get overflowing(): Encoding[] {
-    return this.#full().overflowing.map((row) => new Encoding(row.ids, () => row));
+    return (this.#overflowing ??= this.#full()
+      .overflow()
+      .map((part) => new Encoding(undefined, part)));
   }
 
   /** All lists as a plain object. */

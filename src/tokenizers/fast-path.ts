@@ -1,8 +1,8 @@
 /**
  * Ids alone, without making a string for each piece: the ordinary pipeline with the bookkeeping left out. The ordinary
  * pipeline remains the meaning; the tests compare the two on every text. There are three ways: byte-level BPE after one
- * regular expression; any model whose pre-tokenizer first cuts at white space; BPE without pre-tokenizer whose tokens
- * never hold the mark "▁" behind another character.
+ * regular expression; any model whose pre-tokenizer first cuts at white space; BPE without pre-tokenizer that knows where
+ * texts may be cut. All other pieces are remembered one by one (`pipeline.ts`).
  */
 
 import { Bpe } from "./models/bpe.js";
@@ -15,8 +15,6 @@ import type { PreTokenizer } from "./pre-tokenizer.js";
 /** Appends the ids of a stretch of normalized text. */
 export type FastPath = (text: string, out: IdBuffer) => void;
 
-const MARK = "▁";
-
 /** `normalizer`, when given, is one that may be applied to each word; it then replaces normalizing the whole text. */
 export function fastPath(
   preTokenizer: PreTokenizer | undefined,
@@ -24,7 +22,7 @@ export function fastPath(
   normalizer?: Normalizer,
 ): FastPath | undefined {
   const bpe = model instanceof Bpe && model.isPlain && !normalizer ? model : undefined;
-  if (!preTokenizer) return bpe && alongMarks(bpe);
+  if (!preTokenizer) return bpe?.wholeTexts;
   // A mark that is only put before the first word depends on more than the word.
   if (preTokenizer.needsOrigin) return undefined;
   const steps = preTokenizer.parts ?? [preTokenizer];
@@ -75,32 +73,4 @@ function alongMatches({ scanner, keepGaps }: NonNullable<PreTokenizer["matches"]
     }
     if (keepGaps && gap < length) pieces.encode(text, gap, length, out);
   };
-}
-
-/** No merge crosses from another character to the mark: the text may be cut there. */
-function alongMarks(model: Bpe): FastPath | undefined {
-  if (model.idOf(MARK) === undefined) return undefined;
-  for (const [token] of model.entries()) if (crossesMark(token)) return undefined;
-  const ids: number[] = [];
-  const words = new PieceCache((text, start, end, out) => {
-    ids.length = 0;
-    model.encodeOnce(text.slice(start, end), ids);
-    for (let i = 0; i < ids.length; i++) out.push(ids[i]);
-  });
-  return (text, out) => {
-    const { length } = text;
-    for (let start = 0; start < length; ) {
-      let end = start;
-      while (end < length && text.charCodeAt(end) === 0x2581) end++;
-      while (end < length && text.charCodeAt(end) !== 0x2581) end++;
-      words.encode(text, start, end, out);
-      start = end;
-    }
-  };
-}
-
-function crossesMark(token: string): boolean {
-  for (let at = token.indexOf(MARK, 1); at > 0; at = token.indexOf(MARK, at + 1))
-    if (token[at - 1] !== MARK) return true;
-  return false;
 }

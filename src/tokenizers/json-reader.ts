@@ -1,11 +1,11 @@
 /** JSON off its text, for large files: strings stay where they are, with hashes. `scan.ts` says why. */
 
+import { mix } from "./models/hash.js";
+
 /** Not the shape that is read here. */
 export class Unusual extends Error {}
 
 export const SEED = 0x811c9dc5;
-export const mix = (hash: number, unit: number): number => Math.imul(hash ^ unit, 0x01000193);
-export const finish = (hash: number): number => hash ^ (hash >>> 15);
 
 /** JSON's tokens, one after the other, with hashes of the strings. */
 export class Reader {

@@ -1,5 +1,6 @@
 /** `loadTokenizer`: from a URL, a path, a Blob, bytes or an object to a tokenizer. */
 
+import { checkOptions } from "../core/options.js";
 import { isFetched, pathOfUrl, platform } from "../core/platform.js";
 import { createTokenizer } from "./create.js";
 import { type TokenizerDefinition, tokenText } from "./definition.js";
@@ -32,6 +33,7 @@ const ENOUGH_TO_SNIFF = 4;
  * what cannot be read and FormatError, naming file and place, for what is not a tokenizer.
  */
 export async function loadTokenizer(source: TokenizerSource, options: LoadOptions = {}): Promise<Tokenizer> {
+  checkOptions("loadTokenizer", options, ["config", "pattern", "specialTokens"]);
   if (typeof source === "string" || source instanceof URL) return loadFrom(fileAddress(source), options);
   if (source instanceof Blob) {
     const name = (source as File).name ?? "tokenizer";
@@ -82,7 +84,7 @@ async function fromObject(source: unknown, name: string, options: LoadOptions): 
   const { vocab, merges } = (source ?? {}) as Partial<VocabAndMerges>;
   if (typeof merges === "string" && typeof vocab === "object") {
     const { readVocabAndMerges } = await import("./formats/vocab-files.js");
-    return createTokenizer(readVocabAndMerges(vocab, merges), extras(options));
+    return createTokenizer(readVocabAndMerges(vocab, merges, options.config), extras(options));
   }
   return createTokenizer(source as TokenizerDefinition, extras(options), name);
 }

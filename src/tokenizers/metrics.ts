@@ -1,6 +1,7 @@
 /** How well a tokenizer fits texts. */
 
 import { log } from "../core/math.js";
+import { modelType } from "./models/create.js";
 import { byteLength } from "./models/model.js";
 import type { Tokenizer } from "./tokenizer.js";
 
@@ -74,7 +75,9 @@ const emptySums = (): Sums => ({ texts: 0, bytes: 0, characters: 0, words: 0, to
 
 /** The id of the model's unknown token, by the default of its kind where the file leaves it out. */
 function unknownId(tokenizer: Tokenizer): unknown {
-  const { type, unk_id, unk_token } = tokenizer.toJSON().model;
+  const { model } = tokenizer.toJSON();
+  const { unk_id, unk_token } = model;
+  const type = modelType(model);
   const name = unk_token ?? (type === "WordPiece" ? "[UNK]" : type === "WordLevel" ? "<unk>" : undefined);
   return typeof name === "string" ? tokenizer.idOf(name) : (unk_id ?? undefined);
 }

@@ -1,14 +1,14 @@
 /** The normalizers that many files name. */
 
-import { FormatError } from "../core/errors.js";
 import { bytesOf } from "./byte-alphabet.js";
 import type { Component } from "./definition.js";
 import type { Builds } from "./kinds.js";
 import { composed, decomposed } from "./normal-forms.js";
 import type { Edit, Normalizer } from "./normalizer.js";
 import { NOT_COMPATIBLE, NOT_DECOMPOSED } from "./old-unicode.js";
-import { loadEngineFor, patternOf } from "./pattern.js";
+import { loadEngineFor, replacer } from "./pattern.js";
 import { type Edits, prependEdits } from "./piece.js";
+import { textOf } from "./settings.js";
 import { isSpace } from "./unicode.js";
 
 const kinds: Builds<Normalizer> = {
@@ -19,7 +19,7 @@ const kinds: Builds<Normalizer> = {
   Lowercase: () => lowercase,
   Strip: strip,
   Replace: replace,
-  Prepend: (settings) => prepend(settings.prepend as string),
+  Prepend: (settings) => prepend(textOf(settings, "prepend", "normalizer (Prepend)")),
   ByteLevel: () => byteLevel,
 };
 
@@ -117,22 +117,9 @@ function strip({ strip_left = true, strip_right = true }: Component): Normalizer
 }
 
 function replace(settings: Component): Normalizer {
-  const pattern = patternOf(settings.pattern, "normalizer (Replace)");
-  const content = settings.content as string;
-  if (typeof content !== "string") {
-    throw new FormatError("tokenizer.json normalizer (Replace): content is a string.", { where: "tokenizer.json" });
-  }
+  const { pattern, content, replaced } = replacer(settings, "normalizer (Replace)");
   return {
-    text(text) {
-      if (pattern.literal) return text.replaceAll(pattern.literal, () => content);
-      let out = "";
-      let last = 0;
-      for (const [start, end] of pattern.matches(text)) {
-        out += text.slice(last, start) + content;
-        last = end;
-      }
-      return last === 0 && out === "" ? text : out + text.slice(last);
-    },
+    text: replaced,
     edit(text) {
       const edits: Edits = { characters: [], sources: [] };
       let last = 0;

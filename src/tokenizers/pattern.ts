@@ -1,10 +1,9 @@
 /** What splitters and replacers look for: a literal text, a regular expression, or a set of characters. */
 
-import { FormatError } from "../core/errors.js";
 import type { Component } from "./definition.js";
 import type { Scanner } from "./pre-tokenizer.js";
 import type { Regex } from "./regex/regex.js";
-import { describe } from "./vocabulary.js";
+import { textOf, wrongSetting } from "./settings.js";
 
 export interface Pattern {
   /** All matches `[start, end)` from left to right, in UTF-16 units. */
@@ -21,10 +20,24 @@ export function patternOf(pattern: unknown, where: string): Pattern {
   if (source !== undefined) return regex(source);
   const text = (pattern as { String?: unknown } | undefined)?.String ?? pattern;
   if (typeof text === "string") return literal(text);
-  throw new FormatError(
-    `tokenizer.json ${where}: needs a pattern {"String": …} or {"Regex": …}, got ${describe(pattern)}.`,
-    { where: `tokenizer.json ${where}` },
-  );
+  throw wrongSetting(where, 'a pattern {"String": …} or {"Regex": …}', pattern);
+}
+
+/** What `Replace` does, as a normalizer or a decoder: `content` in the place of each match. */
+export function replacer(settings: Component, component: string) {
+  const pattern = patternOf(settings.pattern, component);
+  const content = textOf(settings, "content", component);
+  const replaced = (text: string): string => {
+    if (pattern.literal) return text.replaceAll(pattern.literal, () => content);
+    let out = "";
+    let last = 0;
+    for (const [start, end] of pattern.matches(text)) {
+      out += text.slice(last, start) + content;
+      last = end;
+    }
+    return out + text.slice(last);
+  };
+  return { pattern, content, replaced };
 }
 
 /** A text that is not empty. */

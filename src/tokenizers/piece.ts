@@ -101,3 +101,9 @@ export function prependEdits(content: string, text: string): Edits {
   }
   return edits;
 }
+
+const encoder = /* @__PURE__ */ new TextEncoder();
+const decoder = /* @__PURE__ */ new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** A well-formed text in memory of its own, to be kept: a slice keeps all of the text alive that it is from. */
+export const copied = (text: string): string => decoder.decode(encoder.encode(text));

@@ -4,7 +4,7 @@ import { AddedTokens } from "./added-tokens.js";
 import type { TokenizerDefinition } from "./definition.js";
 import { emptyRow, type OffsetUnit, type Row } from "./encoding.js";
 import { type FastPath, fastPath } from "./fast-path.js";
-import { IdBuffer } from "./models/byte-pieces.js";
+import { IdBuffer, modelRanges, PieceCache } from "./models/byte-pieces.js";
 import { type Model, utf8Length } from "./models/model.js";
 import { type Normalizer, normalize, normalizers } from "./normalizer.js";
 import { convertOffsets } from "./offsets.js";
@@ -18,6 +18,8 @@ export class Pipeline {
   /** Ids alone; with `normalizesWords` it takes the text as it is and normalizes word by word. */
   private readonly fast: FastPath | undefined;
   private readonly normalizesWords: boolean;
+  /** For pipelines without a fast path. */
+  private readonly words: PieceCache;
   /** Whether pieces must know where in the original text they begin. */
   private readonly needsOrigin: boolean;
 
@@ -34,6 +36,7 @@ export class Pipeline {
         : undefined;
     this.needsOrigin = this.normalizer !== undefined && this.preTokenizer?.needsOrigin === true;
     this.normalizesWords = byWord !== undefined;
+    this.words = new PieceCache(modelRanges(model));
     this.fast = byWord ?? fastPath(this.preTokenizer, model);
   }
 
@@ -41,21 +44,20 @@ export class Pipeline {
   ids(text: string): number[] {
     const { fast } = this;
     const whole = new Piece(text, 0, this.needsOrigin);
+    const out = new IdBuffer();
     if (fast !== undefined) {
-      const out = new IdBuffer();
       const parts = this.normalizesWords ? this.added.splitOriginal(whole) : this.parts(whole);
       for (const part of parts) {
         if (part.token !== undefined) out.push(part.token);
         else fast(part.text, out);
       }
-      return out.toArray();
+    } else {
+      for (const { text, token } of this.pieces(whole)) {
+        if (token !== undefined) out.push(token);
+        else this.words.encode(text, 0, text.length, out);
+      }
     }
-    const ids: number[] = [];
-    for (const piece of this.pieces(whole)) {
-      if (piece.token !== undefined) ids.push(piece.token);
-      else this.model.encode(piece.text, ids);
-    }
-    return ids;
+    return out.toArray();
   }
 
   /** The ids of a well-formed text with all that belongs to them; `sequence` is its number in a pair. */

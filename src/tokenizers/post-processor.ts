@@ -1,7 +1,7 @@
 /** Post-processors: special tokens around texts, and offsets without white space. */
 
 import { trimming } from "./definition.js";
-import { emptyRow, joinRows, madeUpRow, type Row } from "./encoding.js";
+import { changeRow, emptyRow, joinRows, madeUpRow, type Row } from "./encoding.js";
 import { Kinds } from "./kinds.js";
 import { isSpace } from "./unicode.js";
 
@@ -9,7 +9,8 @@ import { isSpace } from "./unicode.js";
 export type Slot =
   | {
       sequence: number;
-      typeId: number | undefined /** Special tokens in it count as text from now on. */;
+      typeId: number | undefined;
+      /** Special tokens in it count as text from now on. */
       asText?: true;
     }
   | { ids: number[]; tokens: string[]; typeId: number };
@@ -69,11 +70,14 @@ function joined(lists: number[][]): number[] {
 export function process(steps: PostProcessor[], texts: Row[], addSpecialTokens: boolean): Row {
   let rows = texts;
   for (const { trim, typeId, layout } of steps) {
-    for (const row of rows) {
-      for (const part of [row, ...row.overflowing]) {
-        if (trim) trimOffsets(part, trim.addPrefixSpace);
-        if (typeId !== undefined) part.typeIds.fill(typeId);
-      }
+    if (trim || typeId !== undefined) {
+      rows = rows.map((row) =>
+        changeRow(row, (part) => ({
+          ...part,
+          offsets: trim ? trimmed(part, trim.addPrefixSpace) : part.offsets,
+          typeIds: typeId === undefined ? part.typeIds : part.ids.map(() => typeId),
+        })),
+      );
     }
     if (layout === undefined) continue;
     rows = wanted(layout(rows.length), addSpecialTokens).map((slots) =>
@@ -96,20 +100,21 @@ function place(slot: Slot, rows: Row[]): Row {
   };
 }
 
-/** Takes white space at the ends of tokens out of their offsets. */
-function trimOffsets(row: Row, addPrefixSpace: boolean): void {
-  row.tokens.forEach((token, i) => {
+/** Offsets without the white space at the ends of tokens. */
+function trimmed({ tokens, offsets }: Row, addPrefixSpace: boolean): [number, number][] {
+  return tokens.map((token, i) => {
     let leading = 0;
     while (leading < token.length && isByteSpace(token.charCodeAt(leading))) leading++;
     let trailing = 0;
     while (trailing < token.length && isByteSpace(token.charCodeAt(token.length - 1 - trailing))) trailing++;
-    const offsets = row.offsets[i];
+    let [start, end] = offsets[i];
     if (leading > 0) {
       // A single space that was put before the text is no part of it.
-      const added = (i === 0 || offsets[0] === 0) && addPrefixSpace && leading === 1;
-      if (!added) offsets[0] = Math.min(offsets[0] + leading, offsets[1]);
+      const added = (i === 0 || start === 0) && addPrefixSpace && leading === 1;
+      if (!added) start = Math.min(start + leading, end);
     }
-    if (trailing > 0 && offsets[1] >= trailing) offsets[1] = Math.max(offsets[1] - trailing, offsets[0]);
+    if (trailing > 0 && end >= trailing) end = Math.max(end - trailing, start);
+    return [start, end];
   });
 }
 

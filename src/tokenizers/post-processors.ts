@@ -1,9 +1,10 @@
 /** The post-processors that are loaded where a file names them. */
 
-import { FormatError } from "../core/errors.js";
+import { show } from "../core/errors.js";
 import { type Component, trimming } from "./definition.js";
 import type { Builds } from "./kinds.js";
 import type { PostProcessor, Slot } from "./post-processor.js";
+import { wrongSetting } from "./settings.js";
 
 export const kinds: Builds<PostProcessor[]> = {
   TemplateProcessing: template,
@@ -37,9 +38,7 @@ const range = (length: number): number[] => Array.from({ length }, (_, i) => i);
 /** A token written as `["[SEP]", 102]`. */
 function special(value: unknown): (typeId: number) => Slot {
   if (!Array.isArray(value) || typeof value[0] !== "string" || !Number.isInteger(value[1])) {
-    throw new FormatError(`tokenizer.json post_processor: needs [token, id], got ${JSON.stringify(value)}.`, {
-      where: "tokenizer.json post_processor",
-    });
+    throw wrongSetting("post_processor", "[token, id]", value);
   }
   return (typeId) => ({ ids: [value[1]], tokens: [value[0]], typeId });
 }
@@ -62,6 +61,18 @@ function template(settings: Component): PostProcessor[] {
       const id = piece?.SpecialToken?.id;
       if (id === undefined || !Object.hasOwn(tokens, id)) throw badTemplate(name, piece);
       const { ids, tokens: texts } = tokens[id];
+      const isRight =
+        Array.isArray(ids) &&
+        Array.isArray(texts) &&
+        ids.length === texts.length &&
+        ids.every((token) => Number.isInteger(token) && token >= 0) &&
+        texts.every((text) => typeof text === "string");
+      if (!isRight)
+        throw wrongSetting(
+          `post_processor (TemplateProcessing) special_tokens[${show(id)}]`,
+          "ids and as many tokens",
+          ids,
+        );
       return [{ ids, tokens: texts, typeId: (piece.SpecialToken as { type_id: number }).type_id }];
     });
   };
@@ -75,7 +86,8 @@ function template(settings: Component): PostProcessor[] {
 }
 
 const badTemplate = (name: string, got: unknown) =>
-  new FormatError(
-    `tokenizer.json post_processor (TemplateProcessing): ${name} needs its texts (A, in a pair also B) and tokens of special_tokens, got ${JSON.stringify(got)}.`,
-    { where: "tokenizer.json post_processor" },
+  wrongSetting(
+    "post_processor (TemplateProcessing)",
+    `in ${name} its texts (A, in a pair also B) and tokens of special_tokens`,
+    got,
   );

@@ -1,14 +1,12 @@
 /** The pre-tokenizers that many files name, and splitting at patterns. */
 
-import { FormatError } from "../core/errors.js";
 import type { Component } from "./definition.js";
 import type { Builds } from "./kinds.js";
 import { characters, literal, loadEngine, loadEngineFor, type Pattern, patternOf, regex } from "./pattern.js";
 import { type Piece, prepend } from "./piece.js";
 import type { PreTokenizer } from "./pre-tokenizer.js";
-import { prependScheme, unknownType } from "./settings.js";
+import { prependScheme, unknownType, wrongSetting } from "./settings.js";
 import { isNumeric, isSpace } from "./unicode.js";
-import { describe } from "./vocabulary.js";
 import { alongSpaces } from "./words-path.js";
 
 /** What becomes of the matches of a split. */
@@ -106,8 +104,7 @@ export function splitRanges(
 
 function oneCharacter(value: unknown, type: string, setting: string): string {
   if (typeof value === "string" && [...value].length === 1) return value;
-  const where = `tokenizer.json pre_tokenizer (${type})`;
-  throw new FormatError(`${where}: ${setting} is one character, got ${describe(value)}.`, { where });
+  throw wrongSetting(`pre_tokenizer (${type})`, `one character as its ${setting}`, value);
 }
 
 function metaspace(settings: Component): PreTokenizer {
@@ -138,9 +135,7 @@ function metaspace(settings: Component): PreTokenizer {
 function fixedLength(settings: Component): PreTokenizer {
   const length = settings.length as number;
   if (!Number.isInteger(length) || length < 1) {
-    throw new FormatError("tokenizer.json pre_tokenizer (FixedLength): length is a positive integer.", {
-      where: "tokenizer.json",
-    });
+    throw wrongSetting("pre_tokenizer (FixedLength)", "a length from 1 up", length);
   }
   const cut = (piece: Piece): Piece[] => {
     const out: Piece[] = [];

@@ -6,7 +6,8 @@
  */
 
 import type { TokenizerDefinition } from "./definition.js";
-import { finish, Reader, Unusual } from "./json-reader.js";
+import { Reader, Unusual } from "./json-reader.js";
+import { finish } from "./models/hash.js";
 import { TextVocabulary } from "./text-vocabulary.js";
 import type { Vocabulary } from "./vocabulary.js";
 

@@ -1,6 +1,7 @@
 /** The vocabulary of a large file, read off its text. */
 
-import { finish, mix, type Reader, SEED, Unusual } from "./json-reader.js";
+import { type Reader, SEED, Unusual } from "./json-reader.js";
+import { finish, mix, tableSize } from "./models/hash.js";
 import type { Vocabulary } from "./vocabulary.js";
 
 /** Ids may leave this many holes for each token. */
@@ -51,8 +52,7 @@ export class TextVocabulary implements Vocabulary {
       } while (reader.more(0x7d));
     } else reader.at++;
     if (bound > MOST_HOLES * size) throw new Unusual();
-    let slots = 16;
-    while (slots < size * 2) slots *= 2;
+    const slots = tableSize(size);
     this.mask = slots - 1;
     this.slots = new Int32Array(2 * slots);
     this.places = new Int32Array(bound);

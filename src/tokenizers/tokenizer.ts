@@ -5,24 +5,25 @@ import { canonicalJson } from "../core/json.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { SaveTarget } from "../core/store.js";
 import type { AddedTokens } from "./added-tokens.js";
-import { checkBatch, checkEncode, checkIds } from "./arguments.js";
+import { checkBatch, checkDecode, checkEncode, checkIdBatch, sizeOfText } from "./arguments.js";
 import type { ChatMessage, ChatOptions } from "./chat.js";
 import { DecodeStream } from "./decode-stream.js";
 import { type Decoder, decoders } from "./decoder.js";
-import type { TokenizerDefinition } from "./definition.js";
+import { identity, type TokenizerDefinition } from "./definition.js";
 import { Encoding, type OffsetUnit, type Row } from "./encoding.js";
 import type { Model } from "./models/model.js";
 import { wellFormed } from "./offsets.js";
 import { Pipeline } from "./pipeline.js";
 import { addedCount, type PostProcessor, postProcessors, process, processIds } from "./post-processor.js";
 import {
+  cutIds,
+  cutRows,
   type PaddingOptions,
   paddedLength,
   paddingOptions,
   padIds,
   padRow,
   type TruncationOptions,
-  truncate,
   truncationOptions,
 } from "./truncation.js";
 
@@ -95,26 +96,29 @@ export class Tokenizer {
   private encoding(text: string, options: EncodeOptions, known?: number[]): Encoding {
     const { textPair, addSpecialTokens = true, truncation, padding, offsetUnit = "utf16", dropoutSeed } = options;
     const texts = () => (textPair === undefined ? [text] : [text, textPair]).map(wellFormed);
-    const cut = truncationOptions(truncation, this.definition.truncation);
+    const added = () => (addSpecialTokens ? addedCount(this.postProcessor, textPair === undefined ? 1 : 2) : 0);
+    const cut = truncationOptions(truncation, this.definition.truncation, added);
     const fill = paddingOptions(padding, this.definition.padding);
     const all = (): Row => {
       const row = this.encodeRow(texts(), addSpecialTokens, cut, offsetUnit, dropoutSeed);
       return fill ? padRow(row, paddedLength([row.ids.length], fill), fill) : row;
     };
     if (known !== undefined) return new Encoding(known, all);
-    if (cut || fill || dropoutSeed !== undefined) {
+    if (dropoutSeed !== undefined) {
       const row = all();
       return new Encoding(row.ids, () => row);
     }
-    const parts = texts().map((part) => this.pipeline.ids(part));
-    return new Encoding(processIds(this.postProcessor, parts, addSpecialTokens), all);
+    let parts = texts().map((part) => this.pipeline.ids(part));
+    if (cut) parts = cutIds(parts, cut);
+    const ids = processIds(this.postProcessor, parts, addSpecialTokens);
+    return new Encoding(fill ? padIds(ids, paddedLength([ids.length], fill), fill) : ids, all);
   }
 
   /** Everything, with offsets. */
   private encodeRow(
     texts: string[],
     addSpecialTokens: boolean,
-    cut: TruncationOptions | undefined,
+    cut: Required<TruncationOptions> | undefined,
     unit: OffsetUnit,
     dropoutSeed: number | undefined,
   ): Row {
@@ -125,10 +129,7 @@ export class Tokenizer {
     } finally {
       this.model.dropWith?.(undefined);
     }
-    if (cut) {
-      const added = addSpecialTokens ? addedCount(this.postProcessor, texts.length) : 0;
-      rows = truncate(rows, { ...cut, maxLength: Math.max(0, cut.maxLength - added) });
-    }
+    if (cut) rows = cutRows(rows, cut);
     return process(this.postProcessor, rows, addSpecialTokens);
   }
 
@@ -151,10 +152,7 @@ export class Tokenizer {
         ? this.encoding(text, rest, known)
         : this.encoding(text[0], { ...rest, textPair: text[1] }, known);
     });
-    const size = texts.reduce(
-      (sum, text) => sum + (typeof text === "string" ? text.length : text[0].length + text[1].length),
-      0,
-    );
+    const size = texts.reduce((sum, text) => sum + sizeOfText(text), 0);
     const encodings =
       size < APART
         ? texts.map((_, i) => encode(i))
@@ -170,8 +168,9 @@ export class Tokenizer {
   }
 
   /** Text of the ids. Throws IndexError for an id that does not exist. */
-  decode(ids: ArrayLike<number>, { skipSpecialTokens = true }: DecodeOptions = {}): string {
-    checkIds(ids);
+  decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    checkDecode(ids, options);
+    const { skipSpecialTokens = true } = options;
     const tokens: string[] = [];
     for (let i = 0; i < ids.length; i++) {
       const token = this.tokenOf(ids[i]);
@@ -190,6 +189,7 @@ export class Tokenizer {
 
   /** Texts of several lists of ids, by workers where there are many. An error says at which list it arose. */
   async decodeBatch(batch: readonly ArrayLike<number>[], options: DecodeOptions = {}): Promise<string[]> {
+    checkIdBatch(batch);
     const decode = atText("decodeBatch", (i) => this.decode(batch[i], options));
     const size = batch.reduce((sum, ids) => sum + ids.length, 0);
     if (size < APART) return batch.map((_, i) => decode(i));
@@ -298,13 +298,3 @@ const atText =
       throw error;
     }
   };
-
-/** The parts of a definition that decide ids. */
-function identity(definition: TokenizerDefinition): unknown {
-  const { added_tokens = [], normalizer = null, pre_tokenizer = null, post_processor = null, model } = definition;
-  // Merges are written in two ways that mean the same.
-  const merges = (model.merges as unknown[] | undefined)?.map((merge) =>
-    typeof merge === "string" ? merge.split(" ") : merge,
-  );
-  return { added_tokens, normalizer, pre_tokenizer, post_processor, model: { ...model, merges } };
-}

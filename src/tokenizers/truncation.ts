@@ -1,9 +1,9 @@
 /** Cutting encodings that are too long and filling up short ones. */
 
 import { ConfigError } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
+import { checkCounts, checkOptions, checkWord, refuseOption } from "../core/options.js";
 import type { Padding, Truncation } from "./definition.js";
-import { joinRows, madeUpRow, type Row, sliceRow } from "./encoding.js";
+import { changeRow, joinRows, madeUpRow, type Row, sliceRow } from "./encoding.js";
 
 /** How `encode` cuts: a length, or a length and more. */
 export interface TruncationOptions {
@@ -27,13 +27,19 @@ export interface PaddingOptions {
   token?: string;
 }
 
-const lower = (name: string | undefined) => name && name[0].toLowerCase() + name.slice(1);
+/** Words of the file as ours; what is no text stays, to be refused. */
+const lower = <T extends string>(name: unknown) =>
+  (typeof name === "string" ? name.slice(0, 1).toLowerCase() + name.slice(1) : name) as T | undefined;
 
-/** The settings in force, or undefined: `true` takes the file's. */
+/** Padding may make encodings so long. */
+const LONGEST = 1 << 24;
+
+/** The settings in force, or undefined: `true` takes the file's. `added` tokens will be put around the texts. */
 export function truncationOptions(
   option: boolean | number | TruncationOptions | undefined,
   file: Truncation | null | undefined,
-): TruncationOptions | undefined {
+  added: () => number,
+): Required<TruncationOptions> | undefined {
   if (option === undefined || option === false) return undefined;
   let options: TruncationOptions;
   if (typeof option === "number") options = { maxLength: option };
@@ -48,22 +54,15 @@ export function truncationOptions(
     options = {
       maxLength: file.max_length,
       stride: file.stride,
-      strategy: lower(file.strategy) as TruncationOptions["strategy"],
-      direction: lower(file.direction) as TruncationOptions["direction"],
+      strategy: lower(file.strategy),
+      direction: lower(file.direction),
     };
   }
   const { maxLength, stride = 0, strategy = "longestFirst", direction = "right" } = options;
-  if (!Number.isInteger(maxLength) || maxLength < 0 || !Number.isInteger(stride) || stride < 0) {
-    throw new ConfigError(
-      `encode: truncation needs whole numbers maxLength and stride, got ${maxLength} and ${stride}.`,
-    );
-  }
-  if (!["longestFirst", "onlyFirst", "onlySecond"].includes(strategy) || !["right", "left"].includes(direction)) {
-    throw new ConfigError(
-      `encode: truncation needs a strategy longestFirst, onlyFirst or onlySecond and a direction right or left, got ${strategy} and ${direction}.`,
-    );
-  }
-  return { maxLength, stride, strategy, direction };
+  checkCounts("encode: truncation", { maxLength, stride }, 0);
+  checkWord("encode: truncation", "strategy", strategy, ["longestFirst", "onlyFirst", "onlySecond"]);
+  checkWord("encode: truncation", "direction", direction, ["right", "left"]);
+  return { maxLength: Math.max(0, maxLength - added()), stride, strategy, direction };
 }
 
 /** The settings in force, or undefined: `true` takes the file's, or pads to the longest with id 0. */
@@ -77,83 +76,108 @@ export function paddingOptions(
       hint: "A fixed length is { length: 8 }.",
     });
   }
-  const fixed = typeof file?.strategy === "object" ? file.strategy.Fixed : "longest";
+  const fixed = (file?.strategy as { Fixed?: number } | null | undefined)?.Fixed ?? "longest";
   const given = option === true ? {} : option;
   checkOptions("encode: padding", given, ["length", "multipleOf", "direction", "id", "typeId", "token"]);
   const options = {
     length: given.length ?? (option === true ? fixed : "longest"),
     multipleOf: given.multipleOf ?? (option === true ? (file?.pad_to_multiple_of ?? 0) : 0),
-    direction: given.direction ?? (lower(file?.direction) as "right" | "left" | undefined) ?? "right",
+    direction: given.direction ?? lower<"right" | "left">(file?.direction) ?? "right",
     id: given.id ?? file?.pad_id ?? 0,
     typeId: given.typeId ?? file?.pad_type_id ?? 0,
     token: given.token ?? file?.pad_token ?? "[PAD]",
   };
-  if (options.length !== "longest" && !(Number.isInteger(options.length) && options.length >= 0)) {
-    throw new ConfigError(`encode: padding needs a whole number or "longest" as its length, got ${options.length}.`);
-  }
-  const { direction, multipleOf } = options;
-  if (!["right", "left"].includes(direction) || !(Number.isInteger(multipleOf) && multipleOf >= 0)) {
-    throw new ConfigError(
-      `encode: padding needs a direction right or left and a whole number multipleOf, got ${direction} and ${multipleOf}.`,
-    );
-  }
+  const { length, multipleOf, direction, id, typeId, token } = options;
+  if (length !== "longest") checkCounts("encode: padding", { length }, 0);
+  checkWord("encode: padding", "direction", direction, ["right", "left"]);
+  checkCounts("encode: padding", { multipleOf, id, typeId }, 0);
+  if (typeof token !== "string") refuseOption("encode: padding", "token", "a text", token);
   return options;
 }
 
-/** Cuts one row or a pair so that they hold `maxLength` tokens together. */
-export function truncate(rows: Row[], options: TruncationOptions): Row[] {
-  const { maxLength, strategy, stride = 0, direction = "right" } = options;
-  const cut = (row: Row, length: number) => truncateRow(row, length, stride, direction);
-  const total = rows.reduce((sum, row) => sum + row.ids.length, 0);
-  if (total <= maxLength) return rows;
-  if (maxLength === 0) return rows.map((row) => cut(row, 0));
-  const [first, second] = rows;
+/** How many tokens stay of one text or of each of two, of so many, for them to hold `maxLength` together. */
+function keptLengths(lengths: number[], options: Required<TruncationOptions>): number[] {
+  const kept = divided(lengths, options);
+  const { stride } = options;
+  const short = kept.find((length, i) => length > 0 && length < lengths[i] && length <= stride);
+  if (short === undefined) return kept;
+  throw new ConfigError(`encode: truncation needs a stride below the ${short} tokens that remain, got ${stride}.`);
+}
+
+function divided(lengths: number[], { maxLength, strategy }: Required<TruncationOptions>): number[] {
+  const total = lengths.reduce((sum, length) => sum + length, 0);
+  if (total <= maxLength) return lengths;
+  if (maxLength === 0) return lengths.map(() => 0);
+  const [first, second] = lengths;
   if (strategy !== "longestFirst") {
-    const target = strategy === "onlyFirst" ? first : second;
-    if (target === undefined) {
+    const target = strategy === "onlyFirst" ? 0 : 1;
+    if (target >= lengths.length) {
       throw new ConfigError("encode: truncation onlySecond needs a second text, got one text.");
     }
-    const length = target.ids.length - (total - maxLength);
-    if (length <= 0) {
+    const excess = total - maxLength;
+    if (lengths[target] <= excess) {
       throw new ConfigError(
-        `encode: truncation ${strategy} needs a text of more than ${total - maxLength} tokens, got ${target.ids.length}.`,
+        `encode: truncation ${strategy} needs a text of more than ${excess} tokens, got ${lengths[target]}.`,
       );
     }
-    return rows.map((row) => (row === target ? cut(row, length) : row));
+    return lengths.map((length, i) => (i === target ? length - excess : length));
   }
-  if (second === undefined) return [cut(first, maxLength)];
-  const swap = first.ids.length > second.ids.length;
-  let short = Math.min(first.ids.length, second.ids.length);
+  if (second === undefined) return [maxLength];
+  const swap = first > second;
+  let short = Math.min(first, second);
   let long = short > maxLength ? short : Math.max(short, maxLength - short);
   if (short + long > maxLength) {
     short = Math.floor(maxLength / 2);
     long = short + (maxLength % 2);
   }
-  return [cut(first, swap ? long : short), cut(second, swap ? short : long)];
+  return swap ? [long, short] : [short, long];
 }
 
-function truncateRow(row: Row, length: number, stride: number, direction: "right" | "left"): Row {
+/** The ids that stay of one text, or of two. */
+export function cutIds(texts: number[][], options: Required<TruncationOptions>): number[][] {
+  const kept = keptLengths(
+    texts.map((ids) => ids.length),
+    options,
+  );
+  return texts.map((ids, i) =>
+    options.direction === "right" ? ids.slice(0, kept[i]) : ids.slice(ids.length - kept[i]),
+  );
+}
+
+/** The rows that stay, with the parts that overflow. */
+export function cutRows(rows: Row[], options: Required<TruncationOptions>): Row[] {
+  const kept = keptLengths(
+    rows.map((row) => row.ids.length),
+    options,
+  );
+  return rows.map((row, i) => cutRow(row, kept[i], options));
+}
+
+function cutRow(row: Row, length: number, { stride, direction }: Required<TruncationOptions>): Row {
   const all = row.ids.length;
   if (length >= all) return row;
-  if (length === 0) return { ...sliceRow(row, 0, 0), overflowing: [row] };
-  if (stride >= length) {
-    throw new ConfigError(`encode: truncation needs a stride below the ${length} tokens that remain, got ${stride}.`);
-  }
-  const parts: Row[] = [];
-  for (let at = 0; ; at += length - stride) {
-    const [start, end] =
-      direction === "right" ? [at, Math.min(at + length, all)] : [Math.max(0, all - at - length), all - at];
-    parts.push(sliceRow(row, start, end));
-    if (direction === "right" ? end === all : start === 0) break;
-  }
-  const [kept, ...overflowing] = parts;
-  return { ...kept, overflowing };
+  if (length === 0) return { ...sliceRow(row, 0, 0), overflow: () => [() => row] };
+  const part = (at: number): Row =>
+    direction === "right"
+      ? sliceRow(row, at, Math.min(at + length, all))
+      : sliceRow(row, Math.max(0, all - at - length), all - at);
+  const overflow = () => {
+    const parts: (() => Row)[] = [];
+    for (let at = length - stride; at + stride < all; at += length - stride) {
+      const from = at;
+      parts.push(() => part(from));
+    }
+    return parts;
+  };
+  return { ...part(0), overflow };
 }
 
 /** The length that rows are filled up to. */
 export function paddedLength(lengths: number[], { length, multipleOf }: Required<PaddingOptions>): number {
   const wanted = length === "longest" ? lengths.reduce((a, b) => Math.max(a, b), 0) : length;
-  return multipleOf > 0 ? Math.ceil(wanted / multipleOf) * multipleOf : wanted;
+  const padded = multipleOf > 0 ? Math.ceil(wanted / multipleOf) * multipleOf : wanted;
+  if (padded > LONGEST) refuseOption("encode: padding", "the length", `at most ${LONGEST} tokens`, padded);
+  return padded;
 }
 
 /** Fills ids up to `length` tokens. */
@@ -164,17 +188,11 @@ export function padIds(ids: number[], length: number, { id, direction }: Require
 }
 
 /** Fills a row and its overflow up to `length` tokens. */
-export function padRow(row: Row, length: number, options: Required<PaddingOptions>): Row {
-  const overflowing = row.overflowing.map((part) => padRow(part, length, options));
-  const missing = length - row.ids.length;
-  const bare = { ...row, overflowing: [] };
-  if (missing <= 0) return { ...bare, overflowing };
-  const filling = madeUpRow(
-    new Array(missing).fill(options.id),
-    new Array(missing).fill(options.token),
-    options.typeId,
-    0,
-  );
-  const joined = options.direction === "left" ? joinRows(filling, bare) : joinRows(bare, filling);
-  return { ...joined, overflowing };
+export function padRow(row: Row, length: number, { id, token, typeId, direction }: Required<PaddingOptions>): Row {
+  return changeRow(row, (part) => {
+    const missing = length - part.ids.length;
+    if (missing <= 0) return part;
+    const filling = madeUpRow(new Array(missing).fill(id), new Array(missing).fill(token), typeId, 0);
+    return direction === "left" ? joinRows(filling, part) : joinRows(part, filling);
+  });
 }

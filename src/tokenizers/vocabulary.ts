@@ -1,6 +1,6 @@
 /** Tokens and their ids, both ways. */
 
-import { FormatError } from "../core/errors.js";
+import { FormatError, show } from "../core/errors.js";
 
 /** Ids stay below this, so that they fit every typed array and every file format we write. */
 const ID_LIMIT = 2 ** 31;
@@ -29,7 +29,7 @@ export class ObjectVocabulary implements Vocabulary {
    */
   constructor(vocab: unknown, where: string) {
     if (vocab === null || typeof vocab !== "object" || Array.isArray(vocab)) {
-      throw new FormatError(`${where}: needs an object of token: id, got ${describe(vocab)}.`, { where });
+      throw new FormatError(`${where}: needs an object of token: id, got ${show(vocab)}.`, { where });
     }
     this.ids = vocab as Record<string, number>;
     const names = Object.keys(vocab);
@@ -40,16 +40,17 @@ export class ObjectVocabulary implements Vocabulary {
     for (const token of names) {
       const id = this.ids[token];
       if (!Number.isInteger(id) || id < 0 || id >= ID_LIMIT) {
-        throw new FormatError(
-          `${where}: ids are integers from 0 to 2^31 - 1, got ${describe(id)} for ${JSON.stringify(token)}.`,
-          { where, token, id },
-        );
+        throw new FormatError(`${where}: ids are integers from 0 to 2^31 - 1, got ${show(id)} for ${show(token)}.`, {
+          where,
+          token,
+          id,
+        });
       }
       if (id >= bound) bound = id + 1;
       const other = id < tokens.length ? tokens[id] : far.get(id);
       if (other !== undefined) {
         throw new FormatError(
-          `${where}: needs one token for each id, got ${JSON.stringify(other)} and ${JSON.stringify(token)} for id ${id}.`,
+          `${where}: needs one token for each id, got ${show(other)} and ${show(token)} for id ${id}.`,
           { where, id },
         );
       }
@@ -77,7 +78,3 @@ export class ObjectVocabulary implements Vocabulary {
     for (const token of Object.keys(this.ids)) yield [token, this.ids[token]];
   }
 }
-
-/** What a JSON value is, for messages. */
-export const describe = (value: unknown): string =>
-  value === null ? "null" : Array.isArray(value) ? "a list" : typeof value === "object" ? "an object" : String(value);

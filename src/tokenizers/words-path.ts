@@ -22,7 +22,7 @@ export function alongSpaces(preTokenizer: PreTokenizer, model: Model, normalizer
     ids.length = 0;
     const word = text.slice(start, end);
     const piece = new Piece(normalizer === undefined ? word : normalizer.text(word), 0, false);
-    for (const part of preTokenizer.cut(piece)) (model.encodeOnce ?? model.encode).call(model, part.text, ids);
+    for (const part of preTokenizer.cut(piece)) model.encode(part.text, ids);
     for (let i = 0; i < ids.length; i++) out.push(ids[i]);
   });
   const kinds = new Uint8Array(65536);

@@ -116,6 +116,17 @@ test.each(rows)("%s", async (_, parts, text, textPair, wanted) => {
   expect(encoding.ids).toEqual(encoding.row().ids);
 });
 
+const marks = { "▁": 0, a: 1, b: 2, "▁ab": 3, c: 4, "▁▁": 5 };
+const markRows: [string, object, string][] = [
+  ["a word that is a token is one only where it is the whole text", { ignore_merges: true }, "▁ab▁c"],
+  ["marks around an unknown character that vanishes meet", { merges: [["▁", "▁"]] }, "a▁x▁▁"],
+];
+test.each(markRows)("without a pre-tokenizer %s", async (_, model, text) => {
+  const tokenizer = await load({ model: { type: "BPE", vocab: marks, merges: [], ...model } });
+  const { ids, tokens } = tokenizer.encode(text);
+  expect(ids.map((id) => tokenizer.tokenOf(id))).toEqual(tokens);
+});
+
 test("an empty suffix is found before every character and at the end", async () => {
   const tokenizer = await load({ decoder: { type: "BPEDecoder", suffix: "" } });
   expect(tokenizer.decode([2, 2])).toBe(" a b ab");
@@ -126,7 +137,7 @@ test("a template has no place for the special tokens of another one", async () =
   expect(() => tokenizer.encode("a")).not.toThrow();
   const three = { ...template, single: [...template.single, ...template.single] };
   const refused = await load(chain(three, template));
-  expect(() => refused.encode("a")).toThrow(/a place behind another processor needs .* got "4 texts"/);
+  expect(() => refused.encode("a")).toThrow(/needs in a place behind another processor its texts .* got "4 texts"/);
 });
 
 describe("ten times as long takes ten times as long", () => {

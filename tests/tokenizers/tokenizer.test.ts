@@ -135,6 +135,12 @@ test("metrics", () => {
   expect(rows.bytes.tokens).toBe(4);
 });
 
+test("the unknown token of an old WordPiece file, which names neither its type nor that token, counts", async () => {
+  const vocab = { "[UNK]": 0, a: 1 };
+  const tokenizer = await loadTokenizer({ model: { vocab, continuing_subword_prefix: "##" } });
+  expect(tokenizerMetrics(tokenizer, "b").unknownRate).toBe(1);
+});
+
 test("the fast way of merging is the meaning of the merges, for random tables", () => {
   const numbers = random(7);
   const next = (below: number) => numbers.next().value % below;

@@ -1,6 +1,6 @@
 /** Trainers: merges of reference implementations, determinism, options. */
 import { readFileSync } from "node:fs";
-import { loadTokenizer, trainTokenizer } from "tenon/tokenizers";
+import { loadTokenizer, type TrainOptions, trainTokenizer } from "tenon/tokenizers";
 import { describe, expect, test } from "vitest";
 import { data, hasData } from "./data.js";
 
@@ -93,8 +93,63 @@ describe.each(["bpe", "wordpiece", "unigram"] as const)("%s", (model) => {
   });
 });
 
+describe("what is trained spells what it reads", () => {
+  const text = "the café is the café of the café, naïve café ".repeat(10);
+  test.each([
+    { preTokenizer: { type: "Digits" } },
+    { preTokenizer: null },
+    { preTokenizer: { type: "Sequence", pretokenizers: [{ type: "Digits" }, { type: "Punctuation" }] } },
+    { preTokenizer: { type: "Sequence", pretokenizers: [{ type: "Digits" }, { type: "ByteLevel" }] } },
+    { preTokenizer: null, normalizer: { type: "ByteLevel" } },
+    { byteLevel: false },
+    { byteLevel: false, endOfWordSuffix: "</w>" },
+    { byteLevel: false, continuingSubwordPrefix: "##" },
+    { byteLevel: false, endOfWordSuffix: "</w>", preTokenizer: { type: "WhitespaceSplit" } },
+    { model: "wordpiece", normalizer: null, continuingSubwordPrefix: "++" },
+    { model: "unigram" },
+  ] as const)("%j", async (options) => {
+    const tokenizer = await trainTokenizer(text, { vocabSize: 300, ...options } as TrainOptions);
+    const ids = tokenizer.encode("the naïve café").ids;
+    expect(tokenizer.decode(ids).trim()).toBe("the naïve café");
+    expect(ids.length).toBeLessThan(12);
+  });
+
+  test("bytes that no text held have tokens behind any pre-tokenizer", async () => {
+    const tokenizer = await trainTokenizer(text, { vocabSize: 300, preTokenizer: { type: "Whitespace" } });
+    expect(tokenizer.decode(tokenizer.encode("日本語🙂").ids)).toBe("日本語🙂");
+  });
+});
+
+test("a character that a limit drops counts where it is a special token, as in Hugging Face's trainer", async () => {
+  const options = { vocabSize: 6, limitAlphabet: 2, byteLevel: false, preTokenizer: { type: "WhitespaceSplit" } };
+  const tokenizer = await trainTokenizer("abab abab cc", { ...options, specialTokens: ["c"], unknownToken: "a" });
+  expect(tokenizer.toJSON().model.merges).toContainEqual(["c", "c"]);
+});
+
 test("options that make no sense are refused", async () => {
-  await expect(trainTokenizer("a", { vocabsize: 3 } as never)).rejects.toThrow(/Did you mean vocabSize/);
-  await expect(trainTokenizer("a", { vocabSize: 0 })).rejects.toThrow(/whole numbers/);
-  await expect(trainTokenizer("a", { model: "bpee" as never })).rejects.toThrow(/bpe, wordpiece or unigram/);
+  const deep = Array.from({ length: 20_000 }).reduce((part: object) => ({ type: "Sequence", pretokenizers: [part] }), {
+    type: "ByteLevel",
+  });
+  const rows: [object | null | number, RegExp][] = [
+    [{ vocabsize: 3 }, /Did you mean "vocabSize"/],
+    [null, /needs its options as an object, got null/],
+    [300, /needs its options as an object, got 300/],
+    [{ vocabSize: 0 }, /whole number from 1 up for vocabSize, got 0/],
+    [{ minFrequency: -1 }, /whole number from 0 up for minFrequency/],
+    [{ model: "bpee" }, /"bpe", "wordpiece" or "unigram" for model, got "bpee"/],
+    [{ ties: "greatest" }, /"lowestIds" or "greatestText" for ties/],
+    [{ limitAlphabet: -1 }, /from 1 up for limitAlphabet, got -1/],
+    [{ maxTokenLength: "x" }, /from 1 up for maxTokenLength, got "x"/],
+    [{ model: "unigram", maxTokenLength: Number.NaN }, /from 1 up for maxTokenLength, got NaN/],
+    [{ specialTokens: "<s>" }, /a list of texts for specialTokens, got "<s>"/],
+    [{ initialAlphabet: [""] }, /a list of texts for initialAlphabet/],
+    [{ unknownToken: "" }, /a text for unknownToken/],
+    [{ model: "wordpiece", endOfWordSuffix: "</w>" }, /wordpiece has no use for endOfWordSuffix/],
+    [{ model: "unigram", initialAlphabet: ["z"] }, /unigram has no use for initialAlphabet/],
+    [{ endOfWordSuffix: "</w>" }, /needs byteLevel: false with endOfWordSuffix/],
+    [{ continuingSubwordPrefix: "##" }, /needs byteLevel: false with continuingSubwordPrefix/],
+    [{ preTokenizer: deep }, /nests at most 16 deep/],
+    [{ preTokenizer: { type: "Sequence" } }, /pre_tokenizer needs its parts/],
+  ];
+  for (const [options, message] of rows) await expect(trainTokenizer("a", options as never)).rejects.toThrow(message);
 });

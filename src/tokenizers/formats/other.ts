@@ -1,6 +1,6 @@
 /** Files that are no JSON: told apart by their first bytes, and turned into a `tokenizer.json`. */
 
-import { FormatError } from "../../core/errors.js";
+import { FormatError, show } from "../../core/errors.js";
 import type { TokenizerDefinition } from "../definition.js";
 import { text } from "../files.js";
 import type { LoadOptions } from "../load.js";
@@ -21,7 +21,7 @@ export async function readOther(bytes: Uint8Array, name: string, options: LoadOp
     const { readSentencePiece } = await import("./sentencepiece.js");
     return readSentencePiece(bytes, name);
   }
-  const got = JSON.stringify(beginning(bytes, 40));
+  const got = show(beginning(bytes, 40));
   throw new FormatError(`${name}: needs a tokenizer.json, a tiktoken or a SentencePiece file, got ${got}.`, {
     where: name,
   });

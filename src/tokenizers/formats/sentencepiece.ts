@@ -1,7 +1,7 @@
 /** SentencePiece `.model` files (a protocol buffer), turned into a `tokenizer.json`. */
 
 import { FormatError } from "../../core/errors.js";
-import { blank, blankBpe, emptyVocab, specialToken } from "../blank.js";
+import { blank, blankBpe, emptyVocab, escaped, replacing, specialToken } from "../blank.js";
 import type { Component, TokenizerDefinition } from "../definition.js";
 
 /** A field of a message: its number, and a number or bytes. */
@@ -146,15 +146,9 @@ export function readSentencePiece(bytes: Uint8Array, name: string): TokenizerDef
     normalizer: { type: "Sequence", normalizers: normalizersOf(file) },
     pre_tokenizer: file.modelType === 2 ? apart(file) : null,
     decoder: { type: "Sequence", decoders: decodersOf(file, unknown) },
-    model: file.modelType === 1 ? unigram(file, unknown) : bpe(file, unknown),
+    model: file.modelType === 1 ? unigram(file, unknown) : bpe(file, unknown, name),
   });
 }
-
-const replace = (expression: string, content: string): Component => ({
-  type: "Replace",
-  pattern: { Regex: expression },
-  content,
-});
 
 function normalizersOf(file: ModelFile): Component[] {
   const { removeExtraWhitespaces: removes, addDummyPrefix: marks, whitespaceAsSuffix: atEnd } = file;
@@ -170,25 +164,23 @@ function normalizersOf(file: ModelFile): Component[] {
     normalizers.push(symbols.length > 0 ? { ...map, user_defined: symbols } : map);
   }
   if (removes) {
-    normalizers.push(replace(" {2,}", " "), replace("\\A ", ""), replace(`[ ${MARK}]+\\z`, ""));
+    normalizers.push(replacing(" {2,}", " "), replacing("\\A ", ""), replacing(`[ ${MARK}]+\\z`, ""));
     if (marks && !atEnd) normalizers.push({ type: "Prepend", prepend: MARK });
   }
-  if (marks && atEnd) normalizers.push(replace("(?<=(?m:.))\\z", MARK));
+  if (marks && atEnd) normalizers.push(replacing("(?<=(?m:.))\\z", MARK));
   normalizers.push({ type: "Replace", pattern: { String: " " }, content: MARK });
   return normalizers;
 }
 
 function decodersOf(file: ModelFile, unknown: number): Component[] {
   const decoders: Component[] = [];
-  if (unknown >= 0) decoders.push(replace(`\\A${escaped(file.pieces[unknown].text)}\\z`, file.unknownSurface));
+  if (unknown >= 0) decoders.push(replacing(`\\A${escaped(file.pieces[unknown].text)}\\z`, file.unknownSurface));
   decoders.push({ type: "ByteFallback" }, { type: "Fuse" });
-  if (file.removeExtraWhitespaces) decoders.push(replace(`\\A${MARK}+`, ""));
-  else if (file.addDummyPrefix) decoders.push(replace(`\\A${MARK}`, ""));
+  if (file.removeExtraWhitespaces) decoders.push(replacing(`\\A${MARK}+`, ""));
+  else if (file.addDummyPrefix) decoders.push(replacing(`\\A${MARK}`, ""));
   decoders.push({ type: "Replace", pattern: { String: MARK }, content: " " });
   return decoders;
 }
-
-const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 
 const userDefined = (file: ModelFile): string[] =>
   file.pieces.filter(({ kind }) => kind === USER_DEFINED).map(({ text }) => text);
@@ -215,8 +207,11 @@ function unigram(file: ModelFile, unknown: number): Component {
   };
 }
 
+/** Characters of a piece: its merges are found in time that grows with their square. SentencePiece makes 16 at most. */
+const LONGEST = 4096;
+
 /** SentencePiece merges the pair whose piece has the best score: every way to make a piece becomes a merge. */
-function bpe(file: ModelFile, unknown: number): Component {
+function bpe(file: ModelFile, unknown: number, name: string): Component {
   const vocab = emptyVocab();
   file.pieces.forEach(({ text }, id) => {
     vocab[text] ??= id;
@@ -228,11 +223,15 @@ function bpe(file: ModelFile, unknown: number): Component {
     .filter(({ kind }) => kind === NORMAL)
     .sort((a, b) => b.score - a.score || a.id - b.id);
   for (const { text } of byScore) {
-    const characters = [...text];
+    if (text.length > LONGEST) {
+      throw new FormatError(`${name}: needs pieces of at most ${LONGEST} characters, got one of ${text.length}.`, {
+        where: name,
+      });
+    }
     const ways: [string, string][] = [];
-    for (let cut = 1; cut < characters.length; cut++) {
-      const first = characters.slice(0, cut).join("");
-      const second = characters.slice(cut).join("");
+    for (let cut = 1; cut < text.length; cut++) {
+      const first = text.slice(0, cut);
+      const second = text.slice(cut);
       if (isPart(first) && isPart(second)) ways.push([first, second]);
     }
     ways.sort((a, b) => vocab[a[0]] - vocab[b[0]] || vocab[a[1]] - vocab[b[1]]);

@@ -1,6 +1,6 @@
 /** tiktoken rank files: a line for each token, its bytes in base64 and its rank, which is its id. */
 
-import { FormatError } from "../../core/errors.js";
+import { FormatError, show } from "../../core/errors.js";
 import { blank, blankBpe, emptyVocab, specialToken } from "../blank.js";
 import { byteCharacters } from "../byte-alphabet.js";
 import type { TokenizerDefinition } from "../definition.js";
@@ -46,6 +46,9 @@ export interface TiktokenOptions {
   specialTokens?: Record<string, number>;
 }
 
+/** Bytes of a token: its merges are found in time that grows with their square. Real ones have 128. */
+const LONGEST = 4096;
+
 /** Turns a rank file into a `tokenizer.json`. Throws FormatError naming the line that is not right. */
 export function readTiktoken(text: string, name: string, options: TiktokenOptions = {}): TokenizerDefinition {
   // Keys are the bytes as characters U+0000 to U+00FF.
@@ -61,13 +64,16 @@ export function readTiktoken(text: string, name: string, options: TiktokenOption
       bytes = undefined;
     }
     if (bytes === undefined || rank === undefined || !Number.isInteger(id) || id < 0 || ranks.has(bytes)) {
-      throw new FormatError(
-        `${name}: line ${i + 1} needs a new token in base64 and its rank, got ${JSON.stringify(line.slice(0, 60))}.`,
-        {
-          where: name,
-          line: i + 1,
-        },
-      );
+      throw new FormatError(`${name}: line ${i + 1} needs a new token in base64 and its rank, got ${show(line)}.`, {
+        where: name,
+        line: i + 1,
+      });
+    }
+    if (bytes.length > LONGEST) {
+      throw new FormatError(`${name}: line ${i + 1} needs a token of at most ${LONGEST} bytes, got ${bytes.length}.`, {
+        where: name,
+        line: i + 1,
+      });
     }
     ranks.set(bytes, id);
   });
@@ -101,18 +107,17 @@ export function readTiktoken(text: string, name: string, options: TiktokenOption
 /** The two parts that a token is made of by its last merge: what merging by lower ranks alone leaves of it. */
 function lastMerge(bytes: string, rank: number, ranks: Map<string, number>): [string, string] | undefined {
   const parts = [...bytes];
+  const rankAt = (i: number) => ranks.get(parts[i] + parts[i + 1]) ?? rank;
+  /** Of each part and the next one. */
+  const pairs = parts.slice(1).map((_, i) => rankAt(i));
   while (parts.length > 2) {
-    let best = rank;
-    let at = -1;
-    for (let i = 0; i + 1 < parts.length; i++) {
-      const found = ranks.get(parts[i] + parts[i + 1]);
-      if (found !== undefined && found < best) {
-        best = found;
-        at = i;
-      }
-    }
-    if (at < 0) return undefined;
+    let at = 0;
+    for (let i = 1; i < pairs.length; i++) if (pairs[i] < pairs[at]) at = i;
+    if (pairs[at] >= rank) return undefined;
     parts.splice(at, 2, parts[at] + parts[at + 1]);
+    pairs.splice(at, 1);
+    if (at < pairs.length) pairs[at] = rankAt(at);
+    if (at > 0) pairs[at - 1] = rankAt(at - 1);
   }
   return parts.every((part) => ranks.has(part)) ? [parts[0], parts[1]] : undefined;
 }

@@ -1,19 +1,14 @@
 /** Byte-pair encoding (Sennrich et al. 2016) with the options of Hugging Face's model of that name. */
 
-import { FormatError } from "../../core/errors.js";
+import { FormatError, show } from "../../core/errors.js";
 import type { Component } from "../definition.js";
-import { describe, ObjectVocabulary, type Vocabulary } from "../vocabulary.js";
+import type { FastPath } from "../fast-path.js";
+import { ObjectVocabulary, type Vocabulary } from "../vocabulary.js";
 import { Merges } from "./merges.js";
 import { byteLength, type Model, utf8Length, VocabularyModel } from "./model.js";
 
-/** Pieces longer than this are not kept in the cache. */
-const CACHED_LENGTH = 256;
-const CACHED_PIECES = 1 << 17;
-
-interface CachedPiece {
-  ids: number[];
-  spans: number[] | undefined;
-}
+/** Ids may leave so many holes: there are tables of all of them. */
+const MOST_HOLES = 1 << 20;
 
 export const WHERE = "tokenizer.json model (BPE)";
 
@@ -27,7 +22,6 @@ export class Bpe extends VocabularyModel implements Model {
   uniform: ((seed: number) => () => number) | undefined;
   /** Random numbers during an encoding with dropout. */
   private random: (() => number) | undefined;
-  private readonly cache = new Map<string, CachedPiece>();
   /** Ids of single units of the basic plane, -2 where not asked yet. */
   private readonly unitIds = new Int32Array(65536).fill(-2);
   /** The initial symbols of a piece, and how many bytes of it each stands for. */
@@ -40,18 +34,24 @@ export class Bpe extends VocabularyModel implements Model {
     this.ignoreMerges = settings.ignore_merges === true;
     this.dropout = (settings.dropout as number | null | undefined) ?? 0;
     if (typeof this.dropout !== "number" || !(this.dropout >= 0 && this.dropout <= 1)) {
-      throw new FormatError(`${WHERE}: dropout is a number from 0 to 1, got ${describe(settings.dropout)}.`, {
+      throw new FormatError(`${WHERE}: dropout is a number from 0 to 1, got ${show(settings.dropout)}.`, {
         where: WHERE,
       });
     }
     const { isSymbol, prefixLength } = this.spelling(settings);
-    const flags = new Uint8Array(this.vocabulary.bound);
+    const { bound, size } = this.vocabulary;
+    if (bound > size + MOST_HOLES) {
+      throw new FormatError(`${WHERE}: needs ids up to about the ${size} tokens of its vocab, got ${bound - 1}.`, {
+        where: WHERE,
+      });
+    }
+    const flags = new Uint8Array(bound);
     for (let id = 0; id < flags.length; id++) {
       const token = this.vocabulary.tokenOf(id);
       if (token !== undefined && isSymbol(token, id)) flags[id] = 1;
     }
     const pairs = scanned?.merges ?? this.readMerges(settings.merges, prefixLength);
-    this.merges = new Merges(pairs, this.vocabulary.bound, (id) => flags[id] === 1);
+    this.merges = new Merges(pairs, bound, (id) => flags[id] === 1);
   }
 
   /**
@@ -67,6 +67,11 @@ export class Bpe extends VocabularyModel implements Model {
     return true;
   }
 
+  /** Ids of texts without a pre-tokenizer, where they may be cut. */
+  get wholeTexts(): FastPath | undefined {
+    return undefined;
+  }
+
   dropWith(seed: number | undefined): void {
     this.random = seed === undefined ? undefined : this.uniform?.(seed);
   }
@@ -74,7 +79,7 @@ export class Bpe extends VocabularyModel implements Model {
   /** Merges as three ids each: first, second, merged. */
   private readMerges(merges: unknown, prefixLength: number): Int32Array {
     if (!Array.isArray(merges)) {
-      throw new FormatError(`${WHERE}: needs a list of merges, got ${describe(merges)}.`, { where: WHERE });
+      throw new FormatError(`${WHERE}: needs a list of merges, got ${show(merges)}.`, { where: WHERE });
     }
     const { vocabulary } = this;
     const out = new Int32Array(merges.length * 3);
@@ -109,7 +114,7 @@ export class Bpe extends VocabularyModel implements Model {
       if (a === undefined || b === undefined || c === undefined) {
         const missing = a === undefined ? first : b === undefined ? second : first + rest;
         throw new FormatError(
-          `${WHERE} merges[${i}]: needs tokens of the vocabulary, got ${JSON.stringify(missing)}, which is not in it.`,
+          `${WHERE} merges[${i}]: needs tokens of the vocabulary, got ${show(missing)}, which is not in it.`,
           { where: WHERE, merge: i, token: missing },
         );
       }
@@ -122,26 +127,6 @@ export class Bpe extends VocabularyModel implements Model {
 
   encode(piece: string, ids: number[], spans?: number[]): void {
     if (piece === "") return;
-    if (this.random !== undefined || piece.length > CACHED_LENGTH) {
-      this.encodeWhole(piece, ids, spans);
-      return;
-    }
-    let cached = this.cache.get(piece);
-    if (cached === undefined || (spans !== undefined && cached.spans === undefined)) {
-      cached = { ids: [], spans: spans && [] };
-      this.encodeWhole(piece, cached.ids, cached.spans);
-      if (this.cache.size >= CACHED_PIECES) this.cache.clear();
-      this.cache.set(piece, cached);
-    }
-    for (let i = 0; i < cached.ids.length; i++) ids.push(cached.ids[i]);
-    if (spans !== undefined) for (const end of cached.spans as number[]) spans.push(end);
-  }
-
-  encodeOnce(piece: string, ids: number[]): void {
-    if (piece !== "") this.encodeWhole(piece, ids, undefined);
-  }
-
-  private encodeWhole(piece: string, ids: number[], spans: number[] | undefined): void {
     if (this.ignoreMerges && this.random === undefined) {
       const id = this.vocabulary.idOf(piece);
       if (id !== undefined) {
@@ -209,7 +194,7 @@ export const isOneCharacter = (text: string): boolean =>
   text.length === 1 || (text.length === 2 && (text.codePointAt(0) as number) > 0xffff);
 
 const badMerge = (index: number, merge: unknown) =>
-  new FormatError(
-    `${WHERE} merges[${index}]: needs two tokens, as "a b" or ["a", "b"], got ${JSON.stringify(merge)?.slice(0, 80)}.`,
-    { where: WHERE, merge: index },
-  );
+  new FormatError(`${WHERE} merges[${index}]: needs two tokens, as "a b" or ["a", "b"], got ${show(merge)}.`, {
+    where: WHERE,
+    merge: index,
+  });

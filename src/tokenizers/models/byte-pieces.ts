@@ -1,7 +1,9 @@
 /** Ids of pieces that are ranges of a text, never strings of their own, with a memory of the pieces seen before. */
 
-import { byteCharacters } from "../byte-alphabet.js";
+import { byteCharacters, bytesOfText } from "../byte-alphabet.js";
 import type { Bpe } from "./bpe.js";
+import { finish, mix } from "./hash.js";
+import type { Model } from "./model.js";
 
 /** Ids, appended. */
 export class IdBuffer {
@@ -29,6 +31,8 @@ export class IdBuffer {
 
 /** Longer pieces are rare and not kept. */
 const LONGEST_KEPT = 128;
+/** Honest texts seldom look at three; others may be made of pieces that share a hash, and are not kept then. */
+const MOST_PROBES = 32;
 /** 4 MB: a larger table no longer fits into caches, which costs more than working pieces out again. */
 const MOST_SLOTS = 1 << 18;
 /** Room is made for so many units of new pieces at a time, and for so many ids of each unit. */
@@ -73,13 +77,15 @@ export class PieceCache {
       return;
     }
     let hash = length;
-    for (let i = start; i < end; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-    hash ^= hash >>> 15;
+    for (let i = start; i < end; i++) hash = mix(hash, text.charCodeAt(i));
+    hash = finish(hash);
     let slot = (hash & this.mask) * SLOT;
-    for (;;) {
+    let isFree = false;
+    for (let probes = MOST_PROBES; probes > 0; probes--) {
       const { slots } = this;
       const counts = slots[slot + 1];
-      if (counts === 0) break;
+      isFree = counts === 0;
+      if (isFree) break;
       if (
         slots[slot] === hash &&
         (counts & LENGTH_MASK) === length &&
@@ -100,7 +106,7 @@ export class PieceCache {
     const before = out.length;
     this.encodeFresh(text, start, end, out);
     const count = out.length - before;
-    if (count > 0 && count <= IDS_OF_UNIT * length) this.keep(hash, text, start, length, out, before);
+    if (isFree && count > 0 && count <= IDS_OF_UNIT * length) this.keep(slot, hash, text, start, length, out, before);
   }
 
   private sameUnits(from: number, text: string, start: number, length: number): boolean {
@@ -109,12 +115,15 @@ export class PieceCache {
     return true;
   }
 
-  private keep(hash: number, text: string, start: number, length: number, out: IdBuffer, before: number): void {
-    let slot = (hash & this.mask) * SLOT;
-    while (this.slots[slot + 1] !== 0) {
-      slot += SLOT;
-      if (slot > this.mask * SLOT) slot = 0;
-    }
+  private keep(
+    slot: number,
+    hash: number,
+    text: string,
+    start: number,
+    length: number,
+    out: IdBuffer,
+    before: number,
+  ): void {
     const count = out.length - before;
     this.slots[slot] = hash;
     this.slots[slot + 1] = length | (count << COUNT_SHIFT);
@@ -169,10 +178,21 @@ export class PieceCache {
 const packed = (text: string, start: number, length: number): number =>
   length === 2 ? text.charCodeAt(start) | (text.charCodeAt(start + 1) << 16) : text.charCodeAt(start);
 
+/** What a model makes of a range. */
+export function modelRanges(model: Model): EncodeRange {
+  const ids: number[] = [];
+  return (text, start, end, out) => {
+    ids.length = 0;
+    model.encode(text.slice(start, end), ids);
+    for (let i = 0; i < ids.length; i++) out.push(ids[i]);
+  };
+}
+
 /** Byte-level BPE of a range: UTF-8, initial symbols, tokens. */
 export function byteRanges(bpe: Bpe): EncodeRange {
   // The token of each byte alone, -1 where the vocabulary has none.
   const byteSymbols = Int32Array.from(byteCharacters, (character) => bpe.idOf(character) ?? -1);
+  const whole = modelRanges(bpe);
   let symbols = new Int32Array(1024);
   return (text, start, end, out) => {
     if ((end - start) * 3 > symbols.length) symbols = new Int32Array((end - start) * 6);
@@ -198,15 +218,14 @@ export function byteRanges(bpe: Bpe): EncodeRange {
     for (let i = 0; i < count; i++) {
       if (symbols[i] >= 0) continue;
       // A byte without a token: the model knows what to do (unknown token, or nothing).
-      const ids: number[] = [];
-      bpe.encode(bytesOfRange(text, start, end), ids);
-      for (const id of ids) out.push(id);
+      const bytes = bytesOfText(text.slice(start, end));
+      whole(bytes, 0, bytes.length, out);
       return;
     }
     if (bpe.ignoreMerges) {
-      const whole = bpe.idOf(bytesOfRange(text, start, end));
-      if (whole !== undefined) {
-        out.push(whole);
+      const id = bpe.idOf(bytesOfText(text.slice(start, end)));
+      if (id !== undefined) {
+        out.push(id);
         return;
       }
     }
@@ -215,9 +234,3 @@ export function byteRanges(bpe: Bpe): EncodeRange {
     for (let i = 0; i < found.count; i++) out.ids[out.length++] = found.tokens[i];
   };
 }
-
-const utf8 = /* @__PURE__ */ new TextEncoder();
-
-/** A range in the byte alphabet. */
-const bytesOfRange = (text: string, start: number, end: number): string =>
-  Array.from(utf8.encode(text.slice(start, end)), (byte) => byteCharacters[byte]).join("");

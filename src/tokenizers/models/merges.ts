@@ -9,7 +9,8 @@
  * time", GitHub 2024). It needs ranks that grow from parts to wholes; other tables use the heap.
  */
 
-import { hashPair, PairTable } from "./pair-table.js";
+import { hashPair } from "./hash.js";
+import { PairTable } from "./pair-table.js";
 import { RankHeap } from "./rank-heap.js";
 import { Trie } from "./trie.js";
 

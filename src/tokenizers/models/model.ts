@@ -1,5 +1,6 @@
 /** A model turns pieces of normalized text into tokens. */
 
+import { FormatError, show } from "../../core/errors.js";
 import type { Vocabulary } from "../vocabulary.js";
 
 export interface Model {
@@ -8,8 +9,6 @@ export interface Model {
    * `spans`.
    */
   encode(piece: string, ids: number[], spans?: number[]): void;
-  /** `encode` for callers that remember pieces themselves. */
-  encodeOnce?(piece: string, ids: number[]): void;
   idOf(token: string): number | undefined;
   tokenOf(id: number): string | undefined;
   readonly size: number;
@@ -55,6 +54,16 @@ export abstract class VocabularyModel {
   }
   entries(): Iterable<[string, number]> {
     return this.vocabulary.entries();
+  }
+
+  /** The id of the unknown token, which a piece needs. */
+  protected unknownId(token: string, piece: string, where: string): number {
+    const id = this.vocabulary.idOf(token);
+    if (id !== undefined) return id;
+    throw new FormatError(
+      `${where}: needs its unknown token in the vocabulary for ${show(piece)}, got ${show(token)}.`,
+      { where, piece },
+    );
   }
 }
 

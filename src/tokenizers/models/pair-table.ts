@@ -1,21 +1,12 @@
 /** Which merge two neighbours have: an open hash table in typed memory. */
 
+import { hashPair, tableSize } from "./hash.js";
+
 /** Ints of a slot: first id, second id, rank, merged id. */
 const SLOT = 4;
 /** The ids below are bytes or characters in most files: half of all look-ups. A power of 2. */
 const FEW = 256;
 const NOT_ASKED = -2;
-
-export const hashPair = (a: number, b: number): number => {
-  const h = Math.imul(a, 0x9e3779b1) ^ Math.imul(b, 0x85ebca6b);
-  return h ^ (h >>> 15);
-};
-
-const tableSize = (entries: number): number => {
-  let size = 16;
-  while (size < entries * 2) size *= 2;
-  return size;
-};
 
 export class PairTable {
   private readonly slots: Int32Array;

@@ -1,14 +1,15 @@
 /** Byte-pair encoding with the options that few files use: affixes, unknown tokens, bytes for unknown characters. */
 
-import { ConfigError, FormatError } from "../../core/errors.js";
+import { ConfigError, FormatError, show } from "../../core/errors.js";
 import type { Component } from "../definition.js";
-import { describe } from "../vocabulary.js";
+import type { FastPath } from "../fast-path.js";
 import { Bpe, isOneCharacter, WHERE } from "./bpe.js";
+import { modelRanges, PieceCache } from "./byte-pieces.js";
 import { byteToken, utf8Length } from "./model.js";
 
+const MARK = "▁";
 const utf8 = /* @__PURE__ */ new TextEncoder();
 
-/** Whether a model needs more than the plain kind. */
 export class SpelledBpe extends Bpe {
   declare private prefix: string;
   declare private suffix: string;
@@ -19,6 +20,26 @@ export class SpelledBpe extends Bpe {
 
   override get isPlain(): boolean {
     return this.prefix === "" && this.suffix === "";
+  }
+
+  /**
+   * No merge crosses from another character to the mark "▁": the text may be cut there. Unless unknown characters vanish,
+   * so that the marks around them meet, or the whole text may be one token.
+   */
+  override get wholeTexts(): FastPath | undefined {
+    if (this.unknown < 0 || this.ignoreMerges || this.idOf(MARK) === undefined) return undefined;
+    for (const [token] of this.entries()) if (crossesMark(token)) return undefined;
+    const words = new PieceCache(modelRanges(this));
+    return (text, out) => {
+      const { length } = text;
+      for (let start = 0; start < length; ) {
+        let end = start;
+        while (end < length && text.charCodeAt(end) === 0x2581) end++;
+        while (end < length && text.charCodeAt(end) !== 0x2581) end++;
+        words.encode(text, start, end, out);
+        start = end;
+      }
+    };
   }
 
   protected override spelling(settings: Component) {
@@ -107,10 +128,16 @@ export class SpelledBpe extends Bpe {
   }
 }
 
+function crossesMark(token: string): boolean {
+  for (let at = token.indexOf(MARK, 1); at > 0; at = token.indexOf(MARK, at + 1))
+    if (token[at - 1] !== MARK) return true;
+  return false;
+}
+
 /** A setting that is a string, or null, or missing. */
 function text(settings: Component, name: string): string | undefined {
   const value = settings[name];
   if (value === undefined || value === null) return undefined;
   if (typeof value === "string") return value;
-  throw new FormatError(`${WHERE}: ${name} is a string or null, got ${describe(value)}.`, { where: WHERE });
+  throw new FormatError(`${WHERE}: ${name} is a string or null, got ${show(value)}.`, { where: WHERE });
 }

@@ -1,10 +1,6 @@
 /** A trie over small integers (symbols, UTF-16 units) in one open-addressed table. */
 
-const tableSize = (entries: number): number => {
-  let size = 16;
-  while (size < entries * 2) size *= 2;
-  return size;
-};
+import { hashPair, tableSize } from "./hash.js";
 
 export class Trie {
   /** Slots of four: node, symbol, child node, value at the child or -1. Node 0 is the root. */
@@ -23,8 +19,7 @@ export class Trie {
   /** The slot of a node's child by symbol, or -1. */
   find(node: number, symbol: number): number {
     const { table, mask } = this;
-    const h = Math.imul(node, 0x9e3779b1) ^ Math.imul(symbol, 0x85ebca6b);
-    let slot = (h ^ (h >>> 15)) & mask;
+    let slot = hashPair(node, symbol) & mask;
     for (;;) {
       const at = slot * 4;
       const key = table[at];
@@ -53,8 +48,7 @@ export class Trie {
     if (found >= 0) return found;
     if (this.nodes * 2 > this.mask) this.grow();
     const { table, mask } = this;
-    const h = Math.imul(node, 0x9e3779b1) ^ Math.imul(symbol, 0x85ebca6b);
-    let slot = (h ^ (h >>> 15)) & mask;
+    let slot = hashPair(node, symbol) & mask;
     while (table[slot * 4] !== -1) slot = (slot + 1) & mask;
     const at = slot * 4;
     table[at] = node;
@@ -75,6 +69,23 @@ export class Trie {
     if (slot >= 0) this.setValue(slot, value);
   }
 
+  /** Where the text ends that `longest` found. */
+  end = 0;
+
+  /** The value of the longest text that `text` goes on with at `start`, or -1; looked for from `node` on. */
+  longest(text: string, start: number, node = 0): number {
+    let found = -1;
+    for (let at = start; at < text.length; ) {
+      const slot = this.find(node, text.charCodeAt(at++));
+      if (slot < 0) break;
+      node = this.child(slot);
+      if (this.value(slot) < 0) continue;
+      found = this.value(slot);
+      this.end = at;
+    }
+    return found;
+  }
+
   private grow(): void {
     const old = this.table;
     this.table = new Int32Array(old.length * 2).fill(-1);
@@ -84,8 +95,7 @@ export class Trie {
     this.parents = parents;
     for (let from = 0; from < old.length; from += 4) {
       if (old[from] === -1) continue;
-      const h = Math.imul(old[from], 0x9e3779b1) ^ Math.imul(old[from + 1], 0x85ebca6b);
-      let slot = (h ^ (h >>> 15)) & this.mask;
+      let slot = hashPair(old[from], old[from + 1]) & this.mask;
       while (this.table[slot * 4] !== -1) slot = (slot + 1) & this.mask;
       for (let k = 0; k < 4; k++) this.table[slot * 4 + k] = old[from + k];
     }

@@ -1,8 +1,7 @@
 /** Unigram language model (Kudo 2018): the most probable way to cut a piece into tokens, found by dynamic programming. */
 
-import { FormatError } from "../../core/errors.js";
+import { FormatError, show } from "../../core/errors.js";
 import type { Component } from "../definition.js";
-import { describe } from "../vocabulary.js";
 import { byteLength, byteToken, type Model } from "./model.js";
 import { Trie } from "./trie.js";
 
@@ -10,8 +9,6 @@ const WHERE = "tokenizer.json model (Unigram)";
 /** How much less probable than the least probable token an unknown character is. */
 const UNKNOWN_PENALTY = 10;
 const BYTE_TOKEN = /^<0x[0-9A-F]{2}>$/;
-const CACHED_LENGTH = 256;
-const CACHED_PIECES = 1 << 17;
 
 const utf8 = /* @__PURE__ */ new TextEncoder();
 
@@ -25,7 +22,6 @@ export class Unigram implements Model {
   private readonly unknown: number;
   private readonly unknownScore: number;
   private readonly byteIds: (number | undefined)[] | undefined;
-  private readonly cache = new Map<string, number[]>();
   private best = new Float64Array(257);
   private from = new Int32Array(257);
   private last = new Int32Array(257);
@@ -38,14 +34,14 @@ export class Unigram implements Model {
     const isReserved = (token: string, id: number) =>
       this.single && (id === unk_id || (byte_fallback === true && BYTE_TOKEN.test(token)));
     if (!Array.isArray(vocab)) {
-      throw new FormatError(`${WHERE}: needs a list of [token, score], got ${describe(vocab)}.`, { where: WHERE });
+      throw new FormatError(`${WHERE}: needs a list of [token, score], got ${show(vocab)}.`, { where: WHERE });
     }
     this.scores = new Float64Array(vocab.length);
     this.trie = new Trie(vocab.length * 4);
     let lowest = Number.POSITIVE_INFINITY;
     vocab.forEach((entry, id) => {
       if (!Array.isArray(entry) || typeof entry[0] !== "string" || typeof entry[1] !== "number") {
-        throw new FormatError(`${WHERE} vocab[${id}]: needs [token, score], got ${JSON.stringify(entry)}.`, {
+        throw new FormatError(`${WHERE} vocab[${id}]: needs [token, score], got ${show(entry)}.`, {
           where: WHERE,
           id,
         });
@@ -58,7 +54,7 @@ export class Unigram implements Model {
       lowest = Math.min(lowest, score);
     });
     if (unk_id !== undefined && unk_id !== null && !(Number.isInteger(unk_id) && (unk_id as number) in this.tokens)) {
-      throw new FormatError(`${WHERE}: unk_id is a token's id or null, got ${describe(unk_id)}.`, { where: WHERE });
+      throw new FormatError(`${WHERE}: unk_id is a token's id or null, got ${show(unk_id)}.`, { where: WHERE });
     }
     this.unknown = (unk_id as number | null | undefined) ?? -1;
     this.unknownScore = this.rounded(lowest - UNKNOWN_PENALTY);
@@ -88,26 +84,6 @@ export class Unigram implements Model {
   }
 
   encode(piece: string, ids: number[], spans?: number[]): void {
-    if (piece === "") return;
-    if (spans !== undefined || piece.length > CACHED_LENGTH) {
-      this.encodeFresh(piece, ids, spans);
-      return;
-    }
-    let cached = this.cache.get(piece);
-    if (cached === undefined) {
-      cached = [];
-      this.encodeFresh(piece, cached, undefined);
-      if (this.cache.size >= CACHED_PIECES) this.cache.clear();
-      this.cache.set(piece, cached);
-    }
-    for (let i = 0; i < cached.length; i++) ids.push(cached[i]);
-  }
-
-  encodeOnce(piece: string, ids: number[]): void {
-    if (piece !== "") this.encodeFresh(piece, ids, undefined);
-  }
-
-  private encodeFresh(piece: string, ids: number[], spans: number[] | undefined): void {
     let at = 0;
     let byte = 0;
     let k = this.cut(piece);
@@ -141,10 +117,10 @@ export class Unigram implements Model {
       }
     }
     if (id < 0 && this.unknown < 0) {
-      throw new FormatError(
-        `${WHERE}: needs an unk_id to encode ${JSON.stringify(piece.slice(start, end))}, got none.`,
-        { where: WHERE, piece },
-      );
+      throw new FormatError(`${WHERE}: needs an unk_id to encode ${show(piece.slice(start, end))}, got none.`, {
+        where: WHERE,
+        piece,
+      });
     }
     ids.push(id < 0 ? this.unknown : id);
   }

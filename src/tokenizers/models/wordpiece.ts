@@ -1,8 +1,8 @@
 /** WordPiece (Schuster and Nakajima 2012; Devlin et al. 2018): the longest token first, from left to right. */
 
-import { FormatError } from "../../core/errors.js";
+import { FormatError, show } from "../../core/errors.js";
 import type { Component } from "../definition.js";
-import { describe, ObjectVocabulary } from "../vocabulary.js";
+import { ObjectVocabulary } from "../vocabulary.js";
 import { byteLength, type Model, utf8Length, VocabularyModel } from "./model.js";
 import { Trie } from "./trie.js";
 
@@ -22,7 +22,7 @@ export class WordPiece extends VocabularyModel implements Model {
     this.longest = (settings.max_input_chars_per_word as number | undefined) ?? 100;
     if (typeof prefix !== "string" || typeof this.unknownToken !== "string" || !Number.isInteger(this.longest)) {
       throw new FormatError(
-        `${WHERE}: needs texts continuing_subword_prefix and unk_token and a whole number max_input_chars_per_word, got ${describe(prefix)}, ${describe(this.unknownToken)} and ${describe(this.longest)}.`,
+        `${WHERE}: needs texts continuing_subword_prefix and unk_token and a whole number max_input_chars_per_word, got ${show(prefix)}, ${show(this.unknownToken)} and ${show(this.longest)}.`,
         { where: WHERE },
       );
     }
@@ -43,18 +43,9 @@ export class WordPiece extends VocabularyModel implements Model {
     let known = characters <= this.longest;
     let bytes = 0;
     for (let start = 0; known && start < piece.length; ) {
-      let node = start === 0 ? 0 : this.inside;
-      let id = -1;
-      let end = start;
-      for (let i = start; node >= 0 && i < piece.length; i++) {
-        const slot = this.trie.find(node, piece.charCodeAt(i));
-        if (slot < 0) break;
-        node = this.trie.child(slot);
-        if (this.trie.value(slot) >= 0) {
-          id = this.trie.value(slot);
-          end = i + 1;
-        }
-      }
+      const node = start === 0 ? 0 : this.inside;
+      const id = node < 0 ? -1 : this.trie.longest(piece, start, node);
+      const { end } = this.trie;
       if (id < 0) known = false;
       else {
         ids.push(id);
@@ -69,14 +60,7 @@ export class WordPiece extends VocabularyModel implements Model {
     if (known) return;
     if (spans !== undefined) spans.length -= 2 * (ids.length - first);
     ids.length = first;
-    const unknown = this.vocabulary.idOf(this.unknownToken);
-    if (unknown === undefined) {
-      throw new FormatError(
-        `${WHERE}: needs its unknown token in the vocabulary for ${JSON.stringify(piece)}, got ${this.unknownToken}.`,
-        { where: WHERE, piece },
-      );
-    }
-    ids.push(unknown);
+    ids.push(this.unknownId(this.unknownToken, piece, WHERE));
     spans?.push(0, byteLength(piece));
   }
 }

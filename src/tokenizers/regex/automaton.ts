@@ -12,11 +12,13 @@ import type { Instruction, Program } from "./program.js";
 const DEAD = 0;
 const UNKNOWN = -1;
 const MOST_STATES = 4096;
+/** Of all states together. */
+const MOST_THREADS = 1 << 22;
 /** Columns of a row of transitions; grows with the classes. */
 const FIRST_WIDTH = 32;
 
 export class Automaton {
-  /** Characters read so far by all calls: expressions that read far ahead again and again are stopped by their caller. */
+  /** Characters read and threads followed so far by all calls: expressions that read far ahead again and again are stopped by their caller. */
   work = 0;
   private readonly code: Instruction[];
   private readonly classes: CharacterClasses;
@@ -28,6 +30,7 @@ export class Automaton {
   private width = FIRST_WIDTH;
   private states: { threads: number[]; before: number }[] = [];
   private numbers = new Map<string, number>();
+  private held = 0;
   /** The state at the start of a match, by the class before it; 0: not made yet. */
   private startStates = new Int32Array(256);
 
@@ -45,6 +48,7 @@ export class Automaton {
   private reset(): void {
     this.states = [{ threads: [], before: EDGE }];
     this.numbers.clear();
+    this.held = 0;
     this.startStates.fill(0);
     this.transitions = new Int32Array(64 * this.width).fill(UNKNOWN);
     this.transitions.fill(DEAD * 2, 0, this.width);
@@ -89,7 +93,7 @@ export class Automaton {
 
   /** Rebuilds the table where it is too narrow or too long; the state keeps its meaning, not its number. */
   private makeRoom(state: number, klass: number): number {
-    if (klass < this.width && this.states.length <= MOST_STATES) return state;
+    if (klass < this.width && this.states.length <= MOST_STATES && this.held <= MOST_THREADS) return state;
     const { threads, before } = this.states[state];
     while (this.classes.members.length > this.width) this.width *= 2;
     this.reset();
@@ -102,6 +106,7 @@ export class Automaton {
     if (number === undefined) {
       number = this.states.length;
       this.states.push({ threads, before });
+      this.held += threads.length;
       this.numbers.set(key, number);
       if ((number + 1) * this.width > this.transitions.length) {
         const grown = new Int32Array(this.transitions.length * 2).fill(UNKNOWN);
@@ -116,7 +121,7 @@ export class Automaton {
   private step(state: number, klass: number): number {
     const { threads, before } = this.states[state];
     const inside = this.classes.members[klass];
-    const next: number[] = [];
+    const next = new Set<number>();
     const seen = new Set<number>();
     let matched = false;
     const stack = threads.slice().reverse();
@@ -127,7 +132,7 @@ export class Automaton {
       const instruction = this.code[at];
       switch (instruction.op) {
         case "set":
-          if (inside[instruction.set] && !next.includes(at + 1)) next.push(at + 1);
+          if (inside[instruction.set]) next.add(at + 1);
           break;
         case "split":
           stack.push(instruction.second, instruction.first);
@@ -152,7 +157,8 @@ export class Automaton {
           stack.push(at + 1);
       }
     }
-    const target = next.length === 0 || klass === EDGE ? DEAD : this.stateOf(next, this.looksBack ? klass : EDGE);
+    this.work += seen.size;
+    const target = next.size === 0 || klass === EDGE ? DEAD : this.stateOf([...next], this.looksBack ? klass : EDGE);
     const step = target * 2 + (matched ? 1 : 0);
     this.transitions[state * this.width + klass] = step;
     return step;

@@ -1,6 +1,6 @@
 /** The general matcher: tries one way after the other, with a limit to how long. */
 
-import { FormatError } from "../../core/errors.js";
+import { FormatError, show } from "../../core/errors.js";
 import { codeBefore } from "./automaton.js";
 import { WORD } from "./character-set.js";
 import type { Assertion } from "./parse.js";
@@ -50,7 +50,7 @@ export class Backtracker {
     for (;;) {
       if (--this.steps < 0) {
         throw new FormatError(
-          `regex ${JSON.stringify(this.pattern)}: needs more than ${STEPS} steps and ${STEPS_PER_UNIT} for each character: it backtracks without end.`,
+          `regex ${show(this.pattern)}: needs more than ${STEPS} steps and ${STEPS_PER_UNIT} for each character: it backtracks without end.`,
           { where: "regex", pattern: this.pattern, hint: "Rewrite it without nested repetition." },
         );
       }

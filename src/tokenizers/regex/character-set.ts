@@ -1,6 +1,6 @@
 /** Sets of characters in regular expressions, with Oniguruma's meaning of their names. */
 
-import { FormatError } from "../../core/errors.js";
+import { FormatError, show } from "../../core/errors.js";
 import { characterOf16 } from "../unicode-16.js";
 
 export interface CharacterSet {
@@ -88,7 +88,10 @@ export function property(name: string, pattern: string): CharacterSet {
       }
     }
     if (set === undefined) {
-      throw new FormatError(`regex ${pattern}: needs a known property, got \\p{${name}}.`, { where: "regex", pattern });
+      throw new FormatError(`regex ${show(pattern)}: needs a known property, got \\p{${name.slice(0, 60)}}.`, {
+        where: "regex",
+        pattern,
+      });
     }
     cache.set(key, set);
   }

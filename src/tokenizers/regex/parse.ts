@@ -195,7 +195,7 @@ export class Parser extends SetReader {
       case "$":
         return { kind: "assert", assertion: "lineEnd" };
       case "[":
-        return { kind: "set", set: this.flags.ignoreCase ? ignoringCase(this.bracketSet()) : this.bracketSet() };
+        return { kind: "set", set: this.bracketSet(this.flags.ignoreCase ? ignoringCase : undefined) };
       case "(":
         return this.group();
       case "\\":

@@ -1,6 +1,6 @@
 /** A parsed expression as a list of instructions (Thompson 1968; Cox, "Regular Expression Matching: the VM Approach"). */
 
-import { FormatError } from "../../core/errors.js";
+import { FormatError, show } from "../../core/errors.js";
 import { type CharacterSet, NEWLINE, WORD } from "./character-set.js";
 import type { Assertion, Node } from "./parse.js";
 
@@ -49,7 +49,7 @@ export function compile(root: Node, pattern: string): Program {
   let steps = 0;
   const count = () => {
     if (++steps <= MOST_INSTRUCTIONS) return;
-    throw new FormatError(`regex ${JSON.stringify(pattern)}: unfolds to more than ${MOST_INSTRUCTIONS} steps.`, {
+    throw new FormatError(`regex ${show(pattern)}: unfolds to more than ${MOST_INSTRUCTIONS} steps.`, {
       where: "regex",
       pattern,
     });
@@ -111,7 +111,7 @@ export function compile(root: Node, pattern: string): Program {
         const lengths = node.behind ? lengthsOf(node.node) : undefined;
         if (lengths !== undefined && lengths[1] === Number.POSITIVE_INFINITY) {
           throw new FormatError(
-            `regex ${JSON.stringify(pattern)}: looks behind over any number of characters, which is not supported.`,
+            `regex ${show(pattern)}: looks behind over any number of characters, which is not supported.`,
             { where: "regex", pattern },
           );
         }
@@ -171,6 +171,8 @@ export function compile(root: Node, pattern: string): Program {
       push(code, choice);
       if (lengthsOf(node)[0] > 0) emit(node, code);
       else {
+        // Which way an empty iteration leaves depends on where it began.
+        program.simple = false;
         const loop = program.loops++;
         push(code, { op: "enter", loop });
         emit(node, code);

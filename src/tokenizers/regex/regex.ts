@@ -1,6 +1,6 @@
 /** Regular expressions with Oniguruma's meaning, found without JavaScript's own engine. */
 
-import { FormatError } from "../../core/errors.js";
+import { FormatError, show } from "../../core/errors.js";
 import type { Pattern } from "../pattern.js";
 import type { Scanner } from "../pre-tokenizer.js";
 import { Automaton } from "./automaton.js";
@@ -34,7 +34,7 @@ export class Regex implements Pattern, Scanner {
     const end = automaton.matchAt(text, start);
     if (automaton.work > this.limit) {
       throw new FormatError(
-        `regex ${JSON.stringify(this.source)}: reads a text of ${text.length} characters more than ${WORK_PER_UNIT} times over.`,
+        `regex ${show(this.source)}: reads a text of ${text.length} characters more than ${WORK_PER_UNIT} times over.`,
         { where: "regex", pattern: this.source, hint: "Rewrite it so that it does not look far ahead in vain." },
       );
     }

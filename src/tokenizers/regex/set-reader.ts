@@ -1,6 +1,6 @@
 /** The part of an expression that names characters: escapes and brackets, read from left to right. */
 
-import { FormatError } from "../../core/errors.js";
+import { FormatError, show } from "../../core/errors.js";
 import {
   anything,
   type CharacterSet,
@@ -35,10 +35,11 @@ export class SetReader {
   }
 
   protected error(what: string): FormatError {
-    return new FormatError(
-      `regex ${JSON.stringify(this.pattern)}: ${what} at character ${this.at}, which is not supported.`,
-      { where: "regex", pattern: this.pattern, position: this.at },
-    );
+    return new FormatError(`regex ${show(this.pattern)}: ${what} at character ${this.at}, which is not supported.`, {
+      where: "regex",
+      pattern: this.pattern,
+      position: this.at,
+    });
   }
 
   protected get peek(): string | undefined {
@@ -114,8 +115,8 @@ export class SetReader {
     return code;
   }
 
-  /** `[…]` after its opening bracket. */
-  protected bracketSet(): CharacterSet {
+  /** `[…]` after its opening bracket. `fold` is for the outermost one: case is ignored before it is negated. */
+  protected bracketSet(fold = (set: CharacterSet) => set): CharacterSet {
     this.enter();
     const negated = this.take("^");
     const intersected: CharacterSet[] = [];
@@ -170,7 +171,7 @@ export class SetReader {
       } else members.push(single(low));
     }
     this.leave();
-    const set = intersection([...intersected, union(members)]);
+    const set = fold(intersection([...intersected, union(members)]));
     return negated ? complement(set) : set;
   }
 

@@ -3,7 +3,7 @@
  * equally frequent pairs the one with the lower ids comes first, as in Hugging Face's trainer.
  */
 
-import { bytesOfToken } from "../byte-alphabet.js";
+import { bytesOfTokens } from "../byte-alphabet.js";
 
 export interface BpeTrainerOptions {
   vocabSize: number;
@@ -46,9 +46,9 @@ export function trainBpe(wordCounts: Map<string, number>, options: BpeTrainerOpt
     }
     return id;
   };
-  for (const token of options.specialTokens) idOf(token);
-  const alphabet = new Set(alphabetOf(wordCounts, options));
-  for (const character of alphabet) idOf(character);
+  // A special token of one character counts as known where a limit drops it, as in Hugging Face's trainer.
+  const alphabet = new Set([...options.specialTokens, ...alphabetOf(wordCounts, options)]);
+  for (const token of alphabet) idOf(token);
 
   const words = new Words(wordCounts, alphabet, options, idOf);
   const queue = new Queue(options.ties === "greatestText" ? tokens : undefined);
@@ -279,8 +279,8 @@ class Queue {
 
 /** Order of two tokens by the bytes they spell. */
 function compareBytes(a: string, b: string): number {
-  const bytesA = bytesOfToken(a);
-  const bytesB = bytesOfToken(b);
+  const bytesA = bytesOfTokens([a]);
+  const bytesB = bytesOfTokens([b]);
   for (let i = 0; i < bytesA.length && i < bytesB.length; i++)
     if (bytesA[i] !== bytesB[i]) return bytesA[i] - bytesB[i];
   return bytesA.length - bytesB.length;

@@ -25,7 +25,10 @@ export function repeats(words: string[], longest: number): [string, number][] {
   const emit = (at: number, length: number, count: number) => {
     if (length < 2 || length > longest) return;
     for (let i = at; i < at + length; i++) if (text[i] === BOUNDARY) return;
-    found.push([String.fromCodePoint(...codes.slice(at, at + length)), count * length]);
+    found.push([
+      Array.from(codes.slice(at, at + length), (code) => String.fromCodePoint(code)).join(""),
+      count * length,
+    ]);
   };
   // Neighbours in the order share their beginnings: an interval for each shared length, closed when it ends.
   const open: { length: number; left: number }[] = [{ length: 0, left: 0 }];

@@ -1,17 +1,14 @@
 /** `trainTokenizer`: from texts to a tokenizer. */
 
-import { ConfigError, listOf, nearest } from "../../core/errors.js";
 import { checkCorpusText } from "../arguments.js";
 import { blank, blankBpe, emptyVocab, specialToken } from "../blank.js";
-import { byteCharacters } from "../byte-alphabet.js";
 import { createTokenizer } from "../create.js";
 import type { Component, TokenizerDefinition } from "../definition.js";
 import { normalizers } from "../normalizer.js";
 import { wellFormed } from "../offsets.js";
-import { Piece } from "../piece.js";
-import { preTokenizers } from "../pre-tokenizer.js";
 import type { Tokenizer } from "../tokenizer.js";
 import { trainBpe } from "./bpe.js";
+import { trainSettings } from "./options.js";
 import { trainUnigram } from "./unigram.js";
 import { WordCounter } from "./words.js";
 
@@ -26,18 +23,20 @@ export interface TrainOptions {
   specialTokens?: string[];
   /** Pairs seen less often are not merged (BPE, WordPiece); 0 unless told. */
   minFrequency?: number;
-  /** At most so many different characters; the rarest are dropped. */
+  /** At most so many different characters; the rarest are dropped (BPE, WordPiece). */
   limitAlphabet?: number;
-  /** Characters that are in the vocabulary whether seen or not; all 256 bytes for byte-level BPE. */
+  /** Characters that are in the vocabulary whether seen or not (BPE, WordPiece); all 256 bytes for byte-level BPE. */
   initialAlphabet?: string[];
   /** BPE on bytes (the default) or on characters. */
   byteLevel?: boolean;
-  /** Another normalizer or pre-tokenizer, as in a `tokenizer.json`; null for none. */
+  /** Another normalizer or pre-tokenizer, as in a `tokenizer.json`; null for none. BPE on bytes adds `ByteLevel`. */
   normalizer?: Component | null;
   preTokenizer?: Component | null;
   /** The token for what the vocabulary cannot spell; "<unk>", for WordPiece "[UNK]". */
   unknownToken?: string;
+  /** Put before what continues a word (BPE on characters; WordPiece, "##" unless told). */
   continuingSubwordPrefix?: string;
+  /** Put behind the last character of a word (BPE on characters). */
   endOfWordSuffix?: string;
   /** Longest token in characters; 16 for Unigram, no limit otherwise. */
   maxTokenLength?: number;
@@ -49,31 +48,12 @@ export interface TrainOptions {
   onProgress?: (progress: { phase: "reading" | "training"; done: number; total: number | undefined }) => void;
 }
 
-const KNOWN = [
-  "model",
-  "vocabSize",
-  "specialTokens",
-  "minFrequency",
-  "limitAlphabet",
-  "initialAlphabet",
-  "byteLevel",
-  "normalizer",
-  "preTokenizer",
-  "unknownToken",
-  "continuingSubwordPrefix",
-  "endOfWordSuffix",
-  "maxTokenLength",
-  "ties",
-  "splitSpecialTokens",
-  "onProgress",
-];
-
 /**
  * Trains a tokenizer. The result depends on the texts and options alone. BPE learns the merges of Hugging Face's
  * trainer; WordPiece is BPE with a prefix, as there. Throws ConfigError for options that make no sense.
  */
 export async function trainTokenizer(corpus: Corpus, options: TrainOptions = {}): Promise<Tokenizer> {
-  const settings = await check(options);
+  const settings = await trainSettings(options);
   const { model, normalizer, preTokenizer, specialTokens, onProgress } = settings;
   const counter = new WordCounter(
     normalizer ? normalizers.create(normalizer) : undefined,
@@ -155,73 +135,4 @@ async function* texts(corpus: Corpus): AsyncGenerator<string> {
     checkCorpusText(item);
     yield typeof item === "string" ? item : await item.text();
   }
-}
-
-/** Options with their defaults. */
-async function check(options: TrainOptions) {
-  for (const name of Object.keys(options)) {
-    if (KNOWN.includes(name)) continue;
-    const close = nearest(name, KNOWN);
-    throw new ConfigError(`trainTokenizer: needs options out of ${listOf(KNOWN)}, got ${name}.`, {
-      where: "trainTokenizer",
-      hint: close && `Did you mean ${close}?`,
-    });
-  }
-  const model = options.model ?? "bpe";
-  if (!["bpe", "wordpiece", "unigram"].includes(model)) {
-    throw new ConfigError(`trainTokenizer: model is bpe, wordpiece or unigram, got ${JSON.stringify(model)}.`, {
-      where: "trainTokenizer",
-    });
-  }
-  const { vocabSize = 30000, minFrequency = 0, specialTokens = [] } = options;
-  if (!Number.isInteger(vocabSize) || vocabSize < 1 || !Number.isInteger(minFrequency) || minFrequency < 0) {
-    throw new ConfigError(
-      `trainTokenizer: vocabSize and minFrequency are whole numbers, got ${vocabSize} and ${minFrequency}.`,
-      { where: "trainTokenizer" },
-    );
-  }
-  const byteLevel = model === "bpe" && options.byteLevel !== false;
-  const bytes = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
-  const metaspace = { type: "Metaspace", replacement: "▁", prepend_scheme: "always", split: true };
-  const defaults: Record<string, { normalizer: Component | null; preTokenizer: Component; decoder: Component | null }> =
-    {
-      bpe: { normalizer: null, preTokenizer: byteLevel ? bytes : metaspace, decoder: byteLevel ? bytes : metaspace },
-      wordpiece: {
-        normalizer: {
-          type: "BertNormalizer",
-          clean_text: true,
-          handle_chinese_chars: true,
-          strip_accents: null,
-          lowercase: true,
-        },
-        preTokenizer: { type: "BertPreTokenizer" },
-        decoder: { type: "WordPiece", prefix: options.continuingSubwordPrefix ?? "##", cleanup: true },
-      },
-      unigram: { normalizer: { type: "NFKC" }, preTokenizer: metaspace, decoder: metaspace },
-    };
-  const fallback = defaults[model];
-  const preTokenizer = options.preTokenizer === undefined ? fallback.preTokenizer : options.preTokenizer;
-  const normalizer = options.normalizer === undefined ? fallback.normalizer : options.normalizer;
-  await Promise.all([normalizers.load(normalizer), preTokenizers.load(preTokenizer)]);
-  // A mistake in a component shows before the corpus is read.
-  if (preTokenizer) preTokenizers.create(preTokenizer).cut(new Piece("a", 0, false));
-  return {
-    model,
-    vocabSize,
-    minFrequency,
-    specialTokens,
-    byteLevel,
-    normalizer,
-    preTokenizer,
-    decoder: options.endOfWordSuffix ? { type: "BPEDecoder", suffix: options.endOfWordSuffix } : fallback.decoder,
-    unknownToken: options.unknownToken ?? (model === "wordpiece" ? "[UNK]" : "<unk>"),
-    limitAlphabet: options.limitAlphabet,
-    initialAlphabet: options.initialAlphabet ?? (byteLevel ? byteCharacters : []),
-    prefix: options.continuingSubwordPrefix ?? (model === "wordpiece" ? "##" : ""),
-    suffix: options.endOfWordSuffix ?? "",
-    maxTokenLength: options.maxTokenLength ?? (model === "unigram" ? 16 : Number.POSITIVE_INFINITY),
-    ties: options.ties ?? "lowestIds",
-    splitSpecialTokens: options.splitSpecialTokens === true,
-    onProgress: options.onProgress,
-  };
 }

@@ -23,7 +23,11 @@ export interface UnigramTrainerOptions {
   rounds: number;
   onProgress?: (done: number, total: number) => void;
   /** Called after each step of expectation-maximization. */
-  onStep?: (step: { pieces: number /** Mean negative log likelihood of a word. */; objective: number }) => void;
+  onStep?: (step: {
+    pieces: number;
+    /** Mean negative log likelihood of a word. */
+    objective: number;
+  }) => void;
 }
 
 /** Pieces of smaller expected frequency are dropped. */

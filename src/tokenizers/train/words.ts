@@ -1,24 +1,23 @@
 /** Counting the words (pieces of the pre-tokenizer) of a corpus. */
 
-import { byteCharacters } from "../byte-alphabet.js";
+import { bytesOfText } from "../byte-alphabet.js";
 import type { Component } from "../definition.js";
 import { gpt2 } from "../gpt2.js";
 import { IdBuffer, PieceCache } from "../models/byte-pieces.js";
 import type { Normalizer } from "../normalizer.js";
-import { Piece } from "../piece.js";
+import { copied, Piece } from "../piece.js";
 import { type PreTokenizer, preTokenizers } from "../pre-tokenizer.js";
-
-const utf8 = /* @__PURE__ */ new TextEncoder();
 
 export class WordCounter {
   private readonly preTokenizer: PreTokenizer | undefined;
-  /** Words in the order of their first appearance, with their counts. */
+  /** Words in the order of their first appearance, in the byte alphabet where that is wanted, with their counts. */
   private readonly words: string[] = [];
   private readonly numbers: number[] = [];
   /** GPT-2's pre-tokenizer cuts ranges, which are counted without making strings. */
   private readonly plainBytes: boolean;
   private readonly known = new PieceCache((text, start, end, out) => {
-    this.words.push(text.slice(start, end));
+    const word = text.slice(start, end);
+    this.words.push(this.plainBytes ? bytesOfText(word) : copied(word));
     out.push(this.numbers.push(0) - 1);
   });
 
@@ -69,8 +68,7 @@ export class WordCounter {
   counts(): Map<string, number> {
     const counts = new Map<string, number>();
     this.words.forEach((word, i) => {
-      const spelling = this.plainBytes ? Array.from(utf8.encode(word), (byte) => byteCharacters[byte]).join("") : word;
-      counts.set(spelling, (counts.get(spelling) ?? 0) + this.numbers[i]);
+      counts.set(word, (counts.get(word) ?? 0) + this.numbers[i]);
     });
     return counts;
   }

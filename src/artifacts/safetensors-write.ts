@@ -5,7 +5,7 @@
  * written as 0x7FC00000.
  */
 
-import { DTypeError, ShapeError, show, showShape } from "../core/errors.js";
+import { DTypeError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
 import { byteLengthOf, FILE_DTYPES, type FileDTypeName, isFileDType, type TensorBytes } from "./dtypes.js";
 import { hashBytes, hashesAtOnce, pieces } from "./pieces.js";
 
@@ -121,11 +121,9 @@ function checkTensor(name: string, { dtype, shape }: TensorToWrite): void {
 
 function tensorBytes(name: string, { dtype, shape }: TensorToWrite, data: TensorBytes): Uint8Array {
   const where = "writeSafetensors";
-  if (!(data instanceof FILE_DTYPES[dtype].array)) {
-    const needs = (FILE_DTYPES[dtype].array as unknown as { name: string }).name;
-    throw new DTypeError(`${where}: "${name}" of ${dtype} needs a ${needs}, got ${data?.constructor?.name}.`, {
-      where,
-    });
+  const { array } = FILE_DTYPES[dtype];
+  if (!(data instanceof array)) {
+    throw new DTypeError(`${where}: "${name}" of ${dtype} needs a ${array.name}, got ${kindOf(data)}.`, { where });
   }
   const length = byteLengthOf(dtype, shape);
   if (data.byteLength !== length) {

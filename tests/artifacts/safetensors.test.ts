@@ -167,7 +167,7 @@ describe("writing the canonical form", () => {
       /"w" needs a dtype as the format spells them \(F32, I64\), got "F31"/,
     );
     expect(() => write("F32", [2], new Float32Array(1))).toThrow(/"w" of F32 \[2\] needs 8 bytes, got 4 bytes/);
-    expect(() => write("F32", [1], new Int32Array(1))).toThrow(/"w" of F32 needs a Float32Array, got Int32Array/);
+    expect(() => write("F32", [1], new Int32Array(1))).toThrow(/"w" of F32 needs a Float32Array, got an Int32Array/);
     expect(() => write("F32", [-1], new Float32Array(1))).toThrow(/cannot be written/);
     expect(() => write("F4", [3], new Uint8Array(2))).toThrow(/cannot be written/);
     expect(() => write("F32", [1], new Float32Array(1), "__metadata__")).toThrow(/cannot be written/);

@@ -169,7 +169,9 @@ export function std(x: Tensor, options: ReduceOptions & { correction?: number } 
 /** log(sum(exp(x))) over dims, without overflow. */
 export function logsumexp(x: Tensor, options: ReduceOptions = {}): Tensor {
   checkOptions("logsumexp", options, ["dim", "keepdim"]);
+  checkTensors("logsumexp", { x });
   return named("logsumexp", () => {
+    if (countOver(x, options.dim, "logsumexp") === 0) return log(sum(exp(x), options)); // of nothing: there is no largest
     const largest = amax(x.detach(), { dim: options.dim, keepdim: true });
     const shift = where(eq(sub(largest, largest), 0), largest, 0);
     const total = log(sum(exp(sub(x, shift)), options));

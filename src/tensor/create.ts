@@ -111,20 +111,29 @@ function flatten(data: NestedData): { shape: number[]; flat: number[]; boolean: 
   const shape: number[] = [];
   for (let level: unknown = data; isList(level); level = level[0]) shape.push(level.length);
   const flat: number[] = [];
+  const at: number[] = [];
+  const place = (depth: number) =>
+    `data${at
+      .slice(0, depth)
+      .map((i) => `[${i}]`)
+      .join("")}`;
   let boolean = true;
-  const visit = (value: unknown, depth: number, path: string): void => {
+  const visit = (value: unknown, depth: number): void => {
     if (isList(value)) {
       if (value.length !== shape[depth]) {
         throw new ShapeError(
-          `tensor: needs lists of equal length, got ${value.length} at data${path} and ${shape[depth] ?? "a number"} before it.`,
+          `tensor: needs lists of equal length, got ${value.length} at ${place(depth)} and ${shape[depth] ?? "a number"} before it.`,
           { where: "tensor", hint: "Pad the rows to one length." },
         );
       }
-      for (let i = 0; i < value.length; i++) visit(value[i], depth + 1, `${path}[${i}]`);
+      for (let i = 0; i < value.length; i++) {
+        at[depth] = i;
+        visit(value[i], depth + 1);
+      }
       return;
     }
     if (depth !== shape.length || (typeof value !== "number" && typeof value !== "boolean")) {
-      throw new ShapeError(`tensor: needs numbers at depth ${shape.length}, got ${kindOf(value)} at data${path}.`, {
+      throw new ShapeError(`tensor: needs numbers at depth ${shape.length}, got ${kindOf(value)} at ${place(depth)}.`, {
         where: "tensor",
         hint:
           value instanceof Tensor
@@ -135,7 +144,7 @@ function flatten(data: NestedData): { shape: number[]; flat: number[]; boolean: 
     if (typeof value !== "boolean") boolean = false;
     flat.push(Number(value));
   };
-  visit(data, 0, "");
+  visit(data, 0);
   return { shape, flat, boolean: boolean && flat.length > 0 };
 }
 
@@ -165,6 +174,26 @@ function fromValues(where: string, values: ArrayLike<number>, shape: Shape, opti
   return finish(fromTyped(backendOf(options.device), toStorage(where, values, dtype), shape, dtype), options);
 }
 
+/** Of numbers that are made once there is memory: what no device holds would be a RangeError of the host's. */
+function made(
+  where: string,
+  shape: Shape,
+  options: TensorOptions,
+  natural: DType,
+  values: () => ArrayLike<number>,
+): Tensor {
+  const dtype = resolveDType(where, options, natural);
+  const result = Tensor.empty(backendOf(options.device), [...checkShape(where, shape)], dtype);
+  try {
+    const { buffer, byteOffset, byteLength } = toStorage(where, values(), dtype);
+    result.backend.write(result.storage.handle, new Uint8Array(buffer, byteOffset, byteLength));
+  } catch (error) {
+    result.dispose();
+    throw error;
+  }
+  return finish(result, options);
+}
+
 /** A tensor of numbers in a given shape; takes over nothing. `where` is who asks, for messages. */
 export function fromData(
   values: ArrayLike<number>,
@@ -173,13 +202,13 @@ export function fromData(
   where = "fromData",
 ): Tensor {
   checkShape(where, shape);
-  if (values.length !== sizeOf(shape)) {
+  if (values?.length !== sizeOf(shape)) {
     throw new ShapeError(
-      `${where}: needs ${sizeOf(shape)} values for shape ${showShape(shape)}, got ${values.length}.`,
+      `${where}: needs ${sizeOf(shape)} values for shape ${showShape(shape)}, got ${values?.length ?? kindOf(values)}.`,
       { where },
     );
   }
-  return fromValues(where, values, shape, options, defaultDType);
+  return fromValues(where, values, [...shape], options, defaultDType);
 }
 
 /** Every element is `value`. The dtype, unless given: bool for a boolean, else the default float type. */
@@ -226,17 +255,20 @@ export function arange(start: number, end?: number, step = 1, options: TensorOpt
   }
   const count = Math.max(0, Math.ceil((to - from) / step));
   const integers = [from, to, step].every(Number.isInteger);
-  const values = Float64Array.from({ length: count }, (_, i) => from + i * step);
-  const dtype = options.dtype ?? (integers ? "int32" : defaultDType);
-  return fromData(values, [count], { ...options, dtype }, "arange");
+  return made("arange", [count], options, integers ? "int32" : defaultDType, () => {
+    const values = new Float64Array(count);
+    for (let i = 0; i < count; i++) values[i] = from + i * step;
+    return values;
+  });
 }
 
 /** The identity matrix, or its first `columns` columns. */
 export function eye(rows: number, columns = rows, options: TensorOptions = {}): Tensor {
-  checkShape("eye", [rows, columns]);
-  const values = new Float32Array(rows * columns);
-  for (let i = 0; i < Math.min(rows, columns); i++) values[i * columns + i] = 1;
-  return fromData(values, [rows, columns], options, "eye");
+  return made("eye", [rows, columns], options, defaultDType, () => {
+    const values = new Float32Array(rows * columns);
+    for (let i = 0; i < Math.min(rows, columns); i++) values[i * columns + i] = 1;
+    return values;
+  });
 }
 
 /** The default generator: what `randn` and its kind use unless given another. */
@@ -291,7 +323,7 @@ export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
 export function randn(shape: Shape, options: RandomOptions = {}): Tensor {
   checkRandom("randn", shape, options, defaultDType);
   const { generator = defaultGenerator, stream = "randn" } = options;
-  return fromData(randomNormal(generator.next(stream), sizeOf(shape)), [...shape], options, "randn");
+  return made("randn", shape, options, defaultDType, () => randomNormal(generator.next(stream), sizeOf(shape)));
 }
 
 /** Integers from `low` up to but without `high`; unbiased. int32 unless told. */
@@ -305,7 +337,10 @@ export function randint(low: number, high: number, shape: Shape, options: Random
   const dtype = checkRandom("randint", shape, options, "int32");
   toStorage("randint", [low, high - 1], dtype);
   const { generator = defaultGenerator, stream = "randint" } = options;
-  const call = generator.next(stream);
-  const values = Float64Array.from({ length: sizeOf(shape) }, (_, i) => low + randomInteger(call, i, high - low));
-  return fromData(values, [...shape], { ...options, dtype }, "randint");
+  return made("randint", shape, options, "int32", () => {
+    const call = generator.next(stream);
+    const values = new Float64Array(sizeOf(shape));
+    for (let i = 0; i < values.length; i++) values[i] = low + randomInteger(call, i, high - low);
+    return values;
+  });
 }

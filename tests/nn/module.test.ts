@@ -1,6 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { init, memory } from "../../src/backend/devices.js";
-import { ConfigError, DisposedError, DTypeError, IndexError, MemoryBudgetError, ShapeError } from "../../src/core/errors.js";
+import {
+  ConfigError,
+  DisposedError,
+  DTypeError,
+  IndexError,
+  MemoryBudgetError,
+  ShapeError,
+} from "../../src/core/errors.js";
 import { Embedding, Identity, LayerNorm, Linear, Module, ModuleList, Sequential } from "../../src/nn/index.js";
 import { add, sum } from "../../src/ops/index.js";
 import { fromData, ones, tensor } from "../../src/tensor/create.js";

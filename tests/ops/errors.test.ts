@@ -651,6 +651,27 @@ const wrong: Row[] = [
       `${name}: needs a whole number for ignoreIndex, got 0.5.`,
     ],
   ),
+  ...[2, -0.1, Number.NaN, "0.1"].flatMap((value) =>
+    ["crossEntropy", "linearCrossEntropy"].map(
+      (name): Row => [
+        `${name} smoothed by ${value}`,
+        t.ConfigError,
+        () => runSample(name, inputsOf(name), { labelSmoothing: value }),
+        `${name}: needs a number from 0 to 1 for labelSmoothing, got ${JSON.stringify(value) ?? value}.`.replace(
+          "null",
+          "NaN",
+        ),
+      ],
+    ),
+  ),
+  ...[-1, 0, Number.NaN, "1"].map(
+    (delta): Row => [
+      `huberLoss with a delta of ${delta}`,
+      t.ConfigError,
+      () => t.huberLoss(f(2), f(2), { delta: delta as number }),
+      /^huberLoss: needs a number above 0 for delta, got /,
+    ],
+  ),
   ["conv1d", t.ShapeError, () => t.conv1d(f(1, 2, 5), f(3, 1, 2)), /^conv1d: needs x \[N, C, H, W\], weight/],
   [
     "conv1d of an image",

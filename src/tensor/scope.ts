@@ -74,6 +74,26 @@ export function tidy<T>(fn: () => T): T {
   }
 }
 
+/**
+ * Runs a function that builds something. If it throws, all that it made is freed, what it handed to an owner too: the
+ * owner never came to be.
+ */
+export function builtWhole<T>(build: () => T): T {
+  const outer = scope;
+  const own: Scoped[] = [];
+  scope = own;
+  try {
+    const result = build();
+    scope = outer;
+    release(own, new Set(own));
+    return result;
+  } catch (error) {
+    scope = outer;
+    for (const tensor of own) tensor.dispose();
+    throw error;
+  }
+}
+
 function release(own: Scoped[], survivors: ReadonlySet<Scoped>): void {
   for (const tensor of own) {
     if (tensor.disposed) continue;

@@ -241,12 +241,6 @@ const wrong: Row[] = [
   ],
   ["amin of nothing", t.ShapeError, () => t.amin(f(0)), "amin: needs at least one element to reduce, got shape [0]."],
   [
-    "logsumexp of nothing",
-    t.ShapeError,
-    () => t.logsumexp(f(0)),
-    "logsumexp: needs at least one element to reduce, got shape [0].",
-  ],
-  [
     "argmax of nothing",
     t.ShapeError,
     () => t.argmax(f(2, 0), { dim: 1 }),
@@ -265,6 +259,18 @@ const wrong: Row[] = [
     t.ShapeError,
     () => t.matmul(f(2, 3), f(5, 3)),
     "matmul: needs a [m, k] and b [k, n], got [2, 3] and [5, 3]. The inner sizes differ (3 and 5).",
+  ],
+  [
+    "matmul of vectors",
+    t.ShapeError,
+    () => t.matmul(f(3), f(4)),
+    "matmul: needs a [m, k] and b [k, n], got [3] and [4]. The inner sizes differ (3 and 4).",
+  ],
+  [
+    "matmul of a matrix and a vector",
+    t.ShapeError,
+    () => t.matmul(f(2, 3), f(2)),
+    "matmul: needs a [m, k] and b [k, n], got [2, 3] and [2]. The inner sizes differ (3 and 2).",
   ],
   [
     "matmul of stacks",

@@ -5,7 +5,7 @@
  * written as 0x7FC00000.
  */
 
-import { DTypeError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
+import { ConfigError, DTypeError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
 import { byteLengthOf, FILE_DTYPES, type FileDTypeName, isFileDType, type TensorBytes } from "./dtypes.js";
 import { hashBytes, hashesAtOnce, pieces } from "./pieces.js";
 
@@ -79,6 +79,10 @@ async function collect(chunks: AsyncIterable<Uint8Array>, size: number): Promise
 type Named = readonly [name: string, tensor: TensorToWrite];
 
 function layOut(tensors: TensorsToWrite, metadata: Readonly<Record<string, string>>) {
+  for (const [what, value] of Object.entries({ "tensors by name": tensors, "metadata by name": metadata })) {
+    if (typeof value === "object" && value !== null) continue;
+    throw new ConfigError(`writeSafetensors: needs ${what}, got ${kindOf(value)}.`, { where: "writeSafetensors" });
+  }
   const list: Named[] = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
   const order = list.map((named) => ({ named, key: utf8.encode(named[0]), tensor: named[1] }));
   for (const { named } of order) checkTensor(...named);
@@ -102,8 +106,12 @@ function layOut(tensors: TensorsToWrite, metadata: Readonly<Record<string, strin
   return { header, order: order.map(({ named }) => named), size: header.length + at };
 }
 
-function checkTensor(name: string, { dtype, shape }: TensorToWrite): void {
+function checkTensor(name: string, tensor: TensorToWrite): void {
   const where = "writeSafetensors";
+  if (typeof tensor !== "object" || tensor === null || !Array.isArray(tensor.shape)) {
+    throw new ConfigError(`${where}: "${name}" needs { dtype, shape, data }, got ${kindOf(tensor)}.`, { where });
+  }
+  const { dtype, shape } = tensor;
   if (!isFileDType(dtype)) {
     throw new DTypeError(
       `${where}: "${name}" needs a dtype as the format spells them (F32, I64), got ${show(dtype)}.`,

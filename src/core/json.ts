@@ -54,6 +54,8 @@ export function parseJson(
   }
   checkDepth(text, where, maxDepth);
   try {
+    // Being asked about each key takes longer than all the rest; the text tells whether one may be the refused.
+    if (!text.includes("__proto__") && !text.includes("\\u")) return JSON.parse(text);
     return JSON.parse(text, (key, value) => {
       if (key === "__proto__") throw new FormatError(`${where}: the key "__proto__" is refused.`, { where });
       return value;
@@ -66,17 +68,24 @@ export function parseJson(
 
 function checkDepth(text: string, where: string, maxDepth: number): void {
   let depth = 0;
-  let inString = false;
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
-    if (inString) {
-      if (unit === 0x5c) i++;
-      else if (unit === 0x22) inString = false;
-    } else if (unit === 0x22) inString = true;
+    if (unit === 0x22) i = stringEnd(text, i);
     else if (unit === 0x7b || unit === 0x5b) {
       if (++depth > maxDepth) {
         throw new FormatError(`${where}: JSON nested deeper than ${maxDepth} at character ${i}.`, { where, offset: i });
       }
     } else if (unit === 0x7d || unit === 0x5d) depth--;
   }
+}
+
+/** Where the string ends that begins with the quote at `start`: at its other quote, or at the end of the text. */
+export function stringEnd(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); end >= 0; end = text.indexOf('"', end + 1)) {
+    // An odd number of backslashes before it makes the quote a part of the string.
+    let first = end;
+    while (text.charCodeAt(first - 1) === 0x5c) first--;
+    if ((end - first) % 2 === 0) return end;
+  }
+  return text.length;
 }

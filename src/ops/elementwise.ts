@@ -237,11 +237,11 @@ const clampRow = unary<{ min?: number; max?: number }>("clamp", "x held between 
 
 /** x held between min and max; the gradient is 1 inside and at the ends. Integers beside a fraction become float32. */
 export function clamp(x: TensorLike, options: { min?: number; max?: number } = {}): Tensor {
+  checkOptions("clamp", options, ["min", "max"]);
   const { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY } = options;
   const fraction = [min, max].some((end) => Number.isFinite(end) && !Number.isInteger(end));
   if (!(x instanceof Tensor) || isFloat(x.dtype) || (x.dtype === "bool" && !fraction)) return clampRow(x, options);
   // Attributes are float32, which does not hold every int32.
-  checkOptions("clamp", options, ["min", "max"]);
   return named("clamp", () => {
     const above = min === Number.NEGATIVE_INFINITY ? x : maximum(x, min);
     return max === Number.POSITIVE_INFINITY ? above : minimum(above, max);

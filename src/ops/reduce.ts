@@ -194,6 +194,7 @@ function argReduce(name: "argmax" | "argmin", doc: string) {
   });
   return (x: Tensor, options: { dim?: number; keepdim?: boolean } = {}): Tensor => {
     checkOptions(name, options, ["dim", "keepdim"]);
+    checkTensors(name, { x });
     const { dim, keepdim = false } = options;
     const input = widened(x);
     const at = dim === undefined ? 0 : normalizeDim(name, dim, x.ndim);
@@ -223,5 +224,6 @@ const cumsumOp = registerOp({
 /** The running total along a dim. */
 export function cumsum(x: Tensor, options: { dim: number }): Tensor {
   checkOptions("cumsum", options, ["dim"]);
+  checkTensors("cumsum", { x });
   return dispatchOne(cumsumOp, [widened(x)], { dim: normalizeDim("cumsum", options.dim, x.ndim) });
 }

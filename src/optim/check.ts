@@ -8,16 +8,12 @@ export function checkState(where: string, { groups, steps, tensors }: Record<str
   const refuse = (expected: string, got: unknown): never => {
     throw new ConfigError(`${where}: needs ${expected}, got ${show(got)}.`, { where });
   };
-  const isObject = (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value);
-  if (!Array.isArray(groups)) refuse("a list of groups", groups);
-  for (const group of groups) {
-    if (!isObject(group?.options)) refuse("options for each group", group?.options);
-    if (!Array.isArray(group.params)) refuse("the names of each group's parameters", group.params);
-  }
-  if (!isObject(steps)) refuse("steps by parameter", steps);
+  const lists = [groups, ...(Array.isArray(groups) ? groups.map((group) => group?.params) : [])];
+  for (const list of lists) if (!Array.isArray(list)) refuse("groups, each with a list of names", list);
+  for (const value of [steps, tensors, ...groups.map((group: any) => group.options)])
+    if (typeof value !== "object" || value === null) refuse("options of each group, steps and tensors by name", value);
   for (const [name, step] of Object.entries(steps))
     if (!(Number.isSafeInteger(step) && (step as number) >= 0)) refuse(`a whole number of steps for ${name}`, step);
-  if (!isObject(tensors)) refuse("tensors by name", tensors);
 }
 
 /** Refuses options that the optimizer does not have, numbers below 0, and values of another type than its own. */

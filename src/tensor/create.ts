@@ -5,7 +5,7 @@ import { backendOf } from "../backend/devices.js";
 import { Storage } from "../backend/storage.js";
 import { DefaultGenerator } from "../core/determinism.js";
 import { checkDType, type DType, dtypes, encode, isFloat, type NumericArray } from "../core/dtype.js";
-import { ConfigError, DTypeError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
+import { ConfigError, DTypeError, kindOf, ShapeError, show, showShape, TenonError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { type Generator, type RandomState, randomInteger, randomNormal } from "../core/random.js";
 import { checkShape, type Shape, sizeOf } from "../core/shape.js";
@@ -163,18 +163,13 @@ export function tensor(data: NestedData, options: TensorOptions = {}): Tensor {
         hint: "Convert it to Float32Array or Int32Array.",
       });
     }
-    return fromValues("tensor", typed, [typed.length], options, natural);
+    return made("tensor", [typed.length], options, natural, () => typed);
   }
   const { shape, flat, boolean } = flatten(data);
-  return fromValues("tensor", flat, shape, options, boolean ? "bool" : defaultDType);
+  return made("tensor", shape, options, boolean ? "bool" : defaultDType, () => flat);
 }
 
-function fromValues(where: string, values: ArrayLike<number>, shape: Shape, options: TensorOptions, natural: DType) {
-  const dtype = resolveDType(where, options, natural);
-  return finish(fromTyped(backendOf(options.device), toStorage(where, values, dtype), shape, dtype), options);
-}
-
-/** Of numbers that are made once there is memory: what no device holds would be a RangeError of the host's. */
+/** A tensor of numbers that are made once there is memory: what no device holds would be a RangeError of the host's. */
 function made(
   where: string,
   shape: Shape,
@@ -208,7 +203,7 @@ export function fromData(
       { where },
     );
   }
-  return fromValues(where, values, [...shape], options, defaultDType);
+  return made(where, shape, options, defaultDType, () => values);
 }
 
 /** Every element is `value`. The dtype, unless given: bool for a boolean, else the default float type. */
@@ -235,6 +230,10 @@ export const ones = (shape: Shape, options: TensorOptions = {}): Tensor => fille
 const filledLike =
   (where: string, value: number) =>
   (like: Tensor, options: TensorOptions = {}): Tensor => {
+    if (!(like instanceof Tensor)) {
+      throw new TenonError(`${where}: needs a tensor, got ${kindOf(like)}.`, { where });
+    }
+    checkOptions(where, options, optionNames);
     const { dtype = like.dtype, device = like.device } = options;
     return filled(where, like.shape, value, { ...options, dtype, device });
   };

@@ -103,11 +103,10 @@ export class Tensor implements Operand, Disposable {
         value.dtype === this.dtype &&
         (this.disposed || value.backend === this.backend));
     if (!fits) {
-      const told = (x: Tensor) => `${x.dtype} ${showShape(x.shape)} on ${x.device}`;
-      throw new GradientError(
-        `grad: needs a gradient like its tensor, ${told(this)}, got ${value instanceof Tensor ? told(value) : kindOf(value)}.`,
-        { where: "grad", hint: "Convert it with to(), reshape() or sum()." },
-      );
+      const got = value instanceof Tensor ? brief(value) : kindOf(value);
+      throw new GradientError(`grad: needs a gradient on the device of its tensor, like ${brief(this)}, got ${got}.`, {
+        where: "grad",
+      });
     }
     this.gradient = value ?? undefined;
   }

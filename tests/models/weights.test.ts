@@ -72,7 +72,10 @@ test("a folder whose tokenizer is vocab.json and merges.txt, as GPT-2's older on
 test("weights whose values are in another kind of array than their dtype says are refused", async () => {
   const config = { model_type: "mlp", in_features: 2, out_features: 1, task: "regression", hidden_sizes: [] };
   const create = (dtype: string, data: unknown) =>
-    createModel(config, { "head.weight": { dtype, shape: [1, 2], data }, "head.bias": { dtype: "F32", shape: [1], data: new Float32Array(1) } } as any);
+    createModel(config, {
+      "head.weight": { dtype, shape: [1, 2], data },
+      "head.bias": { dtype: "F32", shape: [1], data: new Float32Array(1) },
+    } as any);
   await expect(create("F32", [7, 8])).rejects.toThrow("head.weight: needs a Float32Array for float32, got an array.");
   await expect(create("F64", [7, 8])).rejects.toThrow("head.weight: needs a Float64Array for F64, got an array.");
   await expect(create("I64", new Int32Array([7, 8]))).rejects.toThrow(

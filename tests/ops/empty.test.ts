@@ -58,6 +58,27 @@ const cases: [string, () => t.Tensor, number[], number[]?][] = [
   // No dims: a scalar has one element.
   ["a row of a scalar", () => t.neg(t.tensor(2)), [], [-2]],
   ["amax of a scalar", () => t.amax(t.tensor(2)), [], [2]],
+  [
+    "maxPool2d of padded integers",
+    () =>
+      t.maxPool2d(
+        t.tensor(
+          [
+            [
+              [
+                [-3, -2],
+                [-1, -4],
+              ],
+            ],
+          ],
+          { dtype: "int32" },
+        ),
+        2,
+        { padding: 1 },
+      ),
+    [1, 1, 2, 2],
+    [-3, -2, -1, -4],
+  ],
   ["argmax of a scalar", () => t.argmax(t.tensor(2), { dim: 0 }), [], [0]],
   ["cumsum of a scalar", () => t.cumsum(t.tensor(2), { dim: 0 }), [], [2]],
   ["softmax of a scalar", () => t.softmax(t.tensor(2)), [], [1]],

@@ -301,9 +301,17 @@ describe("state", () => {
   });
 
   test.each<[string, (state: any) => unknown, string]>([
-    ["no groups", () => ({ type: "AdamW" }), "needs a list of groups, got undefined."],
-    ["a group that is none", (s) => ({ ...s, groups: [null] }), "needs options for each group, got undefined."],
-    ["options of another kind", (s) => withOptions(s, 3), "needs options for each group, got 3."],
+    ["no groups", () => ({ type: "AdamW" }), "needs groups, each with a list of names, got undefined."],
+    [
+      "a group that is none",
+      (s) => ({ ...s, groups: [null] }),
+      "needs groups, each with a list of names, got undefined.",
+    ],
+    [
+      "options of another kind",
+      (s) => withOptions(s, 3),
+      "needs options of each group, steps and tensors by name, got 3.",
+    ],
     ["lr as text", (s) => withOptions(s, { lr: "abc" }), "needs a number from 0 up for lr"],
     ["an unknown option", (s) => withOptions(s, { foo: 1 }), 'has no option "foo".'],
     ["betas that are none", (s) => withOptions(s, { betas: 3 }), "needs two numbers from 0 up to but without 1"],
@@ -314,8 +322,16 @@ describe("state", () => {
       (s) => ({ ...s, steps: { ...s.steps, q: 1 } }),
       "needs exactly the keys of its own state, got unexpected q. Did you mean p for q? It belongs to the",
     ],
-    ["steps that are none", (s) => ({ ...s, steps: 3 }), "needs steps by parameter, got 3."],
-    ["tensors that are none", (s) => ({ ...s, tensors: undefined }), "needs tensors by name, got undefined."],
+    [
+      "steps that are none",
+      (s) => ({ ...s, steps: 3 }),
+      "needs options of each group, steps and tensors by name, got 3.",
+    ],
+    [
+      "tensors that are none",
+      (s) => ({ ...s, tensors: undefined }),
+      "needs options of each group, steps and tensors by name, got undefined.",
+    ],
   ])("what a file may say is checked before anything is written: %s", async (_, change, message) => {
     const optimizer = new AdamW([["p", fresh()]]);
     optimizer.step([tensor(gradient(1))]);

@@ -126,9 +126,16 @@ function flatten(data: NestedData): { shape: number[]; flat: number[]; boolean: 
           { where: "tensor", hint: "Pad the rows to one length." },
         );
       }
+      const last = depth === shape.length - 1;
       for (let i = 0; i < value.length; i++) {
-        at[depth] = i;
-        visit(value[i], depth + 1);
+        const item = value[i];
+        if (last && typeof item === "number") {
+          flat.push(item); // most of what comes
+          boolean = false;
+        } else {
+          at[depth] = i;
+          visit(item, depth + 1);
+        }
       }
       return;
     }

@@ -89,6 +89,11 @@ function layOut(tensors: TensorsToWrite, metadata: Readonly<Record<string, strin
   order.sort((a, b) => FILE_DTYPES[b.tensor.dtype].bits - FILE_DTYPES[a.tensor.dtype].bits || compare(a.key, b.key));
 
   const keys = Object.keys(metadata).sort();
+  if (keys.includes("__proto__")) {
+    throw new ConfigError('writeSafetensors: "__proto__" cannot be a name of metadata: no reader takes it.', {
+      where: "writeSafetensors",
+    });
+  }
   const texts = keys.map((key) => `${JSON.stringify(key)}:${JSON.stringify(String(metadata[key]))}`);
   const members = keys.length > 0 ? [`"__metadata__":{${texts.join(",")}}`] : [];
   let at = 0;

@@ -307,6 +307,9 @@ describe("what is no file", () => {
     expect(() => writeSafetensors({ a: null } as any)).toThrow('"a" needs { dtype, shape, data }, got null.');
     expect(() => writeSafetensors(null as any)).toThrow("writeSafetensors: needs tensors by name, got null.");
     expect(() => writeSafetensors({}, null as any)).toThrow("writeSafetensors: needs metadata by name, got null.");
+    expect(() => writeSafetensors({}, JSON.parse('{"__proto__":"x"}'))).toThrow(
+      '"__proto__" cannot be a name of metadata',
+    );
     await expect(openFolder({ "config.json": "{}" as any }).find("config.json")).rejects.toThrow(
       "config.json: needs its bytes as a Uint8Array or a Blob, got a string. Of a text: new TextEncoder()",
     );

@@ -40,7 +40,6 @@ export {
   getDefaultGenerator,
   getRngState,
   manualSeed,
-  type NestedData,
   ones,
   onesLike,
   type RandomOptions,
@@ -55,6 +54,7 @@ export {
   zerosLike,
 } from "./tensor/create.js";
 export { type Interceptor, intercept, type OpCall } from "./tensor/dispatch.js";
+export type { NestedData } from "./tensor/nested.js";
 export {
   getOp,
   type Kernel,

@@ -13,6 +13,7 @@ export type TensorBytes =
   | BigUint64Array;
 
 type ArrayType = {
+  readonly name: string;
   readonly BYTES_PER_ELEMENT: number;
   new (length: number): TensorBytes;
   new (buffer: ArrayBufferLike, byteOffset: number, length: number): TensorBytes;

@@ -5,7 +5,7 @@
  * written as 0x7FC00000.
  */
 
-import { DTypeError, ShapeError, show, showShape } from "../core/errors.js";
+import { ConfigError, DTypeError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
 import { byteLengthOf, FILE_DTYPES, type FileDTypeName, isFileDType, type TensorBytes } from "./dtypes.js";
 import { hashBytes, hashesAtOnce, pieces } from "./pieces.js";
 
@@ -79,12 +79,21 @@ async function collect(chunks: AsyncIterable<Uint8Array>, size: number): Promise
 type Named = readonly [name: string, tensor: TensorToWrite];
 
 function layOut(tensors: TensorsToWrite, metadata: Readonly<Record<string, string>>) {
+  for (const [what, value] of Object.entries({ "tensors by name": tensors, "metadata by name": metadata })) {
+    if (typeof value === "object" && value !== null) continue;
+    throw new ConfigError(`writeSafetensors: needs ${what}, got ${kindOf(value)}.`, { where: "writeSafetensors" });
+  }
   const list: Named[] = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
   const order = list.map((named) => ({ named, key: utf8.encode(named[0]), tensor: named[1] }));
   for (const { named } of order) checkTensor(...named);
   order.sort((a, b) => FILE_DTYPES[b.tensor.dtype].bits - FILE_DTYPES[a.tensor.dtype].bits || compare(a.key, b.key));
 
   const keys = Object.keys(metadata).sort();
+  if (keys.includes("__proto__")) {
+    throw new ConfigError('writeSafetensors: "__proto__" cannot be a name of metadata: no reader takes it.', {
+      where: "writeSafetensors",
+    });
+  }
   const texts = keys.map((key) => `${JSON.stringify(key)}:${JSON.stringify(String(metadata[key]))}`);
   const members = keys.length > 0 ? [`"__metadata__":{${texts.join(",")}}`] : [];
   let at = 0;
@@ -102,8 +111,12 @@ function layOut(tensors: TensorsToWrite, metadata: Readonly<Record<string, strin
   return { header, order: order.map(({ named }) => named), size: header.length + at };
 }
 
-function checkTensor(name: string, { dtype, shape }: TensorToWrite): void {
+function checkTensor(name: string, tensor: TensorToWrite): void {
   const where = "writeSafetensors";
+  if (typeof tensor !== "object" || tensor === null || !Array.isArray(tensor.shape)) {
+    throw new ConfigError(`${where}: "${name}" needs { dtype, shape, data }, got ${kindOf(tensor)}.`, { where });
+  }
+  const { dtype, shape } = tensor;
   if (!isFileDType(dtype)) {
     throw new DTypeError(
       `${where}: "${name}" needs a dtype as the format spells them (F32, I64), got ${show(dtype)}.`,
@@ -121,11 +134,9 @@ function checkTensor(name: string, { dtype, shape }: TensorToWrite): void {
 
 function tensorBytes(name: string, { dtype, shape }: TensorToWrite, data: TensorBytes): Uint8Array {
   const where = "writeSafetensors";
-  if (!(data instanceof FILE_DTYPES[dtype].array)) {
-    const needs = (FILE_DTYPES[dtype].array as unknown as { name: string }).name;
-    throw new DTypeError(`${where}: "${name}" of ${dtype} needs a ${needs}, got ${data?.constructor?.name}.`, {
-      where,
-    });
+  const { array } = FILE_DTYPES[dtype];
+  if (!(data instanceof array)) {
+    throw new DTypeError(`${where}: "${name}" of ${dtype} needs a ${array.name}, got ${kindOf(data)}.`, { where });
   }
   const length = byteLengthOf(dtype, shape);
   if (data.byteLength !== length) {

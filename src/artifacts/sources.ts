@@ -88,9 +88,12 @@ export function openFolder(from: FolderLike): Folder {
   return plain("files", async (name) => {
     const file = files.get(name);
     if (file === undefined) return undefined;
-    return (file as unknown) instanceof Uint8Array
-      ? bytesSource(file as unknown as Uint8Array, name)
-      : blobSource(file, name);
+    if ((file as unknown) instanceof Uint8Array) return bytesSource(file as unknown as Uint8Array, name);
+    if (typeof (file as Blob | null)?.arrayBuffer === "function") return blobSource(file, name);
+    throw new ConfigError(`${name}: needs its bytes as a Uint8Array or a Blob, got ${kindOf(file)}.`, {
+      where: name,
+      hint: typeof file === "string" ? "Of a text: new TextEncoder().encode(text)." : undefined,
+    });
   });
 }
 

@@ -1,7 +1,9 @@
 /** The weights of a folder in the Hugging Face layout: one file, or shards with an index. */
 
-import { FormatError } from "../core/errors.js";
+import { FormatError, show } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
+import { nameProblem } from "../core/store.js";
+import { duplicateKey } from "./json-keys.js";
 import { type FileEntry, noTensor, openSafetensors, type TensorReader } from "./safetensors.js";
 import { type Folder, sourceText } from "./sources.js";
 
@@ -20,7 +22,11 @@ export async function openWeights(folder: Folder): Promise<TensorReader> {
     throw new FormatError(`${folder.name}: ${SINGLE} or ${INDEX} expected, found neither.`, { where: folder.name });
   }
   const where = `${folder.name}/${INDEX}`;
-  const map = (parseJson(await sourceText(index), { where }) as { weight_map?: unknown } | null)?.weight_map;
+  const text = await sourceText(index);
+  const map = (parseJson(text, { where }) as { weight_map?: unknown } | null)?.weight_map;
+  const twice = duplicateKey(text);
+  if (twice !== undefined)
+    throw new FormatError(`${where}: every name once expected, got ${show(twice)} twice.`, { where });
   if (typeof map !== "object" || map === null || Array.isArray(map)) {
     throw new FormatError(`${where}: "weight_map" with file names by tensor expected, got ${typeof map}.`, { where });
   }
@@ -34,6 +40,12 @@ export async function openWeights(folder: Folder): Promise<TensorReader> {
     for (const [tensor, file] of Object.entries(map as Record<string, unknown>)) {
       if (typeof file !== "string") {
         throw new FormatError(`${where}: a file name for "${tensor}" expected, got ${typeof file}.`, { where, tensor });
+      }
+      if (nameProblem(file) !== undefined) {
+        throw new FormatError(`${where}: a plain file name for "${tensor}" expected, got ${show(file)}.`, {
+          where,
+          tensor,
+        });
       }
       let shard = shards.get(file);
       if (!shard) shards.set(file, (shard = await openShard(folder, file, where)));

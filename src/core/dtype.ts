@@ -16,6 +16,7 @@ interface DTypeInfo {
   readonly size: number;
   /** The typed array of its storage; the 16-bit floats are kept as bits. */
   readonly array: {
+    readonly name: string;
     new (length: number): NumericArray;
     new (buffer: ArrayBufferLike, offset: number, length: number): NumericArray;
   };

@@ -1,8 +1,8 @@
 /**
  * Elementary functions of float32 lanes, written once as expressions: the same operations in the same order on every
  * backend. Polynomials are those of S. L. Moshier's Cephes library (expf, logf, sinf, cosf, tanhf); erf is the rational
- * approximation used by Eigen. Maximum relative errors, measured in tests/core/functions.test.ts, are a few 1e-7; zero
- * keeps its value but not always its sign.
+ * approximation used by Eigen. Maximum relative errors, measured in tests/core/functions.test.ts, are a few 1e-7 (of sine
+ * and cosine up to 8192; they grow with x beyond); zero keeps its value but not always its sign.
  */
 
 import {
@@ -44,16 +44,21 @@ const polynomial = (x: Expr, coefficients: readonly number[]): Expr =>
 /** 1.5 * 2^23 + 127: added to a float32, it rounds to an integer n and leaves n + 127 in the low bits. */
 const ROUND = 12583039;
 
+/** e^r for |r| <= ln 2 / 2. */
+function expSeries(r: Expr): Expr {
+  const series = polynomial(
+    r,
+    [1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1],
+  );
+  return madd(mul(r, r), series, add(r, 1));
+}
+
 /** e^x = p * 2^n with |x - n ln 2| <= ln 2 / 2; `biased` holds n + 127 in its low bits, 2^n once shifted by 23. */
 function expParts(x: Expr): { p: Expr; biased: Expr } {
   const shifted = madd(x, Math.LOG2E, ROUND);
   const n = sub(shifted, ROUND);
   const r = madd(n, -LN2_LOW, madd(n, -LN2_HIGH, x));
-  const series = polynomial(
-    r,
-    [1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1],
-  );
-  return { p: madd(mul(r, r), series, add(r, 1)), biased: bitsToI32(shifted) };
+  return { p: expSeries(r), biased: bitsToI32(shifted) };
 }
 
 /** p * 2^n by a true multiplication, so that NaN stays NaN. */
@@ -79,14 +84,21 @@ const LOG_SERIES = [
   2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
 ];
 
-/** Natural logarithm; -infinity at 0, NaN below. Subnormal numbers are scaled first. */
-export function log(x: Expr): Expr {
+/** x = m 2^e with m in [sqrt(1/2), sqrt 2), for x above 0. Subnormal numbers are scaled first. */
+function logParts(x: Expr): { m: Expr; e: Expr } {
   const tiny = lt(x, 1.17549435e-38);
   const bits = bitsToI32(select(tiny, mul(x, 2 ** 24), x));
-  // x = m 2^e with m in [sqrt(1/2), sqrt 2): the subtraction moves the cut of the exponent to sqrt(1/2).
+  // The subtraction moves the cut of the exponent to sqrt(1/2).
   const moved = sub(bits, 0x3f3504f3);
-  const e = toF32(sub(shr(moved, 23), select(tiny, constant(24, "i32"), 0)));
-  const m = bitsToF32(sub(bits, and(moved, constant(0xff800000 | 0, "i32"))));
+  return {
+    e: toF32(sub(shr(moved, 23), select(tiny, constant(24, "i32"), 0))),
+    m: bitsToF32(sub(bits, and(moved, constant(0xff800000 | 0, "i32")))),
+  };
+}
+
+/** Natural logarithm; -infinity at 0, NaN below. */
+export function log(x: Expr): Expr {
+  const { m, e } = logParts(x);
   const f = sub(m, 1);
   const z = mul(f, f);
   const tail = madd(e, LN2_LOW, mul(mul(f, z), polynomial(f, LOG_SERIES)));
@@ -170,12 +182,52 @@ function smallPower(x: Expr, n: Expr): Expr {
   return result;
 }
 
+/** The upper 12 of 24 bits: products of two such numbers are exact, whether or not a device joins them with a sum. */
+const upper = (x: Expr): Expr => bitsToF32(and(bitsToI32(x), constant(0xfffff000 | 0, "i32")));
+
 /**
- * x^y. Whole y from -15 to 15 by multiplication, so that squares are squares; else e^(y log|x|), negative where x is
+ * x^y for x from 0 up, as 2^(y log2 x): log2 x in two numbers (e and one of 12 bits, and the rest), and so its product,
+ * of whose 8 bits before the point none is lost behind it. log2 m = (2 / ln 2) artanh s for s = (m - 1) / (m + 1).
+ */
+function positivePower(x: Expr, y: Expr): Expr {
+  const { m, e } = logParts(x);
+  const [f, d] = [sub(m, 1), add(m, 1)];
+  const inverse = div(1, d);
+  const s = mul(f, inverse);
+  // s = sHigh + sLow: what sHigh times m + 1 (d, and what its sum lost) leaves of f.
+  const [sHigh, dHigh] = [upper(s), upper(d)];
+  const lost = sub(m, sub(d, 1));
+  const left = madd(neg(sHigh), lost, madd(neg(sHigh), sub(d, dHigh), madd(neg(sHigh), dHigh, f)));
+  const sLow = mul(left, inverse);
+  const z = mul(s, s);
+  const tail = mul(mul(s, z), polynomial(z, [0.34021918288, 0.41170630287, 0.57708285261, 0.96179667919]));
+  const [factor, head] = [2 / Math.LN2, 2954 / 1024]; // the second has 12 bits
+  const first = mul(sHigh, head);
+  const rest = madd(sHigh, factor - head, madd(sLow, factor, tail));
+  const log2 = add(first, rest);
+  const high = upper(log2);
+  const low = add(sub(first, high), rest);
+  const finite = and(gt(x, 0), lt(x, Number.POSITIVE_INFINITY));
+  const t = mul(y, select(finite, add(e, log2), select(eq(x, 0), Number.NEGATIVE_INFINITY, x)));
+  // t = n + r; the largest part of r comes of exact products, the others are small.
+  const n = nearest(min(max(t, -127), 128));
+  const yHigh = upper(y);
+  const yLow = sub(y, yHigh);
+  const r = add(madd(yHigh, high, madd(yHigh, e, neg(n))), madd(yLow, e, madd(yLow, high, mul(y, low))));
+  const p = expSeries(mul(r, Math.LN2));
+  // 2^128 is none: half of it, doubled.
+  const top = gt(n, 127);
+  const half = scale(p, sub(toI32(n), select(top, constant(-126, "i32"), -127)));
+  const value = add(half, select(top, half, 0));
+  return select(lt(t, -126), 0, select(gt(t, 128.5), Number.POSITIVE_INFINITY, value));
+}
+
+/**
+ * x^y. Whole y from -15 to 15 by multiplication, so that squares are squares; else 2^(y log2|x|), negative where x is
  * negative and y odd, NaN for negative x and fractional y. x^0 = 1^y = 1.
  */
 export function pow(x: Expr, y: Expr): Expr {
-  const magnitude = exp(mul(y, log(abs(x))));
+  const magnitude = positivePower(abs(x), y);
   const whole = eq(trunc(y), y);
   const half = mul(y, 0.5);
   const odd = and(whole, ne(trunc(half), half));

@@ -83,13 +83,9 @@ function hasMoreBrackets(text: string, count: number): boolean {
 
 function checkDepth(text: string, where: string, maxDepth: number): void {
   let depth = 0;
-  let inString = false;
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
-    if (inString) {
-      if (unit === 0x5c) i++;
-      else if (unit === 0x22) inString = false;
-    } else if (unit === 0x22) inString = true;
+    if (unit === 0x22) i = stringEnd(text, i);
     else if (unit === 0x7b || unit === 0x5b) {
       if (++depth > maxDepth) {
         throw new FormatError(`${where}: JSON nested deeper than ${maxDepth} at character ${i}.`, {
@@ -100,4 +96,15 @@ function checkDepth(text: string, where: string, maxDepth: number): void {
       }
     } else if (unit === 0x7d || unit === 0x5d) depth--;
   }
+}
+
+/** Where the string ends that begins with the quote at `start`: at its other quote, or at the end of the text. */
+export function stringEnd(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); end >= 0; end = text.indexOf('"', end + 1)) {
+    // An odd number of backslashes before it makes the quote a part of the string.
+    let first = end;
+    while (text.charCodeAt(first - 1) === 0x5c) first--;
+    if ((end - first) % 2 === 0) return end;
+  }
+  return text.length;
 }

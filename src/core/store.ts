@@ -3,7 +3,7 @@
  * and memory. Paths are relative, their parts divided by "/", and can never leave the store.
  */
 
-import { ConfigError, FormatError, RunError } from "./errors.js";
+import { ConfigError, FormatError, kindOf, RunError } from "./errors.js";
 import { type ByteSource, platform } from "./platform.js";
 
 export interface StoreEntry {
@@ -106,10 +106,10 @@ export type SaveTarget = string | { store: RunStore; folder: string };
 
 /** A target as a folder of a store. Throws ConfigError for a path where the host has no file system. */
 export function openTarget(target: SaveTarget, where: string): { store: RunStore; folder: string } {
-  if (typeof target === "object") return target;
+  if (typeof target === "object" && target?.store && typeof target.folder === "string") return target;
   const { openStore } = platform();
   if (typeof target !== "string" || !openStore) {
-    const got = typeof target === "string" ? `"${target}" on a host that has none` : String(target);
+    const got = typeof target === "string" ? `"${target}" on a host that has none` : kindOf(target);
     throw new ConfigError(`${where}: needs a path in a file system, or { store, folder }, got ${got}.`, {
       where,
       hint: "Stores for pages and for memory are in tenon/runs.",

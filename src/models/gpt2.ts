@@ -107,7 +107,7 @@ class Attention extends Module {
     const [B, T] = qkv.shape;
     const part = (i: number) => transpose(reshape(narrow(qkv, 2, i * C, C), [B, T, H, C / H]), 1, 2); // (B, H, T, D)
     const scores = mul(matmul(part(0), transpose(part(1))), 1 / Math.sqrt(C / H)); // (B, H, T, T)
-    const weights = softmax(where(lowerMask(scores, 0), scores, Number.NEGATIVE_INFINITY));
+    const weights = softmax(where(lowerMask(T, T, 0, scores.device), scores, Number.NEGATIVE_INFINITY));
     const dropped = dropout(weights, { p: this.attn_dropout.p, generator: this.attn_dropout.generator });
     return reshape(transpose(matmul(dropped, part(2)), 1, 2), [B, T, C]);
   }

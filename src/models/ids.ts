@@ -45,9 +45,12 @@ function checkTensor(ids: Tensor, { where }: IdRules): Tensor {
   return ids.alias(ids.ndim === 1 ? [1, ids.shape[0]] : ids.shape);
 }
 
+const isList = (value: unknown): boolean =>
+  Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+
 function upload(ids: ArrayLike<number> | readonly ArrayLike<number>[], rules: IdRules): Tensor {
   const { where, shape } = rules;
-  if (!Array.isArray(ids) && !(ArrayBuffer.isView(ids) && !(ids instanceof DataView))) {
+  if (!isList(ids)) {
     throw new ConfigError(`${where}: needs token ids as numbers, lists of them or a tensor, got ${kindOf(ids)}.`, {
       where,
       hint: typeof ids === "string" ? "Encode the text: tokenizer.encode(text).ids." : undefined,
@@ -55,6 +58,12 @@ function upload(ids: ArrayLike<number> | readonly ArrayLike<number>[], rules: Id
   }
   const nested = typeof ids[0] === "object";
   const rows = nested ? (ids as readonly ArrayLike<number>[]) : [ids as ArrayLike<number>];
+  const odd = rows.find((row) => !isList(row));
+  if (nested && odd !== undefined) {
+    throw new ConfigError(`${where}: needs rows that are lists of token ids, got ${kindOf(odd)} among them.`, {
+      where,
+    });
+  }
   const [height, width] = shape ?? [rows.length, rows[0].length];
   const flat = new Int32Array(height * width);
   if (shape && (nested || shape.length !== 2 || ids.length !== flat.length)) {

@@ -14,6 +14,7 @@ import { sizeOf } from "../core/shape.js";
 import { warnOnce } from "../core/warnings.js";
 import { deferInit, initialize } from "../nn/init.js";
 import type { StateValue } from "../nn/state.js";
+import { builtWhole } from "../tensor/scope.js";
 import type { ConvNet } from "./convnet.js";
 import { Gpt2 } from "./gpt2.js";
 import type { LanguageModel } from "./language-model.js";
@@ -100,7 +101,7 @@ async function build(
 ): Promise<Model> {
   const backend = await openDevice(device);
   if (weights) requirePlace(weights, backend);
-  const model = withDevice(device, () => deferInit(() => new Family(config)));
+  const model = builtWhole(() => withDevice(device, () => deferInit(() => new Family(config))));
   try {
     if (weights) fill(model, Family.sanitize?.(weights as Record<string, StateValue>) ?? weights, where);
     else

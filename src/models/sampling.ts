@@ -106,11 +106,11 @@ export function chooseToken(
   });
   if (temperature === 0) return chosen(best);
 
-  let order = Array.from(logits, (_, id) => id);
-  const cuts = topK > 0 || topP < 1;
-  if (cuts) order.sort((a, b) => logits[b] - logits[a] || a - b);
-  if (topK > 0) order = order.slice(0, topK);
-  const weights = order.map((id) => exp((logits[id] - logits[best]) / temperature));
+  // Where some are cut, the values are sorted, and only the one that is chosen is asked whose it is.
+  const sorted = topK > 0 || topP < 1 ? descending(logits, topK) : undefined;
+  const values = sorted ?? logits;
+  const weights = new Float64Array(values.length);
+  for (let i = 0; i < weights.length; i++) weights[i] = exp((values[i] - logits[best]) / temperature);
   let count = weights.length;
   if (topP < 1) {
     const sum = weights.reduce((a, b) => a + b, 0);
@@ -125,10 +125,40 @@ export function chooseToken(
   let sum = 0;
   for (let i = 0; i < count; i++) sum += weights[i];
   let left = uniform() * sum;
+  let choice = 0;
   for (let i = 0; i < count; i++) {
+    if (weights[i] === 0) continue;
+    choice = i; // the last one if rounding leaves something
     left -= weights[i];
-    if (left < 0 && weights[i] > 0) return chosen(order[i]);
+    if (left < 0) break;
   }
-  const last = weights.slice(0, count).findLastIndex((weight) => weight > 0);
-  return chosen(order[last]);
+  return chosen(sorted ? idAt(logits, sorted, choice) : choice);
+}
+
+/** The values from the largest down, or the k largest. */
+function descending(values: ArrayLike<number>, k: number): Float64Array {
+  if (k === 0 || k > 256)
+    return new Float64Array(values)
+      .sort()
+      .reverse()
+      .subarray(0, k || undefined);
+  const top = new Float64Array(Math.min(k, values.length)).fill(Number.NEGATIVE_INFINITY);
+  const last = top.length - 1;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i];
+    if (value <= top[last]) continue;
+    let at = last;
+    for (; at > 0 && top[at - 1] < value; at--) top[at] = top[at - 1];
+    top[at] = value;
+  }
+  return top;
+}
+
+/** The id of one of the sorted values; equal ones are in the order of their ids. */
+function idAt(values: ArrayLike<number>, sorted: Float64Array, position: number): number {
+  const value = sorted[position];
+  let before = position - sorted.indexOf(value);
+  let id = 0;
+  while (values[id] !== value || before-- > 0) id++;
+  return id;
 }

@@ -11,6 +11,7 @@ import {
   type TargetEncoding,
 } from "../data/table.js";
 import { inference } from "../nn/inference.js";
+import { type PartVisitor, visitParts } from "../nn/parts.js";
 import { gelu, relu, sigmoid, silu, tanh } from "../ops/elementwise.js";
 import { crossEntropy, mseLoss, reshape, softmax } from "../ops/index.js";
 import { checkLoss } from "../ops/reduction.js";
@@ -124,6 +125,11 @@ export const activations: Readonly<Record<ActivationName, (x: Tensor) => Tensor>
 /** A model of rows: their encoding, loss, training steps and predictions. */
 export abstract class TableModel extends Model {
   abstract override readonly config: TableConfig;
+
+  /** Without what is in the config: encodings may name a hundred thousand categories, and none of them is a part. */
+  override visitParts(visit: PartVisitor): void {
+    visitParts(this, visit, "", [this.config]);
+  }
 
   /** Outputs [N, out_features] of features [N, in_features]: logits of classes, or numbers as they are trained on. */
   abstract override forward(features: TableColumn): Tensor;

@@ -1,6 +1,6 @@
 /** The weights of any module as a safetensors file, and back. */
 
-import { asArray } from "../artifacts/dtypes.js";
+import { asArray, FILE_DTYPES, type TensorBytes } from "../artifacts/dtypes.js";
 import { readSafetensors } from "../artifacts/safetensors.js";
 import { safetensorsChunks, type TensorsToWrite, weightsHash } from "../artifacts/safetensors-write.js";
 import { type DType, isDType } from "../core/dtype.js";
@@ -17,9 +17,9 @@ const fileNames = {
   bool: "BOOL",
 } as const;
 
-/** Values of a safetensors file, or tensors, by weight name. */
+/** Values of a safetensors file (each in the array of its dtype), or tensors, by weight name. */
 export type Weights = Readonly<
-  Record<string, StateValue | { dtype: string; shape: readonly number[]; data: ArrayLike<number | bigint> }>
+  Record<string, StateValue | { dtype: string; shape: readonly number[]; data: TensorBytes }>
 >;
 
 /**
@@ -64,12 +64,16 @@ function hostTensor(name: string, value: unknown): StateValue {
   if (typeof value !== "object" || value === null || !("dtype" in value)) {
     throw new ConfigError(`${name}: needs a tensor or { dtype, shape, data }, got ${kindOf(value)}.`, { where: name });
   }
-  const { dtype, shape, data } = value as { dtype: string; shape: number[]; data: ArrayLike<number | bigint> };
+  const { dtype, shape, data } = value as { dtype: string; shape: number[]; data: TensorBytes };
   if (isDType(dtype)) return value as StateValue;
   const own = Object.keys(fileNames).find((name) => fileNames[name as DType] === dtype);
   if (own) return { dtype: own, shape, data } as unknown as HostTensor;
   if (dtype === "F64" || dtype === "I64") {
-    const wide = Array.from(data as ArrayLike<number>, Number);
+    const { array } = FILE_DTYPES[dtype];
+    if (!(data instanceof array)) {
+      throw new DTypeError(`${name}: needs a ${array.name} for ${dtype}, got ${kindOf(data)}.`, { where: name });
+    }
+    const wide = Array.from(data as ArrayLike<number | bigint>, Number);
     const narrow = dtype === "F64" ? Float32Array.from(wide) : Int32Array.from(wide);
     const fits = wide.every((x, i) =>
       dtype === "F64" ? Number.isNaN(x) || Number.isFinite(narrow[i]) === Number.isFinite(x) : narrow[i] === x,

@@ -7,6 +7,7 @@ import { checkTensors } from "../ops/define.js";
 import { causalAttention, packedAttention, reshape, scaledDotProductAttention, transpose } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Dropout } from "./dropout.js";
+import { deferInit, type InitialCalls, initializeAlone, uniform_, zeros_ } from "./init.js";
 import { Linear } from "./linear.js";
 import { Module } from "./module.js";
 
@@ -40,10 +41,23 @@ export class MultiheadAttention extends Module {
     this.kvHeads = kvHeads;
     this.headDim = embedDim / numHeads;
     const kvDim = kvHeads * this.headDim;
-    this.q_proj = new Linear(embedDim, embedDim, { bias, device });
-    this.k_proj = new Linear(embedDim, kvDim, { bias, device });
-    this.v_proj = new Linear(embedDim, kvDim, { bias, device });
-    this.out_proj = new Linear(embedDim, embedDim, { bias, device });
+    const projection = (width: number) => deferInit(() => new Linear(embedDim, width, { bias, device }));
+    this.q_proj = projection(embedDim);
+    this.k_proj = projection(kvDim);
+    this.v_proj = projection(kvDim);
+    this.out_proj = projection(embedDim);
+    initializeAlone(this);
+  }
+
+  /** As PyTorch: query, key and value by Xavier's rule, as the one matrix they are there; biases 0. */
+  override resetParameters(calls: InitialCalls): void {
+    const inputs = { q_proj: this.q_proj, k_proj: this.k_proj, v_proj: this.v_proj };
+    const fanOut = Object.values(inputs).reduce((sum, { outFeatures }) => sum + outFeatures, 0);
+    const high = Math.sqrt(6 / (this.embedDim + fanOut));
+    for (const [name, { weight }] of Object.entries(inputs))
+      uniform_(weight, { low: -high, high, call: calls(`${name}.weight`) });
+    this.out_proj.resetParameters((name) => calls(`out_proj.${name}`));
+    for (const { bias } of [...Object.values(inputs), this.out_proj]) if (bias) zeros_(bias);
   }
 
   /**

@@ -1,9 +1,11 @@
 /** Normalisation layers. */
 
 import type { DeviceName } from "../backend/backend.js";
+import { misfit, showShape } from "../core/errors.js";
 import { checkDivisible, checkOptions } from "../core/options.js";
-import { checkShape, type Shape } from "../core/shape.js";
-import { groupNorm, layerNorm, rmsNorm } from "../ops/index.js";
+import { checkShape, type Shape, sameShape, sizeOf } from "../core/shape.js";
+import { checkTensors } from "../ops/define.js";
+import { groupNorm, layerNorm, reshape, rmsNorm } from "../ops/index.js";
 import type { Parameter, Tensor } from "../tensor/tensor.js";
 import { initializeAlone, ones_, parameter, zeros_ } from "./init.js";
 import { Module } from "./module.js";
@@ -18,9 +20,21 @@ export interface NormOptions {
   device?: DeviceName;
 }
 
-const shapeOf = (where: string, shape: number | Shape): Shape => [
-  ...checkShape(where, typeof shape === "number" ? [shape] : shape),
-];
+function shapeOf(where: string, shape: number | Shape): Shape {
+  const own = checkShape(where, typeof shape === "number" ? [shape] : shape);
+  if (own.length === 0) throw misfit(where, "needs at least 1 dim to normalise, got [].");
+  return [...own];
+}
+
+/** A norm over dims that no weight tells the op: they become one, which is what it takes then. */
+function overDims(where: string, x: Tensor, dims: Shape, norm: (rows: Tensor) => Tensor): Tensor {
+  checkTensors(where, { x });
+  const lead = x.shape.slice(0, -dims.length);
+  if (!sameShape(x.shape.slice(-dims.length), dims)) {
+    throw misfit(where, `needs x [..., ${dims.join(", ")}], got ${showShape(x.shape)}.`);
+  }
+  return dims.length === 1 ? norm(x) : reshape(norm(reshape(x, [...lead, sizeOf(dims)])), x.shape);
+}
 
 /** Layer norm (Ba, Kiros, Hinton 2016) over the last dims, which have `normalizedShape`. */
 export class LayerNorm extends Module {
@@ -46,7 +60,9 @@ export class LayerNorm extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return layerNorm(x, this.weight, this.bias, { eps: this.eps });
+    const { weight, bias, eps, normalizedShape } = this;
+    if (weight) return layerNorm(x, weight, bias, { eps });
+    return overDims("LayerNorm", x, normalizedShape, (rows) => layerNorm(rows, undefined, undefined, { eps }));
   }
 
   protected override describe(): string {
@@ -75,7 +91,9 @@ export class RMSNorm extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return rmsNorm(x, this.weight, { eps: this.eps });
+    const { weight, eps, normalizedShape } = this;
+    if (weight) return rmsNorm(x, weight, { eps });
+    return overDims("RMSNorm", x, normalizedShape, (rows) => rmsNorm(rows, undefined, { eps }));
   }
 
   protected override describe(): string {

@@ -16,7 +16,7 @@ export interface HostTensor {
 /** Values that can be loaded into a parameter or an optimizer's state. */
 export type StateValue = Tensor | HostTensor;
 
-/** Throws unless `value` is a tensor (on a device or not) of the shape of `target`, with as many values. */
+/** Throws unless `value` is a tensor (on a device or not) of the shape of `target`, with as many values of its dtype. */
 export function checkValue(where: string, target: Tensor, value: StateValue): void {
   if (typeof value !== "object" || value === null || !Array.isArray(value.shape)) {
     throw new ConfigError(`${where}: needs a tensor, got ${kindOf(value)}.`, { where });
@@ -32,6 +32,14 @@ export function checkValue(where: string, target: Tensor, value: StateValue): vo
     throw new DTypeError(`${where}: needs ${listOf(Object.keys(dtypes), "or")}, got ${show(value.dtype)}.`, {
       where,
       hint: "loadWeights(module, file) reads the dtypes of safetensors files.",
+    });
+  }
+  // The bytes are copied as they lie: those of another kind of array are other numbers.
+  const { array } = dtypes[value.dtype];
+  if (!(value.data instanceof array)) {
+    throw new DTypeError(`${where}: needs a ${array.name} for ${value.dtype}, got ${kindOf(value.data)}.`, {
+      where,
+      hint: "Convert it, or give a tensor: tensor(data).",
     });
   }
   if (value.data.length !== target.size) {

@@ -13,10 +13,12 @@ import { type BackwardContext, registerOp, type TensorSpec } from "../tensor/op.
 import type { Tensor } from "../tensor/tensor.js";
 import { type AttentionAttrs, layoutOf, within } from "./attention-layout.js";
 import { checkTensors, named } from "./define.js";
-import { add, mul, where } from "./elementwise.js";
+import { add, logicalAnd, logicalNot, logicalOr, mul, ne, where } from "./elementwise.js";
 import { lowerMask } from "./mask.js";
 import { matmul } from "./matmul.js";
 import { expand, reshape, transpose, unsqueeze } from "./movement.js";
+import { any } from "./reduce.js";
+import { narrow, pad } from "./region.js";
 import { softmax } from "./softmax.js";
 
 const attrs = {
@@ -108,12 +110,16 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
     return named("scaledDotProductAttention", () => maskedAttention(q, k, v, attnMask, isCausal, scale));
   }
   const [heads, kvHeads, keys] = [q.shape[1], k.shape[1], k.shape[2]];
+  const attend = (queries: Tensor) =>
+    dispatchOne(attentionOp, [queries, k, v], { layout: "heads", heads, kvHeads, keys, causal: isCausal, scale });
+  // Queries before the first key: there is nothing to weigh, and kernels are spared them.
+  const idle = isCausal || keys === 0 ? Math.max(0, q.shape[2] - keys) : 0;
   return named("scaledDotProductAttention", () =>
-    dispatchOne(attentionOp, [q, k, v], { layout: "heads", heads, kvHeads, keys, causal: isCausal, scale }),
+    idle === 0 ? attend(q) : pad(attend(narrow(q, 2, idle, q.shape[2] - idle)), [0, 0, idle, 0]),
   );
 }
 
-/** The composition: scores, mask, softmax, weighted sum. */
+/** The composition: scores, mask, softmax, weighted sum. A query without keys gives 0 and no gradients, as in PyTorch. */
 function maskedAttention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, causal: boolean, scale: number): Tensor {
   const groups = q.shape[1] / k.shape[1];
   const widen = (x: Tensor) => {
@@ -122,9 +128,15 @@ function maskedAttention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, causal: 
     return reshape(expand(unsqueeze(x, 2), [b, h, groups, s, d]), [b, h * groups, s, d]);
   };
   let scores = mul(matmul(q, transpose(widen(k))), scale);
-  scores = mask.dtype === "bool" ? where(mask, scores, Number.NEGATIVE_INFINITY) : add(scores, mask);
-  if (causal) scores = where(lowerMask(scores, scores.shape[3] - scores.shape[2]), scores, Number.NEGATIVE_INFINITY);
-  return matmul(softmax(scores), widen(v));
+  const [rows, keys] = scores.shape.slice(2);
+  const own = mask.dtype === "bool";
+  let attended = own ? mask : ne(mask, Number.NEGATIVE_INFINITY);
+  if (causal) attended = logicalAnd(attended, lowerMask(rows, keys, keys - rows, scores.device));
+  // Softmax of nothing but -infinity is NaN: such a query sees all, and its result is dropped. Masks are smaller than scores.
+  const idle = logicalNot(any(attended, { dim: -1, keepdim: true }));
+  if (!own) scores = add(scores, where(idle, 0, mask));
+  if (own || causal) scores = where(logicalOr(attended, idle), scores, Number.NEGATIVE_INFINITY);
+  return where(idle, 0, matmul(softmax(scores), widen(v)));
 }
 
 /**

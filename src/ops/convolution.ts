@@ -1,5 +1,6 @@
 /** Convolution and pooling as compositions: windows are gathered, then multiplied or reduced. */
 
+import { isFloat } from "../core/dtype.js";
 import { listOf, misfit, showShape } from "../core/errors.js";
 import { checkCounts, checkOptions } from "../core/options.js";
 import { sameShape } from "../core/shape.js";
@@ -64,6 +65,9 @@ function windows(
   return { values: reshape(values, [n, c, kernel[0] * kernel[1], height * width]), height, width };
 }
 
+const shapesOf = (...tensors: (Tensor | undefined)[]): string =>
+  listOf(tensors.flatMap((each) => (each ? [showShape(each.shape)] : [])));
+
 /** 2-d convolution of x [N, C, H, W] with weight [O, C / groups, kh, kw] and bias [O]: [N, O, H', W']. */
 export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor, options: ConvOptions = {}): Tensor {
   checkOptions("conv2d", options, ["stride", "padding", "dilation", "groups"]);
@@ -74,10 +78,9 @@ export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor, options: ConvOp
   const [o, perGroup, kh, kw] = weight.shape;
   const fits = x.ndim === 4 && weight.ndim === 4 && c === perGroup * groups && o % groups === 0;
   if (!fits || (bias && !sameShape(bias.shape, [o]))) {
-    const got = [x, weight, bias].filter((each) => each !== undefined).map(({ shape }) => showShape(shape));
     throw misfit(
       "conv2d",
-      `needs x [N, C, H, W], weight [O, C / ${groups}, kh, kw]${bias ? " and bias [O]" : ""}, got ${listOf(got)}.`,
+      `needs x [N, C, H, W], weight [O, C / ${groups}, kh, kw]${bias ? " and bias [O]" : ""}, got ${shapesOf(x, weight, bias)}.`,
     );
   }
   return named("conv2d", () => {
@@ -99,12 +102,19 @@ export function conv1d(
   checkOptions("conv1d", options, ["stride", "padding", "dilation", "groups"]);
   checkTensors("conv1d", bias ? { x, weight, bias } : { x, weight });
   const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
-  if (x.ndim !== 3 || weight.ndim !== 3) {
+  checkCounts("conv1d", { groups, stride, dilation });
+  checkCounts("conv1d", { padding }, 0);
+  const [o, perGroup, k] = weight.shape;
+  const fits = x.ndim === 3 && weight.ndim === 3 && x.shape[1] === perGroup * groups && o % groups === 0;
+  if (!fits || (bias && !sameShape(bias.shape, [o]))) {
     throw misfit(
       "conv1d",
-      `needs x [N, C, L] and weight [O, C / groups, k], got ${showShape(x.shape)} and ${showShape(weight.shape)}.`,
+      `needs x [N, C, L], weight [O, C / ${groups}, k]${bias ? " and bias [O]" : ""}, got ${shapesOf(x, weight, bias)}.`,
     );
   }
+  const [reach, length] = [dilation * (k - 1) + 1, x.shape[2] + 2 * padding];
+  if (reach > length)
+    throw misfit("conv1d", `needs a window no larger than the padded input, got ${reach} and ${length}.`);
   const wide = { stride: [1, stride], padding: [0, padding], dilation: [1, dilation], groups } as const;
   return named("conv1d", () => squeeze(conv2d(unsqueeze(x, 2), unsqueeze(weight, 2), bias, wide), 2));
 }
@@ -120,10 +130,19 @@ const pooling =
   (op: string, fill: number, reduce: typeof amax) =>
   (x: Tensor, kernelSize: Pair, options: PoolOptions = {}): Tensor => {
     checkOptions(op, options, ["stride", "padding"]);
+    checkTensors(op, { x });
     const { stride = kernelSize, padding = 0 } = options;
     if (x.ndim !== 4) throw misfit(op, `needs x [N, C, H, W], got ${showShape(x.shape)}.`);
+    // Integers have no infinity: their least is as good.
+    const least = x.dtype === "int32" ? -(2 ** 31) : 0;
     return named(op, () => {
-      const { values, height, width } = windows(op, x, kernelSize, { stride, padding }, fill);
+      const { values, height, width } = windows(
+        op,
+        x,
+        kernelSize,
+        { stride, padding },
+        isFloat(x.dtype) ? fill : Math.max(fill, least),
+      );
       return reshape(reduce(values, { dim: 2 }), [x.shape[0], x.shape[1], height, width]);
     });
   };

@@ -1,8 +1,9 @@
 /** `defineOp`, and how numbers beside tensors become 0-d tensors. */
 
+import { backendOf } from "../backend/devices.js";
 import { type DType, dtypes, scalarType } from "../core/dtype.js";
 import { ConfigError, DeviceError, DTypeError, IndexError, ShapeError, type TenonError } from "../core/errors.js";
-import { fromData, getDefaultDtype } from "../tensor/create.js";
+import { fromTyped, getDefaultDtype, toStorage } from "../tensor/create.js";
 import { dispatch, refuseInput } from "../tensor/dispatch.js";
 import { type Attrs, checkDefinition, type InputSpec, type Op, type OpDefinition, registerOp } from "../tensor/op.js";
 import { Tensor } from "../tensor/tensor.js";
@@ -60,7 +61,7 @@ export function named<T>(name: string, pieces: () => T): T {
 
 /** A 0-d tensor beside another, on its device; a number that its dtype cannot hold is refused. */
 const scalar = (name: string, value: number, dtype: DType, beside: Tensor | undefined): Tensor =>
-  fromData([value], [], { dtype, device: beside?.device }, name);
+  fromTyped(beside?.backend ?? backendOf(), toStorage(name, [value], dtype), [], dtype);
 
 /** A function that runs an op: inputs in order, then optionally an object of attributes. */
 export interface OpFunction {

@@ -53,22 +53,19 @@ export const pow = binary("pow", "a to the power b", {
   ],
 });
 
+/** Half where equal, 0 where it loses; beside NaN both have all of it, as in PyTorch, so that none is hidden. */
+const shared = (tie: e.Expr, loses: e.Expr) => e.select(tie, 0.5, e.select(loses, 0, e.constant(1)));
+
 /** The larger of a and b; NaN wins; the gradient of a tie is halved. */
 export const maximum = binary("maximum", "the larger of a and b", {
   expr: ([a, b]) => (a.type === "bool" ? e.or(a, b) : e.max(a, b)),
-  derivative: ([a, b]) => [
-    e.select(e.eq(a, b), 0.5, e.select(e.gt(a, b), e.constant(1), 0)),
-    e.select(e.eq(a, b), 0.5, e.select(e.lt(a, b), e.constant(1), 0)),
-  ],
+  derivative: ([a, b]) => [shared(e.eq(a, b), e.lt(a, b)), shared(e.eq(a, b), e.gt(a, b))],
 });
 
 /** The smaller of a and b; NaN wins; the gradient of a tie is halved. */
 export const minimum = binary("minimum", "the smaller of a and b", {
   expr: ([a, b]) => (a.type === "bool" ? e.and(a, b) : e.min(a, b)),
-  derivative: ([a, b]) => [
-    e.select(e.eq(a, b), 0.5, e.select(e.lt(a, b), e.constant(1), 0)),
-    e.select(e.eq(a, b), 0.5, e.select(e.gt(a, b), e.constant(1), 0)),
-  ],
+  derivative: ([a, b]) => [shared(e.eq(a, b), e.gt(a, b)), shared(e.eq(a, b), e.lt(a, b))],
 });
 
 /** -x. */
@@ -176,11 +173,11 @@ export const sigmoid = unary("sigmoid", "1 / (1 + e^-x)", {
   derivative: (_, __, out) => [e.mul(out, e.sub(1, out))],
 });
 
-/** max(x, 0); NaN stays; the gradient at 0 is 0. */
+/** max(x, 0); NaN stays, and its gradient is not hidden; the gradient at 0 is 0. */
 export const relu = unary("relu", "max(x, 0)", {
   promotion: "none",
   expr: ([x]) => e.max(x, 0),
-  derivative: (_, __, out) => [e.select(e.gt(out, 0), e.constant(1), 0)],
+  derivative: (_, __, out) => [e.select(e.le(out, 0), 0, e.constant(1))],
 });
 
 /** x where positive, else slope * x. */
@@ -217,7 +214,9 @@ export const gelu = unary<{ approximate?: "none" | "tanh" }>("gelu", "x times th
   derivative: ([x], { approximate }) => {
     if (approximate === "tanh") {
       const gate = geluGate(x);
-      const slope = e.mul(x, e.madd(e.mul(x, x), GELU_SCALE * 3 * 0.044715, GELU_SCALE));
+      // Far out gate (1 - gate) is 0, and must not meet an infinity.
+      const near = e.max(e.min(x, 32), -32);
+      const slope = e.mul(near, e.madd(e.mul(near, near), GELU_SCALE * 3 * 0.044715, GELU_SCALE));
       return [e.madd(e.mul(gate, e.sub(1, gate)), slope, gate)];
     }
     const distribution = e.mul(0.5, e.add(1, f.erf(e.mul(x, Math.SQRT1_2))));
@@ -238,11 +237,11 @@ const clampRow = unary<{ min?: number; max?: number }>("clamp", "x held between 
 
 /** x held between min and max; the gradient is 1 inside and at the ends. Integers beside a fraction become float32. */
 export function clamp(x: TensorLike, options: { min?: number; max?: number } = {}): Tensor {
+  checkOptions("clamp", options, ["min", "max"]);
   const { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY } = options;
   const fraction = [min, max].some((end) => Number.isFinite(end) && !Number.isInteger(end));
   if (!(x instanceof Tensor) || isFloat(x.dtype) || (x.dtype === "bool" && !fraction)) return clampRow(x, options);
   // Attributes are float32, which does not hold every int32.
-  checkOptions("clamp", options, ["min", "max"]);
   return named("clamp", () => {
     const above = min === Number.NEGATIVE_INFINITY ? x : maximum(x, min);
     return max === Number.POSITIVE_INFINITY ? above : minimum(above, max);

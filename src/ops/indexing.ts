@@ -55,6 +55,7 @@ const indexSpreadOp: Op = registerOp({
 
 /** The positions of a dim that `index` names; the dim is replaced by the shape of `index`. */
 export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
+  checkTensors("indexSelect", { x, index });
   return dispatchOne(indexSelectOp, [x, index], { dim: normalizeDim("indexSelect", dim, x.ndim) });
 }
 
@@ -203,6 +204,7 @@ export interface Ordered {
 }
 
 function ordered(name: string, x: Tensor, dim: number, descending: boolean, count?: number): Ordered {
+  checkTensors(name, { x });
   const at = normalizeDim(name, dim, x.ndim);
   const input = x.ndim === 0 ? reshape(x, [1]) : x;
   const size = input.shape[at];

@@ -2,7 +2,7 @@
 
 import type { MatmulLayout } from "../backend/kernels.js";
 import { misfit, ShapeError, showShape } from "../core/errors.js";
-import { broadcastShapes, broadcastStrides, contiguousStrides, type Shape, sizeOf } from "../core/shape.js";
+import { broadcastShapes, broadcastStrides, type Shape, sameShape, sizeOf } from "../core/shape.js";
 import { dispatch, dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -17,42 +17,55 @@ interface MatmulAttrs {
   transposeB: boolean;
 }
 
-/** Sizes of a product of two stacks of matrices, and the shape of the result. */
-function plan(a: Shape, b: Shape, { transposeA, transposeB }: MatmulAttrs): { layout: MatmulLayout; shape: Shape } {
+function refuseInner(a: Shape, b: Shape, rule: string, k: number, kb: number): never {
+  throw new ShapeError(`matmul: needs ${rule}, got ${showShape(a)} and ${showShape(b)}.`, {
+    where: "matmul",
+    shapes: [a, b],
+    hint: `The inner sizes differ (${k} and ${kb}).`,
+  });
+}
+
+/** The shape of a product of two stacks of matrices. */
+function productShape(a: Shape, b: Shape, { transposeA, transposeB }: MatmulAttrs): Shape {
   const [ra, ca] = a.slice(-2);
   const [rb, cb] = b.slice(-2);
   const [m, k] = transposeA ? [ca, ra] : [ra, ca];
   const [kb, n] = transposeB ? [cb, rb] : [rb, cb];
   if (k !== kb) {
-    const rule = `a ${transposeA ? "[k, m]" : "[m, k]"} and b ${transposeB ? "[n, k]" : "[k, n]"}`;
-    throw new ShapeError(`matmul: needs ${rule}, got ${showShape(a)} and ${showShape(b)}.`, {
-      where: "matmul",
-      shapes: [a, b],
-      hint: `The inner sizes differ (${k} and ${kb}).`,
-    });
+    refuseInner(a, b, `a ${transposeA ? "[k, m]" : "[m, k]"} and b ${transposeB ? "[n, k]" : "[k, n]"}`, k, kb);
   }
-  const lead = broadcastShapes("matmul", a.slice(0, -2), b.slice(0, -2));
-  return {
-    layout: {
-      m,
-      n,
-      k,
-      transposeA,
-      transposeB,
-      batchA: matrixOf(a.slice(0, -2), lead),
-      batchB: matrixOf(b.slice(0, -2), lead),
-    },
-    shape: [...lead, m, n],
-  };
+  return [...broadcastShapes("matmul", a.slice(0, -2), b.slice(0, -2)), m, n];
+}
+
+/** Its sizes, and which matrices are multiplied. */
+function layoutOf(a: Shape, b: Shape, out: Shape, { transposeA, transposeB }: MatmulAttrs): MatmulLayout {
+  const [m, n] = out.slice(-2);
+  const [k] = transposeA ? a.slice(-2) : a.slice(-1);
+  const lead = out.slice(0, -2);
+  const [batchA, batchB] = [a, b].map((shape) => matricesOf(shape.slice(0, -2), lead));
+  return { m, n, k, transposeA, transposeB, batchA, batchB };
 }
 
 /** For each matrix of the broadcast stack, which matrix of the operand it is. */
-function matrixOf(own: Shape, lead: Shape): number[] {
+function matricesOf(own: Shape, lead: Shape): number[] {
+  const found = new Array<number>(sizeOf(lead));
+  if (sameShape(own, lead)) {
+    for (let i = 0; i < found.length; i++) found[i] = i;
+    return found;
+  }
   const strides = broadcastStrides(own, lead);
-  const steps = contiguousStrides(lead);
-  return Array.from({ length: sizeOf(lead) }, (_, i) =>
-    strides.reduce((at, stride, d) => at + stride * (Math.floor(i / steps[d]) % lead[d]), 0),
-  );
+  const at = lead.map(() => 0);
+  let matrix = 0;
+  for (let i = 0; i < found.length; i++) {
+    found[i] = matrix;
+    for (let d = lead.length - 1; d >= 0; d--) {
+      matrix += strides[d];
+      if (++at[d] < lead[d]) break;
+      matrix -= strides[d] * lead[d];
+      at[d] = 0;
+    }
+  }
+  return found;
 }
 
 const matmulOp = registerOp<MatmulAttrs>({
@@ -60,8 +73,8 @@ const matmulOp = registerOp<MatmulAttrs>({
   doc: "products of stacks of matrices, which may be read transposed",
   inputs: [factor("a"), factor("b")],
   attrs: { transposeA: { type: "boolean", default: false }, transposeB: { type: "boolean", default: false } },
-  infer: ([a, b], attrs) => [{ shape: plan(a.shape, b.shape, attrs).shape, dtype: "float32" }],
-  run: (kernels, [a, b], [out], attrs) => kernels.matmul(a, b, out, plan(a.shape, b.shape, attrs).layout),
+  infer: ([a, b], attrs) => [{ shape: productShape(a.shape, b.shape, attrs), dtype: "float32" }],
+  run: (kernels, [a, b], [out], attrs) => kernels.matmul(a, b, out, layoutOf(a.shape, b.shape, out.shape, attrs)),
   saves: { inputs: [0, 1] },
   backward: ({ grad, inputs: [a, b], attrs: { transposeA, transposeB }, needs }) => [
     needs(0) ? (transposeA ? product(b, grad, transposeB, true) : product(grad, b, false, !transposeB)) : undefined,
@@ -84,6 +97,8 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
       hint: "Use mul() for scalars.",
     });
   }
+  const [k, kb] = [a.shape[a.ndim - 1], b.shape[Math.max(0, b.ndim - 2)]];
+  if (k !== kb) refuseInner(a.shape, b.shape, "a [m, k] and b [k, n]", k, kb);
   const left = a.ndim === 1 ? reshape(a, [1, -1]) : a;
   const right = b.ndim === 1 ? reshape(b, [-1, 1]) : b;
   // One matrix on the right: the stack on the left is one tall matrix.

@@ -53,12 +53,14 @@ export function squeeze(x: Tensor, dim?: number): Tensor {
 
 /** Inserts a dim of size 1. */
 export function unsqueeze(x: Tensor, dim: number): Tensor {
+  checkTensors("unsqueeze", { x });
   const at = normalizeDim("unsqueeze", dim, x.ndim + 1);
   return reshape(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)]);
 }
 
 /** Merges the dims from `startDim` to `endDim`. */
 export function flatten(x: Tensor, startDim = 0, endDim = -1): Tensor {
+  checkTensors("flatten", { x });
   if (x.ndim === 0) return reshape(x, [1]);
   const from = normalizeDim("flatten", startDim, x.ndim);
   const to = normalizeDim("flatten", endDim, x.ndim);
@@ -110,6 +112,7 @@ export const permute = (x: Tensor, dims: readonly number[]): Tensor =>
 
 /** Two dims exchanged. */
 export function transpose(x: Tensor, dim0 = -2, dim1 = -1): Tensor {
+  checkTensors("transpose", { x });
   const a = normalizeDim("transpose", dim0, x.ndim);
   const b = normalizeDim("transpose", dim1, x.ndim);
   const dims = x.shape.map((_, i) => (i === a ? b : i === b ? a : i));
@@ -184,6 +187,7 @@ export function copy_(x: Tensor, source: Tensor): Tensor {
 
 /** The tensor repeated `times[i]` times along each dim. */
 export function repeat(x: Tensor, times: readonly number[]): Tensor {
+  checkTensors("repeat", { x });
   const repeats = listed("repeat", times);
   if (repeats.length < x.ndim || repeats.some((n) => !Number.isInteger(n) || n < 0)) {
     throw misfit(

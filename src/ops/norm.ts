@@ -61,6 +61,7 @@ const layerNormOp = registerOp({
 
 /** Layer normalisation over the dims of `weight` (the last dim without one): ((x - mean) / sqrt(var + eps)) * weight + bias. */
 export function layerNorm(x: Tensor, weight?: Tensor, bias?: Tensor, options: { eps?: number } = {}): Tensor {
+  if (bias) checkTensors("layerNorm", { bias });
   const scale = bias && !weight ? onesLike(bias) : weight;
   return dispatchOne(layerNormOp, [x, scale, bias], options);
 }
@@ -109,7 +110,7 @@ export function groupNorm(
   options: { eps?: number } = {},
 ): Tensor {
   checkOptions("groupNorm", options, ["eps"]);
-  checkTensors("groupNorm", { x });
+  checkTensors("groupNorm", { x, ...(weight && { weight }), ...(bias && { bias }) });
   checkCounts("groupNorm", { numGroups });
   const [batch, channels] = x.shape;
   if (x.ndim < 2 || channels % numGroups !== 0) {

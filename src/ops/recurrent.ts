@@ -1,6 +1,7 @@
 /** One step of recurrent cells, as compositions; gates in PyTorch's order. */
 
 import { listOf, misfit, showShape } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { sameShape } from "../core/shape.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { checkTensors, named } from "./define.js";
@@ -18,6 +19,7 @@ export interface CellWeights {
 
 /** x [B, I], h [B, H], and weights for `gates` gates. */
 function checkCell(op: string, gates: number, x: Tensor, h: Tensor, weights: CellWeights): void {
+  checkOptions(op, weights, ["weightIh", "weightHh", "biasIh", "biasHh"]);
   const { weightIh, weightHh, biasIh, biasHh } = weights;
   checkTensors(op, { x, h, weightIh, weightHh });
   const [batch, size] = h.shape;
@@ -38,13 +40,9 @@ function checkCell(op: string, gates: number, x: Tensor, h: Tensor, weights: Cel
 }
 
 /** Long short-term memory (Hochreiter and Schmidhuber 1997), gates i, f, g, o: the next [h, c]. */
-export function lstmCell(
-  x: Tensor,
-  h: Tensor,
-  c: Tensor,
-  { weightIh, weightHh, biasIh, biasHh }: CellWeights,
-): [Tensor, Tensor] {
-  checkCell("lstmCell", 4, x, h, { weightIh, weightHh, biasIh, biasHh });
+export function lstmCell(x: Tensor, h: Tensor, c: Tensor, weights: CellWeights): [Tensor, Tensor] {
+  checkCell("lstmCell", 4, x, h, weights);
+  const { weightIh, weightHh, biasIh, biasHh } = weights;
   checkTensors("lstmCell", { c });
   if (!sameShape(c.shape, h.shape)) {
     throw misfit("lstmCell", `needs c of the shape of h, got ${showShape(c.shape)} and ${showShape(h.shape)}.`);
@@ -58,8 +56,9 @@ export function lstmCell(
 }
 
 /** Gated recurrent unit (Cho et al. 2014), gates r, z, n: the next h. */
-export function gruCell(x: Tensor, h: Tensor, { weightIh, weightHh, biasIh, biasHh }: CellWeights): Tensor {
-  checkCell("gruCell", 3, x, h, { weightIh, weightHh, biasIh, biasHh });
+export function gruCell(x: Tensor, h: Tensor, weights: CellWeights): Tensor {
+  checkCell("gruCell", 3, x, h, weights);
+  const { weightIh, weightHh, biasIh, biasHh } = weights;
   const size = h.shape[1];
   return named("gruCell", () => {
     const [xr, xz, xn] = split(linear(x, weightIh, biasIh), size, { dim: 1 });

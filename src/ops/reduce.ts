@@ -169,7 +169,9 @@ export function std(x: Tensor, options: ReduceOptions & { correction?: number } 
 /** log(sum(exp(x))) over dims, without overflow. */
 export function logsumexp(x: Tensor, options: ReduceOptions = {}): Tensor {
   checkOptions("logsumexp", options, ["dim", "keepdim"]);
+  checkTensors("logsumexp", { x });
   return named("logsumexp", () => {
+    if (countOver(x, options.dim, "logsumexp") === 0) return log(sum(exp(x), options)); // of nothing: there is no largest
     const largest = amax(x.detach(), { dim: options.dim, keepdim: true });
     const shift = where(eq(sub(largest, largest), 0), largest, 0);
     const total = log(sum(exp(sub(x, shift)), options));
@@ -192,6 +194,7 @@ function argReduce(name: "argmax" | "argmin", doc: string) {
   });
   return (x: Tensor, options: { dim?: number; keepdim?: boolean } = {}): Tensor => {
     checkOptions(name, options, ["dim", "keepdim"]);
+    checkTensors(name, { x });
     const { dim, keepdim = false } = options;
     const input = widened(x);
     const at = dim === undefined ? 0 : normalizeDim(name, dim, x.ndim);
@@ -221,5 +224,6 @@ const cumsumOp = registerOp({
 /** The running total along a dim. */
 export function cumsum(x: Tensor, options: { dim: number }): Tensor {
   checkOptions("cumsum", options, ["dim"]);
+  checkTensors("cumsum", { x });
   return dispatchOne(cumsumOp, [widened(x)], { dim: normalizeDim("cumsum", options.dim, x.ndim) });
 }

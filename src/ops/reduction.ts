@@ -17,7 +17,7 @@ export interface LossOptions {
 export const reduced = (loss: Tensor, reduction: Reduction = "mean"): Tensor =>
   reduction === "none" ? loss : reduction === "sum" ? sum(loss) : mean(loss);
 
-/** Checks the names of options, the reduction, and the label that is ignored. */
+/** Checks the names of options and their values. */
 export function checkLoss(
   op: string,
   options: LossOptions,
@@ -25,8 +25,16 @@ export function checkLoss(
   also: readonly string[] = [],
 ): void {
   checkOptions(op, options, ["reduction", ...names]);
-  const { reduction = "mean", ignoreIndex = 0 } = options as LossOptions & { ignoreIndex?: number };
+  const {
+    reduction = "mean",
+    ignoreIndex = 0,
+    labelSmoothing = 0,
+    delta = 1,
+  } = options as LossOptions & Partial<Record<"ignoreIndex" | "labelSmoothing" | "delta", unknown>>;
   if (!Number.isSafeInteger(ignoreIndex)) refuseOption(op, "ignoreIndex", "a whole number", ignoreIndex);
+  if (!(typeof labelSmoothing === "number" && labelSmoothing >= 0 && labelSmoothing <= 1))
+    refuseOption(op, "labelSmoothing", "a number from 0 to 1", labelSmoothing);
+  if (!(typeof delta === "number" && delta > 0)) refuseOption(op, "delta", "a number above 0", delta);
   checkWord(op, "reduction", reduction, ["mean", "sum", "none", ...also]);
 }
 

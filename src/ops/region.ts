@@ -1,6 +1,6 @@
 /** Strided regions of tensors: reading one, writing one into a filled tensor, and what is made of these two. */
 
-import { IndexError, misfit, showShape } from "../core/errors.js";
+import { IndexError, misfit, show, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { contiguousStrides, listed, normalizeDim, normalizeDims, type Shape } from "../core/shape.js";
 import { toStorage } from "../tensor/create.js";
@@ -83,12 +83,12 @@ function sliceDim(
   shape: Shape,
 ): [start: number, step: number, count: number] {
   if (typeof range === "number") return [position(range, size, dim, shape), 1, 1];
-  const [from = null, to = null, by = null] = range ?? [];
+  const [from = null, to = null, by = null] = Array.isArray(range) ? range : [];
   const step = by ?? 1;
-  if (step === 0 || ![from ?? 0, to ?? 0, step].every(Number.isInteger)) {
+  if (!(range === null || Array.isArray(range)) || step === 0 || ![from ?? 0, to ?? 0, step].every(Number.isInteger)) {
     throw misfit(
       "slice",
-      `needs whole numbers and a step other than 0 in dim ${dim}, got ${JSON.stringify(range)} for ${showShape(shape)}.`,
+      `needs whole numbers and a step other than 0 ([start, end, step]) in dim ${dim}, got ${show(range)} for ${showShape(shape)}.`,
     );
   }
   const clip = (value: number | null, fallback: number) => {
@@ -117,6 +117,7 @@ export function slice(x: Tensor, ...ranges: SliceRange[]): Tensor {
 
 /** `length` positions of one dim from `start`. */
 export function narrow(x: Tensor, dim: number, start: number, length: number): Tensor {
+  checkTensors("narrow", { x });
   const at = normalizeDim("narrow", dim, x.ndim);
   const size = x.shape[at] ?? 0;
   if (![start, length].every(Number.isInteger) || start < 0 || length < 0 || start + length > size) {
@@ -127,6 +128,7 @@ export function narrow(x: Tensor, dim: number, start: number, length: number): T
 
 /** Position `index` of one dim, which is dropped. */
 export function select(x: Tensor, dim: number, index: number): Tensor {
+  checkTensors("select", { x });
   const at = normalizeDim("select", dim, x.ndim);
   if (x.ndim === 0) throw misfit("select", "needs at least 1 dim, got [].");
   return named("select", () => squeeze(slice(x, ...x.shape.slice(0, at).map(() => null), index), at));
@@ -134,7 +136,8 @@ export function select(x: Tensor, dim: number, index: number): Tensor {
 
 /** Reverses dims. */
 export function flip(x: Tensor, dims: readonly number[]): Tensor {
-  const reversed = new Set(normalizeDims("flip", dims, x.ndim));
+  checkTensors("flip", { x });
+  const reversed = new Set(normalizeDims("flip", listed("flip", dims), x.ndim));
   return slice(x, ...x.shape.map((_, i): SliceRange => (reversed.has(i) ? [null, null, -1] : null)));
 }
 

@@ -5,6 +5,7 @@ import { normalizeDim, type Shape, sizeOf } from "../core/shape.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { registerOp } from "../tensor/op.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { checkTensors } from "./define.js";
 import { reshape, transpose } from "./movement.js";
 
 const rows = (shape: Shape, log: boolean) => ({ rows: sizeOf(shape.slice(0, -1)), size: shape[shape.length - 1], log });
@@ -35,6 +36,7 @@ const logSoftmaxOp = define("logSoftmax", "the logarithm of softmax, along the l
 
 function along(op: typeof softmaxOp, x: Tensor, options: { dim?: number }): Tensor {
   checkOptions(op.name, options, ["dim"]);
+  checkTensors(op.name, { x });
   const at = normalizeDim(op.name, options.dim ?? -1, x.ndim);
   if (x.ndim === 0) return reshape(dispatchOne(op, [reshape(x, [1])]), []);
   if (at === x.ndim - 1) return dispatchOne(op, [x]);

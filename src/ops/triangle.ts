@@ -3,7 +3,7 @@
 import { misfit, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { named } from "./define.js";
+import { checkTensors, named } from "./define.js";
 import { where } from "./elementwise.js";
 import { lowerMask } from "./mask.js";
 
@@ -11,13 +11,16 @@ const triangle =
   (op: string, upper: boolean) =>
   (x: Tensor, options: { diagonal?: number } = {}): Tensor => {
     checkOptions(op, options, ["diagonal"]);
+    checkTensors(op, { x });
     const { diagonal = 0 } = options;
     if (x.ndim < 2) throw misfit(op, `needs at least 2 dims, got ${showShape(x.shape)}.`);
     if (!Number.isInteger(diagonal)) throw misfit(op, `needs a whole number for diagonal, got ${diagonal}.`);
     const zero = x.dtype !== "bool" && 0; // false beside truth values
-    return named(op, () =>
-      upper ? where(lowerMask(x, diagonal - 1), zero, x) : where(lowerMask(x, diagonal), x, zero),
-    );
+    return named(op, () => {
+      const [rows, columns] = x.shape.slice(-2);
+      const mask = lowerMask(rows, columns, upper ? diagonal - 1 : diagonal, x.device);
+      return upper ? where(mask, zero, x) : where(mask, x, zero);
+    });
   };
 
 /** The part on and below a diagonal of each matrix; 0 elsewhere. */

@@ -3,13 +3,8 @@
 import { div, type Expr, madd, mul, sqrt, sub } from "../core/expr.js";
 import { pow } from "../core/math.js";
 import type { Tensor } from "../tensor/tensor.js";
-import {
-  checkHyperparameters,
-  Optimizer,
-  type ParameterGroup,
-  type ParameterStep,
-  type Parameters,
-} from "./optimizer.js";
+import { checkHyperparameters } from "./check.js";
+import { Optimizer, type ParameterGroup, type ParameterStep, type Parameters } from "./optimizer.js";
 import { defineUpdate, flush } from "./update.js";
 
 /** Options of Adam and AdamW. */

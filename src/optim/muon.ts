@@ -9,13 +9,8 @@ import { checkCounts, checkOptions, checkWord } from "../core/options.js";
 import { add, div, matmul, maximum, sub as minus, sqrt, square, sum, mul as times, transpose } from "../ops/index.js";
 import { tidy } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
-import {
-  checkHyperparameters,
-  Optimizer,
-  type ParameterGroup,
-  type ParameterStep,
-  type Parameters,
-} from "./optimizer.js";
+import { checkHyperparameters } from "./check.js";
+import { Optimizer, type ParameterGroup, type ParameterStep, type Parameters } from "./optimizer.js";
 import { defineUpdate, flush } from "./update.js";
 
 /** Options of Muon. */
@@ -91,8 +86,7 @@ export class Muon extends Optimizer<MuonOptions> {
     checkHyperparameters("Muon", options, defaults);
     super(params, { ...defaults, ...options });
     for (const { params: own, options } of this.groups) {
-      checkCounts("Muon", { nsSteps: options.nsSteps }, 0);
-      checkWord("Muon", "adjustLr", options.adjustLr, ["original", "matchRmsAdamw"]);
+      this.checkGroup("Muon", options);
       for (const { name, tensor } of own) {
         if (tensor.ndim === 2) continue;
         throw new ConfigError(`Muon: needs matrices, got ${name} of shape ${showShape(tensor.shape)}.`, {
@@ -101,6 +95,12 @@ export class Muon extends Optimizer<MuonOptions> {
         });
       }
     }
+  }
+
+  protected override checkGroup(where: string, options: MuonOptions): void {
+    super.checkGroup(where, options);
+    checkCounts(where, { nsSteps: options.nsSteps }, 0);
+    checkWord(where, "adjustLr", options.adjustLr, ["original", "matchRmsAdamw"]);
   }
 
   protected update(steps: readonly ParameterStep<MuonOptions>[], scale?: Tensor): void {

@@ -1,13 +1,14 @@
 /** What optimizers share: parameter groups, the step, and a state that is saved and restored exactly. */
 
-import { ConfigError, kindOf, ShapeError, showShape } from "../core/errors.js";
-import { checkOptions, isFraction, refuseOption } from "../core/options.js";
+import { ConfigError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
+import { checkOptions } from "../core/options.js";
 import { sameShape } from "../core/shape.js";
 import { assign, checkValue, refuseKeys, type StateValue } from "../nn/state.js";
 import { noGrad } from "../tensor/autograd.js";
 import { zerosLike } from "../tensor/create.js";
 import { keep, tidy } from "../tensor/scope.js";
 import { Tensor } from "../tensor/tensor.js";
+import { checkHyperparameters, checkState } from "./check.js";
 
 /** Parameters, alone or with their names: `model.parameters()` or `model.namedParameters()`. */
 export type Parameters = Iterable<Tensor | readonly [string, Tensor]>;
@@ -53,6 +54,8 @@ export interface StepOptions {
   /** A 0-d tensor on the device that multiplies every gradient: `clipCoefficient()`. */
   scale?: Tensor;
 }
+
+const STATE_HINT = "It belongs to the parameters it was made for.";
 
 /**
  * What all optimizers share: groups of parameters, their moments, steps, state. A state says whose it is by the name of
@@ -100,6 +103,16 @@ export abstract class Optimizer<Options extends { lr: number }> {
     if (seen.size === 0) throw new ConfigError(`${type}: needs at least one parameter.`, { where: type });
   }
 
+  /** Those that its update reads under these options. */
+  protected momentsOf(_options: Options): readonly string[] {
+    return this.moments;
+  }
+
+  /** Refuses options that a group cannot have, those of a file too. */
+  protected checkGroup(where: string, options: Options): void {
+    checkHyperparameters(where, options, this.groups[0].options);
+  }
+
   /** Updates parameters in place. */
   protected abstract update(steps: readonly ParameterStep<Options>[], scale: Tensor | undefined): void;
 
@@ -127,7 +140,7 @@ export abstract class Optimizer<Options extends { lr: number }> {
           for (const { tensor: parameter } of params) {
             const grad = given.get(parameter);
             if (!grad || !parameter.requiresGrad) continue;
-            steps.push({ parameter, grad, state: this.stateOf(parameter), options });
+            steps.push({ parameter, grad, state: this.stateOf(parameter, options), options });
           }
         }
         for (const { state } of steps) state.step++;
@@ -176,13 +189,12 @@ export abstract class Optimizer<Options extends { lr: number }> {
     );
   }
 
-  private stateOf(parameter: Tensor): ParameterState {
-    let state = this.states.get(parameter);
-    if (!state) {
-      const tensors = tidy(() => Object.fromEntries(this.moments.map((name) => [name, zerosLike(parameter)])));
-      for (const moment of Object.values(tensors)) keep(moment);
-      this.states.set(parameter, (state = { step: 0, tensors }));
-    }
+  private stateOf(parameter: Tensor, options: Options): ParameterState {
+    const state = this.states.get(parameter) ?? { step: 0, tensors: {} };
+    const absent = this.momentsOf(options).filter((name) => !state.tensors[name]);
+    const made = tidy(() => absent.map((name) => [name, zerosLike(parameter)] as const));
+    for (const [name, moment] of made) state.tensors[name] = keep(moment);
+    this.states.set(parameter, state);
     return state;
   }
 
@@ -218,13 +230,16 @@ export abstract class Optimizer<Options extends { lr: number }> {
       throw new ConfigError(`${where}: needs what stateDict() gave, got ${kindOf(state)}.`, { where });
     }
     if (state.type !== this.constructor.name) {
-      throw new ConfigError(`${where}: needs the state of ${this.constructor.name}, got ${state.type}.`, { where });
+      throw new ConfigError(`${where}: needs the state of ${this.constructor.name}, got ${show(state.type)}.`, {
+        where,
+      });
     }
+    checkState(where, { ...state });
     const own = this.groups.map(({ params }) => params.map(({ name }) => name));
     const given = state.groups.map(({ params }) => params);
     const [names, others] = [own.flat(), given.flat()];
     const missing = names.filter((name) => !others.includes(name));
-    refuseKeys(where, { missing, unexpected: others.filter((name) => !names.includes(name)) }, names);
+    refuseKeys(where, { missing, unexpected: others.filter((name) => !names.includes(name)) }, names, STATE_HINT);
     if (own.length !== given.length) {
       throw new ConfigError(`${where}: needs ${own.length} parameter groups, got ${given.length}.`, { where });
     }
@@ -234,26 +249,37 @@ export abstract class Optimizer<Options extends { lr: number }> {
         where,
       });
     });
-    const expected = Object.keys(state.steps).flatMap((name) => this.moments.map((moment) => `${name}.${moment}`));
-    refuseKeys(where, { missing: expected.filter((key) => !Object.hasOwn(state.tensors, key)), unexpected: [] }, []);
+    refuseKeys(
+      where,
+      { missing: [], unexpected: Object.keys(state.steps).filter((name) => !names.includes(name)) },
+      names,
+      STATE_HINT,
+    );
+    const options = this.groups.map((group, i) => ({ ...group.options, ...(state.groups[i].options as Options) }));
+    for (const each of options) this.checkGroup(where, each);
+    const expected = this.groups.flatMap(({ params }, i) =>
+      params
+        .filter(({ name }) => Object.hasOwn(state.steps, name))
+        .flatMap(({ name, tensor }) =>
+          this.momentsOf(options[i]).map((moment) => ({ key: `${name}.${moment}`, tensor })),
+        ),
+    );
+    const lost = expected.map(({ key }) => key).filter((key) => !Object.hasOwn(state.tensors, key));
+    refuseKeys(where, { missing: lost, unexpected: [] }, [], STATE_HINT);
     // All is checked before anything is written.
-    for (const { name, tensor } of this.groups.flatMap(({ params }) => params)) {
-      if (!Object.hasOwn(state.steps, name)) continue;
-      for (const moment of this.moments) {
-        checkValue(`${where}: ${name}.${moment}`, tensor, state.tensors[`${name}.${moment}`]);
-      }
-    }
+    for (const { key, tensor } of expected) checkValue(`${where}: ${key}`, tensor, state.tensors[key]);
     this.groups.forEach((group, i) => {
-      group.options = { ...group.options, ...(state.groups[i].options as Options) };
+      group.options = options[i];
       for (const { name, tensor } of group.params) {
         if (!Object.hasOwn(state.steps, name)) {
           this.forget(tensor);
           continue;
         }
-        const target = this.stateOf(tensor);
+        const target = this.stateOf(tensor, options[i]);
         target.step = state.steps[name];
-        for (const moment of this.moments) {
-          assign(`${where}: ${name}.${moment}`, target.tensors[moment], state.tensors[`${name}.${moment}`]);
+        for (const moment of this.momentsOf(options[i])) {
+          const key = `${name}.${moment}`;
+          assign(`${where}: ${key}`, target.tensors[moment], state.tensors[key]);
         }
       }
     });
@@ -271,19 +297,6 @@ export abstract class Optimizer<Options extends { lr: number }> {
 
   [Symbol.dispose](): void {
     this.dispose();
-  }
-}
-
-/** Refuses options that the optimizer does not have, numbers below 0, and values of another type than its own. */
-export function checkHyperparameters(where: string, options: object, defaults: object): void {
-  checkOptions(where, options, Object.keys(defaults));
-  for (const [name, value] of Object.entries(options)) {
-    const refuse = (expected: string) => refuseOption(where, name, expected, value);
-    const fallback = (defaults as Record<string, unknown>)[name];
-    if (typeof fallback === "number" && !(typeof value === "number" && value >= 0)) refuse("a number from 0 up");
-    if (typeof fallback === "boolean" && typeof value !== "boolean") refuse("true or false");
-    if (name === "betas" && !(Array.isArray(value) && value.length === 2 && value.every(isFraction)))
-      refuse("two numbers from 0 up to but without 1");
   }
 }
 

@@ -2,13 +2,8 @@
 
 import { madd, mul } from "../core/expr.js";
 import type { Tensor } from "../tensor/tensor.js";
-import {
-  checkHyperparameters,
-  Optimizer,
-  type ParameterGroup,
-  type ParameterStep,
-  type Parameters,
-} from "./optimizer.js";
+import { checkHyperparameters } from "./check.js";
+import { Optimizer, type ParameterGroup, type ParameterStep, type Parameters } from "./optimizer.js";
 import { defineUpdate, flush } from "./update.js";
 
 /** Options of SGD. */
@@ -59,6 +54,11 @@ export class SGD extends Optimizer<SGDOptions> {
   constructor(params: Parameters | readonly ParameterGroup<SGDOptions>[], options: Partial<SGDOptions> = {}) {
     checkHyperparameters("SGD", options, defaults);
     super(params, { ...defaults, ...options });
+  }
+
+  /** Plain descent remembers nothing. */
+  protected override momentsOf({ momentum }: SGDOptions): readonly string[] {
+    return momentum === 0 ? [] : this.moments;
   }
 
   protected update(steps: readonly ParameterStep<SGDOptions>[], scale?: Tensor): void {

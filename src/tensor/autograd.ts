@@ -9,7 +9,7 @@ import { checkOptions } from "../core/options.js";
 import { sameShape } from "../core/shape.js";
 import { accumulate, disposeAll, fitted, type GradInput, returned, unshared } from "./gradients.js";
 import { checkOnePerInput } from "./op.js";
-import { keep, refusePromise, type Scoped, tidy } from "./scope.js";
+import { checkFunction, keep, refusePromise, type Scoped, tidy } from "./scope.js";
 import { Tensor } from "./tensor.js";
 
 let enabled = true;
@@ -18,6 +18,7 @@ export const gradEnabled = (): boolean => enabled;
 
 /** Runs a function without recording gradients. Synchronous. */
 export function noGrad<T>(fn: () => T): T {
+  checkFunction("noGrad", fn);
   const before = enabled;
   enabled = false;
   try {

@@ -5,15 +5,13 @@ import { backendOf } from "../backend/devices.js";
 import { Storage } from "../backend/storage.js";
 import { DefaultGenerator } from "../core/determinism.js";
 import { checkDType, type DType, dtypes, encode, isFloat, type NumericArray } from "../core/dtype.js";
-import { ConfigError, DTypeError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
+import { ConfigError, DTypeError, kindOf, ShapeError, show, showShape, TenonError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { type Generator, type RandomState, randomInteger, randomNormal } from "../core/random.js";
 import { checkShape, type Shape, sizeOf } from "../core/shape.js";
 import { converted } from "./cast.js";
+import { flatten, type NestedData } from "./nested.js";
 import { Tensor } from "./tensor.js";
-
-/** Numbers or booleans, nested to any depth, or a typed array. */
-export type NestedData = number | boolean | readonly NestedData[] | ArrayLike<number>;
 
 /** How a tensor is made. */
 export interface TensorOptions {
@@ -103,42 +101,6 @@ const typedDTypes: readonly [unknown, DType][] = [
   [Uint8ClampedArray, "uint8"],
 ];
 
-const isList = (value: unknown): value is ArrayLike<NestedData> =>
-  Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
-
-/** The numbers of nested lists in order, and the shape they have; ragged lists are refused with their place. */
-function flatten(data: NestedData): { shape: number[]; flat: number[]; boolean: boolean } {
-  const shape: number[] = [];
-  for (let level: unknown = data; isList(level); level = level[0]) shape.push(level.length);
-  const flat: number[] = [];
-  let boolean = true;
-  const visit = (value: unknown, depth: number, path: string): void => {
-    if (isList(value)) {
-      if (value.length !== shape[depth]) {
-        throw new ShapeError(
-          `tensor: needs lists of equal length, got ${value.length} at data${path} and ${shape[depth] ?? "a number"} before it.`,
-          { where: "tensor", hint: "Pad the rows to one length." },
-        );
-      }
-      for (let i = 0; i < value.length; i++) visit(value[i], depth + 1, `${path}[${i}]`);
-      return;
-    }
-    if (depth !== shape.length || (typeof value !== "number" && typeof value !== "boolean")) {
-      throw new ShapeError(`tensor: needs numbers at depth ${shape.length}, got ${kindOf(value)} at data${path}.`, {
-        where: "tensor",
-        hint:
-          value instanceof Tensor
-            ? "It is a tensor already; join several with stack() or cat()."
-            : "Flat values and their shape: fromData(values, shape).",
-      });
-    }
-    if (typeof value !== "boolean") boolean = false;
-    flat.push(Number(value));
-  };
-  visit(data, 0, "");
-  return { shape, flat, boolean: boolean && flat.length > 0 };
-}
-
 /**
  * A tensor from a number, nested lists or a typed array. The dtype, unless given: bool for booleans, int32 or uint8
  * where a typed array of integers says so, else the default float type. Ragged lists are a ShapeError with their place,
@@ -154,15 +116,30 @@ export function tensor(data: NestedData, options: TensorOptions = {}): Tensor {
         hint: "Convert it to Float32Array or Int32Array.",
       });
     }
-    return fromValues("tensor", typed, [typed.length], options, natural);
+    return made("tensor", [typed.length], options, natural, () => typed);
   }
   const { shape, flat, boolean } = flatten(data);
-  return fromValues("tensor", flat, shape, options, boolean ? "bool" : defaultDType);
+  return made("tensor", shape, options, boolean ? "bool" : defaultDType, () => flat);
 }
 
-function fromValues(where: string, values: ArrayLike<number>, shape: Shape, options: TensorOptions, natural: DType) {
+/** A tensor of numbers that are made once there is memory: what no device holds would be a RangeError of the host's. */
+function made(
+  where: string,
+  shape: Shape,
+  options: TensorOptions,
+  natural: DType,
+  values: () => ArrayLike<number>,
+): Tensor {
   const dtype = resolveDType(where, options, natural);
-  return finish(fromTyped(backendOf(options.device), toStorage(where, values, dtype), shape, dtype), options);
+  const result = Tensor.empty(backendOf(options.device), [...checkShape(where, shape)], dtype);
+  try {
+    const { buffer, byteOffset, byteLength } = toStorage(where, values(), dtype);
+    result.backend.write(result.storage.handle, new Uint8Array(buffer, byteOffset, byteLength));
+  } catch (error) {
+    result.dispose();
+    throw error;
+  }
+  return finish(result, options);
 }
 
 /** A tensor of numbers in a given shape; takes over nothing. `where` is who asks, for messages. */
@@ -173,13 +150,13 @@ export function fromData(
   where = "fromData",
 ): Tensor {
   checkShape(where, shape);
-  if (values.length !== sizeOf(shape)) {
+  if (values?.length !== sizeOf(shape)) {
     throw new ShapeError(
-      `${where}: needs ${sizeOf(shape)} values for shape ${showShape(shape)}, got ${values.length}.`,
+      `${where}: needs ${sizeOf(shape)} values for shape ${showShape(shape)}, got ${values?.length ?? kindOf(values)}.`,
       { where },
     );
   }
-  return fromValues(where, values, shape, options, defaultDType);
+  return made(where, shape, options, defaultDType, () => values);
 }
 
 /** Every element is `value`. The dtype, unless given: bool for a boolean, else the default float type. */
@@ -206,6 +183,10 @@ export const ones = (shape: Shape, options: TensorOptions = {}): Tensor => fille
 const filledLike =
   (where: string, value: number) =>
   (like: Tensor, options: TensorOptions = {}): Tensor => {
+    if (!(like instanceof Tensor)) {
+      throw new TenonError(`${where}: needs a tensor, got ${kindOf(like)}.`, { where });
+    }
+    checkOptions(where, options, optionNames);
     const { dtype = like.dtype, device = like.device } = options;
     return filled(where, like.shape, value, { ...options, dtype, device });
   };
@@ -226,17 +207,20 @@ export function arange(start: number, end?: number, step = 1, options: TensorOpt
   }
   const count = Math.max(0, Math.ceil((to - from) / step));
   const integers = [from, to, step].every(Number.isInteger);
-  const values = Float64Array.from({ length: count }, (_, i) => from + i * step);
-  const dtype = options.dtype ?? (integers ? "int32" : defaultDType);
-  return fromData(values, [count], { ...options, dtype }, "arange");
+  return made("arange", [count], options, integers ? "int32" : defaultDType, () => {
+    const values = new Float64Array(count);
+    for (let i = 0; i < count; i++) values[i] = from + i * step;
+    return values;
+  });
 }
 
 /** The identity matrix, or its first `columns` columns. */
 export function eye(rows: number, columns = rows, options: TensorOptions = {}): Tensor {
-  checkShape("eye", [rows, columns]);
-  const values = new Float32Array(rows * columns);
-  for (let i = 0; i < Math.min(rows, columns); i++) values[i * columns + i] = 1;
-  return fromData(values, [rows, columns], options, "eye");
+  return made("eye", [rows, columns], options, defaultDType, () => {
+    const values = new Float32Array(rows * columns);
+    for (let i = 0; i < Math.min(rows, columns); i++) values[i * columns + i] = 1;
+    return values;
+  });
 }
 
 /** The default generator: what `randn` and its kind use unless given another. */
@@ -291,7 +275,7 @@ export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
 export function randn(shape: Shape, options: RandomOptions = {}): Tensor {
   checkRandom("randn", shape, options, defaultDType);
   const { generator = defaultGenerator, stream = "randn" } = options;
-  return fromData(randomNormal(generator.next(stream), sizeOf(shape)), [...shape], options, "randn");
+  return made("randn", shape, options, defaultDType, () => randomNormal(generator.next(stream), sizeOf(shape)));
 }
 
 /** Integers from `low` up to but without `high`; unbiased. int32 unless told. */
@@ -305,7 +289,10 @@ export function randint(low: number, high: number, shape: Shape, options: Random
   const dtype = checkRandom("randint", shape, options, "int32");
   toStorage("randint", [low, high - 1], dtype);
   const { generator = defaultGenerator, stream = "randint" } = options;
-  const call = generator.next(stream);
-  const values = Float64Array.from({ length: sizeOf(shape) }, (_, i) => low + randomInteger(call, i, high - low));
-  return fromData(values, [...shape], { ...options, dtype }, "randint");
+  return made("randint", shape, options, "int32", () => {
+    const call = generator.next(stream);
+    const values = new Float64Array(sizeOf(shape));
+    for (let i = 0; i < values.length; i++) values[i] = low + randomInteger(call, i, high - low);
+    return values;
+  });
 }

@@ -236,11 +236,14 @@ function checkKind(op: Op, dtype: DType, i: number): void {
     kind === "bool"
       ? "Compare it first, e.g. x.ne(0)."
       : `Convert it: x.to({ dtype: "${kind === "int" ? "int32" : "float32"}" }).`;
-  throw new DTypeError(`${op.name}: needs a ${kind} tensor for ${name}, got ${dtype}.`, {
-    where: op.name,
-    hint,
-    got: dtype,
-  });
+  throw new DTypeError(
+    `${op.name}: needs ${kind === "int" ? "an int32" : `a ${kind}`} tensor for ${name}, got ${dtype}.`,
+    {
+      where: op.name,
+      hint,
+      got: dtype,
+    },
+  );
 }
 
 /**

@@ -5,7 +5,7 @@
 
 import type { Kernels, Operand } from "../backend/kernels.js";
 import type { DType } from "../core/dtype.js";
-import { ConfigError, GradientError, kindOf, listOf, nearest, oneWordOf, RegistryError } from "../core/errors.js";
+import { ConfigError, GradientError, kindOf, listOf, nearest, oneWordOf, RegistryError, show } from "../core/errors.js";
 import type { Expr } from "../core/expr.js";
 import { checkOptions, refuseOption } from "../core/options.js";
 import type { Shape } from "../core/shape.js";
@@ -217,6 +217,9 @@ const registry = new Map<string, Op>();
 
 /** Refuses a definition that could not be run, or whose name is taken unless `override: true`. */
 export function checkDefinition(definition: OpDefinition<any>): void {
+  if (typeof definition !== "object" || definition === null) {
+    throw new RegistryError(`defineOp: needs a definition, got ${kindOf(definition)}.`, { where: "defineOp" });
+  }
   const { name, inputs, expr, infer, run, composition, mutates, promotion = "none", override } = definition;
   const refuse = (problem: string, hint?: string): never => {
     throw new RegistryError(`defineOp: ${problem}`, { where: "defineOp", hint });
@@ -250,16 +253,28 @@ export function compositionOutputs(op: Op, inputs: readonly Tensor[], attrs: Att
 export function getOp(name: string): Op {
   const op = registry.get(name);
   if (op) return op;
-  const near = nearest(name, registry.keys());
-  throw new RegistryError(`getOp: there is no op "${name}".`, {
+  const near = typeof name === "string" ? nearest(name, registry.keys()) : undefined;
+  throw new RegistryError(`getOp: there is no op ${show(name)}.`, {
     where: "getOp",
     hint: near ? `Did you mean "${near}"?` : "listOps() names them all.",
   });
 }
 
 /** Gives an op a kernel on one device. A kernel that exists is refused unless `override: true`. */
-export function registerKernel(name: string, device: string, kernel: Kernel, { override = false } = {}): void {
+export function registerKernel(
+  name: string,
+  device: string,
+  kernel: Kernel,
+  options: { override?: boolean } = {},
+): void {
+  checkOptions("registerKernel", options, ["override"]);
+  const { override = false } = options;
   const op = getOp(name);
+  if (typeof kernel !== "function") {
+    throw new RegistryError(`registerKernel: needs a function for ${name}, got ${kindOf(kernel)}.`, {
+      where: "registerKernel",
+    });
+  }
   if (!["reference", "cpu", "webgpu"].includes(device)) {
     throw new RegistryError(`registerKernel: unknown device "${device}".`, {
       where: "registerKernel",

@@ -4,7 +4,7 @@
  */
 
 import type { Storage } from "../backend/storage.js";
-import { TenonError } from "../core/errors.js";
+import { kindOf, TenonError } from "../core/errors.js";
 
 /** What scopes need to know of a tensor (the class itself lies above). */
 export interface Scoped {
@@ -37,6 +37,12 @@ export function forget(tensor: Scoped): void {
   if (tensor.netted) net.unregister(tensor);
 }
 
+/** Throws unless it is given a function to run. */
+export function checkFunction(where: string, fn: unknown): void {
+  if (typeof fn === "function") return;
+  throw new TenonError(`${where}: needs a function, got ${kindOf(fn)}.`, { where, hint: `Write ${where}(() => …).` });
+}
+
 /** Throws if a function that must be synchronous returned a promise: work after an `await` would outlive the scope. */
 export function refusePromise(where: string, result: unknown): void {
   if (typeof (result as PromiseLike<unknown> | undefined)?.then !== "function") return;
@@ -58,6 +64,7 @@ export function keep<T extends Scoped>(tensor: T): T {
  * too), nor needs for a later `backward()` of what it returns. Synchronous: throws on a promise.
  */
 export function tidy<T>(fn: () => T): T {
+  checkFunction("tidy", fn);
   const outer = scope;
   const own: Scoped[] = [];
   scope = own;
@@ -70,6 +77,26 @@ export function tidy<T>(fn: () => T): T {
   } catch (error) {
     scope = outer;
     release(own, new Set());
+    throw error;
+  }
+}
+
+/**
+ * Runs a function that builds something. If it throws, all that it made is freed, what it handed to an owner too: the
+ * owner never came to be.
+ */
+export function builtWhole<T>(build: () => T): T {
+  const outer = scope;
+  const own: Scoped[] = [];
+  scope = own;
+  try {
+    const result = build();
+    scope = outer;
+    release(own, new Set(own));
+    return result;
+  } catch (error) {
+    scope = outer;
+    for (const tensor of own) tensor.dispose();
     throw error;
   }
 }

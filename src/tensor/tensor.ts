@@ -8,16 +8,14 @@ import type { Backend, DeviceName } from "../backend/backend.js";
 import type { Operand } from "../backend/kernels.js";
 import { Storage } from "../backend/storage.js";
 import { type DType, isFloat, type NumericArray } from "../core/dtype.js";
-import { DisposedError, DTypeError, GradientError, showShape } from "../core/errors.js";
-import { type Shape, sizeOf } from "../core/shape.js";
+import { DisposedError, DTypeError, GradientError, kindOf, showShape } from "../core/errors.js";
+import { type Shape, sameShape, sizeOf } from "../core/shape.js";
 import type { GradNode } from "./autograd.js";
 import { adopt, forget } from "./scope.js";
 
 /** An array of numbers of one dtype on one device. Ops are functions and, under their names, methods of it. */
 export class Tensor implements Operand, Disposable {
   readonly size: number;
-  /** Gradient of the last `backward()`, accumulated; only on leaves that require it. */
-  grad: Tensor | undefined;
   /** The operation that made this tensor, while gradients flow through it. */
   node: GradNode | undefined;
   /** Which output of `node` this is. */
@@ -27,6 +25,7 @@ export class Tensor implements Operand, Disposable {
   /** The garbage collector returns its storage if nobody else does. */
   netted = false;
   private leafRequiresGrad = false;
+  private gradient: Tensor | undefined;
   private memory: Storage | undefined;
 
   /** Takes over one reference to `storage`. */
@@ -88,6 +87,28 @@ export class Tensor implements Operand, Disposable {
       });
     }
     this.leafRequiresGrad = value;
+  }
+
+  /** Gradient of the last `backward()`, accumulated; only on leaves that require it. Settable to one like the tensor. */
+  get grad(): Tensor | undefined {
+    return this.gradient;
+  }
+
+  set grad(value: Tensor | undefined) {
+    // Also `null`, as in Python. Kernels add to it without looking at it again.
+    const fits =
+      !value ||
+      (value instanceof Tensor &&
+        sameShape(value.shape, this.shape) &&
+        value.dtype === this.dtype &&
+        (this.disposed || value.backend === this.backend));
+    if (!fits) {
+      const got = value instanceof Tensor ? brief(value) : kindOf(value);
+      throw new GradientError(`grad: needs a gradient on the device of its tensor, like ${brief(this)}, got ${got}.`, {
+        where: "grad",
+      });
+    }
+    this.gradient = value ?? undefined;
   }
 
   /** Made by the user (or a module), not by an operation with history. */

@@ -6,7 +6,7 @@ import { openSafetensors, readSafetensors } from "../../src/artifacts/safetensor
 import { safetensorsChunks, weightsHash, writeSafetensors } from "../../src/artifacts/safetensors-write.js";
 import { bytesSource, openFolder } from "../../src/artifacts/sources.js";
 import { openWeights } from "../../src/artifacts/weights.js";
-import { FormatError } from "../../src/core/errors.js";
+import { ConfigError, FormatError } from "../../src/core/errors.js";
 import { Sha256 } from "../../src/core/sha256.js";
 import "../../src/node/platform.js";
 
@@ -167,7 +167,7 @@ describe("writing the canonical form", () => {
       /"w" needs a dtype as the format spells them \(F32, I64\), got "F31"/,
     );
     expect(() => write("F32", [2], new Float32Array(1))).toThrow(/"w" of F32 \[2\] needs 8 bytes, got 4 bytes/);
-    expect(() => write("F32", [1], new Int32Array(1))).toThrow(/"w" of F32 needs a Float32Array, got Int32Array/);
+    expect(() => write("F32", [1], new Int32Array(1))).toThrow(/"w" of F32 needs a Float32Array, got an Int32Array/);
     expect(() => write("F32", [-1], new Float32Array(1))).toThrow(/cannot be written/);
     expect(() => write("F4", [3], new Uint8Array(2))).toThrow(/cannot be written/);
     expect(() => write("F32", [1], new Float32Array(1), "__metadata__")).toThrow(/cannot be written/);
@@ -262,11 +262,23 @@ describe("an index that lies", () => {
   it.each([
     ["no map", {}, /"weight_map" with file names by tensor expected/],
     ["a missing shard", { weight_map: { a: "t.safetensors" } }, /lists t.safetensors, which is missing/],
-    ["a path out", { weight_map: { a: "../s.safetensors" } }, /needs a plain name, got "..\/s.safetensors"/],
+    [
+      "a path out",
+      { weight_map: { a: "../s.safetensors" } },
+      /index\.json: a plain file name for "a" expected, got "..\/s.safetensors"/,
+    ],
     ["a tensor that is not there", { weight_map: { b: "s.safetensors" } }, /s.safetensors: holds no tensor "b"/],
     ["a number", { weight_map: { a: 1 } }, /a file name for "a" expected, got number/],
   ])("%s", async (_, index, message) => {
     await expect(open(index)).rejects.toThrow(message);
+  });
+
+  it("may not name a tensor twice", async () => {
+    const index = utf8.encode('{"weight_map":{"a":"t.safetensors","\\u0061":"s.safetensors"}}');
+    const files = { "s.safetensors": shard, "model.safetensors.index.json": index };
+    await expect(openWeights(openFolder(files))).rejects.toThrow(
+      /index\.json: every name once expected, got "a" twice/,
+    );
   });
 
   it("reads the shards it lists, and refuses tensors it forgot", async () => {
@@ -280,5 +292,35 @@ describe("an index that lies", () => {
       /the tensor "b" of s.safetensors is not listed/,
     );
     await expect(openWeights(openFolder({}))).rejects.toThrow(/expected, found neither/);
+  });
+});
+
+describe("what is no file", () => {
+  it.each([undefined, null, "abc", new Float32Array(4), [1, 2]])("%o is refused as such", (bytes) => {
+    expect(() => readSafetensors(bytes as any)).toThrow(ConfigError);
+    expect(() => readSafetensors(bytes as any)).toThrow(
+      "needs the file's bytes as a Uint8Array or an ArrayBuffer, got ",
+    );
+  });
+  it("of sources, tensors and folders too", async () => {
+    await expect((openSafetensors as any)()).rejects.toThrow("openSafetensors: needs a source, got undefined.");
+    expect(() => writeSafetensors({ a: null } as any)).toThrow('"a" needs { dtype, shape, data }, got null.');
+    expect(() => writeSafetensors(null as any)).toThrow("writeSafetensors: needs tensors by name, got null.");
+    expect(() => writeSafetensors({}, null as any)).toThrow("writeSafetensors: needs metadata by name, got null.");
+    expect(() => writeSafetensors({}, JSON.parse('{"__proto__":"x"}'))).toThrow(
+      '"__proto__" cannot be a name of metadata',
+    );
+    await expect(openFolder({ "config.json": "{}" as any }).find("config.json")).rejects.toThrow(
+      "config.json: needs its bytes as a Uint8Array or a Blob, got a string. Of a text: new TextEncoder()",
+    );
+  });
+  it("nor are more tensors than any checkpoint has", () => {
+    const entry = '{"dtype":"U8","shape":[0],"data_offsets":[0,0]}';
+    const many = (count: number) => file(`{${Array.from({ length: count }, (_, i) => `"t${i}":${entry}`).join(",")}}`);
+    expect(() => readSafetensors(many(2 ** 17 + 1))).toThrow("at most 131072 tensors expected, got 131073.");
+  });
+  it("keys and their escapes are found in long texts", () => {
+    const quoted = `{"__metadata__":{"a\\\\":"${'\\"'.repeat(100)}","b":"\\\\"},"a\\\\":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}`;
+    expect(readSafetensors(file(quoted))).toMatchObject({ metadata: { "a\\": '"'.repeat(100), b: "\\" } });
   });
 });

@@ -76,9 +76,11 @@ describe("maximum relative error against float64", () => {
     ["sin to 8192", functions.sin, Math.sin, -8192, 8192, 1e-6, 1],
     ["cos to 8192", functions.cos, Math.cos, -8192, 8192, 1e-6, 1],
     ["sin near 0", functions.sin, Math.sin, -0.78, 0.78, 2e-7],
-    ["pow 2.5", (x) => functions.pow(x, constant(2.5)), (x) => x ** 2.5, 1e-3, 1e3, 4e-6],
-    ["pow -0.75", (x) => functions.pow(x, constant(-0.75)), (x) => x ** -0.75, 1e-3, 1e3, 4e-6],
-    ["2 to the x", (x) => functions.pow(constant(2), x), (x) => 2 ** x, -20, 20, 4e-6],
+    ["pow 2.5", (x) => functions.pow(x, constant(2.5)), (x) => x ** 2.5, 1e-3, 1e3, 1.6e-7],
+    ["pow -0.75", (x) => functions.pow(x, constant(-0.75)), (x) => x ** -0.75, 1e-3, 1e3, 1.6e-7],
+    ["2 to the x", (x) => functions.pow(constant(2), x), (x) => 2 ** x, -126, 127, 1.6e-7],
+    ["pow 33.3", (x) => functions.pow(x, constant(33.3)), (x) => x ** Math.fround(33.3), 0.1, 14, 1.6e-7],
+    ["pow 1e6 near 1", (x) => functions.pow(x, constant(1e6)), (x) => x ** 1e6, 0.9999, 1.00008, 1.6e-7],
     ["rsqrt", functions.rsqrt, (x) => 1 / Math.sqrt(x), SMALLEST, 3e38, 2e-7],
   ];
   test.each(cases)("%s", (_name, build, exact, low, high, bound, floor) => {
@@ -155,9 +157,24 @@ describe("limits and special values", () => {
       [2, -inf],
       [2, 200],
       [2, -200],
+      [1e-45, 0.5],
+      [3.4e38, -0.5],
+      [0, 0.5],
+      [0, -0.5],
+      [0, inf],
+      [inf, 0.5],
+      [inf, inf],
+      [inf, -inf],
+      [0.9, 3e38],
+      [1.1, 3e38],
+      [1.1, -3e38],
+      [-2, 17],
+      [-2, 16],
     ]) {
       // C's pow: 1^y = 1 even for NaN and infinities, where JavaScript's ** gives NaN.
-      expect(pow(x, y), `${x} ** ${y}`).toBe(Math.fround(x === 1 ? 1 : x ** y));
+      const want = Math.fround(x === 1 ? 1 : Math.fround(x) ** y);
+      if (Number.isFinite(want) && want !== 0) expect(pow(x, y) / want, `${x} ** ${y}`).toBeCloseTo(1, 6);
+      else expect(pow(x, y), `${x} ** ${y}`).toBe(want);
     }
     // Whole exponents up to 15 multiply: exact where the result is.
     for (let y = -15; y <= 15; y++) {

@@ -88,7 +88,7 @@ describe("tenon data check", () => {
     expect(await command(file, "--schema", wrong)).toMatchObject({
       code: 1,
       out: [],
-      err: [expect.stringMatching(/^schema: needs an object with "fields", got /)],
+      err: [expect.stringMatching(/^schema: needs an object with "fields", by list or by name, got /)],
     });
   });
   test("data without a row are a problem", async () => {

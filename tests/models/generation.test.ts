@@ -1,6 +1,8 @@
 import * as t from "tenon";
 import { charTokenizer } from "tenon/tokenizers";
 import { beforeAll, describe, expect, test } from "vitest";
+import { exp } from "../../src/core/math.js";
+import { randomUniform } from "../../src/core/random.js";
 import { chooseToken, samplingDefaults } from "../../src/models/sampling.js";
 
 const config = { model_type: "gpt2", vocab_size: 11, n_layer: 2, n_head: 2, n_embd: 16, n_positions: 12 };
@@ -86,6 +88,37 @@ describe("choosing a token", () => {
   test("the repetition penalty divides what was seen, and multiplies below 0", () => {
     expect(choose({ temperature: 0, repetitionPenalty: 2 }, 0, [1])).toBe(3);
     expect(choose({ temperature: 0, repetitionPenalty: 2 }, 0, [1, 3])).toBe(2);
+  });
+  test("cuts choose what sorting all ids would choose, equal logits and penalties included", () => {
+    /** Plainly: all ids in order, the largest first, then what is cut. */
+    const plain = (row: number[], { temperature = 1, topK = 0, topP = 1, minP = 0 }, uniform: number): number => {
+      let order = row.map((_, id) => id).sort((a, b) => row[b] - row[a] || a - b);
+      if (topK > 0) order = order.slice(0, topK);
+      let weights = order.map((id) => exp((row[id] - Math.max(...row)) / temperature));
+      const total = weights.reduce((a, b) => a + b, 0);
+      let reached = 0;
+      let count = 0;
+      while (count < weights.length && (topP === 1 || reached < topP * total)) reached += weights[count++];
+      weights = weights.slice(0, count).map((weight) => (weight < minP ? 0 : weight));
+      let left = uniform * weights.reduce((a, b) => a + b, 0);
+      return order[weights.findIndex((weight) => weight > 0 && (left -= weight) < 0)];
+    };
+    const call = new t.Generator(4).at("test", 0);
+    const numbers = randomUniform(call, 300_000);
+    const random = (i: number) => numbers[i];
+    for (let i = 0; i < 300; i++) {
+      const coarse = i % 3 === 0 ? 2 : 1000; // many equal ones, or hardly any
+      const row = Array.from({ length: 700 }, (_, j) => Math.round(random(1000 * i + j) * 8 * coarse) / coarse - 4);
+      const options = [{ topK: 40 }, { topK: 300 }, { topP: 0.9 }, { topK: 50, topP: 0.7, minP: 0.1 }, { topK: 900 }][
+        i % 5
+      ];
+      const uniform = random(1000 * i + 999);
+      const want = plain(row, options, uniform);
+      expect(chooseToken(row, [], { ...samplingDefaults, ...options }, () => uniform).token).toBe(want);
+      expect(chooseToken(Float32Array.from(row), [], { ...samplingDefaults, ...options }, () => uniform).token).toBe(
+        plain([...Float32Array.from(row)], options, uniform),
+      );
+    }
   });
   test("frequencies are the model's probabilities; the log-probability is theirs", () => {
     const total = logits.reduce((sum, x) => sum + Math.exp(x), 0);

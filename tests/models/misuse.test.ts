@@ -356,3 +356,24 @@ test("what Python would do: a gradient set to null, and the norm of none", async
   expect(await optim.clipGradNorm_([t.ones([2])], 1).item()).toBe(0);
   expect(t.full([1], true).dtype).toBe("bool");
 });
+
+test("rows that are none, targets that are none, files that are none", async () => {
+  const model = await t.createModel({
+    model_type: "gpt2",
+    n_layer: 1,
+    n_head: 1,
+    n_embd: 4,
+    n_positions: 4,
+    vocab_size: 3,
+  });
+  expect(() => model.forward([null] as any)).toThrow(t.ConfigError);
+  expect(() => model.forward([[1, 2], 3] as any)).toThrow("needs rows that are lists of token ids, got a number among");
+  await expect(model.trainStep({ ids: [[1, 2], null] } as any)).rejects.toThrow("lists of token ids, got null among");
+  for (const target of [null, {}, 5]) {
+    await expect(model.save(target as any)).rejects.toThrow(
+      "save: needs a path in a file system, or { store, folder }, got",
+    );
+  }
+  await expect(t.loadModel({ "config.json": "{}" } as any)).rejects.toThrow("config.json: needs its bytes as");
+  model.dispose();
+});

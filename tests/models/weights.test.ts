@@ -1,6 +1,17 @@
 /** Weights of any module as safetensors: written, read elsewhere, and back. */
 
-import { createModel, init, loadModel, loadWeights, manualSeed, memory, saveWeights, tidy, zeros } from "tenon";
+import {
+  createModel,
+  init,
+  loadModel,
+  loadWeights,
+  MemoryBudgetError,
+  manualSeed,
+  memory,
+  saveWeights,
+  tidy,
+  zeros,
+} from "tenon";
 import { readSafetensors } from "tenon/artifacts";
 import { LayerNorm, Linear, Module } from "tenon/nn";
 import { beforeAll, expect, test } from "vitest";
@@ -56,4 +67,48 @@ test("a folder whose tokenizer is vocab.json and merges.txt, as GPT-2's older on
   const copy = await loadModel(files);
   expect([...copy.tokenizer!.encode("abb").ids]).toEqual([2, 1]);
   for (const each of [model, copy]) each.dispose();
+});
+
+test("weights whose values are in another kind of array than their dtype says are refused", async () => {
+  const config = { model_type: "mlp", in_features: 2, out_features: 1, task: "regression", hidden_sizes: [] };
+  const create = (dtype: string, data: unknown) =>
+    createModel(config, {
+      "head.weight": { dtype, shape: [1, 2], data },
+      "head.bias": { dtype: "F32", shape: [1], data: new Float32Array(1) },
+    } as any);
+  await expect(create("F32", [7, 8])).rejects.toThrow("head.weight: needs a Float32Array for float32, got an array.");
+  await expect(create("F64", [7, 8])).rejects.toThrow("head.weight: needs a Float64Array for F64, got an array.");
+  await expect(create("I64", new Int32Array([7, 8]))).rejects.toThrow(
+    "needs a BigInt64Array for I64, got an Int32Array",
+  );
+  const model = await create("F64", new Float64Array([7, 8]));
+  expect(await Object.values(model.stateDict())[0].toArray()).toEqual([[7, 8]]);
+  model.dispose();
+});
+
+test("a model for which there is no memory leaves none of it behind", async () => {
+  const config = { model_type: "gpt2", n_layer: 6, n_embd: 64, n_head: 2, vocab_size: 50, n_positions: 16 };
+  const { live } = memory();
+  await init({ memoryBudget: live + 2 ** 20 });
+  try {
+    await expect(createModel(config)).rejects.toThrow(MemoryBudgetError);
+    expect(memory().live).toBe(live);
+    (await createModel({ ...config, n_layer: 2 })).dispose(); // 0.5 MiB
+  } finally {
+    await init({ memoryBudget: undefined });
+  }
+});
+
+test("categories of a table's config are no parts of its model", async () => {
+  const features = [
+    ...[{ name: "a", kind: "category", width: 3, offset: 0, scale: 1, values: ["x", "y"] }],
+    ...[{ name: "b", kind: "number", width: 1, offset: 0, scale: 1 }],
+  ];
+  const model = await createModel({ model_type: "mlp", hidden_sizes: [2], features, task: "regression" });
+  const paths: string[] = [];
+  model.visitParts((_, path) => paths.push(path));
+  expect(paths).toContain("config");
+  expect(paths.filter((path) => path.startsWith("config."))).toEqual([]);
+  expect(Object.keys(model.stateDict())).toEqual(["layers.0.weight", "layers.0.bias", "head.weight", "head.bias"]);
+  model.dispose();
 });

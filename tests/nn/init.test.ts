@@ -2,7 +2,17 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { init as start } from "../../src/backend/devices.js";
 import { Generator } from "../../src/core/random.js";
 import { Sha256 } from "../../src/core/sha256.js";
-import { deferInit, Embedding, init, initialize, LayerNorm, Linear, Module, Sequential } from "../../src/nn/index.js";
+import {
+  deferInit,
+  Embedding,
+  init,
+  initialize,
+  LayerNorm,
+  Linear,
+  Module,
+  MultiheadAttention,
+  Sequential,
+} from "../../src/nn/index.js";
 import { manualSeed, zeros } from "../../src/tensor/create.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import "../../src/tensor/transfer.js";
@@ -139,6 +149,23 @@ describe("initialize", () => {
     const [[a, b], [c]] = [make(), make()];
     expect(await a.weight.toArray()).toEqual(await c.weight.toArray());
     expect(await a.weight.toArray()).not.toEqual(await b.weight.toArray());
+  });
+
+  test("MultiheadAttention's, as PyTorch's, alone and in a model", async () => {
+    const make = () => new MultiheadAttention(64, 4);
+    const drawn = deferInit(make);
+    initialize(drawn, { generator: new Generator(1) });
+    for (const layer of [make(), drawn]) {
+      for (const { weight, bias } of [layer.q_proj, layer.k_proj, layer.v_proj]) {
+        const { max, std } = await moments(weight);
+        const high = Math.sqrt(6 / (64 + 3 * 64)); // of the one matrix [3 * 64, 64]
+        expect(max).toBeLessThanOrEqual(high);
+        expect(std).toBeCloseTo(high / Math.sqrt(3), 2);
+        expect(await moments(bias!)).toEqual({ mean: 0, std: 0, max: 0 });
+      }
+      expect((await moments(layer.out_proj.weight)).std).toBeCloseTo(1 / Math.sqrt(3 * 64), 2);
+      expect((await moments(layer.out_proj.bias!)).max).toBe(0);
+    }
   });
 
   test("GPT-2's rule", async () => {

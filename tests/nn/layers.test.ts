@@ -88,6 +88,18 @@ describe("norms", () => {
     expect(Object.keys(new nn.LayerNorm(8, { elementwiseAffine: false }).stateDict())).toEqual([]);
   });
 
+  test("without a weight they are over the dims of normalizedShape all the same", async () => {
+    const x = fromData([1, 2, 3, 10, 20, 30], [1, 2, 3]);
+    for (const Norm of [nn.LayerNorm, nn.RMSNorm]) {
+      const plain = new Norm([2, 3], { elementwiseAffine: false });
+      await near(plain.forward(x), await values(new Norm([2, 3]).forward(x)));
+      expect(plain.forward(x).shape).toEqual([1, 2, 3]);
+      expect(() => plain.forward(zeros([3]))).toThrow(`${Norm.name}: needs x [..., 2, 3], got [3].`);
+      expect(() => new Norm(5, { elementwiseAffine: false }).forward(zeros([1, 3]))).toThrow("needs x [..., 5], got");
+      expect(() => new Norm([])).toThrow("needs at least 1 dim to normalise");
+    }
+  });
+
   test("group norm treats each group by itself", async () => {
     const norm = new nn.GroupNorm(2, 4);
     const out = await values(norm.forward(signal([1, 4, 3])));

@@ -1,6 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { init, memory } from "../../src/backend/devices.js";
-import { ConfigError, DisposedError, IndexError, MemoryBudgetError, ShapeError } from "../../src/core/errors.js";
+import {
+  ConfigError,
+  DisposedError,
+  DTypeError,
+  IndexError,
+  MemoryBudgetError,
+  ShapeError,
+} from "../../src/core/errors.js";
 import { Embedding, Identity, LayerNorm, Linear, Module, ModuleList, Sequential } from "../../src/nn/index.js";
 import { add, sum } from "../../src/ops/index.js";
 import { fromData, ones, tensor } from "../../src/tensor/create.js";
@@ -232,6 +239,22 @@ describe("state", () => {
         /needs 1 val|float64/,
       );
     expect(await linear.weight.item()).toBe(before);
+  });
+
+  test.each<[string, unknown, string]>([
+    ["float32", new Float64Array([7, 8]), "needs a Float32Array for float32, got a Float64Array"],
+    ["float32", new Int32Array([7, 8]), "needs a Float32Array for float32, got an Int32Array"],
+    ["float32", [7, 8], "needs a Float32Array for float32, got an array"],
+    ["float32", undefined, "needs a Float32Array for float32, got undefined"],
+    ["float16", new Float32Array([7, 8]), "needs a Uint16Array for float16, got a Float32Array"],
+    ["uint8", [7, 8], "needs a Uint8Array for uint8, got an array"],
+  ])("%s values in another kind of array are refused: %o", async (dtype, data, message) => {
+    const linear = new Linear(2, 1, { bias: false });
+    const before = await linear.weight.toArray();
+    const load = () => linear.loadStateDict({ weight: { dtype, shape: [1, 2], data } as any });
+    expect(load).toThrow(DTypeError);
+    expect(load).toThrow(`loadStateDict: weight: ${message}`);
+    expect(await linear.weight.toArray()).toEqual(before);
   });
 
   test("what was converted on the way is freed", () => {

@@ -26,3 +26,78 @@ describe.each(["reference", "cpu"] as const)("cachedAttention on %s", (device) =
     expect(await free.toArray()).toEqual(await t.zeros([batch, 2, 2 * width]).toArray());
   });
 });
+
+describe.each(["reference", "cpu"] as const)("a query without keys on %s", (device) => {
+  beforeAll(() => t.init({ device }));
+
+  const leaf = (shape: number[], seed: number) => {
+    const size = shape.reduce((a, b) => a * b, 1);
+    const x = t.tensor(noise(size, seed)).reshape(shape).detach();
+    x.requiresGrad = true;
+    return x;
+  };
+  const [q, k, v] = [
+    [1, 2, 3, 4],
+    [1, 2, 2, 4],
+    [1, 2, 2, 4],
+  ];
+  const infinite = Number.NEGATIVE_INFINITY;
+  const none = [false, false];
+  // The first query sees no key; the others see those of the same row of the second column.
+  const masks: [string, () => object][] = [
+    ["bool", () => ({ attnMask: t.tensor([none, [true, false], [true, true]]) })],
+    [
+      "added",
+      () => ({
+        attnMask: t.tensor([
+          [infinite, infinite],
+          [0, infinite],
+          [0, 0],
+        ]),
+      }),
+    ],
+    ["of a causal mask", () => ({ isCausal: true })],
+    [
+      "of both masks",
+      () => ({
+        isCausal: true,
+        attnMask: t.tensor([
+          [true, true],
+          [true, true],
+          [true, true],
+        ]),
+      }),
+    ],
+  ];
+
+  test.each(masks)("gives 0 and finite gradients: %s", async (_, options) => {
+    const [a, b, c] = [leaf(q, 1), leaf(k, 2), leaf(v, 3)];
+    const whole = t.scaledDotProductAttention(a, b, c, options());
+    whole.square().sum().backward();
+    // The queries that have keys alone, which mask nothing but one key.
+    const [x, y, z] = [leaf(q, 1), leaf(k, 2), leaf(v, 3)];
+    const some = t.scaledDotProductAttention(x.narrow(2, 1, 2), y, z, { isCausal: true });
+    some.square().sum().backward();
+    expect(await whole.narrow(2, 0, 1).toArray()).toEqual(await t.zeros([1, 2, 1, 4]).toArray());
+    const near = async (got: t.Tensor, want: t.Tensor) => {
+      const [a, b] = [await got.data(), await want.data()];
+      for (const [i, value] of a.entries()) expect(value).toBeCloseTo(b[i], 5);
+    };
+    await near(whole.narrow(2, 1, 2), some);
+    for (const [got, want] of [
+      [a, x],
+      [b, y],
+      [c, z],
+    ])
+      await near(got.grad!, want.grad!);
+    expect([...(await a.grad!.data())].every(Number.isFinite)).toBe(true);
+  });
+
+  test("where there are no keys at all", async () => {
+    const empty = t.zeros([1, 2, 0, 4]);
+    for (const isCausal of [false, true])
+      expect(await t.scaledDotProductAttention(leaf(q, 1), empty, empty, { isCausal }).toArray()).toEqual(
+        await t.zeros(q).toArray(),
+      );
+  });
+});

@@ -15,6 +15,9 @@ const cases: [string, () => t.Tensor, number[], number[]?][] = [
   ["sum that leaves nothing", () => t.sum(z(0, 2), { dim: 1 }), [0]],
   ["product of nothing is 1", () => t.prod(z(2, 0), { dim: 1 }), [2], [1, 1]],
   ["mean of nothing is NaN", () => t.mean(z(0)), [], [Number.NaN]],
+  ["logsumexp of nothing is -infinity", () => t.logsumexp(z(0)), [], [Number.NEGATIVE_INFINITY]],
+  ["logsumexp over a dim of size 0", () => t.logsumexp(z(1, 0), { dim: 1, keepdim: true }), [1, 1], [-Infinity]],
+  ["logsumexp that leaves nothing", () => t.logsumexp(z(0, 2), { dim: 1 }), [0]],
   ["amax that leaves nothing", () => t.amax(z(0, 2), { dim: 1 }), [0]],
   ["argmax that leaves nothing", () => t.argmax(z(0, 2), { dim: 1 }), [0]],
   ["cumsum", () => t.cumsum(z(2, 0), { dim: 1 }), [2, 0]],
@@ -55,6 +58,27 @@ const cases: [string, () => t.Tensor, number[], number[]?][] = [
   // No dims: a scalar has one element.
   ["a row of a scalar", () => t.neg(t.tensor(2)), [], [-2]],
   ["amax of a scalar", () => t.amax(t.tensor(2)), [], [2]],
+  [
+    "maxPool2d of padded integers",
+    () =>
+      t.maxPool2d(
+        t.tensor(
+          [
+            [
+              [
+                [-3, -2],
+                [-1, -4],
+              ],
+            ],
+          ],
+          { dtype: "int32" },
+        ),
+        2,
+        { padding: 1 },
+      ),
+    [1, 1, 2, 2],
+    [-3, -2, -1, -4],
+  ],
   ["argmax of a scalar", () => t.argmax(t.tensor(2), { dim: 0 }), [], [0]],
   ["cumsum of a scalar", () => t.cumsum(t.tensor(2), { dim: 0 }), [], [2]],
   ["softmax of a scalar", () => t.softmax(t.tensor(2)), [], [1]],

@@ -84,6 +84,63 @@ describe.each(names)("%s", (name) => {
   });
 });
 
+describe("what is no tensor is refused as such by every function, and by those around them", () => {
+  const functions = Object.entries(ops).filter(([name, value]) => typeof value === "function" && name !== "defineOp");
+  const others: unknown[] = [undefined, null, "a", {}, 5, [[1, 2]], tensorLike()];
+  /** A shape alone makes no tensor. */
+  function tensorLike() {
+    return { shape: [2], ndim: 1, dtype: "float32" };
+  }
+
+  test.each(functions)("%s", (_, fn) => {
+    const call = fn as (...args: unknown[]) => unknown;
+    const x = t.ones([2, 2]);
+    for (const other of others) {
+      for (const args of [[other], [other, 0], [x, other], [x, x, other], [x, 0, other], [x, x, x, other]]) {
+        try {
+          t.tidy(() => void call(...args));
+        } catch (error) {
+          expect(error, String((error as Error).stack)).toBeInstanceOf(t.TenonError);
+          expect((error as Error).message).not.toMatch(/undefined-d|NaN to NaN/);
+        }
+      }
+    }
+    x.dispose();
+  });
+
+  test.each<[string, () => unknown, string]>([
+    ["getOp", () => t.getOp(5 as any), "getOp: there is no op 5."],
+    ["registerKernel", () => t.registerKernel(5 as any, "cpu", () => {}), "getOp: there is no op 5."],
+    [
+      "registerKernel without one",
+      () => t.registerKernel("add", "cpu", null as any),
+      "needs a function for add, got null",
+    ],
+    ["registerKernel's options", () => t.registerKernel("add", "cpu", () => {}, null as any), "needs its options"],
+    ["defineOp", () => (t.defineOp as any)(), "defineOp: needs a definition, got undefined."],
+    ["tidy", () => t.tidy(5 as any), "tidy: needs a function, got a number. Write tidy(() => …)."],
+    ["noGrad", () => t.noGrad(null as any), "noGrad: needs a function, got null. Write noGrad(() => …)."],
+    ["zerosLike", () => (t.zerosLike as any)(), "zerosLike: needs a tensor, got undefined."],
+    ["onesLike's options", () => t.onesLike(t.tidy(() => t.zeros([0])) as any, null as any), "needs its options"],
+    ["fromData", () => t.fromData(null as any, [2]), "fromData: needs 2 values for shape [2], got null."],
+    ["flip without dims", () => (t.flip as any)(f(2)), "flip: needs an array of whole numbers, got undefined."],
+    [
+      "slice by an object",
+      () => t.slice(f(2), {} as any),
+      "slice: needs whole numbers and a step other than 0 ([start, end, step]) in dim 0, got an object",
+    ],
+    ["clamp by null", () => t.clamp(f(2), null as any), "clamp: needs its options as an object, got null."],
+    [
+      "groupNorm by numbers",
+      () => t.groupNorm(f(1, 2, 2), 1, [1, 1] as any),
+      "needs a tensor for weight, got an array",
+    ],
+    ["gruCell without weights", () => (t.gruCell as any)(f(1, 2), f(1, 2)), "gruCell: needs its options as an object"],
+  ])("%s", (_, call, message) => {
+    expect(refusal(call).message).toContain(message);
+  });
+});
+
 const f = (...shape: number[]) => t.zeros(shape);
 const i = (values: t.NestedData) => t.tensor(values, { dtype: "int32" });
 
@@ -241,12 +298,6 @@ const wrong: Row[] = [
   ],
   ["amin of nothing", t.ShapeError, () => t.amin(f(0)), "amin: needs at least one element to reduce, got shape [0]."],
   [
-    "logsumexp of nothing",
-    t.ShapeError,
-    () => t.logsumexp(f(0)),
-    "logsumexp: needs at least one element to reduce, got shape [0].",
-  ],
-  [
     "argmax of nothing",
     t.ShapeError,
     () => t.argmax(f(2, 0), { dim: 1 }),
@@ -265,6 +316,18 @@ const wrong: Row[] = [
     t.ShapeError,
     () => t.matmul(f(2, 3), f(5, 3)),
     "matmul: needs a [m, k] and b [k, n], got [2, 3] and [5, 3]. The inner sizes differ (3 and 5).",
+  ],
+  [
+    "matmul of vectors",
+    t.ShapeError,
+    () => t.matmul(f(3), f(4)),
+    "matmul: needs a [m, k] and b [k, n], got [3] and [4]. The inner sizes differ (3 and 4).",
+  ],
+  [
+    "matmul of a matrix and a vector",
+    t.ShapeError,
+    () => t.matmul(f(2, 3), f(2)),
+    "matmul: needs a [m, k] and b [k, n], got [2, 3] and [2]. The inner sizes differ (3 and 2).",
   ],
   [
     "matmul of stacks",
@@ -326,7 +389,7 @@ const wrong: Row[] = [
     "slice at a fraction",
     t.ShapeError,
     () => t.slice(f(4), [0.5, 2]),
-    "slice: needs whole numbers and a step other than 0 in dim 0, got [0.5,2] for [4].",
+    "slice: needs whole numbers and a step other than 0 ([start, end, step]) in dim 0, got [0.5, 2] for [4].",
   ],
   [
     "slice without a step",
@@ -376,7 +439,7 @@ const wrong: Row[] = [
     "indexSelect by floats",
     t.DTypeError,
     () => t.indexSelect(f(3), 0, f(1)),
-    'indexSelect: needs a int tensor for index, got float32. Convert it: x.to({ dtype: "int32" }).',
+    'indexSelect: needs an int32 tensor for index, got float32. Convert it: x.to({ dtype: "int32" }).',
   ],
   [
     "indexSelect out of range",
@@ -522,7 +585,7 @@ const wrong: Row[] = [
     "crossEntropy of float labels",
     t.DTypeError,
     () => t.crossEntropy(f(2, 3), f(2)),
-    /^crossEntropy: needs a int tensor for labels, got float32\./,
+    /^crossEntropy: needs an int32 tensor for labels, got float32\./,
   ],
   [
     "nllLoss",
@@ -651,12 +714,50 @@ const wrong: Row[] = [
       `${name}: needs a whole number for ignoreIndex, got 0.5.`,
     ],
   ),
-  ["conv1d", t.ShapeError, () => t.conv1d(f(1, 2, 5), f(3, 1, 2)), /^conv1d: needs x \[N, C, H, W\], weight/],
+  ...[2, -0.1, Number.NaN, "0.1"].flatMap((value) =>
+    ["crossEntropy", "linearCrossEntropy"].map(
+      (name): Row => [
+        `${name} smoothed by ${value}`,
+        t.ConfigError,
+        () => runSample(name, inputsOf(name), { labelSmoothing: value }),
+        `${name}: needs a number from 0 to 1 for labelSmoothing, got ${JSON.stringify(value) ?? value}.`.replace(
+          "null",
+          "NaN",
+        ),
+      ],
+    ),
+  ),
+  ...[-1, 0, Number.NaN, "1"].map(
+    (delta): Row => [
+      `huberLoss with a delta of ${delta}`,
+      t.ConfigError,
+      () => t.huberLoss(f(2), f(2), { delta: delta as number }),
+      /^huberLoss: needs a number above 0 for delta, got /,
+    ],
+  ),
+  [
+    "conv1d",
+    t.ShapeError,
+    () => t.conv1d(f(1, 2, 5), f(3, 1, 2)),
+    "conv1d: needs x [N, C, L], weight [O, C / 1, k], got [1, 2, 5] and [3, 1, 2].",
+  ],
+  [
+    "conv1d with a stride of 0",
+    t.ConfigError,
+    () => t.conv1d(f(1, 2, 5), f(3, 2, 3), undefined, { stride: 0 }),
+    "conv1d: needs a whole number from 1 up for stride, got 0.",
+  ],
+  [
+    "conv1d with a large window",
+    t.ShapeError,
+    () => t.conv1d(f(1, 2, 5), f(3, 2, 4), undefined, { dilation: 2 }),
+    "conv1d: needs a window no larger than the padded input, got 7 and 5.",
+  ],
   [
     "conv1d of an image",
     t.ShapeError,
     () => t.conv1d(f(1, 2, 5, 5), f(3, 1, 2)),
-    "conv1d: needs x [N, C, L] and weight [O, C / groups, k], got [1, 2, 5, 5] and [3, 1, 2].",
+    "conv1d: needs x [N, C, L], weight [O, C / 1, k], got [1, 2, 5, 5] and [3, 1, 2].",
   ],
   [
     "conv2d",

@@ -28,6 +28,14 @@ import "../../src/tensor/transfer.js";
 beforeAll(() => start({ device: "reference" }));
 afterAll(() => start({ device: "auto" }));
 
+/** A state whose first group has other options. */
+const withOptions = (state: any, options: unknown) => ({
+  ...state,
+  groups: [
+    { ...state.groups[0], options: typeof options === "object" ? { ...state.groups[0].options, ...options } : options },
+  ],
+});
+
 const STEPS = 5;
 const p0 = [0.5, -1.25, 3, 1e-3];
 /** The gradient at each step: of fixed numbers, not of the parameters, so that only the update is tested. */
@@ -264,7 +272,7 @@ describe("state", () => {
     const optimizer = named("p");
     optimizer.step([tensor(gradient(1))]);
     const state = optimizer.stateDict();
-    expect(() => new Adam([["p", fresh()]]).loadStateDict(state)).toThrow("needs the state of Adam, got AdamW");
+    expect(() => new Adam([["p", fresh()]]).loadStateDict(state)).toThrow('needs the state of Adam, got "AdamW"');
     expect(() => named("q").loadStateDict(state)).toThrow("missing q and unexpected p");
     const { "p.expAvg": _, ...tensors } = state.tensors;
     expect(() => named("p").loadStateDict({ ...state, tensors })).toThrow("missing p.expAvg");
@@ -290,6 +298,77 @@ describe("state", () => {
     expect(() => pair(["a", "b"]).loadStateDict(pair(["b", "a"]).stateDict())).toThrow(
       "SGD: loadStateDict: needs the same parameters in group 0, got b.",
     );
+  });
+
+  test.each<[string, (state: any) => unknown, string]>([
+    ["no groups", () => ({ type: "AdamW" }), "needs groups, each with a list of names, got undefined."],
+    [
+      "a group that is none",
+      (s) => ({ ...s, groups: [null] }),
+      "needs groups, each with a list of names, got undefined.",
+    ],
+    [
+      "options of another kind",
+      (s) => withOptions(s, 3),
+      "needs options of each group, steps and tensors by name, got 3.",
+    ],
+    ["lr as text", (s) => withOptions(s, { lr: "abc" }), "needs a number from 0 up for lr"],
+    ["an unknown option", (s) => withOptions(s, { foo: 1 }), 'has no option "foo".'],
+    ["betas that are none", (s) => withOptions(s, { betas: 3 }), "needs two numbers from 0 up to but without 1"],
+    ["steps as text", (s) => ({ ...s, steps: { p: "x" } }), 'needs a whole number of steps for p, got "x".'],
+    ["half a step", (s) => ({ ...s, steps: { p: 0.5 } }), "needs a whole number of steps for p, got 0.5."],
+    [
+      "steps of another",
+      (s) => ({ ...s, steps: { ...s.steps, q: 1 } }),
+      "needs exactly the keys of its own state, got unexpected q. Did you mean p for q? It belongs to the",
+    ],
+    [
+      "steps that are none",
+      (s) => ({ ...s, steps: 3 }),
+      "needs options of each group, steps and tensors by name, got 3.",
+    ],
+    [
+      "tensors that are none",
+      (s) => ({ ...s, tensors: undefined }),
+      "needs options of each group, steps and tensors by name, got undefined.",
+    ],
+  ])("what a file may say is checked before anything is written: %s", async (_, change, message) => {
+    const optimizer = new AdamW([["p", fresh()]]);
+    optimizer.step([tensor(gradient(1))]);
+    const before = optimizer.stateDict();
+    const bytes = await before.tensors["p.expAvg"].toArray();
+    const load = () => optimizer.loadStateDict(change(optimizer.stateDict()) as any);
+    expect(load).toThrow(ConfigError);
+    expect(load).toThrow(`AdamW: loadStateDict: ${message}`);
+    expect(optimizer.stateDict()).toEqual(before);
+    expect(await before.tensors["p.expAvg"].toArray()).toEqual(bytes);
+  });
+
+  test("Muon's own options in a file are checked too", () => {
+    const optimizer = new Muon([["p", new Parameter(ones([2, 2]))]]);
+    const state = optimizer.stateDict();
+    expect(() => optimizer.loadStateDict(withOptions(state, { adjustLr: "none" }) as any)).toThrow("for adjustLr");
+    expect(() => optimizer.loadStateDict(withOptions(state, { nsSteps: -1 }) as any)).toThrow("for nsSteps");
+  });
+
+  test("plain SGD remembers steps alone; momentum that comes later starts then", async () => {
+    const [p, reference] = [fresh(), fresh()];
+    const { live } = memory();
+    const optimizer = new SGD([["p", p]], { lr: 0.1 });
+    const g = tensor(gradient(1));
+    optimizer.step([g]);
+    expect(memory().live - live).toBe(g.storage.bytes);
+    expect(optimizer.stateDict()).toMatchObject({ steps: { p: 1 }, tensors: {} });
+    optimizer.groups[0].options.momentum = 0.9;
+    await run(p, optimizer, 1);
+    expect(Object.keys(optimizer.stateDict().tensors)).toEqual(["p.momentumBuffer"]);
+    await run(reference, new SGD([reference], { lr: 0.1 }), 1);
+    await run(reference, new SGD([reference], { lr: 0.1 }), 1);
+    expect(await p.toArray()).toEqual(await reference.toArray());
+    const other = new SGD([["p", fresh()]]);
+    other.loadStateDict(optimizer.stateDict());
+    expect(Object.keys(other.stateDict().tensors)).toEqual(["p.momentumBuffer"]);
+    for (const each of [optimizer, other]) each.dispose();
   });
 
   test("a step that is refused counts for nothing", () => {

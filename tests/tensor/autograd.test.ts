@@ -75,6 +75,33 @@ describe("backward()", () => {
     expect(await gradOf(x)).toEqual([6, 16]);
   });
 
+  test("an assigned gradient is like its tensor, or refused; what arrives is added to it", async () => {
+    const x = leaf([1, 2]);
+    const row = (grad: unknown, got: string) => {
+      expect(() => (x.grad = grad as any)).toThrow(t.GradientError);
+      expect(() => (x.grad = grad as any)).toThrow(
+        `grad: needs a gradient on the device of its tensor, like tensor([2], float32), got ${got}.`,
+      );
+    };
+    row(t.ones([6]), "tensor([6], float32)");
+    row(t.ones([1, 2]), "tensor([1, 2], float32)");
+    row(t.tensor([5, 6], { dtype: "int32" }), "tensor([2], int32)");
+    row(t.ones([2], { device: "reference" }), "tensor([2], float32)");
+    row([1, 2], "an array");
+    expect(x.grad).toBe(undefined);
+    x.grad = t.tensor([5, 6]);
+    x.mul(2.5).sum().backward();
+    expect(await gradOf(x)).toEqual([7.5, 8.5]);
+  });
+
+  test("a leaf that was freed meanwhile still takes its gradient", async () => {
+    const x = leaf([1, 2]);
+    const loss = x.mul(3).sum();
+    x.dispose();
+    loss.backward();
+    expect(await gradOf(x)).toEqual([3, 3]);
+  });
+
   test("a rule that throws leaves each leaf a gradient of its own", () => {
     const bad = t.defineOp({
       name: "test.badRule",

@@ -62,6 +62,11 @@ describe("tensor()", () => {
     ["a text", () => t.tensor("1" as any), "tensor: needs numbers at depth 0, got a string at data. Flat"],
     ["a hole", () => t.tensor(new Array(2) as any), "tensor: needs numbers at depth 1, got undefined at data[0]. Flat"],
     ["an object", () => t.tensor({ length: 1, 0: 1 } as any), /got an object at data/],
+    [
+      "deep down",
+      () => t.tensor([[[1, 2]], [[3, "4" as any]]]),
+      /at depth 3, got a string at data\[1\]\[0\]\[1\]\. Flat/,
+    ],
     ["a tensor", () => t.tensor(t.zeros([1]) as any), /got a Tensor at data\. It is a tensor already/],
     [
       "big integers",
@@ -126,11 +131,6 @@ describe("the others", () => {
     ["bytes", () => t.full([2], -1, { dtype: "uint8" }), "full: needs values from 0 to 255 for uint8, got -1"],
     ["no number", () => t.full([2], Number.NaN, { dtype: "int32" }), "full: needs values from -2147483648 to"],
     ["pad", () => t.tensor(new Uint8Array(1)).pad([1, 1], { value: 300 }), "pad: needs values from 0 to 255 for uint8"],
-    [
-      "pooling integers",
-      () => t.maxPool2d(t.full([1, 1, 2, 2], -5, { dtype: "int32" }), 2, { padding: 1 }),
-      "maxPool2d: needs values from",
-    ],
   ])("a value that the dtype cannot hold is refused: %s", (_, run, message) => {
     expect(() => t.tidy(run)).toThrow(message);
   });
@@ -263,6 +263,30 @@ describe("a tensor", () => {
     expect(new t.Parameter(t.ones([1]), false).requiresGrad).toBe(false);
     made.dispose();
   });
+});
+
+test("a shape that the caller changes afterwards is none of the tensor's", () => {
+  const shape = [2, 1];
+  const x = t.fromData([1, 2], shape);
+  shape[0] = 9;
+  expect(x.shape).toEqual([2, 1]);
+});
+
+test.each<[string, () => unknown]>([
+  ["arange", () => t.arange(1e12)],
+  ["eye", () => t.eye(1e6)],
+  ["randn", () => t.randn([1e6, 1e6])],
+  ["randint", () => t.randint(0, 2, [1e6, 1e6])],
+])("%s that no memory holds is a MemoryBudgetError, and draws nothing", (_, make) => {
+  const before = t.getRngState();
+  expect(make).toThrow(t.MemoryBudgetError);
+  expect(t.getRngState()).toEqual(before);
+});
+
+test("integers that do not fit leave nothing behind", () => {
+  const { live } = t.memory();
+  expect(() => t.arange(0, 2 ** 33, 2 ** 32)).toThrow("arange: needs values from -2147483648 to 2147483647");
+  expect(t.memory().live).toBe(live);
 });
 
 describe("printing", () => {

@@ -1,60 +1,24 @@
 /** `train`: from a config, or from code, to a run with identity, events, metrics and checkpoints. */
 
-import { holdDevices } from "../backend/devices.js";
-import { memoryBudget, setMemoryBudget } from "../backend/storage.js";
-import { determinism, setDeterminism } from "../core/determinism.js";
-import { checkOptions } from "../core/options.js";
-import { setWarningListener, type Warning } from "../core/warnings.js";
+import { checkClock, checkOptions } from "../core/options.js";
 import type { TrainingConfigInput } from "./config.js";
-import { createRun, type TrainingEvent, type TrainingResult, type TrainingRun } from "./events.js";
+import { createRun, type TrainingEvent, type TrainingResult, type TrainingRun, warningsTo } from "./events.js";
 import { execute } from "./execute.js";
+import { holding, type OpenDevice } from "./holding.js";
 import { isCode } from "./module-task.js";
 import type { CodeConfig, TrainOptions } from "./options.js";
 import { prepareCode, prepareConfig } from "./prepare.js";
+import { checkSinks } from "./sinks.js";
 
 export type { CodeConfig, TrainOptions } from "./options.js";
 
 /**
  * Trains; returns at once with a run whose events can be read by any number of readers and whose result can be awaited.
- * Errors of the config arrive through the result, before anything is written.
+ * Errors of the config arrive through the result, before anything is written. Several runs may be at work at once where
+ * device, numerics, threads, budget and determinism are the same; else the later one is refused with a RunError.
  */
 export function train(config: TrainingConfigInput | CodeConfig, options: TrainOptions = {}): TrainingRun {
   return createRun((emit, signal) => work(config, options, emit, signal));
-}
-
-const optionNames = ["store", "sinks", "resume", "clock", "where"];
-
-/** What is at work (runs, replays), each by what is told of warnings. */
-const working = new Set<(warning: Warning) => void>();
-let release = (): void => {};
-
-/** Device, budget and mode of a run are its own: after the last of those at work, the process is what it was. */
-function holdDefaults(): () => void {
-  const budget = memoryBudget();
-  const putBack = holdDevices(true);
-  const mode = determinism();
-  const outer = setWarningListener((warning) => {
-    for (const tell of working) tell(warning);
-    outer?.(warning);
-  });
-  return () => {
-    setWarningListener(outer);
-    setDeterminism(mode);
-    putBack();
-    setMemoryBudget(budget);
-  };
-}
-
-/** Does something that may choose devices and modes, telling of its warnings; afterwards the process is what it was. */
-export async function holding<T>(tell: (warning: Warning) => void, work: () => Promise<T>): Promise<T> {
-  if (working.size === 0) release = holdDefaults();
-  working.add(tell);
-  try {
-    return await work();
-  } finally {
-    working.delete(tell);
-    if (working.size === 0) release();
-  }
 }
 
 /** The work behind `train`. */
@@ -64,10 +28,24 @@ export async function work(
   emit: (event: TrainingEvent) => void,
   signal: AbortSignal,
 ): Promise<TrainingResult> {
-  checkOptions("train", options, optionNames);
-  const tell = (warning: Warning) => emit({ type: "warning", ...warning });
-  return holding(tell, async () => {
-    const prepared = isCode(config) ? await prepareCode(config, options) : await prepareConfig(config, options);
-    return execute(prepared, options, emit, signal);
-  });
+  checkTrainOptions(options);
+  return holding(warningsTo(emit), (open) => workWith(open, config, options, emit, signal));
+}
+
+/** The same on a device that whoever is at work already opens. */
+export async function workWith(
+  open: OpenDevice,
+  config: TrainingConfigInput | CodeConfig | undefined,
+  options: TrainOptions,
+  emit: (event: TrainingEvent) => void,
+  signal: AbortSignal,
+): Promise<TrainingResult> {
+  const prepare = isCode(config) ? prepareCode(config, options, open) : prepareConfig(config, options, open);
+  return execute(await prepare, options, emit, signal);
+}
+
+function checkTrainOptions(options: TrainOptions): void {
+  checkOptions("train", options, ["store", "sinks", "resume", "clock", "where"]);
+  checkSinks("train", options.sinks);
+  checkClock("train", options.clock);
 }

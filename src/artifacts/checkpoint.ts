@@ -5,13 +5,14 @@
  */
 
 import { FormatError, RunError } from "../core/errors.js";
-import { checkName, missingFile, type RunStore, readText, writeText } from "../core/store.js";
+import { checkName, missingFile, nameProblem, type RunStore, readText, writeText } from "../core/store.js";
 import { warn } from "../core/warnings.js";
 import { parseStamped, stampedJson } from "./format.js";
 import { type FileRecord, hashBytes, hashesAtOnce, measured, readPieces } from "./pieces.js";
 import { check, integer, object, record, text } from "./schema.js";
 
-const LIST = "checkpoint.json";
+/** The list of a checkpoint's files, which makes it one. */
+export const CHECKPOINT_LIST = "checkpoint.json";
 const utf8 = new TextEncoder();
 
 export interface Checkpoint {
@@ -26,6 +27,7 @@ export interface Checkpoint {
 /** Size and SHA-256 of files by name, as `checkpoint.json` and manifests list them. */
 export const fileRecords = record(
   object({ size: integer({ min: 0 }), sha256: text({ pattern: /^[0-9a-f]{64}$/, expects: "64 hex digits" }) }),
+  { nameProblem },
 );
 const listSchema = object({ step: integer({ min: 0 }), files: fileRecords }, { open: true });
 
@@ -45,7 +47,10 @@ export async function writeCheckpoint(
   step: number,
   contents: Readonly<Record<string, FileContent>>,
 ): Promise<Checkpoint> {
-  if ((await store.size(`${folder}/${LIST}`)) !== undefined && (await checkpointProblems(store, folder)).length === 0) {
+  if (
+    (await store.size(`${folder}/${CHECKPOINT_LIST}`)) !== undefined &&
+    (await checkpointProblems(store, folder)).length === 0
+  ) {
     throw new RunError(`${folder}: holds a checkpoint already, nothing is overwritten.`, { where: folder });
   }
   await store.remove(folder);
@@ -55,22 +60,21 @@ export async function writeCheckpoint(
     await store.write(`${folder}/${checkName(name, folder)}`, stream);
     files[name] = stream.record();
   }
-  await writeText(store, `${folder}/${LIST}`, stampedJson("tenon-checkpoint", { step, files }));
+  await writeText(store, `${folder}/${CHECKPOINT_LIST}`, stampedJson("tenon-checkpoint", { step, files }));
   return { store, folder, step, files };
 }
 
 /** Reads `checkpoint.json`; a folder without one is a RunError, a broken one a FormatError. Files are not checked. */
 export async function openCheckpoint(store: RunStore, folder: string): Promise<Checkpoint> {
-  const where = `${folder}/${LIST}`;
+  const where = `${folder}/${CHECKPOINT_LIST}`;
   if ((await store.size(where)) === undefined) {
-    throw new RunError(`${folder}: is no complete checkpoint, ${LIST} is missing.`, {
+    throw new RunError(`${folder}: is no complete checkpoint, ${CHECKPOINT_LIST} is missing.`, {
       where: folder,
       hint: "It was being written when its run ended; use an earlier one.",
     });
   }
   const found = parseStamped(await readText(store, where), "tenon-checkpoint", where);
   const { step, files } = check(listSchema, found, where, FormatError);
-  for (const name of Object.keys(files)) checkName(name, where);
   return { store, folder, step, files };
 }
 
@@ -82,7 +86,7 @@ export async function checkpointProblems(store: RunStore, folder: string): Promi
   } catch (error) {
     return [(error as Error).message];
   }
-  return filesProblems(store, folder, { ...checkpoint.files, [LIST]: undefined });
+  return filesProblems(store, folder, { ...checkpoint.files, [CHECKPOINT_LIST]: undefined });
 }
 
 /**
@@ -142,7 +146,7 @@ export async function latestCheckpoint(store: RunStore, parent: string): Promise
 export async function readCheckpointFile(checkpoint: Checkpoint, name: string): Promise<Uint8Array<ArrayBuffer>> {
   const path = `${checkpoint.folder}/${name}`;
   const expected = checkpoint.files[name];
-  if (!expected) throw new FormatError(`${path}: ${LIST} names no such file.`, { where: path });
+  if (!expected) throw new FormatError(`${path}: ${CHECKPOINT_LIST} names no such file.`, { where: path });
   const bytes = await checkpoint.store.read(path);
   const { sha256, size } = await hashBytes(bytes);
   if (sha256 === expected.sha256) return bytes;

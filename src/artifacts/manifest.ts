@@ -3,13 +3,28 @@
  * is known as one.
  */
 
-import { FormatError } from "../core/errors.js";
+import { ConfigError, FormatError } from "../core/errors.js";
 import { canonicalJson, parseJson } from "../core/json.js";
 import { sha256Hex } from "../core/sha256.js";
 import { fileRecords } from "./checkpoint.js";
 import { checkStamp, stampedJson } from "./format.js";
 import type { FileRecord } from "./pieces.js";
-import { anything, boolean, check, integer, list, nullable, object, oneOf, optional, record, text } from "./schema.js";
+import {
+  anything,
+  boolean,
+  check,
+  integer,
+  list,
+  nullable,
+  number,
+  object,
+  oneOf,
+  optional,
+  type Place,
+  plainObject,
+  record,
+  text,
+} from "./schema.js";
 import { type FolderLike, openFolder, sourceText } from "./sources.js";
 
 export const MANIFEST = "manifest.json";
@@ -118,7 +133,7 @@ const schema = object(
       {
         promise: oneOf(["bits", "device", "tolerance"]),
         statement: text(),
-        tolerances: optional(facts),
+        tolerances: optional(object({ loss: number(), weights: optional(number()) }, { open: true })),
       },
       { open: true },
     ),
@@ -138,8 +153,16 @@ export function manifestHash(manifest: object): string {
   return sha256Hex(canonicalJson(rest));
 }
 
+/** Throws ConfigError where a manifest could not be read again; `where` names who wants it. */
+export function checkManifest(manifest: unknown, where: string): asserts manifest is RunManifest {
+  const at: Place = { where, path: "", errorType: ConfigError };
+  const { format, formatVersion, ...members } = plainObject(manifest, at, "a manifest");
+  schema.check(JSON.parse(canonicalJson(members, where)), at);
+}
+
 /** The text of `manifest.json`: the manifest, stamped and sealed with its hash. */
 export function writeManifest(manifest: RunManifest): string {
+  checkManifest(manifest, MANIFEST);
   const stamped = JSON.parse(stampedJson("tenon-manifest", manifest));
   return `${JSON.stringify({ ...stamped, manifestHash: manifestHash(stamped) }, null, 2)}\n`;
 }

@@ -4,7 +4,7 @@
  */
 
 import { RunError } from "../core/errors.js";
-import { checkPath, missingFile, type RunStore, type StoreEntry, tooShort } from "../core/store.js";
+import { checkPath, lockedBy, missingFile, type RunStore, type StoreEntry, tooShort } from "../core/store.js";
 
 /** Only in workers; quicker than a swap file for appending. Not in every TypeScript library yet. */
 interface SyncHandle {
@@ -137,7 +137,7 @@ export class OpfsStore implements RunStore {
             });
           });
         }
-        reject(new RunError(`${this.name}/${path}: is locked by another run of this site.`, { where: path, path }));
+        reject(lockedBy(this.name, path, "another run of this site"));
       });
       held.catch(reject);
     });

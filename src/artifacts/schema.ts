@@ -141,12 +141,19 @@ export function list<T>(item: Schema<T>, rule: { length?: number; default?: T[] 
   };
 }
 
-/** Values of one kind under any key. */
-export const record = <T>(item: Schema<T>, rule: { default?: Record<string, T> } = {}): Schema<Record<string, T>> => ({
+/** Values of one kind under any key, or under those that `nameProblem` finds no fault with. */
+export const record = <T>(
+  item: Schema<T>,
+  rule: { default?: Record<string, T>; nameProblem?: (key: string) => string | undefined } = {},
+): Schema<Record<string, T>> => ({
   expects: `an object of ${item.expects} by name`,
   default: rule.default,
   check(value, place) {
     const entries = Object.entries(plainObject(value, place, "an object"));
+    for (const [key] of entries) {
+      const problem = rule.nameProblem?.(key);
+      if (problem) refuse(place, `plain names: ${JSON.stringify(key)} ${problem}`, value);
+    }
     return Object.fromEntries(entries.map(([key, entry]) => [key, item.check(entry, inside(place, key))]));
   },
 });

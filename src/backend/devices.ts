@@ -6,6 +6,7 @@ import { checkOptions } from "../core/options.js";
 import { platform } from "../core/platform.js";
 import { setWarningListener, type WarningListener, warn, warnOnce } from "../core/warnings.js";
 import type { Backend, DeviceName } from "./backend.js";
+import { choiceInUse, refuseChange } from "./in-use.js";
 import { type Capabilities, capabilitiesOf, type MemoryReport, memoryOf, type Numerics } from "./report.js";
 import { setMemoryBudget } from "./storage.js";
 import { createCpuBackend } from "./wasm/backend.js";
@@ -174,9 +175,13 @@ export function withDevice<T>(device: DeviceName | undefined, fn: () => T): T {
   }
 }
 
-/** Prepares the devices and picks the default one. Calling it again changes the default and the options given. */
+/**
+ * Prepares the devices and picks the default one. Calling it again changes the default and the options given; RunError
+ * where a run is at work with others.
+ */
 export async function init(options: InitOptions = {}): Promise<Capabilities> {
   checkInit(options);
+  refuseChangeBy(options);
   if (options.deterministic !== undefined) setDeterminism(options.deterministic);
   if (options.onWarning) setWarningListener(options.onWarning);
   if ("memoryBudget" in options) setMemoryBudget(options.memoryBudget);
@@ -191,7 +196,10 @@ export async function init(options: InitOptions = {}): Promise<Capabilities> {
     retire("cpu");
   }
   cpuOptions = { threads, numerics, engineFlags };
-  const wanted = options.device ?? "auto";
+  const sameEverywhere = determinism() === true || options.numerics === "portable";
+  const asked = options.device ?? "auto";
+  // What a run is at work with stays, where no other device is asked for.
+  const wanted = asked === "auto" && !sameEverywhere ? (choiceInUse()?.device ?? asked) : asked;
   if (wanted === "reference") {
     defaultName = (await loadReference()).device;
     reason = "asked for";
@@ -202,7 +210,7 @@ export async function init(options: InitOptions = {}): Promise<Capabilities> {
   } else if (wanted === "cpu") {
     await openDefaultCpu("asked for");
   } else {
-    await openBest(determinism() === true || options.numerics === "portable");
+    await openBest(sameEverywhere);
   }
   sayWhatDiffers(defaultName, numerics);
   const { cores } = platform();
@@ -212,6 +220,21 @@ export async function init(options: InitOptions = {}): Promise<Capabilities> {
   }
   return capabilities();
 }
+
+/** What runs are at work with is not changed under them. */
+function refuseChangeBy(options: InitOptions): void {
+  const { device = "auto", deterministic = determinism() } = options;
+  refuseChange("init", {
+    ...options,
+    device,
+    deterministic,
+    memoryBudget: "memoryBudget" in options ? (options.memoryBudget ?? Number.POSITIVE_INFINITY) : undefined,
+    engineFlags: (options.engineFlags && cpuOptions.engineFlags.length === 0) || undefined,
+  });
+}
+
+/** Threads that the cpu device was told to have; undefined for all cores. */
+export const toldThreads = (): number | undefined => cpuOptions.threads;
 
 /** Under `deterministic: true` these were refused before anything was opened. */
 function sayWhatDiffers(device: DeviceName | undefined, numerics: Numerics): void {

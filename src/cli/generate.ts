@@ -7,6 +7,7 @@ import { ConfigError, RunError } from "../core/errors.js";
 import { isFetched } from "../core/platform.js";
 import { LanguageModel, loadModel, type Model } from "../models/index.js";
 import "../node/platform.js";
+import { CHECKPOINTS } from "../runs/folder.js";
 import { loadRun } from "../runs/list.js";
 import { helpOf, parse, usage } from "./arguments.js";
 import type { Io } from "./io.js";
@@ -96,7 +97,7 @@ const given = <K extends string, V>(name: K, value: V | undefined) =>
 /** The folder or URL of a model: a checkpoint itself, or the last good one of a run. */
 async function modelFolder(name: string, dir: string | undefined): Promise<string> {
   if (isFetched(name)) return name;
-  if (isPath(name, dir) && isFolder(name) && !isFolder(join(name, "checkpoints"))) return name;
+  if (isPath(name, dir) && isFolder(name) && !isFolder(join(name, CHECKPOINTS))) return name;
   checkPlace(dir);
   const [run, store] = locate(name, dir);
   const loaded = await loadRun(run, { store });

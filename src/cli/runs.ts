@@ -222,7 +222,7 @@ async function compare(given: Tabular, names: string[]): Promise<number> {
 
 async function check({ io, dir, json }: Place, [name]: string[]): Promise<number> {
   const [run, store] = locate(name, dir);
-  const found = await verify(run, { store });
+  const found = await verify(run, { store, data: true });
   if (json) io.json(found);
   else {
     for (const problem of found.problems) io.out(`CHANGED  ${problem}`);

@@ -1,12 +1,16 @@
 /** JSON that is safe to read and has one way to be written. */
 
-import { FormatError } from "./errors.js";
+import { FormatError, kindOf } from "./errors.js";
+
+/** Deeper is no data, but a value that holds itself. */
+const DEEPEST = 1000;
 
 /**
  * Canonical JSON (RFC 8785): keys ordered by UTF-16 code units, no spaces, shortest numbers. NaN and the infinities,
  * which JSON lacks, are written as the strings "NaN", "Infinity" and "-Infinity". `undefined` members are left out.
+ * What is no JSON, such as a Date or a Map, is a FormatError under the name `where`.
  */
-export function canonicalJson(value: unknown): string {
+export function canonicalJson(value: unknown, where = "canonicalJson", depth = 0): string {
   switch (typeof value) {
     case "number":
       return Number.isFinite(value) ? JSON.stringify(value) : `"${value}"`;
@@ -15,17 +19,32 @@ export function canonicalJson(value: unknown): string {
       return JSON.stringify(value);
     case "object": {
       if (value === null) return "null";
-      if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item ?? null)).join(",")}]`;
+      if (depth > DEEPEST) {
+        const rule = `needs JSON nested at most ${DEEPEST} deep, got a value that is deeper, or holds itself`;
+        throw new FormatError(`${where}: ${rule}.`, { where });
+      }
+      if (Array.isArray(value)) {
+        return `[${value.map((item) => canonicalJson(item ?? null, where, depth + 1)).join(",")}]`;
+      }
+      // Others would be written by their own fields, which say nothing of them: every Date as {}.
+      if (Object.prototype.toString.call(value) !== "[object Object]") return refuseJson(value, where);
       const object = value as Record<string, unknown>;
       const members = Object.keys(object)
         .filter((key) => object[key] !== undefined)
         .sort()
-        .map((key) => `${JSON.stringify(key)}:${canonicalJson(object[key])}`);
+        .map((key) => `${JSON.stringify(key)}:${canonicalJson(object[key], where, depth + 1)}`);
       return `{${members.join(",")}}`;
     }
     default:
-      throw new FormatError(`canonicalJson: a value must be JSON, got ${typeof value}.`, { where: "canonicalJson" });
+      return refuseJson(value, where);
   }
+}
+
+function refuseJson(value: unknown, where: string): never {
+  throw new FormatError(`${where}: a value must be JSON, got ${kindOf(value)}.`, {
+    where,
+    hint: "Give it as a text, a number, a list or an object of those.",
+  });
 }
 
 /** One line of JSON in the given key order, with non-finite numbers as strings. */

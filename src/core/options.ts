@@ -38,6 +38,12 @@ export function checkWord(where: string, name: string, value: unknown, known: re
   if (!known.includes(value as string)) refuseOption(where, name, oneWordOf(known), value);
 }
 
+/** Throws unless a clock, where there is one, can be asked. */
+export function checkClock(where: string, clock: unknown): void {
+  if (clock === undefined || typeof clock === "function") return;
+  refuseOption(where, "clock", "a function that gives milliseconds, such as () => Date.now(),", clock);
+}
+
 /** Throws unless `options` is an object whose names are all known. */
 export function checkOptions(where: string, options: object, known: readonly string[]): void {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {

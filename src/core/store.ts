@@ -37,6 +37,7 @@ export interface RunStore {
   lock(path: string): Promise<() => Promise<void>>;
 }
 
+const utf8 = new TextEncoder();
 const RESERVED = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i;
 
 /** Why `name` cannot be the name of a file in a store, or undefined when it can. */
@@ -47,7 +48,9 @@ export function nameProblem(name: string): string | undefined {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
   if (/[\u0000-\u001f\u007f<>:"|?*]/.test(name)) return "holds a character that not every file system takes";
   if (/^\s|[\s.]$/.test(name) || RESERVED.test(name)) return "is a name that not every file system takes";
-  return name.length > 200 ? "is longer than 200 characters" : undefined;
+  // Half of a character has no bytes of its own: two such names would be one file.
+  if (/\p{Surrogate}/u.test(name)) return "holds half of a character";
+  return utf8.encode(name).length > 200 ? "is longer than 200 bytes" : undefined;
 }
 
 /** Refuses a name (a run ID, a file) that holds separators or leaves its folder; returns it otherwise. */
@@ -75,6 +78,10 @@ export function checkPath(path: string, where = "store"): string[] {
 /** The error of reading or cutting a file that is not there. */
 export const missingFile = (store: string, path: string): RunError =>
   new RunError(`${store}/${path}: no such file.`, { where: path, path });
+
+/** The error of a lock that `owner` has. */
+export const lockedBy = (store: string, path: string, owner: string, hint?: string): RunError =>
+  new RunError(`${store}/${path}: is locked by ${owner}.`, { where: path, path, locked: true, hint });
 
 /** The error of cutting a file to more bytes than it has. */
 export const tooShort = (store: string, path: string, length: number, size: number): RunError =>

@@ -12,6 +12,7 @@ export interface Warning {
 export type WarningListener = (warning: Warning) => void;
 
 let listener: WarningListener | undefined;
+const observers = new Set<WarningListener>();
 const seen = new Set<string>();
 
 /** Replaces the listener; `undefined` silences warnings. Returns the previous one. */
@@ -21,8 +22,17 @@ export function setWarningListener(next: WarningListener | undefined): WarningLi
   return previous;
 }
 
-export function warn(code: string, message: string, details?: Record<string, unknown>): void {
-  listener?.({ code, message, details });
+/** Tells this one, too, of every warning that is not told to another, until the function returned is called. */
+export function observeWarnings(observer: WarningListener): () => void {
+  observers.add(observer);
+  return () => void observers.delete(observer);
+}
+
+/** `to` is the one observer whom it concerns, where that is known. */
+export function warn(code: string, message: string, details?: Record<string, unknown>, to?: WarningListener): void {
+  const warning = { code, message, details };
+  for (const tell of to ? [to] : observers) tell(warning);
+  listener?.(warning);
 }
 
 /** Like `warn`, but only the first time in this process for this code and message. */

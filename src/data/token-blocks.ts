@@ -62,8 +62,8 @@ export class TokenBlocks implements BatchSource<TokenBatch> {
     const { stream, batchSize } = this.options;
     const call = this.generator.at(stream, this.batch++);
     const places = this.tokens.length - this.width + 1;
-    const offsets = Array.from({ length: batchSize }, (_, row) => randomOffset(call, row, batchSize, places));
-    return orBack(readRows(this.tokens, offsets, this.width), () => {
+    const offsetOf = (row: number) => randomOffset(call, row, batchSize, places);
+    return orBack(readRows(this.tokens, batchSize, offsetOf, this.width), () => {
       this.batch--;
     });
   }
@@ -127,12 +127,10 @@ export class SequentialBlocks implements BatchSource<TokenBatch> {
     const { batchSize, blockSize } = this.options;
     const rows = Math.min(batchSize, this.blocks - this.block);
     if (rows <= 0) return null;
-    const offsets = Array.from(
-      { length: rows },
-      (_, row) => Math.floor(((this.block + row) * this.available) / this.blocks) * blockSize,
-    );
+    const first = this.block;
+    const offsetOf = (row: number) => Math.floor(((first + row) * this.available) / this.blocks) * blockSize;
     this.block += rows;
-    return orBack(readRows(this.tokens, offsets, this.width), () => {
+    return orBack(readRows(this.tokens, rows, offsetOf, this.width), () => {
       this.block -= rows;
     });
   }
@@ -161,16 +159,22 @@ function randomOffset(call: RandomCall, row: number, rows: number, places: numbe
   }
 }
 
-/** Reads one row of `width` ids per offset. Waits only where the sequence does. */
-function readRows(tokens: TokenSequence, offsets: number[], width: number): TokenBatch | Promise<TokenBatch> {
-  const ids = new Int32Array(offsets.length * width);
-  const batch: TokenBatch = { ids, shape: [offsets.length, width] };
+/** Reads rows of `width` ids, each at its offset. Waits only where the sequence does. */
+function readRows(
+  tokens: TokenSequence,
+  rows: number,
+  offsetOf: (row: number) => number,
+  width: number,
+): TokenBatch | Promise<TokenBatch> {
+  const ids = new Int32Array(rows * width);
+  const batch: TokenBatch = { ids, shape: [rows, width] };
   const waiting: Promise<void>[] = [];
-  offsets.forEach((offset, row) => {
+  for (let row = 0; row < rows; row++) {
+    const offset = offsetOf(row);
     const read = tokens.read(offset, offset + width);
     if (read instanceof Promise) waiting.push(read.then((block) => ids.set(block, row * width)));
     else ids.set(read, row * width);
-  });
+  }
   return waiting.length > 0 ? Promise.all(waiting).then(() => batch) : batch;
 }
 

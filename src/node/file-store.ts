@@ -4,7 +4,8 @@ import { hostname } from "node:os";
 import { dirname, join, resolve, sep } from "node:path";
 import { threadId } from "node:worker_threads";
 import { RunError } from "../core/errors.js";
-import { checkPath, missingFile, type RunStore, type StoreEntry, tooShort } from "../core/store.js";
+import { checkPath, lockedBy, missingFile, type RunStore, type StoreEntry, tooShort } from "../core/store.js";
+import { readInto } from "./read.js";
 
 const REASONS: Record<string, string> = {
   ENOSPC: "the disk is full",
@@ -21,6 +22,9 @@ const REASONS: Record<string, string> = {
 const codeOf = (cause: unknown): string | undefined => (cause as NodeJS.ErrnoException).code;
 const held = new Set<string>();
 let temporaries = 0;
+
+/** What `besides` gives, and nothing that a user would. */
+const TEMPORARY = /\.\d+-\d+-\d+\.tmp$/;
 
 /** A name beside `file` that no other process or thread uses. */
 const besides = (file: string): string => `${file}.${process.pid}-${threadId}-${temporaries++}.tmp`;
@@ -52,11 +56,8 @@ export class FileStore implements RunStore {
       try {
         const { size } = await handle.stat();
         const bytes = new Uint8Array(Math.max(0, Math.min(end ?? size, size) - start));
-        for (let done = 0; done < bytes.length; ) {
-          const { bytesRead } = await handle.read(bytes, done, bytes.length - done, start + done);
-          if (bytesRead === 0) throw tooShort(this.name, path, start + bytes.length, start + done);
-          done += bytesRead;
-        }
+        const found = await readInto(handle, bytes, start);
+        if (found < bytes.length) throw tooShort(this.name, path, start + bytes.length, start + found);
         return bytes;
       } finally {
         await handle.close();
@@ -120,7 +121,7 @@ export class FileStore implements RunStore {
         throw cause;
       });
       return entries
-        .filter((entry) => !entry.name.endsWith(".tmp"))
+        .filter((entry) => !TEMPORARY.test(entry.name))
         .map((entry) => ({ name: entry.name, kind: entry.isDirectory() ? ("folder" as const) : ("file" as const) }))
         .sort((a, b) => (a.name < b.name ? -1 : 1));
     });
@@ -166,13 +167,14 @@ export class FileStore implements RunStore {
           };
         }
         const found = await fs.readFile(file, "utf8").catch(() => "");
+        // Where there are no links, a lock has its name a moment before its content.
+        if (found === "" && attempt < 4) {
+          await new Promise((resolve) => setTimeout(resolve, 50));
+          continue;
+        }
         const owner = liveOwner(file, found);
         if (owner !== undefined) {
-          throw new RunError(`${this.name}/${path}: is locked by ${owner}.`, {
-            where: path,
-            path,
-            hint: `If that process has ended, remove ${file}.`,
-          });
+          throw lockedBy(this.name, path, owner, `If that process has ended, remove ${file}.`);
         }
         await takeAway(file, found);
       }
@@ -247,10 +249,24 @@ async function takeLock(file: string, text: string): Promise<boolean> {
     await fs.link(temporary, file);
     return true;
   } catch (cause) {
+    if (NO_LINKS.has(String(codeOf(cause)))) return await createNew(file, text);
     if (codeOf(cause) !== "EEXIST") throw cause;
     return false;
   } finally {
     await fs.rm(temporary, { force: true });
+  }
+}
+
+/** What file systems without hard links (FAT, many shares) answer to `link`. */
+const NO_LINKS = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
+
+async function createNew(file: string, text: string): Promise<boolean> {
+  try {
+    await fs.writeFile(file, text, { flag: "wx" });
+    return true;
+  } catch (cause) {
+    if (codeOf(cause) !== "EEXIST") throw cause;
+    return false;
   }
 }
 
@@ -282,6 +298,6 @@ async function takeAway(file: string, expected: string): Promise<void> {
   const aside = besides(file);
   await fs.rename(file, aside).catch(() => undefined);
   const taken = await fs.readFile(aside, "utf8").catch(() => expected);
-  if (taken !== expected) await fs.link(aside, file).catch(() => undefined);
+  if (taken !== expected) await takeLock(file, taken).catch(() => undefined);
   await fs.rm(aside, { force: true });
 }

@@ -1,6 +1,6 @@
 /** The Node platform: worker threads, files, core count. Imported for its effect by every Node entry point. */
 import { createHash } from "node:crypto";
-import { open, stat } from "node:fs/promises";
+import { constants, open, stat } from "node:fs/promises";
 import * as os from "node:os";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
@@ -9,6 +9,7 @@ import { DataError } from "../core/errors.js";
 import { type ByteSource, type Platform, type PlatformWorker, setPlatform, WorkerExit } from "../core/platform.js";
 import { codeState } from "./code.js";
 import { FileStore } from "./file-store.js";
+import { readInto } from "./read.js";
 
 /** V8 on x64 then computes pairs of 128-bit vectors as one of 256 bits (AVX2): nearly twice the rate in matrix products. */
 const WIDE_VECTORS = "--experimental-wasm-revectorize";
@@ -132,30 +133,27 @@ function hasLibrary(name: string): boolean {
 async function openFile(path: string): Promise<ByteSource> {
   let handle: Awaited<ReturnType<typeof open>>;
   try {
-    handle = await open(path, "r");
+    // A pipe would wait for a writer, perhaps for ever.
+    handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
     const why = code === "ENOENT" ? "no such file" : code === "EACCES" ? "permission denied" : String(code);
     throw new DataError(`${path}: cannot be read, ${why}.`, { where: path, cause });
   }
   const info = await handle.stat();
-  if (info.isDirectory()) {
+  if (!info.isFile()) {
     await handle.close();
-    throw new DataError(`${path}: is a directory, a file was expected.`, { where: path });
+    const kind = info.isDirectory() ? "a directory" : "a pipe or a device";
+    throw new DataError(`${path}: is ${kind}, a file was expected.`, { where: path });
   }
   const source: ByteSource = {
     name: path,
     byteLength: info.size,
     async read(start, end) {
       const bytes = new Uint8Array(Math.max(0, end - start));
-      let done = 0;
-      while (done < bytes.length) {
-        const { bytesRead } = await handle.read(bytes, done, bytes.length - done, start + done);
-        if (bytesRead === 0)
-          throw new DataError(`${path}: ends at byte ${start + done}, expected ${end}.`, { where: path });
-        done += bytesRead;
-      }
-      return bytes;
+      const found = await readInto(handle, bytes, start);
+      if (found === bytes.length) return bytes;
+      throw new DataError(`${path}: ends at byte ${start + found}, expected ${end}.`, { where: path });
     },
     close() {
       dropped.unregister(source);

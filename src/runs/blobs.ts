@@ -1,11 +1,13 @@
 /** Blobs: data that pass by once, kept in a store under their SHA-256. */
 
 import { measured, readPieces } from "../artifacts/pieces.js";
+import { RunError } from "../core/errors.js";
 import type { RunStore } from "../core/store.js";
 
 /** The folder of a store that holds them; it is no run. */
 export const BLOBS = "blobs";
 const DATA = `${BLOBS}/data`;
+const INCOMING = "incoming-";
 
 /** Where a store has, or would have, the data with this hash. */
 export const blobPath = (sha256: string): string => `${DATA}/${sha256}`;
@@ -16,10 +18,12 @@ export const listBlobs = async (store: RunStore): Promise<string[]> =>
 
 /** Keeps bytes under their SHA-256 and returns it; what is there already is not written again. */
 export async function putBlob(store: RunStore, bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<string> {
+  await removeForsaken(store);
   // The name is known only when all bytes have passed: they wait under another one.
   for (let n = 0; ; n++) {
-    const folder = `${DATA}/incoming-${n}`;
-    if (!(await store.claim(folder))) continue;
+    const folder = `${DATA}/${INCOMING}${n}`;
+    const release = await lockOf(store, folder);
+    if (!release) continue;
     const waiting = `${folder}/bytes`;
     try {
       const stream = measured(bytes);
@@ -35,6 +39,24 @@ export async function putBlob(store: RunStore, bytes: Uint8Array | AsyncIterable
       return sha256;
     } finally {
       await store.remove(folder);
+      await release();
     }
   }
 }
+
+/** Removes what waits for a process that has ended. */
+async function removeForsaken(store: RunStore): Promise<void> {
+  for (const { name } of await store.list(DATA)) {
+    const release = name.startsWith(INCOMING) && (await lockOf(store, `${DATA}/${name}`));
+    if (!release) continue;
+    await store.remove(`${DATA}/${name}`);
+    await release();
+  }
+}
+
+/** Takes the lock of a folder that bytes come into; undefined where they come for somebody else. */
+const lockOf = (store: RunStore, folder: string): Promise<(() => Promise<void>) | undefined> =>
+  store.lock(`${folder}/lock`).catch((error) => {
+    if (error instanceof RunError && error.details["locked"]) return undefined;
+    throw error;
+  });

@@ -4,12 +4,15 @@
  */
 
 import type { RunManifest } from "../artifacts/manifest.js";
+import { refuseOption } from "../core/options.js";
 import { platform } from "../core/platform.js";
 
 type Code = NonNullable<RunManifest["code"]>;
 
 /** The code of a run started from code, and why its identity is provisional where it is. */
-export async function codeOf(codeVersion?: string): Promise<{ code: Code; provisional?: string }> {
+export async function codeOf(where: string, codeVersion?: string): Promise<{ code: Code; provisional?: string }> {
+  if (codeVersion !== undefined && (typeof codeVersion !== "string" || codeVersion === ""))
+    refuseOption(where, "codeVersion", "a text that is not empty", codeVersion);
   if (codeVersion !== undefined) return { code: { version: codeVersion } };
   const state = (await platform().codeState?.()) ?? { reason: "this host knows no repository" };
   if ("reason" in state) {

@@ -1,5 +1,6 @@
 /** Runs side by side: where their configs differ, and what their metrics came to. Times take no part. */
 
+import { ConfigError, kindOf } from "../core/errors.js";
 import { canonicalJson } from "../core/json.js";
 import { Aggregates } from "./aggregates.js";
 import { type LoadedRun, loadRun } from "./list.js";
@@ -41,6 +42,12 @@ export async function compareRuns(
   options: StoreOption = {},
 ): Promise<Comparison> {
   const store = storeOf("compareRuns", options);
+  if (!Array.isArray(runs)) {
+    throw new ConfigError(`compareRuns: needs a list of runs, got ${kindOf(runs)}.`, {
+      where: "compareRuns",
+      hint: "For example compareRuns([first, second]).",
+    });
+  }
   const opened: LoadedRun[] = [];
   for (const run of runs) opened.push(typeof run === "string" ? await loadRun(run, { store }) : run);
   const manifests = opened.map(({ manifest }) => manifest);
@@ -81,13 +88,20 @@ export function differences(objects: readonly unknown[]): Difference[] {
   const leaves = objects.map((object) => new Map(leavesOf(object)));
   const paths = new Set(leaves.flatMap((found) => [...found.keys()]));
   return [...paths]
+    .filter((path) => !isOpen(path, paths, leaves))
     .sort()
     .map((path) => ({ path, values: leaves.map((found) => found.get(path)) }))
-    .filter(({ values }) => new Set(values.map((value) => canonicalJson(value ?? null))).size > 1);
+    .filter(({ values }) => new Set(values.map((value) => value !== undefined && canonicalJson(value))).size > 1);
 }
 
+/** Is it an object that some have empty, others with leaves of its own? Those say it all. */
+const isOpen = (path: string, paths: ReadonlySet<string>, leaves: readonly ReadonlyMap<string, unknown>[]): boolean =>
+  leaves.every((found) => typeof (found.get(path) ?? {}) === "object" && !Array.isArray(found.get(path))) &&
+  [...paths].some((other) => other.startsWith(`${path}.`));
+
 function* leavesOf(value: unknown, path = ""): Generator<[string, unknown]> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+  const isEmpty = path !== "" && Object.keys(Object(value)).length === 0;
+  if (typeof value !== "object" || value === null || Array.isArray(value) || isEmpty) {
     yield [path, value];
     return;
   }

@@ -3,6 +3,7 @@
  * that learns. Checked before anything starts; errors name the field, what it needs and what it got.
  */
 
+import { checkStamp } from "../artifacts/format.js";
 import {
   boolean,
   check,
@@ -255,7 +256,8 @@ const configSchema = object({
  * the field, what it needs and what it got; unknown keys are told the nearest known one.
  */
 export function resolveConfig(input: unknown, where = "config"): TrainingConfig {
-  const { $schema, format, formatVersion, ...config } = check(configSchema, input, where);
+  const { $schema, format = "tenon-config", formatVersion, ...config } = check(configSchema, input, where);
+  if (formatVersion !== undefined) checkStamp({ format, formatVersion }, format, where);
   const { data, model } = config;
   const training = resolveTraining(config.training, trainingDefaults[isTable(data) ? "table" : "text"], where);
   const tokenizer = resolveTokenizer(config.tokenizer, data, model, where);
@@ -290,6 +292,9 @@ export function resolveSettings(input: unknown, where = "train"): RunSettings {
   return { ...settings, training: resolveTraining(settings.training, trainingDefaults.text, where) };
 }
 
+/** What no array of a batch may be longer than. */
+const MOST_VALUES = 2 ** 31;
+
 /** Fills in the defaults that depend on other fields. */
 function resolveTraining(
   given: ReturnType<typeof trainingSchema.check>,
@@ -298,9 +303,16 @@ function resolveTraining(
 ): TrainingOptions {
   const training = { ...defaults, ...given };
   const at: Place = { where, path: "training", errorType: ConfigError };
-  const { steps, optimizer, learningRate, adamwLearningRate, evalEvery } = training;
+  const { steps, optimizer, learningRate, adamwLearningRate, evalEvery, batchSize = 1, blockSize } = training;
   if (adamwLearningRate !== undefined && optimizer !== "muon") {
     refuse(inside(at, "adamwLearningRate"), `no value where the optimizer is "${optimizer}"`, adamwLearningRate);
+  }
+  // A row of a table has as many values as its columns have, which is not known here.
+  const width = defaults === trainingDefaults.table ? 1 : blockSize + 1;
+  if (batchSize * width > MOST_VALUES) {
+    const larger = batchSize >= width ? "batchSize" : "blockSize";
+    const expects = `a batch of at most 2^31 values (batchSize ${batchSize} x ${width})`;
+    refuse(inside(at, larger), expects, training[larger], "For larger steps, accumulate several micro-batches.");
   }
   const momentum = training.momentum ?? (optimizer === "muon" ? 0.95 : 0.9);
   const warmupSteps = training.warmupSteps ?? Math.min(100, Math.floor(steps / 10));
@@ -310,7 +322,8 @@ function resolveTraining(
     refuse(inside(at, "minLearningRate"), `at most the learning rate ${learningRate}`, minLearningRate);
   }
   const sampleEvery = training.sampleEvery ?? evalEvery;
-  return { ...training, momentum, warmupSteps, minLearningRate, sampleEvery } as TrainingOptions;
+  const ofMuon = optimizer === "muon" ? { adamwLearningRate: adamwLearningRate ?? learningRate } : {};
+  return { ...training, ...ofMuon, momentum, warmupSteps, minLearningRate, sampleEvery } as TrainingOptions;
 }
 
 function resolveGpt2(model: ModelConfig, blockSize: number, where: string): ModelConfig {

@@ -3,7 +3,7 @@
  * work runs whether anyone reads or not; a reader that leaves stops nothing.
  */
 
-import type { Warning } from "../core/warnings.js";
+import type { Warning, WarningListener } from "../core/warnings.js";
 import type { Unit } from "./task.js";
 
 /** What a training run tells, in order. `step` counts optimizer steps from 1. */
@@ -179,6 +179,12 @@ export class Run<E, R> implements AsyncIterable<E>, PromiseLike<R> {
     for (const resume of sleeping) resume();
   }
 }
+
+/** Tells of warnings as events. */
+export const warningsTo =
+  (emit: (event: TrainingEvent) => void): WarningListener =>
+  (warning) =>
+    emit({ type: "warning", ...warning });
 
 /** A training run: what `train()` returns at once. */
 export type TrainingRun = Run<TrainingEvent, TrainingResult>;

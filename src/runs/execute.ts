@@ -6,11 +6,14 @@ import type { RunManifest } from "../artifacts/manifest.js";
 import { readSafetensors } from "../artifacts/safetensors.js";
 import type { TrainingState } from "../artifacts/training-state.js";
 import { memory } from "../backend/devices.js";
-import { DeviceError, RunError } from "../core/errors.js";
+import { RunError, TenonError } from "../core/errors.js";
+import { type WarningListener, warn } from "../core/warnings.js";
 import { hashWeights, stateValues } from "../models/weights.js";
+import { codeName } from "./code.js";
 import { differences } from "./compare.js";
 import type { TrainingOptions } from "./config.js";
-import type { TrainingEvent, TrainingResult } from "./events.js";
+import { otherBuild } from "./draft.js";
+import { type TrainingEvent, type TrainingResult, warningsTo } from "./events.js";
 import { readManifestOf } from "./list.js";
 import { type LoopOptions, type LoopResult, type Progress, runLoop } from "./loop.js";
 import { scheduleOf } from "./optimizer.js";
@@ -18,6 +21,7 @@ import type { TrainOptions } from "./options.js";
 import type { Prepared } from "./prepare.js";
 import { RunRecorder } from "./recorder.js";
 import { configChanged } from "./resume.js";
+import { type Sink, warnOf } from "./sinks.js";
 
 /** Runs it; what fails ends the run as failed, and its lock is given back either way. */
 export async function execute(
@@ -29,12 +33,18 @@ export async function execute(
   const { settings, store, task, optimizer, generator, capabilities, resume } = prepared;
   let recorder: RunRecorder | undefined;
   let fromStep = 0;
+  let began = false;
+  const tell = warningsTo(emit);
+  const onSinkError = (sink: Sink, error: unknown) => warnOf(sink, error, tell);
   const progress: Progress = { tokens: 0, trainLoss: Number.NaN, valLoss: Number.NaN, metrics: {} };
   try {
     if (resume !== undefined) {
       // Before anything of the run is cut back or written.
-      refuseOther(prepared, await readManifestOf(store, resume));
-      const { checkpoint, state, ...opened } = await RunRecorder.resume(store, resume, options);
+      refuseOther(prepared, await readManifestOf(store, resume), tell);
+      const { checkpoint, state, ...opened } = await RunRecorder.resume(store, resume, {
+        sinks: options.sinks,
+        onSinkError,
+      });
       recorder = opened.recorder;
       await restore(prepared, checkpoint, state);
       fromStep = state.step;
@@ -42,7 +52,8 @@ export async function execute(
       Object.assign(progress, numbers(losses), { metrics: numbers(metrics) });
     } else {
       const draft = prepared.draft(await hashWeights(task.model));
-      recorder = await RunRecorder.start(store, draft, { sinks: options.sinks, userConfig: prepared.userConfig });
+      const { userConfig } = prepared;
+      recorder = await RunRecorder.start(store, draft, { sinks: options.sinks, onSinkError, userConfig });
     }
     const run = recorder as RunRecorder;
     const runDir = `${store.name}/${run.folder}`;
@@ -58,28 +69,32 @@ export async function execute(
       parameters,
       unit: task.unit,
     });
+    began = true;
     const result = await runLoop(
-      { task, optimizer, generator, recorder: run, emit, signal, clock: options.clock, fromStep, progress },
+      { task, optimizer, generator, recorder: run, emit, tell, signal, clock: options.clock, fromStep, progress },
       loopOptions(settings.training),
     );
     return await finish(prepared, run, runDir, result, emit);
   } catch (error) {
     await recorder?.finish({ status: "failed" }).catch(() => recorder?.release().catch(() => undefined));
-    throw recorder?.lastCheckpoint ? howToGoOn(error, recorder.executionId, recorder.lastCheckpoint) : error;
+    const { lastCheckpoint } = recorder ?? {};
+    throw recorder && began && lastCheckpoint ? howToGoOn(error, recorder.executionId, lastCheckpoint) : error;
   } finally {
     await prepared.release();
   }
 }
 
-/** A lost device is opened anew by whoever goes on with the run: the error names the run and the checkpoint. */
+/** What failed is not lost: the error names the run and the checkpoint. Errors of users' own code stay what they are. */
 function howToGoOn(error: unknown, executionId: string, { step }: Checkpoint): unknown {
-  if (!(error instanceof DeviceError) || !error.details["lost"]) return error;
-  const said = error.message.slice(0, -(error.hint?.length ?? 0)).trim();
-  return new DeviceError(said, {
-    ...error.details,
-    cause: error,
-    hint: `Go on from the checkpoint of step ${step}: train(config, { resume: "${executionId}" }) or tenon train --resume ${executionId}.`,
-  });
+  if (!(error instanceof TenonError)) return error;
+  const goOn = `Go on from the checkpoint of step ${step}: train(config, { resume: "${executionId}" }) or tenon train --resume ${executionId}.`;
+  const { hint = "", details, modulePath } = error;
+  const isLast = error.message.endsWith(hint);
+  const said = isLast ? error.message.slice(0, error.message.length - hint.length).trim() : error.message;
+  // A lost device is opened anew by whoever goes on: no other step comes first.
+  const hints = details["lost"] || !isLast ? goOn : `${hint} ${goOn}`.trim();
+  const Kind = error.constructor as typeof TenonError;
+  return Object.assign(new Kind(said, { ...details, cause: error, hint: hints }), { modulePath });
 }
 
 /** JSON writes NaN and infinities as texts. */
@@ -89,7 +104,7 @@ const numbers = (values: object): Record<string, number> =>
 const loopOptions = (training: TrainingOptions): LoopOptions => ({ ...training, schedule: scheduleOf(training) });
 
 /** Going on is for the same run: the same data, device and settings. */
-function refuseOther({ draft }: Prepared, manifest: RunManifest): void {
+function refuseOther({ draft }: Prepared, manifest: RunManifest, tell: WarningListener): void {
   const where = manifest.executionId;
   const now = draft(manifest.initialWeights);
   if (now.data.fingerprint !== manifest.data.fingerprint) {
@@ -107,8 +122,26 @@ function refuseOther({ draft }: Prepared, manifest: RunManifest): void {
       { where },
     );
   }
-  // Fields that its version did not know yet are no change.
-  const [changed] = differences([manifest.config, now.config]).filter(({ values: [then] }) => then !== undefined);
+  const [then, here] = [manifest.package.version, now.package.version];
+  if (then !== here) {
+    throw new RunError(`${where}: cannot go on, it was made by tenon ${then}, this is ${here}.`, {
+      where,
+      hint: "Versions make no promise of each other's bits: use that one, or start a new run.",
+    });
+  }
+  const [thenCode, nowCode] = [codeName(manifest.code), codeName(now.code)];
+  if (thenCode !== nowCode) {
+    throw new RunError(
+      `${where}: cannot go on, its code changed: it was ${thenCode ?? "unnamed"}, is ${nowCode ?? "unnamed"}.`,
+      {
+        where,
+        hint: "Bring that code (codeVersion, or the commit) back, or start a new run.",
+      },
+    );
+  }
+  const [build] = otherBuild(manifest);
+  if (build) warn("other-build", `${where}: goes on with ${build}; its bits may differ.`, { run: where }, tell);
+  const [changed] = differences([manifest.config, now.config]);
   if (changed) throw configChanged(where, [changed]);
 }
 

@@ -7,7 +7,7 @@
 import { hashFile } from "../artifacts/checkpoint.js";
 import type { DataReference } from "../artifacts/manifest.js";
 import { openSafetensors, type TensorReader } from "../artifacts/safetensors.js";
-import { FormatError, RunError } from "../core/errors.js";
+import { FormatError, RunError, show } from "../core/errors.js";
 import { type RunStore, storeSource } from "../core/store.js";
 import { blobPath, listBlobs } from "./blobs.js";
 import { ambiguous, listRuns, loadRun } from "./list.js";
@@ -103,7 +103,7 @@ async function theOne(kind: ContentKind, prefix: string, store: RunStore): Promi
 }
 
 function checkPrefix(prefix: string): string {
-  const digits = prefix.toLowerCase();
+  const digits = typeof prefix === "string" ? prefix.toLowerCase() : "";
   if (PREFIX.test(digits)) return digits;
-  throw new RunError(`find: needs 1 to 64 hex digits, got ${JSON.stringify(prefix)}.`, { where: "find", prefix });
+  throw new RunError(`find: needs 1 to 64 hex digits, got ${show(prefix)}.`, { where: "find", prefix });
 }

@@ -35,4 +35,4 @@ export { openStore, type RunStore, type StoreEntry, type StoreOption } from "./s
 export type { DataInput, DataStream } from "./stored-data.js";
 export { type TensorboardOptions, tensorboardSink } from "./tensorboard.js";
 export { type CodeConfig, type TrainOptions, train } from "./train.js";
-export { type Verification, verify } from "./verify.js";
+export { type Verification, type VerifyOptions, verify } from "./verify.js";

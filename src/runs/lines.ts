@@ -8,6 +8,8 @@ import { type RunStore, readText } from "../core/store.js";
 const utf8 = new TextEncoder();
 /** Bytes that wait at most before they are written. */
 const BUFFER = 64 * 1024;
+/** A first line with the stamp and what later versions may say there. */
+const LONGEST_STAMP = 4096;
 
 /**
  * A line file that is written: records are buffered, `flush` makes them durable. `offset` is its length in bytes with
@@ -17,6 +19,8 @@ export class LineFile {
   private waiting: string[] = [];
   private waitingBytes = 0;
   private writing: Promise<void> = Promise.resolve();
+  /** Did the last append fail? */
+  private torn = false;
 
   private constructor(
     private readonly store: RunStore,
@@ -26,9 +30,11 @@ export class LineFile {
 
   /**
    * Opens a file for writing: a new one starts with its stamp; with `cutTo` what follows that byte is dropped, without
-   * it a last line that a kill cut short.
+   * it a last line that a kill cut short. A file that does not begin with that stamp is another's, and left alone:
+   * FormatError.
    */
   static async open(store: RunStore, path: string, format: FormatName, cutTo?: number): Promise<LineFile> {
+    await checkStart(store, path, format);
     const size = cutTo === undefined ? await dropBrokenLine(store, path) : await store.size(path);
     if (cutTo !== undefined && size !== undefined && size > cutTo) await store.truncate(path, cutTo);
     if (cutTo !== undefined && (size ?? 0) < cutTo) {
@@ -56,16 +62,47 @@ export class LineFile {
     return this.waitingBytes >= BUFFER;
   }
 
-  /** Writes what waits; durable when the promise resolves. */
+  /** Writes what waits; durable when the promise resolves. Where that fails it waits on, for the next call. */
   flush(): Promise<void> {
-    if (this.waiting.length > 0) {
-      const bytes = utf8.encode(this.waiting.join(""));
-      this.waiting = [];
-      this.waitingBytes = 0;
-      this.bytes += bytes.length;
-      this.writing = this.writing.then(() => this.store.append(this.path, bytes));
-    }
+    this.writing = this.writing.catch(() => undefined).then(() => this.writeOut());
     return this.writing;
+  }
+
+  private async writeOut(): Promise<void> {
+    const lines = this.waiting.length;
+    if (lines === 0) return;
+    // Of what was not written whole, a part may be there.
+    if (this.torn && ((await this.store.size(this.path)) ?? 0) > this.bytes) {
+      await this.store.truncate(this.path, this.bytes);
+    }
+    const bytes = utf8.encode(this.waiting.slice(0, lines).join(""));
+    this.torn = true;
+    await this.store.append(this.path, bytes);
+    this.torn = false;
+    this.waiting.splice(0, lines);
+    this.waitingBytes -= bytes.length;
+    this.bytes += bytes.length;
+  }
+}
+
+/** Throws unless a file is new, or begins with the stamp of its format (or, after a kill, with a part of it). */
+async function checkStart(store: RunStore, path: string, format: FormatName): Promise<void> {
+  const size = await store.size(path);
+  if (!size) return;
+  const start = new TextDecoder().decode(await store.read(path, 0, Math.min(size, LONGEST_STAMP)));
+  const end = start.indexOf("\n");
+  if (end < 0 && `${jsonLine(stamp(format))}\n`.startsWith(start)) return;
+  try {
+    checkStamp(parseJson(end < 0 ? start : start.slice(0, end), { where: path }), format, path);
+  } catch (cause) {
+    const why = (cause as Error).message;
+    throw new FormatError(
+      `${path}: a file of ${format} to add to expected, got another, which is left as it is. ${why}`,
+      {
+        where: path,
+        cause,
+      },
+    );
   }
 }
 

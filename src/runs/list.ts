@@ -1,6 +1,6 @@
 /** Runs in a store: listing them, finding one by name or by how its hashes begin, and reading what it holds. */
 
-import { type Checkpoint, latestCheckpoint, openCheckpoint } from "../artifacts/checkpoint.js";
+import { CHECKPOINT_LIST, type Checkpoint, latestCheckpoint, openCheckpoint } from "../artifacts/checkpoint.js";
 import { MANIFEST, parseManifest, type RunManifest } from "../artifacts/manifest.js";
 import { FormatError, listOf, RunError } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
@@ -8,6 +8,7 @@ import { checkName, type RunStore, readText } from "../core/store.js";
 import { warn } from "../core/warnings.js";
 import { type Aggregate, Aggregates } from "./aggregates.js";
 import { BLOBS } from "./blobs.js";
+import { CHECKPOINTS } from "./folder.js";
 import { type MetricRecord, readMetrics, readSamples } from "./metrics.js";
 import { type StoreOption, storeOf } from "./store.js";
 
@@ -80,7 +81,7 @@ export async function loadRun(name: string, options: StoreOption = {}): Promise<
   const place = storeOf("loadRun", options);
   const folder = await findRunFolder(place, name);
   const manifest = await readManifestOf(place, folder);
-  const checkpoints = `${folder}/checkpoints`;
+  const checkpoints = `${folder}/${CHECKPOINTS}`;
   return {
     store: place,
     folder,
@@ -100,7 +101,7 @@ export async function loadRun(name: string, options: StoreOption = {}): Promise<
       const found: Checkpoint[] = [];
       for (const { name, kind } of await place.list(checkpoints)) {
         const path = `${checkpoints}/${name}`;
-        if (kind !== "folder" || (await place.size(`${path}/checkpoint.json`)) === undefined) continue;
+        if (kind !== "folder" || (await place.size(`${path}/${CHECKPOINT_LIST}`)) === undefined) continue;
         try {
           found.push(await openCheckpoint(place, path));
         } catch (error) {

@@ -8,7 +8,7 @@ import { safetensorsChunks } from "../artifacts/safetensors-write.js";
 import { breathe } from "../core/breathe.js";
 import { DataError, MemoryBudgetError, NumericsError } from "../core/errors.js";
 import type { Generator } from "../core/random.js";
-import { warn } from "../core/warnings.js";
+import { type WarningListener, warn } from "../core/warnings.js";
 import { hashWeights, tensorsToWrite } from "../models/weights.js";
 import { inference } from "../nn/inference.js";
 import { rehearse } from "../nn/rehearse.js";
@@ -51,6 +51,8 @@ export interface LoopContext {
   readonly generator: Generator;
   readonly recorder: RunRecorder;
   readonly emit: (event: TrainingEvent) => void;
+  /** Told of warnings that concern this run alone. */
+  readonly tell: WarningListener;
   readonly signal: AbortSignal;
   /** Milliseconds; absent where the caller gave no clock. */
   readonly clock?: () => number;
@@ -143,37 +145,46 @@ const noBatch = () =>
     hint: "Are the data empty, or was their iterator read to its end before?",
   });
 
+/** Of whom warnings speak, and who hears them. */
+type Told = Pick<LoopContext, "progress" | "tell">;
+
 const toldOfLabels = new WeakSet<Progress>();
 
 /** The mean over no labels is NaN, as PyTorch's is, with gradients of 0: that is no divergence, and told once. */
-function tellLoss(progress: Progress, step: number, { loss, gradNorm }: { loss: number; gradNorm: number }): void {
+function tellLoss(
+  { progress, tell }: Told,
+  step: number,
+  { loss, gradNorm }: { readonly loss: number; readonly gradNorm: number },
+): void {
   const none = Number.isNaN(loss) && gradNorm === 0;
-  if (!none) tellDivergence(progress, step, loss);
+  if (!none) tellDivergence({ progress, tell }, step, loss);
   if (!none || toldOfLabels.has(progress)) return;
   toldOfLabels.add(progress);
   warn(
     "no-labels",
     `train: no label counts in the batch of step ${step}: its loss is NaN, and nothing is learnt from it. Are all its labels -100?`,
     { step },
+    tell,
   );
 }
 
 /** Training goes on, as PyTorch's does, but whoever waits for it is told, once. */
-function tellDivergence(progress: Progress, step: number, loss: number): void {
+function tellDivergence({ progress, tell }: Told, step: number, loss: number): void {
   if (Number.isFinite(loss) || progress.divergedAt !== undefined) return;
   progress.divergedAt = step;
   warn(
     "loss-not-finite",
     `train: the loss is ${loss} at step ${step}. Try a lower learningRate, more warmupSteps or a clipNorm, and look for NaN and infinity in the data.`,
     { step, loss },
+    tell,
   );
 }
 
 /** A model whose weights are not finite cannot write, which is no reason to stop; its loss tells it, if not yet. */
-function withoutSample(error: unknown, progress: Progress, step: number): undefined {
+function withoutSample(error: unknown, { progress, tell }: Told, step: number): undefined {
   if (!(error instanceof NumericsError)) throw error;
   if (progress.divergedAt === undefined)
-    warn("sample-left-out", `train: no sample at step ${step}, the model's weights are not finite.`, { step });
+    warn("sample-left-out", `train: no sample at step ${step}, the model's weights are not finite.`, { step }, tell);
 }
 
 async function taken(scalar: Tensor): Promise<number> {
@@ -202,14 +213,14 @@ export async function runLoop(context: LoopContext, options: LoopOptions): Promi
     if (result === null) {
       if (step === 0) throw noBatch();
       const left = `train: the batches ended after step ${step} of ${steps}; they can be iterated only once.`;
-      warn("batches-ended", left, { step, steps });
+      warn("batches-ended", left, { step, steps }, context.tell);
       break;
     }
     step++;
     recorder.metrics.epoch = epochOf(task.source);
     progress.tokens += result.tokens;
     progress.trainLoss = result.loss;
-    tellLoss(progress, step, result);
+    tellLoss(context, step, result);
     const elapsed = clock && began !== undefined ? clock() - began : undefined;
     if (elapsed !== undefined)
       timed = { tokens: timed.tokens + result.tokens, milliseconds: timed.milliseconds + elapsed };
@@ -230,12 +241,12 @@ export async function runLoop(context: LoopContext, options: LoopOptions): Promi
     if (task.evaluate && (due(options.evalEvery) || step === steps)) {
       const { loss: valLoss, metrics = {} } = await task.evaluate(step === steps);
       Object.assign(progress, { valLoss, metrics });
-      tellDivergence(progress, step, valLoss);
+      tellDivergence(context, step, valLoss);
       recorder.metrics.log({ valLoss, ...metrics }, step);
       emit({ type: "eval", step, valLoss, metrics, final: step === steps });
     }
     if (task.sample && (due(options.sampleEvery) || (options.sampleEvery > 0 && step === steps))) {
-      const text = await task.sample().catch((error) => withoutSample(error, progress, step));
+      const text = await task.sample().catch((error) => withoutSample(error, context, step));
       if (text !== undefined) {
         recorder.metrics.sample(step, text);
         emit({ type: "sample", step, text });

@@ -1,12 +1,13 @@
 /** A store in memory: for tests, for pages that keep nothing, and as the plain meaning of `RunStore`. */
 
 import { RunError } from "../core/errors.js";
-import { checkPath, missingFile, type RunStore, type StoreEntry, tooShort } from "../core/store.js";
+import { checkPath, lockedBy, missingFile, type RunStore, type StoreEntry, tooShort } from "../core/store.js";
 
 /** A store of runs in memory. */
 export class MemoryStore implements RunStore {
   readonly name: string;
-  private readonly files = new Map<string, Uint8Array<ArrayBuffer>>();
+  /** Buffers with room to grow, so that appending to a file does not copy it each time. */
+  private readonly files = new Map<string, { readonly room: Uint8Array<ArrayBuffer>; readonly size: number }>();
   private readonly folders = new Set<string>([""]);
   private readonly locks = new Set<string>();
 
@@ -15,7 +16,7 @@ export class MemoryStore implements RunStore {
   }
 
   async size(path: string): Promise<number | undefined> {
-    return this.files.get(checkPath(path).join("/"))?.length;
+    return this.files.get(checkPath(path).join("/"))?.size;
   }
 
   async read(path: string, start = 0, end?: number): Promise<Uint8Array<ArrayBuffer>> {
@@ -33,13 +34,21 @@ export class MemoryStore implements RunStore {
   async append(path: string, bytes: Uint8Array): Promise<void> {
     checkPath(path);
     const old = this.files.get(path);
-    this.put(path, old ? [old, bytes] : [bytes]);
+    if (!old) return this.put(path, [bytes]);
+    const size = old.size + bytes.length;
+    let { room } = old;
+    if (size > room.length) {
+      room = new Uint8Array(2 * size);
+      room.set(old.room.subarray(0, old.size));
+    }
+    room.set(bytes, old.size);
+    this.files.set(path, { room, size });
   }
 
   async truncate(path: string, length: number): Promise<void> {
     const bytes = this.file(path);
     if (bytes.length < length) throw tooShort(this.name, path, length, bytes.length);
-    this.files.set(path, bytes.slice(0, length));
+    this.files.set(path, { room: bytes.slice(0, length), size: length });
   }
 
   async list(folder: string): Promise<StoreEntry[]> {
@@ -74,7 +83,7 @@ export class MemoryStore implements RunStore {
   async lock(path: string): Promise<() => Promise<void>> {
     checkPath(path);
     if (this.locks.has(path)) {
-      throw new RunError(`${this.name}/${path}: is locked by another run in this process.`, { where: path, path });
+      throw lockedBy(this.name, path, "another run in this process");
     }
     this.locks.add(path);
     let ours = true;
@@ -86,9 +95,9 @@ export class MemoryStore implements RunStore {
 
   private file(path: string): Uint8Array<ArrayBuffer> {
     checkPath(path);
-    const bytes = this.files.get(path);
-    if (!bytes) throw missingFile(this.name, path);
-    return bytes;
+    const file = this.files.get(path);
+    if (!file) throw missingFile(this.name, path);
+    return file.room.subarray(0, file.size);
   }
 
   private put(path: string, chunks: readonly Uint8Array[]): void {
@@ -101,7 +110,7 @@ export class MemoryStore implements RunStore {
       bytes.set(chunk, at);
       at += chunk.length;
     }
-    this.files.set(path, bytes);
+    this.files.set(path, { room: bytes, size: bytes.length });
   }
 
   private makeFolders(path: string): void {

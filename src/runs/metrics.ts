@@ -3,7 +3,7 @@
  * the texts. Every record goes to the files, to the aggregates and to the sinks.
  */
 
-import { ConfigError, RunError } from "../core/errors.js";
+import { ConfigError, kindOf, oneWordOf, RunError, show } from "../core/errors.js";
 import type { RunStore } from "../core/store.js";
 import { Aggregates } from "./aggregates.js";
 import { LineFile, readLines } from "./lines.js";
@@ -78,6 +78,10 @@ export class MetricsLog {
   /** A text that the model wrote. */
   sample(step: number, text: string, more: Readonly<Record<string, unknown>> = {}): void {
     this.refuseEnded();
+    checkStep("sample", step);
+    if (typeof text !== "string") {
+      throw new ConfigError(`sample: needs a text, got ${kindOf(text)}.`, { where: "sample", step });
+    }
     this.files.samples.write({ step, text, ...more });
     this.sinks.write({ kind: "sample", step, text });
   }
@@ -119,19 +123,28 @@ export class MetricsLog {
   }
 }
 
-/** Names that a record cannot have: readers of JSON refuse the last. */
-const RESERVED = ["", "step", "__proto__"];
+/** Names that a value cannot have: a record's own fields, and what readers of JSON refuse. */
+const RESERVED = ["", "step", "epoch", "kind", "__proto__"];
+
+/** Throws unless it is the number of a step. */
+export function checkStep(where: string, step: unknown): void {
+  if (Number.isSafeInteger(step) && (step as number) >= 0) return;
+  throw new ConfigError(`${where}: needs a step that is a whole number from 0, got ${show(step)}.`, { where, step });
+}
 
 function checkRecord(step: number, values: Readonly<Record<string, number>>): void {
-  if (!Number.isSafeInteger(step) || step < 0) {
-    throw new ConfigError(`log: needs a step that is a whole number from 0, got ${step}.`, { where: "log", step });
-  }
+  checkStep("log", step);
   for (const [name, value] of Object.entries(values)) {
-    if (typeof value !== "number" || RESERVED.includes(name)) {
-      throw new ConfigError(`log: needs a number by a name other than "step", got ${typeof value} for "${name}".`, {
+    if (RESERVED.includes(name)) {
+      const others = oneWordOf(RESERVED.filter((word) => /^[a-z]/.test(word)));
+      throw new ConfigError(`log: needs a value by a name other than ${others}, got "${name}".`, {
         where: "log",
         name,
+        hint: "These are fields of the record itself: choose another name.",
       });
+    }
+    if (typeof value !== "number") {
+      throw new ConfigError(`log: needs a number for "${name}", got ${kindOf(value)}.`, { where: "log", name });
     }
   }
 }

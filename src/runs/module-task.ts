@@ -5,6 +5,7 @@ import { canonicalJson } from "../core/json.js";
 import { checkOptions } from "../core/options.js";
 import { sha256Hex } from "../core/sha256.js";
 import type { BatchSource, Json } from "../data/batch-source.js";
+import { stateNumber } from "../data/token-blocks.js";
 import { Model } from "../models/model.js";
 import { Module } from "../nn/index.js";
 import { mul } from "../ops/index.js";
@@ -57,6 +58,16 @@ class Parameters extends Module {
   ) {
     super();
     for (const [name, tensor] of Object.entries(tensors)) {
+      if (!(tensor instanceof Tensor))
+        throw new ConfigError(`train: needs tensors as parameters, got ${kindOf(tensor)} for "${name}".`, {
+          where: "train",
+          hint: "For example parameters: { weight: zeros([2, 1], { requiresGrad: true }) }.",
+        });
+      if (name in this)
+        throw new ConfigError(`train: needs names of parameters that no module has itself, got "${name}".`, {
+          where: "train",
+          hint: `Call it "${name}_" or the like.`,
+        });
       if (!tensor.requiresGrad)
         throw new ConfigError(`train: needs parameters that require gradients, "${name}" does not.`, {
           where: "train",
@@ -104,12 +115,19 @@ class IterableSource<B> implements BatchSource<B> {
     return value;
   }
 
+  /** A generator that is left in the middle gets to its `finally`. */
+  async close(): Promise<void> {
+    const { iterator } = this;
+    this.iterator = undefined;
+    await iterator?.return?.();
+  }
+
   state(): Json {
     return { taken: this.taken };
   }
 
   restore(state: Json): void {
-    this.taken = (state as { taken: number }).taken;
+    this.taken = stateNumber(state, "taken", "train");
     this.iterator = undefined;
   }
 
@@ -122,7 +140,7 @@ class IterableSource<B> implements BatchSource<B> {
 export class ModuleTask implements Task {
   readonly unit = "rows";
   readonly model: Module & { loss(batch: unknown): Tensor };
-  readonly source: BatchSource<unknown>;
+  readonly source: Repeated<unknown>;
   readonly evaluate?: (whole: boolean) => Promise<Evaluation>;
   readonly step?: NonNullable<Task["step"]>;
   /** Why the run's ID does not cover its batches, where it does not. */
@@ -145,8 +163,16 @@ export class ModuleTask implements Task {
             : "A step of your own computes its loss.",
       });
     }
+    for (const name of ["loss", "step", "evaluate"] as const) {
+      if (config[name] !== undefined && typeof config[name] !== "function")
+        throw new ConfigError(`train: needs a function for ${name}, got ${kindOf(config[name])}.`, { where: "train" });
+    }
     if (model) this.model = model;
     else if (parameters && (loss || step)) {
+      if (typeof parameters !== "object")
+        throw new ConfigError(`train: needs parameters by name or in a list, got ${kindOf(parameters)}.`, {
+          where: "train",
+        });
       const named = Array.isArray(parameters)
         ? Object.fromEntries(parameters.map((tensor: Tensor, i: number) => [`p${i}`, tensor]))
         : parameters;
@@ -165,6 +191,12 @@ export class ModuleTask implements Task {
         hint: "For example train({ parameters, loss, batches: [[x, y]] }).",
       });
     const known = "next" in batches && "restore" in batches;
+    const lacking = known && ["next", "state", "restore", "fingerprint"].find((name) => !isMethod(batches, name));
+    if (lacking)
+      throw new ConfigError(`train: needs batches with ${lacking}(), as they have restore, got none.`, {
+        where: "train",
+        hint: "A source has next, state, restore and fingerprint (BatchSource); anything else can be an iterable.",
+      });
     this.source = new Repeated(
       known ? (batches as BatchSource<unknown>) : new IterableSource(batches as Iterable<unknown>, dataVersion),
     );
@@ -205,6 +237,9 @@ function numberOf(value: unknown, of: string): number {
   if (typeof value === "number") return value;
   throw new ConfigError(`train: needs a number from ${of}, the loss, got ${kindOf(value)}.`, { where: "train" });
 }
+
+const isMethod = (object: object, name: string): boolean =>
+  typeof (object as Record<string, unknown>)[name] === "function";
 
 const isIterable = (value: unknown): boolean =>
   typeof value === "object" && value !== null && (Symbol.iterator in value || Symbol.asyncIterator in value);

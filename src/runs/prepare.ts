@@ -1,18 +1,20 @@
 /** Getting ready to train: config, device, task, optimizer and store, from a config or from code. */
 
-import { init } from "../backend/devices.js";
+import { plainObject } from "../artifacts/schema.js";
 import type { Capabilities } from "../backend/report.js";
-import { ConfigError } from "../core/errors.js";
+import { ConfigError, FormatError, show } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
 import { Generator } from "../core/random.js";
 import type { RunStore } from "../core/store.js";
 import { readText } from "../core/store.js";
+import { warn } from "../core/warnings.js";
 import { Dropout, type Module } from "../nn/index.js";
 import { checkOwner } from "../optim/owner.js";
 import { codeOf } from "./code.js";
 import { type RunSettings, resolveConfig, resolveSettings, settingNames, type TrainingConfigInput } from "./config.js";
 import { isTable } from "./data-config.js";
 import { configDraft, settingsDraft } from "./draft.js";
+import type { DeviceSettings, OpenDevice } from "./holding.js";
 import { hashedSettings } from "./identity.js";
 import { languageSetup } from "./language-task.js";
 import { findRunFolder } from "./list.js";
@@ -20,7 +22,6 @@ import type { LoopOptimizer } from "./loop.js";
 import { ModuleTask } from "./module-task.js";
 import { LentOptimizer, makeOptimizer } from "./optimizer.js";
 import type { CodeConfig, TrainOptions } from "./options.js";
-import { strictest } from "./promise.js";
 import type { RunDraft } from "./recorder.js";
 import { resumedConfig } from "./resume.js";
 import { openStore } from "./store.js";
@@ -45,14 +46,18 @@ export interface Prepared {
   readonly release: () => void | Promise<void>;
 }
 
-export async function prepareConfig(given: TrainingConfigInput | undefined, options: TrainOptions): Promise<Prepared> {
+export async function prepareConfig(
+  given: TrainingConfigInput | undefined,
+  options: TrainOptions,
+  open: OpenDevice,
+): Promise<Prepared> {
   const { input, store: found, resume } = await configToUse(given, options);
   // The config is checked before a stream is read to its end.
   const { out } = resolveConfig(await withoutStreams(input), options.where);
   const store = found ?? openStore(options.store ?? out, "train");
   const userConfig = { ...input, data: await keepStreams(input.data, store) };
   const config = resolveConfig({ ...userConfig, data: await openStored(userConfig.data, store) }, options.where);
-  const capabilities = await openDevice(config);
+  const capabilities = await open(deviceSettings(config));
   const generator = new Generator(config.seed);
   const setup = await (isTable(config.data) ? tableSetup : languageSetup)(config, generator, capabilities.device);
   const release = async () => {
@@ -95,24 +100,35 @@ async function configToUse(
   const place = openStore(store ?? (given as { out?: string } | undefined)?.out ?? "runs", "train");
   const folder = await findRunFolder(place, resume);
   const where = `${folder}/config.json`;
-  const saved = parseJson(await readText(place, where), { where }) as TrainingConfigInput;
-  return { input: await resumedConfig(folder, saved, given, named), store: place, resume: folder };
+  const found = parseJson(await readText(place, where), { where });
+  const saved = plainObject(found, { where, path: "", errorType: FormatError }, "an object");
+  const input = await resumedConfig(folder, saved as unknown as TrainingConfigInput, given, named);
+  return { input, store: place, resume: folder };
 }
 
-export async function prepareCode(config: CodeConfig, options: TrainOptions): Promise<Prepared> {
+export async function prepareCode(config: CodeConfig, options: TrainOptions, open: OpenDevice): Promise<Prepared> {
   const { optimizer, codeVersion } = config;
   const task = new ModuleTask(config);
+  if (optimizer !== undefined && !isOptimizer(optimizer)) {
+    throw new ConfigError(`train: needs an optimizer of tenon/optim, or one like it, got ${show(optimizer)}.`, {
+      where: "train",
+      hint: 'For example new SGD(parameters, { lr: 0.1 }); by name it goes into training: { optimizer: "sgd" }.',
+    });
+  }
   // A step of the user's own may update what it likes.
   if (optimizer && !task.step) checkOwner("train", task.model, optimizer);
   const told = Object.fromEntries(Object.entries(config).filter(([name]) => settingNames.includes(name)));
   // An optimizer brings its rate along, where none is told.
-  if (optimizer) told["training"] = { learningRate: optimizer.lr, ...config.training };
+  if (optimizer) {
+    const at = { where: options.where ?? "train", path: "training", errorType: ConfigError };
+    told["training"] = { learningRate: optimizer.lr, ...plainObject(config.training ?? {}, at, "an object") };
+  }
   const settings = resolveSettings(told, options.where);
-  const capabilities = await openDevice({ ...settings, device: deviceOf(task.model, settings) });
+  const capabilities = await open({ ...deviceSettings(settings), device: deviceOf(task.model, settings) });
   requireNumerics(task.model, capabilities);
   const store = openStore(options.store ?? settings.out, "train");
-  const fingerprint = await task.source.fingerprint();
-  const { code, provisional = task.provisional } = await codeOf(codeVersion);
+  const fingerprint = await fingerprintOf(task);
+  const { code, provisional = task.provisional } = await codeOf("train", codeVersion);
   const hashed = hashedSettings(settings, capabilities);
   const generator = new Generator(settings.seed);
   const resume = options.resume === undefined ? undefined : await findRunFolder(store, options.resume);
@@ -126,9 +142,14 @@ export async function prepareCode(config: CodeConfig, options: TrainOptions): Pr
     generator,
     task,
     store,
-    release: () => {
+    release: async () => {
       loopOptimizer.dispose();
       returnGenerator();
+      await task.source
+        .close()
+        .catch((error) =>
+          warn("batches-not-closed", `train: the batches threw when they were closed: ${error}`, { error }),
+        );
     },
     optimizer: loopOptimizer,
     userConfig: hashed,
@@ -142,6 +163,20 @@ export async function prepareCode(config: CodeConfig, options: TrainOptions): Pr
       ...(provisional === undefined ? {} : { provisional }),
     }),
   };
+}
+
+async function fingerprintOf({ source }: ModuleTask): Promise<string> {
+  const fingerprint: unknown = await source.fingerprint();
+  if (typeof fingerprint === "string" && /^[0-9a-f]{64}$/.test(fingerprint)) return fingerprint;
+  throw new ConfigError(`train: needs 64 hex digits from fingerprint() of the batches, got ${show(fingerprint)}.`, {
+    where: "train",
+    hint: "It is the SHA-256 of their content (sha256Hex), so that equal ones give equal batches.",
+  });
+}
+
+function isOptimizer(value: unknown): boolean {
+  const { lr, step, stateDict, loadStateDict } = Object(value);
+  return typeof lr === "number" && [step, stateDict, loadStateDict].every((method) => typeof method === "function");
 }
 
 /** Dropouts without a generator of their own draw from the run's as long as it lasts. */
@@ -177,14 +212,10 @@ function deviceOf(model: Module, { device }: RunSettings): RunSettings["device"]
   return device;
 }
 
-async function openDevice(settings: RunSettings): Promise<Capabilities> {
-  const { device, threads, numerics, memoryBudget } = settings;
-  const deterministic = strictest(settings.deterministic);
-  return init({
-    device,
-    numerics,
-    deterministic,
-    ...(memoryBudget === undefined ? {} : { memoryBudget }),
-    ...(threads === undefined ? {} : { threads }),
-  });
-}
+const deviceSettings = ({ device, numerics, deterministic, threads, memoryBudget }: RunSettings): DeviceSettings => ({
+  device,
+  numerics,
+  deterministic,
+  threads,
+  memoryBudget,
+});

@@ -1,11 +1,6 @@
 /** What a run may promise of its bits, by where it computes. */
 
 import type { Determinism } from "../artifacts/manifest.js";
-import { type Deterministic, determinism } from "../core/determinism.js";
-
-/** The mode of a run: what the process asked for is not weakened by the default of a config. */
-export const strictest = (ofConfig: Deterministic): Deterministic =>
-  determinism() === true && ofConfig === "warn" ? true : ofConfig;
 
 /** The promise that goes into the manifest, whatever was asked for. */
 export function promiseOf(device: string, numerics: string): Determinism {

@@ -13,7 +13,7 @@ import {
   writeCheckpoint,
 } from "../artifacts/checkpoint.js";
 import { stampedJson } from "../artifacts/format.js";
-import { MANIFEST, type RunManifest, writeManifest } from "../artifacts/manifest.js";
+import { checkManifest, MANIFEST, type RunManifest, writeManifest } from "../artifacts/manifest.js";
 import type { FileRecord } from "../artifacts/pieces.js";
 import {
   readTrainingState,
@@ -24,10 +24,10 @@ import {
 import { ConfigError, listOf, RunError, show } from "../core/errors.js";
 import { type RunStore, writeText } from "../core/store.js";
 import { codeName } from "./code.js";
+import { CHECKPOINTS, LOCK } from "./folder.js";
 import { claimExecution, configHash, runFingerprint, runIdOf } from "./identity.js";
 import { findRunFolder, readManifestOf } from "./list.js";
-import { MetricsLog, type Offsets } from "./metrics.js";
-import type { Sink } from "./sinks.js";
+import { checkStep, MetricsLog, type MetricsOptions, type Offsets } from "./metrics.js";
 
 /** What is known of a run before its first step; the rest of the manifest follows from it. */
 export type RunDraft = Omit<
@@ -35,8 +35,7 @@ export type RunDraft = Omit<
   "runId" | "executionId" | "fingerprint" | "configHash" | "finalWeights" | "status" | "result" | "files" | "resumedAt"
 >;
 
-export interface RecorderOptions {
-  readonly sinks?: readonly Sink[];
+export interface RecorderOptions extends Pick<MetricsOptions, "sinks" | "onSinkError"> {
   /** The config as the user gave it, for `config.json`; the hashed one unless told. */
   readonly userConfig?: object;
 }
@@ -53,7 +52,6 @@ export interface Ending {
 }
 
 const ENDINGS: readonly string[] = ["done", "stopped", "failed"];
-const LOCK = "run.lock";
 const LINE_FILES = ["config.json", "metrics.jsonl", "timing.jsonl", "samples.jsonl"];
 
 export class RunRecorder {
@@ -142,7 +140,7 @@ export class RunRecorder {
       if (manifest.status === "done") {
         throw new RunError(`${folder}: is done, there is nothing to resume.`, { where: folder });
       }
-      const checkpoint = await latestCheckpoint(store, `${folder}/checkpoints`);
+      const checkpoint = await latestCheckpoint(store, `${folder}/${CHECKPOINTS}`);
       if (!checkpoint) {
         throw new RunError(`${folder}: has no complete checkpoint to resume from.`, {
           where: folder,
@@ -177,6 +175,7 @@ export class RunRecorder {
     state?: Omit<TrainingState, "step" | "runId" | "executionId" | "offsets">,
   ): Promise<Checkpoint> {
     this.refuseEnded();
+    checkStep("checkpoint", step);
     if (this.last?.step === step) return this.last;
     await this.metrics.flush();
     const { runId, executionId } = this;
@@ -184,7 +183,7 @@ export class RunRecorder {
     const contents = state
       ? { ...files, [TRAINING_STATE]: writeTrainingState({ ...state, step, runId, executionId, offsets }) }
       : files;
-    const folder = `${this.folder}/checkpoints/${checkpointName(step)}`;
+    const folder = `${this.folder}/${CHECKPOINTS}/${checkpointName(step)}`;
     this.last = await writeCheckpoint(this.store, folder, step, contents);
     return this.last;
   }
@@ -200,6 +199,9 @@ export class RunRecorder {
         where: "finish",
       });
     }
+    const { result, wallClock } = ending;
+    // Before anything is closed: a run whose manifest cannot be read was for nothing.
+    checkManifest({ ...this.current, result, wallClock }, "finish");
     await this.metrics.close();
     const files: Record<string, FileRecord> = {};
     for (const name of LINE_FILES) {

@@ -65,7 +65,7 @@ export function serveTraining(
     runs.set(id, run);
     // One reader tells all, so that the result never overtakes an event.
     const tell = async () => {
-      for await (const event of run) answer({ tenon: "event", id, event });
+      for await (const event of run) answer({ tenon: "event", id, event: sendable(event) });
       answer({ tenon: "result", id, result: await run.result });
     };
     void tell()
@@ -122,6 +122,7 @@ export function connect(endpoint: Endpoint): {
           if (loss) throw lost(loss);
           const id = ++count;
           let executionId: string | undefined;
+          const request: Request = { tenon: "train", id, config: sent, options };
           waiting.set(id, {
             answer(answer) {
               if (answer.tenon === "event") {
@@ -140,7 +141,12 @@ export function connect(endpoint: Endpoint): {
             },
           });
           const stop = () => send({ tenon: "stop", id, reason: String(signal.reason) });
-          send({ tenon: "train", id, config: sent, options });
+          try {
+            send(request);
+          } catch (cause) {
+            waiting.delete(id);
+            throw cannotTravel(cause);
+          }
           if (!heard) awaitFirstWord();
           // A run may be stopped in the turn that started it, before its work begins.
           if (signal.aborted) stop();
@@ -207,6 +213,20 @@ function listen<M extends { tenon: string }>(endpoint: Endpoint, listener: (mess
   else endpoint.on?.("message", ours);
   endpoint.start?.();
 }
+
+/** Of warnings, whose details are anything (what a sink threw), what a message can carry. */
+const sendable = (event: TrainingEvent): TrainingEvent =>
+  event.type === "warning" && event.details ? { ...event, details: portable(event.details) } : event;
+
+const cannotTravel = (cause: unknown): errors.ConfigError =>
+  new errors.ConfigError(
+    `connect: needs a config that a message can carry, got one that it cannot: ${(cause as Error).message}`,
+    {
+      where: "connect",
+      cause,
+      hint: "Functions and streams stay here: give data as files, blobs or addresses, and sinks, stores and clocks to serveTraining.",
+    },
+  );
 
 /** URLs do not travel, their texts do; files and blobs travel as they are. */
 function travelling<T>(value: T): T {

@@ -4,17 +4,18 @@
  */
 
 import type { RunManifest } from "../artifacts/manifest.js";
-import { init } from "../backend/devices.js";
 import { listOf, RunError } from "../core/errors.js";
+import { checkClock } from "../core/options.js";
 import { VERSION } from "../core/version.js";
 import type { TrainingConfigInput } from "./config.js";
 import { otherBuild } from "./draft.js";
 import { createRun, type TrainingEvent, type TrainingResult } from "./events.js";
+import { holding, type OpenDevice } from "./holding.js";
 import { type LoadedRun, loadRun } from "./list.js";
 import { MemoryStore } from "./memory-store.js";
 import { type StoreOption, storeOf } from "./store.js";
 import { openStored } from "./stored-data.js";
-import { holding, work as train } from "./train.js";
+import { workWith } from "./train.js";
 import { otherInputs, relativeDifference, type Verdict } from "./verdict.js";
 
 export interface ReplayOptions extends StoreOption {
@@ -65,6 +66,7 @@ function obstacles(manifest: RunManifest): string[] {
 
 /** Runs a recorded run again and compares. Throws a RunError where it cannot be run at all, naming what is missing. */
 export async function replay(name: string, options: ReplayOptions = {}): Promise<Replay> {
+  checkClock("replay", options?.clock);
   const run = await loadRun(name, {
     store: storeOf("replay", options, ["force", "data", "onStep", "threads", "clock"]),
   });
@@ -72,22 +74,23 @@ export async function replay(name: string, options: ReplayOptions = {}): Promise
   // Warnings of its training are told where others are.
   return holding(
     () => undefined,
-    () => again(run, options),
+    (open) => again(run, options, open),
   );
 }
 
-async function again(run: LoadedRun, options: ReplayOptions): Promise<Replay> {
+async function again(run: LoadedRun, options: ReplayOptions, given: OpenDevice): Promise<Replay> {
   const { manifest } = run;
   const problems = obstacles(manifest);
-  const device = await chooseDevice(manifest, problems);
-  await sameArithmetic(manifest, device, problems);
+  const open: OpenDevice = (settings) => given({ ...settings, threads: options.threads ?? settings.threads });
+  const device = await chooseDevice(manifest, problems, open);
+  await sameArithmetic(manifest, device, problems, open);
   if (problems.length > 0 && !options.force) {
     throw new RunError(`${manifest.executionId}: cannot be replayed faithfully: ${problems.join("; ")}.`, {
       where: manifest.executionId,
       hint: "Pass force (--force) to run it anyway; the answer says so.",
     });
   }
-  return compare(run, device, problems, options);
+  return compare(run, device, problems, options, open);
 }
 
 /** What code did is known to the code alone. */
@@ -105,10 +108,14 @@ export function refuseCode({ executionId, code, provisional }: RunManifest): voi
 }
 
 /** The device of the manifest where there is one; else the CPU, under the run's tolerances. */
-async function chooseDevice(manifest: RunManifest, problems: string[]): Promise<TrainingConfigInput["device"]> {
+async function chooseDevice(
+  manifest: RunManifest,
+  problems: string[],
+  open: OpenDevice,
+): Promise<TrainingConfigInput["device"]> {
   if (manifest.device !== "webgpu") return manifest.device as TrainingConfigInput["device"];
   try {
-    await init({ device: "webgpu", deterministic: false });
+    await open({ device: "webgpu", numerics: manifest.numerics as "portable" | "fast", deterministic: false });
     return "webgpu";
   } catch (error) {
     if (!manifest.determinism.tolerances)
@@ -122,9 +129,10 @@ async function sameArithmetic(
   { numerics, device, environment }: RunManifest,
   now: TrainingConfigInput["device"],
   problems: string[],
+  open: OpenDevice,
 ): Promise<void> {
   if (numerics !== "fast" || device === "webgpu" || now === "webgpu") return;
-  const { fusedMultiplyAdd } = await init({ device: now, numerics, deterministic: false });
+  const { fusedMultiplyAdd } = await open({ device: now as "cpu", numerics, deterministic: false });
   if (fusedMultiplyAdd === environment["fusedMultiplyAdd"]) return;
   const [had, has] = fusedMultiplyAdd ? ["without", "fuses"] : ["with", "does not fuse"];
   problems.push(
@@ -153,6 +161,7 @@ async function compare(
   device: TrainingConfigInput["device"],
   problems: string[],
   options: ReplayOptions,
+  open: OpenDevice,
 ): Promise<Replay> {
   const { manifest } = run;
   const expected = await recorded(run);
@@ -188,7 +197,7 @@ async function compare(
       // Before the loop goes on, so that its last checkpoint is that of the record's last step.
       if (event.type === "step" && event.step >= last) void work.stop();
     };
-    return train({ ...config, data }, { store, clock: options.clock }, tell, signal);
+    return workWith(open, { ...config, data }, { store, clock: options.clock }, tell, signal);
   });
   const exact = device === manifest.device && manifest.determinism.promise !== "tolerance";
   const tolerance = exact ? undefined : manifest.determinism.tolerances?.loss;

@@ -3,9 +3,9 @@
  * `replay` compares more (every step).
  */
 
-import type { RunManifest } from "../artifacts/manifest.js";
+import { checkManifest, type RunManifest } from "../artifacts/manifest.js";
 import { RunError } from "../core/errors.js";
-import { checkOptions } from "../core/options.js";
+import { checkClock, checkOptions } from "../core/options.js";
 import type { RunStore } from "../core/store.js";
 import { VERSION } from "../core/version.js";
 import type { TrainingConfigInput } from "./config.js";
@@ -41,6 +41,8 @@ function configFromManifest(manifest: RunManifest, data?: ReproduceOptions["data
   const refuse = (why: string, hint: string): never => {
     throw new RunError(`${manifest.executionId}: cannot be made again, ${why}.`, { where: manifest.executionId, hint });
   };
+  if (manifest.code)
+    refuse("it was made by code, not by a config", "Run that code again and compare with `tenon runs compare`.");
   if (manifest.provisional) refuse(manifest.provisional, "Only runs made from a config can.");
   if (manifest.status !== "done" || manifest.finalWeights === null)
     refuse(`it is ${manifest.status} and has no final weights`, "Finish it first (tenon train --resume).");
@@ -72,6 +74,8 @@ function configFromManifest(manifest: RunManifest, data?: ReproduceOptions["data
 export async function reproduce(manifest: RunManifest, options: ReproduceOptions = {}): Promise<Reproduction> {
   checkOptions("reproduce", options, ["data", "onEvent", "threads", "clock", "store"]);
   const { data, onEvent, threads, clock, store = new MemoryStore() } = options;
+  checkClock("reproduce", clock);
+  checkManifest(manifest, "reproduce");
   const config = configFromManifest(manifest, data);
   const run = train(
     { ...config, deterministic: false, ...(threads === undefined ? {} : { threads }) },

@@ -1,11 +1,12 @@
 /**
- * Sinks: where a run's numbers go besides its own folder. Several at once; one that throws is reported once and
- * stops nothing.
+ * Sinks: where a run's numbers go besides its own folder. Several at once; one that throws, or never answers, is
+ * reported once and stops nothing.
  */
 
+import { ConfigError, kindOf, RunError, show } from "../core/errors.js";
 import { platform } from "../core/platform.js";
 import type { RunStore } from "../core/store.js";
-import { warn } from "../core/warnings.js";
+import { type WarningListener, warn } from "../core/warnings.js";
 import { LineFile } from "./lines.js";
 import { openStore } from "./store.js";
 
@@ -104,15 +105,41 @@ export function csvSink(target: SinkTarget): Sink {
 /** RFC 4180: quoted where a separator, quote or line end is inside. */
 export const csvCell = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
-/** Several sinks as one that never throws. Each one gets its records in order. */
+/** Throws unless these are sinks, or nothing. */
+export function checkSinks(where: string, sinks: unknown): void {
+  if (sinks === undefined) return;
+  const hint = 'For example sinks: [csvSink("values.csv")].';
+  if (!Array.isArray(sinks))
+    throw new ConfigError(`${where}: needs sinks as a list, got ${show(sinks)}.`, { where, hint });
+  for (const sink of sinks) {
+    if (typeof Object(sink).write === "function") continue;
+    throw new ConfigError(`${where}: needs sinks with write(record), got ${kindOf(sink)}.`, { where, hint });
+  }
+}
+
+/** Milliseconds that a sink may take over one record. */
+const PATIENCE = 10_000;
+
+interface Lane {
+  readonly sink: Sink;
+  last: Promise<void>;
+  failed: boolean;
+  /** Actions that it finished; by this a slow one is told from one that stands still. */
+  done: number;
+  /** Nothing is given to it any more. */
+  givenUp: boolean;
+}
+
+/** Several sinks as one that never throws. Each one gets its records in order; one that never answers is given up. */
 export class SinkGroup {
-  private readonly lanes: { sink: Sink; last: Promise<void>; failed: boolean }[];
+  private readonly lanes: Lane[];
 
   constructor(
     sinks: readonly Sink[],
     private readonly onError: (sink: Sink, error: unknown) => void = warnOf,
+    private readonly patience = PATIENCE,
   ) {
-    this.lanes = sinks.map((sink) => ({ sink, last: Promise.resolve(), failed: false }));
+    this.lanes = sinks.map((sink) => ({ sink, last: Promise.resolve(), failed: false, done: 0, givenUp: false }));
   }
 
   write(record: SinkRecord): void {
@@ -121,29 +148,59 @@ export class SinkGroup {
 
   async flush(): Promise<void> {
     this.each((sink) => sink.flush?.());
-    await Promise.all(this.lanes.map(({ last }) => last));
+    await this.settled();
   }
 
   async close(): Promise<void> {
     this.each((sink) => sink.close?.());
-    await Promise.all(this.lanes.map(({ last }) => last));
+    await this.settled();
   }
 
   private each(action: (sink: Sink) => void | Promise<void>): void {
     for (const lane of this.lanes) {
+      if (lane.givenUp) continue;
       lane.last = lane.last
-        .then(() => action(lane.sink))
-        .catch((error) => {
-          if (!lane.failed) this.onError(lane.sink, error);
-          lane.failed = true;
-        });
+        .then(() => (lane.givenUp ? undefined : action(lane.sink)))
+        .catch((error) => this.report(lane, error))
+        .then(() => void lane.done++);
     }
+  }
+
+  private async settled(): Promise<void> {
+    await Promise.all(this.lanes.map((lane) => lane.givenUp || this.settledOne(lane)));
+  }
+
+  private async settledOne(lane: Lane): Promise<void> {
+    let ended = false;
+    const end = lane.last.then(() => {
+      ended = true;
+    });
+    while (!ended) {
+      const { done } = lane;
+      await within(end, this.patience);
+      if (ended || lane.done > done) continue;
+      lane.givenUp = true;
+      const silence = `said nothing for ${this.patience / 1000} s and is given no more records.`;
+      this.report(lane, new RunError(`${lane.sink.name}: ${silence}`, { where: lane.sink.name }));
+      return;
+    }
+  }
+
+  private report(lane: Lane, error: unknown): void {
+    if (!lane.failed) this.onError(lane.sink, error);
+    lane.failed = true;
   }
 }
 
-function warnOf(sink: Sink, error: unknown): void {
-  warn("sink-failed", `${sink.name}: threw, the run goes on: ${error instanceof Error ? error.message : error}`, {
-    sink: sink.name,
-    error,
-  });
+/** Waits for a promise, but not for ever. */
+async function within(promise: Promise<void>, milliseconds: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  await Promise.race([promise, new Promise<void>((resolve) => (timer = setTimeout(resolve, milliseconds)))]);
+  clearTimeout(timer);
+}
+
+/** Reports a sink's failure as a warning; to the run that it belongs to, where that is known. */
+export function warnOf(sink: Sink, error: unknown, to?: WarningListener): void {
+  const said = error instanceof Error ? error.message : show(error);
+  warn("sink-failed", `${sink.name}: threw, the run goes on: ${said}`, { sink: sink.name, error }, to);
 }

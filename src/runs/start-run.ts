@@ -12,7 +12,7 @@ import { sha256Hex } from "../core/sha256.js";
 import { codeOf } from "./code.js";
 import { settingsDraft } from "./draft.js";
 import { type Ending, RunRecorder } from "./recorder.js";
-import type { Sink } from "./sinks.js";
+import { checkSinks, type Sink } from "./sinks.js";
 import { type StoreOption, storeOf } from "./store.js";
 
 export interface StartRunOptions extends StoreOption {
@@ -57,8 +57,20 @@ export async function startRun(
   if (typeof config !== "object" || config === null || Array.isArray(config)) {
     throw new ConfigError(`startRun: needs a config object, got ${kindOf(config)}.`, { where: "startRun" });
   }
+  checkSinks("startRun", sinks);
+  if (typeof weights !== "object" || weights === null) {
+    throw new ConfigError(`startRun: needs weights as tensors by name, got ${kindOf(weights)}.`, { where: "startRun" });
+  }
+  if (typeof data !== "string" && !(data instanceof Uint8Array)) {
+    throw new ConfigError(`startRun: needs data as a fingerprint, text or bytes, got ${kindOf(data)}.`, {
+      where: "startRun",
+    });
+  }
   // Within the limits that the manifest is read with.
-  const plain = parseJson(canonicalJson(config), { where: "startRun: config", maxDepth: 60 }) as typeof config;
+  const plain = parseJson(canonicalJson(config, "startRun: config"), {
+    where: "startRun: config",
+    maxDepth: 60,
+  }) as typeof config;
   const fingerprint = typeof data === "string" && HASH.test(data) ? data : sha256Hex(data);
   const machine = capabilities();
   const { device = machine.device, numerics = machine.numerics } = told;
@@ -69,7 +81,7 @@ export async function startRun(
     store,
     {
       ...settingsDraft(asked, { ...machine, device, numerics }, await weightsHash(weights)),
-      ...(await codeOf(codeVersion)),
+      ...(await codeOf("startRun", codeVersion)),
       config: plain,
       tokenizerHash: null,
       data: { fingerprint, sources: [], split: null },

@@ -43,6 +43,7 @@ export async function tableSetup(config: TrainingConfig, generator: Generator, d
     sources: [...sources, ...labels],
     tokenizerHash: null,
     hashed: { dataHash: hashOf(sources), data: { schema: rows.schema, cache, ...hashedLabels } },
+    close: () => source.close(),
   };
 }
 

@@ -108,6 +108,12 @@ export class Repeated<B> implements BatchSource<B> {
   fingerprint(): Promise<string> {
     return this.source.fingerprint();
   }
+
+  /** Ends what a pass left in the middle holds open, where the source knows how. */
+  async close(): Promise<void> {
+    const { close } = this.source as { close?: unknown };
+    if (typeof close === "function") await close.call(this.source);
+  }
 }
 
 /** The epoch of the batch that a source gave last, from 0; undefined where it knows none (blocks drawn at random). */

@@ -1,12 +1,25 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { parseManifest, type RunManifest, readManifest, writeManifest } from "../../src/artifacts/manifest.js";
+import { stamp } from "../../src/artifacts/format.js";
+import {
+  manifestHash,
+  parseManifest,
+  type RunManifest,
+  readManifest,
+  writeManifest,
+} from "../../src/artifacts/manifest.js";
 import { FormatError } from "../../src/core/errors.js";
 import { writeText } from "../../src/core/store.js";
 import { resolveConfig } from "../../src/runs/config.js";
 import { claimExecution, configHash, hashedConfig, runFingerprint, runIdOf } from "../../src/runs/identity.js";
 import { MemoryStore } from "../../src/runs/memory-store.js";
 import { sampleManifest } from "../runs/sample.js";
+
+/** As somebody else may write it, with a hash that fits. */
+function sealed(manifest: object): string {
+  const stamped = JSON.parse(JSON.stringify({ ...stamp("tenon-manifest"), ...manifest }));
+  return JSON.stringify({ ...stamped, manifestHash: manifestHash(stamped) });
+}
 
 describe("a manifest", () => {
   it("comes back as it was written, from text, object, folder and file list", async () => {
@@ -52,15 +65,30 @@ describe("a manifest", () => {
 
   it("refuses fields that are missing, wrong or do not fit together", () => {
     const written = (more: Partial<Record<keyof RunManifest, unknown>>) => () =>
-      parseManifest(writeManifest({ ...sampleManifest(), ...more } as RunManifest), "m.json");
+      parseManifest(sealed({ ...sampleManifest(), ...more }), "m.json");
     expect(written({ seed: undefined })).toThrow(/m.json: "seed" needs a whole number from 0, got nothing/);
     expect(written({ runId: "../../etc" })).toThrow(/"runId" needs a plain name, got "..\/..\/etc"/);
     expect(written({ executionId: "a/b-1" })).toThrow(/"executionId" needs a plain name/);
     expect(written({ initialWeights: "123" })).toThrow(/"initialWeights" needs 64 hex digits/);
     expect(written({ status: "finished" })).toThrow(/"running", "done", "stopped" or "failed"/);
     expect(written({ runId: "0123456789abcdef" })).toThrow(/does not fit/);
+    expect(written({ files: { "../../x": { size: 1, sha256: "0".repeat(64) } } })).toThrow(
+      /m.json: "files" needs plain names: "..\/..\/x" holds a separator/,
+    );
+    expect(written({ determinism: { promise: "tolerance", statement: "s", tolerances: { loss: "x" } } })).toThrow(
+      /"determinism.tolerances.loss" needs a number/,
+    );
     expect(() => parseManifest("[]", "m.json")).toThrow(/m.json: an object expected, got an array/);
     expect(() => parseManifest(`${"[".repeat(1000)}`, "m.json")).toThrow(/nested deeper/);
+  });
+
+  it("is written only where it can be read again", () => {
+    const write = (more: Partial<Record<keyof RunManifest, unknown>>) => () =>
+      writeManifest({ ...sampleManifest(), ...more } as RunManifest);
+    expect(write({ device: "" })).toThrow(/manifest.json: "device" needs a text, got ""/);
+    expect(write({ result: [1] })).toThrow(/"result" needs an object, got \[1\]/);
+    expect(write({ result: { a: 1n } })).toThrow(/manifest.json: a value must be JSON, got a bigint/);
+    expect(write({ code: { version: "" } })).toThrow(/"code.version" needs a text/);
   });
 
   it("refuses a text cut short at any byte", () => {

@@ -138,10 +138,9 @@ describe("a run's metrics", () => {
 
   it("refuse what is no number, and names and steps that cannot be", async () => {
     const log = await MetricsLog.open(new MemoryStore(), "r");
-    expect(() => log.log("loss", "1" as never, 1)).toThrow(
-      /needs a number by a name other than "step", got string for "loss"/,
-    );
-    expect(() => log.log("step", 1, 1)).toThrow(/other than "step"/);
+    expect(() => log.log("loss", "1" as never, 1)).toThrow(/log: needs a number for "loss", got a string/);
+    for (const name of ["step", "epoch", "kind"])
+      expect(() => log.log(name, 1, 1)).toThrow(`by a name other than "step", "epoch" or "kind", got "${name}"`);
     expect(() => log.log("loss", 1, -1)).toThrow(/needs a step that is a whole number from 0, got -1/);
     expect(() => log.log("loss", 1, 1.5)).toThrow(/got 1.5/);
   });
@@ -211,12 +210,12 @@ describe("aggregates", () => {
     expect(await epochsOf(rows.batch({ batchSize: 2, epochs: 9 }))).toEqual([0, 0, 1, 1, 2]);
   });
 
-  it("leave fractions of epochs, which a loop of one's own logs, among the values", async () => {
+  it("leave fractions of epochs, which earlier versions took as a value, among the values", async () => {
     const store = new MemoryStore();
-    const log = await MetricsLog.open(store, "r");
-    log.log({ loss: 1, epoch: 0.5 }, 1);
-    log.log({ loss: 1, epoch: 1 }, 2);
-    await log.close();
+    const log = await LineFile.open(store, "r/metrics.jsonl", "tenon-metrics");
+    log.write({ step: 1, loss: 1, epoch: 0.5 });
+    log.write({ step: 2, loss: 1, epoch: 1 });
+    await log.flush();
     expect(await readMetrics(store, "r")).toEqual([
       { step: 1, values: { loss: 1, epoch: 0.5 } },
       { step: 2, epoch: 1, values: { loss: 1 } },

@@ -63,6 +63,45 @@ describe("a task in code", () => {
       ConfigError,
       "train: needs an optimizer of the model's parameters, got SGD (0) and Parameters, which holds none of",
     ],
+    ["parameters that are none", { parameters: [null] }, ConfigError, 'needs tensors as parameters, got null for "p0"'],
+    [
+      "parameters that are a number",
+      { parameters: 5 },
+      ConfigError,
+      "needs parameters by name or in a list, got a number",
+    ],
+    [
+      "a parameter with a module's own name",
+      { parameters: { parameters: tensor([1], { requiresGrad: true }) } },
+      ConfigError,
+      'needs names of parameters that no module has itself, got "parameters"',
+    ],
+    ["a loss that is none", { loss: 5 }, ConfigError, "needs a function for loss, got a number"],
+    ["a step that is none", { loss: undefined, step: "x" }, ConfigError, "needs a function for step, got a string"],
+    [
+      "an optimizer by name",
+      { optimizer: "sgd" },
+      ConfigError,
+      'needs an optimizer of tenon/optim, or one like it, got "sgd"',
+    ],
+    [
+      "a source without a hash",
+      { batches: { next: () => 1, restore() {}, state: () => null, fingerprint: async () => "x" } },
+      ConfigError,
+      'needs 64 hex digits from fingerprint() of the batches, got "x"',
+    ],
+    [
+      "half a source",
+      { batches: { next() {}, restore() {} } },
+      ConfigError,
+      "needs batches with state(), as they have",
+    ],
+    [
+      "a number for training, beside an optimizer",
+      { optimizer: { lr: 1, step() {}, stateDict() {}, loadStateDict() {} }, training: 5 },
+      ConfigError,
+      '"training" needs an object, got 5',
+    ],
     ["an empty list", { batches: [] }, DataError, "train: needs at least one batch, got none."],
     [
       "an evaluation that returns nothing",
@@ -246,5 +285,37 @@ describe("options misspelt", () => {
       'finish: has no option "wieghts". Did you mean "weights"?',
     );
     await run.finish();
+  });
+});
+
+describe("what no run could do", () => {
+  const config = (more: object) => ({ data: { corpus: "tales" }, ...more }) as never;
+  test.each([
+    [{ formatVersion: "9.0" }, {}, "config: is tenon-config 9.0, this version of Tenon reads 1.x"],
+    [{ training: { batchSize: 2 ** 31 } }, {}, '"training.batchSize" needs a batch of at most 2^31 values'],
+    [{ training: { batchSize: 2 ** 53 - 1 } }, {}, "got 9007199254740991. For larger steps, accumulate"],
+    [
+      { training: { blockSize: 2 ** 31 } },
+      {},
+      '"training.blockSize" needs a batch of at most 2^31 values (batchSize 12 x 2147483649)',
+    ],
+    [{}, { sinks: 5 }, "train: needs sinks as a list, got 5"],
+    [{}, { clock: 5 }, "train: needs a function that gives milliseconds"],
+  ])("%j, %j", async (more, options, message) => {
+    const run = train(config(more), { store: new MemoryStore(), ...options } as never);
+    await expect(run.result).rejects.toThrow(message);
+  });
+
+  test("such as a replay of code, or of nothing", async () => {
+    const store = new MemoryStore();
+    const run = await runs.startRun({ lr: 1 }, { store, codeVersion: "1" });
+    const weights = { w: { dtype: "F32", shape: [1], data: new Float32Array(1) } } as const;
+    const manifest = await run.finish({ weights });
+    await expect(runs.reproduce(manifest)).rejects.toThrow(/cannot be made again, it was made by code/);
+    await expect(runs.reproduce(null as never)).rejects.toThrow("reproduce: needs a manifest, got null");
+    await expect(runs.reproduce({} as never)).rejects.toThrow('reproduce: "runId" needs a plain name, got nothing');
+    await expect(runs.reproduce(manifest, { clock: 5 } as never)).rejects.toThrow("reproduce: needs a function");
+    await expect(runs.compareRuns(5 as never, { store })).rejects.toThrow("compareRuns: needs a list of runs, got");
+    await expect(runs.findContent(5 as never, { store })).rejects.toThrow("find: needs 1 to 64 hex digits, got 5");
   });
 });

@@ -198,13 +198,15 @@ describe("comparing", () => {
       ]),
     ).toEqual([]);
     expect(differences([{ a: { b: 1 } }, { a: {} }])).toEqual([{ path: "a.b", values: [1, undefined] }]);
+    expect(differences([{ a: {} }, {}])).toEqual([{ path: "a", values: [{}, undefined] }]);
+    expect(differences([{ a: null }, {}])).toEqual([{ path: "a", values: [null, undefined] }]);
   });
 });
 
 describe("verifying", () => {
   it("finds nothing wrong with a run that nobody touched", async () => {
     const { store, first } = await threeRuns();
-    expect(await verify(first, { store })).toEqual({
+    expect(await verify(first, { store, data: true })).toEqual({
       executionId: first,
       ok: true,
       problems: [],

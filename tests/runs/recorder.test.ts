@@ -206,7 +206,7 @@ describe("startRun", () => {
     await expect(startRun(own, { store })).rejects.toThrow(/startRun: config: the key "__proto__" is refused/);
     expect(await store.list("")).toEqual([]);
     const run = await startRun({}, { store, codeVersion: "1" });
-    expect(() => run.log("__proto__", 1, 1)).toThrow(/needs a number by a name other than/);
+    expect(() => run.log("__proto__", 1, 1)).toThrow(/needs a value by a name other than/);
     await expect(run.finish({ status: "good" as never })).rejects.toThrow(/done, stopped or failed, got "good"/);
     run.log("loss", 1, 1);
     await run.finish();
@@ -227,4 +227,63 @@ describe("startRun", () => {
     expect((await run.finish()).provisional).toMatch(/no version/);
     expect((await verify(run.id, { store })).notes.join()).toMatch(/provisional ID/);
   });
+});
+
+describe("what could not be read again", () => {
+  const store = new MemoryStore();
+  const start = (options: object = {}, config: object = {}) =>
+    startRun(config as never, { store, codeVersion: "1", ...options });
+
+  it("is refused before anything is written", async () => {
+    const cyclic: Record<string, unknown> = {};
+    cyclic["self"] = cyclic;
+    const cases: [Promise<unknown>, RegExp][] = [
+      [start({ codeVersion: "" }), /startRun: needs a text that is not empty for codeVersion, got ""/],
+      [start({ device: "" }), /"device" needs a text, got ""/],
+      [start({ data: 5 }), /startRun: needs data as a fingerprint, text or bytes, got a number/],
+      [start({ weights: 5 }), /startRun: needs weights as tensors by name, got a number/],
+      [start({ sinks: [{}] }), /startRun: needs sinks with write\(record\), got an object/],
+      [start({}, cyclic), /startRun: config: needs JSON nested at most 1000 deep, got .* holds itself/],
+      [start({}, { d: new Date(1) }), /startRun: config: a value must be JSON, got a Date/],
+      [start({}, { m: new Map() }), /got a Map/],
+      [start({}, { f() {} }), /startRun: config: a value must be JSON, got a function/],
+    ];
+    for (const [refused, message] of cases) await expect(refused).rejects.toThrow(message);
+    expect(await store.list("")).toEqual([]);
+  });
+
+  it("a checkpoint of no step, a result that is none", async () => {
+    const run = await start();
+    for (const step of [1.5, -1, Number.NaN, 1e21, "5"])
+      await expect(run.checkpoint(step as number, {})).rejects.toThrow(
+        /checkpoint: needs a step that is a whole number from 0/,
+      );
+    expect(() => run.sample(Number.NaN, "x")).toThrow(/sample: needs a step/);
+    expect(() => run.sample(1, 5 as never)).toThrow(/sample: needs a text, got a number/);
+    for (const ending of [{ result: [1] }, { result: null }, { wallClock: 5 }, { result: { a: 1n } }])
+      await expect(run.finish(ending as never)).rejects.toThrow(/^finish: /);
+    // None of them ended it.
+    run.log("loss", 1, 1);
+    await run.finish({ result: { loss: 1 } });
+    expect((await verify(run.id, { store })).problems).toEqual([]);
+  });
+});
+
+it("a run is finished though an append failed once, halfway, and no record is lost or doubled", async () => {
+  const store = new MemoryStore();
+  const append = store.append.bind(store);
+  let failures = 0;
+  const run = await startRun({}, { store, codeVersion: "1" });
+  store.append = async (path, bytes) => {
+    if (failures-- <= 0) return append(path, bytes);
+    await append(path, bytes.subarray(0, bytes.length >> 1));
+    throw new Error("no space left");
+  };
+  run.log("loss", 1, 1);
+  failures = 2;
+  await expect(run.finish()).rejects.toThrow("no space left");
+  await expect(run.finish()).rejects.toThrow("no space left");
+  await run.finish();
+  expect((await verify(run.id, { store })).problems).toEqual([]);
+  expect(await (await loadRun(run.id, { store })).metrics()).toEqual([{ step: 1, values: { loss: 1 } }]);
 });

@@ -201,3 +201,31 @@ describe("training on the other end of a line", () => {
     expect(a.weightsHash).not.toBe(b.weightsHash);
   });
 });
+
+describe("what a message cannot carry", () => {
+  it("in a config is refused here", async () => {
+    const [there, here] = line();
+    serveTraining(there, { store: new MemoryStore() });
+    const remote = connect(here);
+    const stream = new ReadableStream();
+    for (const given of [config(2, { data: { text: stream } }), config(2, { model: { f() {} } })]) {
+      const error = await remote.train(given as never).result.catch((error) => error);
+      expect(error).toBeInstanceOf(ConfigError);
+      expect(error.message).toMatch(/^connect: needs a config that a message can carry, got .* Functions and streams/);
+    }
+    expect((await remote.train(config(2))).steps).toBe(2);
+  });
+
+  it("in a warning stays there, and the run goes on", async () => {
+    const [there, here] = line();
+    const write = () => {
+      throw { retry() {} };
+    };
+    serveTraining(there, { store: new MemoryStore(), sinks: [{ name: "thrower", write }] });
+    const run = connect(here).train(config(4));
+    const warnings: TrainingEvent[] = [];
+    for await (const event of run) if (event.type === "warning") warnings.push(event);
+    expect((await run).steps).toBe(4);
+    expect(warnings).toMatchObject([{ code: "sink-failed", details: { sink: "thrower" } }]);
+  });
+});

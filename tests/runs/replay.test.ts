@@ -215,10 +215,10 @@ describe("replay", () => {
     const kind = "text" in data ? "text" : "csv";
     const config = { data: { ...data, [kind]: there }, training: { steps: 1, blockSize: 8, batchSize: 2 } };
     const run = await train(config as TrainingConfigInput, { store });
-    expect((await verify(run.executionId, { store })).problems).toEqual([]);
+    expect((await verify(run.executionId, { store, data: true })).problems).toEqual([]);
     await write("3,a\n");
-    expect((await verify(run.executionId, { store })).problems.join()).toMatch(/the data changed, SHA-256/);
+    expect((await verify(run.executionId, { store, data: true })).problems.join()).toMatch(/the data changed, SHA-256/);
     await writeFile(there, Uint8Array.of(0x1f, 0x8b, 8, 1, 2, 3));
-    expect((await verify(run.executionId, { store })).problems.join()).toMatch(/the data changed/);
+    expect((await verify(run.executionId, { store, data: true })).problems.join()).toMatch(/the data changed/);
   });
 });

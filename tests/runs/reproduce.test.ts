@@ -45,7 +45,7 @@ describe("reproduce", () => {
     expect(answer.verdict).toBe("differs");
     expect(answer.statement).toMatch(/^Differs: other weights after 4 steps, the loss of the last step differs by \d/);
     const tolerant = { ...claim, result: ofCorpus.result };
-    const determinism = { promise: "tolerance", statement: "", tolerances: { loss: 1e-3 } } as const;
+    const determinism = { promise: "tolerance", statement: "Close.", tolerances: { loss: 1e-3 } } as const;
     expect((await reproduce({ ...tolerant, determinism })).verdict).toBe("within tolerance");
   });
 

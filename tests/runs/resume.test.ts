@@ -3,8 +3,11 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MessageChannel } from "node:worker_threads";
+import { Generator, randn } from "tenon";
 import { connect, type Endpoint, loadRun, MemoryStore, replay, serveTraining, train, verify } from "tenon/runs";
 import { describe, expect, test } from "vitest";
+import { parseManifest, writeManifest } from "../../src/artifacts/manifest.js";
+import { readText, writeText } from "../../src/core/store.js";
 
 const text = "the owl hears the mouse and the mouse hears the owl. ".repeat(30);
 const owl = (content = text) => new File([content], "owl.txt");
@@ -132,4 +135,41 @@ describe("a config that is not the one of the run is refused", () => {
     await expect(wrong.result).rejects.toThrow('"trainig" is not a known key. Did you mean "training"?');
     await expect(train([] as never, options).result).rejects.toThrow("config: needs an object, got []");
   });
+});
+
+describe("a run in code", () => {
+  const task = (more: object, training: object = {}) => {
+    const p = randn([2, 2], { requiresGrad: true, generator: new Generator(1) });
+    const loss = () => p.matmul(p).sum();
+    const base = { batches: [[1]], codeVersion: "1", dataVersion: "1" };
+    const options = { steps: 6, checkpointEvery: 1, optimizer: "muon", ...training };
+    return { parameters: { p }, loss, ...base, training: options, ...more } as never;
+  };
+
+  test("does not go on with other code, nor with a rate that it did not have", async () => {
+    const { store, resume } = await stopped(task({}, { steps: 40 }));
+    const again = (more: object, training: object = {}) =>
+      train(task(more, { steps: 40, ...training }), { store, resume }).result;
+    await expect(again({ codeVersion: "2" })).rejects.toThrow(/cannot go on, its code changed: it was 1, is 2\. Bring/);
+    await expect(again({ codeVersion: "" })).rejects.toThrow(/train: needs a text that is not empty for codeVersion/);
+    await expect(again({}, { adamwLearningRate: 0.5 })).rejects.toThrow(
+      /its config changed: training.adamwLearningRate was 0.001, is 0.5/,
+    );
+    expect((await again({})).steps).toBe(40);
+  });
+});
+
+test("a run of another build goes on, and says so; one without a config does not", async () => {
+  const { store, resume } = await stopped();
+  const path = `${resume}/manifest.json`;
+  const manifest = parseManifest(await readText(store, path));
+  await writeText(store, path, writeManifest({ ...manifest, package: { ...manifest.package, buildHash: "other" } }));
+  const warnings: string[] = [];
+  const run = train(config(), { store, resume });
+  for await (const event of run) if (event.type === "warning") warnings.push(event.message);
+  expect(warnings.join()).toMatch(/goes on with another build of tenon .*: it was other/);
+  await writeText(store, `${resume}/config.json`, "null");
+  await expect(train(undefined as never, { store, resume }).result).rejects.toThrow(
+    /config.json: needs an object, got null/,
+  );
 });

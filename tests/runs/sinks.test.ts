@@ -1,5 +1,5 @@
-import { describe, expect, it } from "vitest";
-import { readText } from "../../src/core/store.js";
+import { describe, expect, it, vi } from "vitest";
+import { readText, writeText } from "../../src/core/store.js";
 import { setWarningListener, type Warning } from "../../src/core/warnings.js";
 import "../../src/node/platform.js";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MemoryStore } from "../../src/runs/memory-store.js";
 import { MetricsLog } from "../../src/runs/metrics.js";
-import { consoleSink, csvSink, jsonlSink, type Sink } from "../../src/runs/sinks.js";
+import { checkSinks, consoleSink, csvSink, jsonlSink, type Sink, SinkGroup } from "../../src/runs/sinks.js";
 import { crc32c, tensorboardSink, tfRecord } from "../../src/runs/tensorboard.js";
 
 async function logged(...sinks: Sink[]): Promise<void> {
@@ -196,3 +196,88 @@ function readMessage(bytes: Uint8Array): { number: number; value: number | Uint8
   }
   return fields;
 }
+
+describe("a sink's trouble", () => {
+  it("a file that holds something else is left as it is", async () => {
+    const store = new MemoryStore();
+    const said: string[] = [];
+    const onSinkError = (_: Sink, error: unknown) => void said.push((error as Error).message);
+    const contents = [
+      "my only notes, without a newline",
+      '{"format":"other"}\n{"a":1}\nhalf',
+      "no\nnewline at the end",
+    ];
+    for (const content of contents) {
+      await writeText(store, "notes", content);
+      const log = await MetricsLog.open(store, "r", { sinks: [jsonlSink({ store, path: "notes" })], onSinkError });
+      log.log("loss", 1, 1);
+      await log.close();
+      expect(await readText(store, "notes")).toBe(content);
+      expect(said.pop()).toMatch(
+        /^notes: a file of tenon-metrics to add to expected, got another, which is left as it is/,
+      );
+    }
+    // What a kill left of the first line is our own.
+    await writeText(store, "notes", '{"format":"tenon-me');
+    const log = await MetricsLog.open(store, "r", { sinks: [jsonlSink({ store, path: "notes" })], onSinkError });
+    log.log("loss", 1, 1);
+    await log.close();
+    expect(said).toEqual([]);
+    expect(await readText(store, "notes")).toMatch(/^\{"format":"tenon-metrics",.*\}\n\{"kind":"metrics"/);
+  });
+
+  it("one that never answers is given up, a slow one is not", async () => {
+    vi.useFakeTimers();
+    try {
+      const told: string[] = [];
+      let slow = 0;
+      let stuck = 0;
+      const group = new SinkGroup(
+        [
+          { name: "stuck", write: () => new Promise(() => void stuck++) },
+          { name: "slow", write: () => new Promise((resolve) => setTimeout(() => resolve(void slow++), 6000)) },
+        ],
+        (sink, error) => told.push(`${sink.name} ${(error as Error).message}`),
+      );
+      for (let step = 1; step <= 4; step++) group.write({ kind: "metrics", step, values: { loss: 1 } });
+      const flushed = group.flush();
+      await vi.advanceTimersByTimeAsync(60_000);
+      await flushed;
+      expect([slow, stuck]).toEqual([4, 1]);
+      expect(told).toEqual(["stuck stuck: said nothing for 10 s and is given no more records."]);
+      group.write({ kind: "metrics", step: 5, values: { loss: 1 } });
+      const closed = group.close();
+      await vi.advanceTimersByTimeAsync(20_000);
+      await closed;
+      expect([slow, stuck]).toEqual([5, 1]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("one may throw anything", async () => {
+    const warnings: Warning[] = [];
+    const previous = setWarningListener((warning) => warnings.push(warning));
+    try {
+      for (const thrown of [Object.create(null), { retry() {} }, Symbol("s"), undefined]) {
+        const write = () => {
+          throw thrown;
+        };
+        await logged({ name: "thrower", write });
+      }
+      expect(warnings.map(({ code }) => code)).toEqual(Array(4).fill("sink-failed"));
+    } finally {
+      setWarningListener(previous);
+    }
+  });
+
+  it("what is none is refused where it is given", () => {
+    for (const [sinks, got] of [
+      [5, "needs sinks as a list, got 5"],
+      [{}, "needs sinks as a list, got an object"],
+      [[null], "needs sinks with write(record), got null"],
+      [[{}], "needs sinks with write(record), got an object"],
+    ] as const)
+      expect(() => checkSinks("train", sinks)).toThrow(got);
+  });
+});

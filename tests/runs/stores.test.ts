@@ -9,13 +9,16 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import promises from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, test } from "vitest";
 import { RunError } from "../../src/core/errors.js";
 import { type RunStore, readText, storeSource, writeText } from "../../src/core/store.js";
 import { FileStore } from "../../src/node/file-store.js";
+import { readInto } from "../../src/node/read.js";
 import "../../src/node/platform.js";
 import { MemoryStore } from "../../src/runs/memory-store.js";
 import { openStore } from "../../src/runs/store.js";
@@ -173,4 +176,55 @@ describe("file system store", () => {
     expect([source.name, source.byteLength]).toEqual(["f", 10]);
     expect(new TextDecoder().decode(await source.read(2, 5))).toBe("234");
   });
+});
+
+describe("reading from a file", () => {
+  it("asks the system for at most a GiB at once: Node aborts at 2 GiB", async () => {
+    const asked: number[] = [];
+    const file = {
+      async read(_bytes: Uint8Array, offset: number, length: number, position: number) {
+        expect(position).toBe(offset + 5);
+        asked.push(length);
+        return { bytesRead: length };
+      },
+    };
+    // Pages that nobody touches take no room.
+    const size = 2 ** 31 + 4096;
+    expect(await readInto(file, new Uint8Array(size), 5)).toBe(size);
+    expect(asked).toEqual([2 ** 30, 2 ** 30, 4096]);
+  });
+
+  it("tells where the file ended", async () => {
+    const file = { read: async (_: Uint8Array, at: number) => ({ bytesRead: at === 0 ? 3 : 0 }) };
+    expect(await readInto(file, new Uint8Array(9), 0)).toBe(3);
+  });
+});
+
+describe("names", () => {
+  it("are limited by their bytes, and made of whole characters", async () => {
+    const store = new MemoryStore();
+    await expect(writeText(store, "数".repeat(100), "x")).rejects.toThrow(/is longer than 200 bytes/);
+    await expect(writeText(store, "\ud800a", "x")).rejects.toThrow(/holds half of a character/);
+    await writeText(store, "数".repeat(66), "x");
+    await writeText(store, "🦉", "x");
+  });
+});
+
+test("a file system without links gives locks all the same", async () => {
+  const { link } = promises;
+  promises.link = async () => {
+    throw Object.assign(new Error("no links"), { code: "EPERM", syscall: "link" });
+  };
+  syncBuiltinESMExports();
+  try {
+    const store = new FileStore(folder());
+    const release = await store.lock("r/run.lock");
+    await expect(store.lock("r/run.lock")).rejects.toThrow(/is locked by another run in this process/);
+    await release();
+    await (await store.lock("r/run.lock"))();
+    expect(await store.list("r")).toEqual([]);
+  } finally {
+    promises.link = link;
+    syncBuiltinESMExports();
+  }
 });

@@ -3,6 +3,7 @@ import { readdirSync } from "node:fs";
 import { loadModel } from "tenon";
 import { loadRun, MemoryStore, type RunStore, train, verify } from "tenon/runs";
 import { describe, expect, it } from "vitest";
+import { VERSION } from "../../src/core/version.js";
 import { FileStore } from "../../src/node/file-store.js";
 
 const folder = "tests/fixtures/versions";
@@ -37,9 +38,13 @@ describe.each(versions)("runs that version %s wrote", (version) => {
     }
   });
 
-  it("go on where they were stopped, to the weights of the one that was not", async () => {
+  it("go on where they were stopped, to the weights of the one that was not; with that version alone", async () => {
     const copy = await inMemory(store);
     const [done, stopped] = (await store.list("")).map(({ name }) => name);
+    if (version !== VERSION) {
+      const refused = train(undefined as never, { store: copy, resume: stopped });
+      return await expect(refused.result).rejects.toThrow(`it was made by tenon ${version}, this is ${VERSION}`);
+    }
     const { manifest } = await loadRun(done, { store });
     const { weightsHash, steps } = await train(undefined as never, { store: copy, resume: stopped });
     expect(steps).toBe(4);

@@ -19,15 +19,12 @@ export function canonicalJson(value: unknown, where = "canonicalJson", depth = 0
       return JSON.stringify(value);
     case "object": {
       if (value === null) return "null";
-      if (depth > DEEPEST) {
-        const rule = `needs JSON nested at most ${DEEPEST} deep, got a value that is deeper, or holds itself`;
-        throw new FormatError(`${where}: ${rule}.`, { where });
-      }
+      if (depth > DEEPEST) refuseJson(where, `what is nested deeper than ${DEEPEST}, or holds itself`);
       if (Array.isArray(value)) {
         return `[${value.map((item) => canonicalJson(item ?? null, where, depth + 1)).join(",")}]`;
       }
       // Others would be written by their own fields, which say nothing of them: every Date as {}.
-      if (Object.prototype.toString.call(value) !== "[object Object]") return refuseJson(value, where);
+      if (Object.prototype.toString.call(value) !== "[object Object]") refuseJson(where, kindOf(value));
       const object = value as Record<string, unknown>;
       const members = Object.keys(object)
         .filter((key) => object[key] !== undefined)
@@ -36,14 +33,14 @@ export function canonicalJson(value: unknown, where = "canonicalJson", depth = 0
       return `{${members.join(",")}}`;
     }
     default:
-      return refuseJson(value, where);
+      return refuseJson(where, kindOf(value));
   }
 }
 
-function refuseJson(value: unknown, where: string): never {
-  throw new FormatError(`${where}: a value must be JSON, got ${kindOf(value)}.`, {
+function refuseJson(where: string, got: string): never {
+  throw new FormatError(`${where}: needs JSON, got ${got}.`, {
     where,
-    hint: "Give it as a text, a number, a list or an object of those.",
+    hint: "Give texts, numbers, lists and objects.",
   });
 }
 

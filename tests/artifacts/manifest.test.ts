@@ -87,7 +87,7 @@ describe("a manifest", () => {
       writeManifest({ ...sampleManifest(), ...more } as RunManifest);
     expect(write({ device: "" })).toThrow(/manifest.json: "device" needs a text, got ""/);
     expect(write({ result: [1] })).toThrow(/"result" needs an object, got \[1\]/);
-    expect(write({ result: { a: 1n } })).toThrow(/manifest.json: a value must be JSON, got a bigint/);
+    expect(write({ result: { a: 1n } })).toThrow(/manifest.json: needs JSON, got a bigint/);
     expect(write({ code: { version: "" } })).toThrow(/"code.version" needs a text/);
   });
 

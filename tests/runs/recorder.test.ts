@@ -243,10 +243,10 @@ describe("what could not be read again", () => {
       [start({ data: 5 }), /startRun: needs data as a fingerprint, text or bytes, got a number/],
       [start({ weights: 5 }), /startRun: needs weights as tensors by name, got a number/],
       [start({ sinks: [{}] }), /startRun: needs sinks with write\(record\), got an object/],
-      [start({}, cyclic), /startRun: config: needs JSON nested at most 1000 deep, got .* holds itself/],
-      [start({}, { d: new Date(1) }), /startRun: config: a value must be JSON, got a Date/],
+      [start({}, cyclic), /startRun: config: needs JSON, got what is nested deeper than 1000, or holds itself/],
+      [start({}, { d: new Date(1) }), /startRun: config: needs JSON, got a Date/],
       [start({}, { m: new Map() }), /got a Map/],
-      [start({}, { f() {} }), /startRun: config: a value must be JSON, got a function/],
+      [start({}, { f() {} }), /startRun: config: needs JSON, got a function/],
     ];
     for (const [refused, message] of cases) await expect(refused).rejects.toThrow(message);
     expect(await store.list("")).toEqual([]);

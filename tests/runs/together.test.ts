@@ -25,11 +25,21 @@ afterEach(() => init({ device: "cpu", numerics: "portable" }));
 
 describe("beside a run at work", () => {
   const others: [what: string, first: object, second: object, message: string][] = [
-    ["numerics", {}, { numerics: "fast" }, 'needs numerics "portable", with which another run is at work'],
-    ["threads", {}, { threads: 2 }, "needs threads 1, with which another run is at work in this process, got 2. Await"],
-    ["a device", {}, { device: "reference" }, 'needs device "cpu", with which another run is at work'],
-    ["a budget", { memoryBudget: 2 ** 28 }, {}, "needs memoryBudget 268435456, with which another run is at work"],
-    ["determinism", { deterministic: true }, {}, "needs deterministic true, with which another run is at work"],
+    ["numerics", {}, { numerics: "fast" }, 'train: needs numerics "portable", with which another run is at work'],
+    [
+      "threads",
+      {},
+      { threads: 2 },
+      "train: needs threads 1, with which another run is at work in this process, got 2. Await",
+    ],
+    ["a device", {}, { device: "reference" }, 'train: needs device "cpu", with which another run is at work'],
+    [
+      "a budget",
+      { memoryBudget: 2 ** 28 },
+      {},
+      "train: needs memoryBudget 268435456, with which another run is at work",
+    ],
+    ["determinism", { deterministic: true }, {}, "train: needs deterministic true, with which another run is at work"],
   ];
   test.each(others)("one with other %s is refused, and changes nothing", async (_, first, second, message) => {
     const { run } = await atWork(first);

@@ -33,9 +33,13 @@ export class Automaton {
   private held = 0;
   /** The state at the start of a match, by the class before it; 0: not made yet. */
   private startStates = new Int32Array(256);
+  /** By instruction, the number of the step that last followed a thread there. */
+  private readonly followed: Float64Array;
+  private steps = 0;
 
   constructor(program: Program) {
     this.code = program.codes[0];
+    this.followed = new Float64Array(this.code.length);
     this.classes = new CharacterClasses(program.sets);
     this.newline = program.sets.findIndex((set) => set.name === NEWLINE.name);
     this.word = program.sets.findIndex((set) => set.name === WORD.name);
@@ -121,18 +125,20 @@ export class Automaton {
   private step(state: number, klass: number): number {
     const { threads, before } = this.states[state];
     const inside = this.classes.members[klass];
-    const next = new Set<number>();
-    const seen = new Set<number>();
+    const { followed } = this;
+    const now = ++this.steps;
+    const next: number[] = [];
     let matched = false;
     const stack = threads.slice().reverse();
     while (stack.length > 0) {
       const at = stack.pop() as number;
-      if (seen.has(at)) continue;
-      seen.add(at);
+      if (followed[at] === now) continue;
+      followed[at] = now;
+      this.work++;
       const instruction = this.code[at];
       switch (instruction.op) {
         case "set":
-          if (inside[instruction.set]) next.add(at + 1);
+          if (inside[instruction.set]) next.push(at + 1);
           break;
         case "split":
           stack.push(instruction.second, instruction.first);
@@ -157,8 +163,7 @@ export class Automaton {
           stack.push(at + 1);
       }
     }
-    this.work += seen.size;
-    const target = next.size === 0 || klass === EDGE ? DEAD : this.stateOf([...next], this.looksBack ? klass : EDGE);
+    const target = next.length === 0 || klass === EDGE ? DEAD : this.stateOf(next, this.looksBack ? klass : EDGE);
     const step = target * 2 + (matched ? 1 : 0);
     this.transitions[state * this.width + klass] = step;
     return step;

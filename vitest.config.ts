@@ -48,11 +48,17 @@ const browserProject = (
   },
 });
 
-const nodeProject = (name: string, include: string[], testTimeout: number): TestProjectInlineConfiguration => ({
+const nodeProject = (
+  name: string,
+  include: string[],
+  testTimeout: number,
+  isolate = true,
+): TestProjectInlineConfiguration => ({
   resolve: { alias: aliases("node") },
   test: {
     name,
     include,
+    isolate,
     exclude: ["tests/browser/**"],
     environment: "node",
     testTimeout,
@@ -62,8 +68,14 @@ const nodeProject = (name: string, include: string[], testTimeout: number): Test
   },
 });
 
+/**
+ * What these folders test keeps nothing in the process, so their files share one, which spares loading all of it for each
+ * file. Others open and lose devices, or ask what is told once.
+ */
+const stateless = "artifacts|core|data|models|nn|ops|optim|tokenizers";
 const everyday = [
-  nodeProject("node", ["tests/!(long)/**/*.test.ts"], 60_000),
+  nodeProject("node", [`tests/!(long|${stateless})/**/*.test.ts`], 60_000),
+  nodeProject("stateless", [`tests/@(${stateless})/**/*.test.ts`], 60_000, false),
   ...(launchOptions ? [browserProject("chromium", true), browserProject("chromium-plain", false)] : []),
 ];
 

@@ -14,6 +14,7 @@ const source = join(root, "node_modules/@sparticuz/chromium");
 const args = [
   "--no-sandbox",
   "--enable-unsafe-webgpu",
+  "--disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension", // as in src/node/dawn.ts
   "--no-first-run",
   "--no-pings",
   "--disable-background-networking",

@@ -3,6 +3,7 @@
  * `vitest.config.ts` names the driver in the environment; this file loads it.
  */
 import { constants } from "node:os";
+import { dawnOptions } from "../../src/node/dawn.js";
 
 /** Dawn crashes the process when the object made by `create()` is collected, so it lives as long as the process. */
 const kept = globalThis as { __tenonTestGpus?: Record<string, GPU | null> };
@@ -12,8 +13,19 @@ const gpus = kept.__tenonTestGpus;
 async function dawn(options: string[]): Promise<GPU> {
   const { create, globals } = await import("webgpu");
   Object.assign(globalThis, globals);
-  // With its experiments (subgroup matrices), as the platform opens it.
-  return create([...options, "enable-dawn-features=allow_unsafe_apis"]);
+  return create([...options, ...dawnOptions]);
+}
+
+/**
+ * Dawn's addon asks for news in every turn of the event loop, which takes a core from the threads of the software GPU
+ * that it waits for: with other tests beside, a file took three times as long. It shall ask every millisecond.
+ */
+function letDevicesWork(): void {
+  const { setImmediate } = globalThis;
+  const ofAddon = (callback: unknown) => Function.prototype.toString.call(callback).includes("[native code]");
+  const later = (callback: () => void, ...args: []) =>
+    ofAddon(callback) ? setTimeout(callback, 1) : setImmediate(callback, ...args);
+  globalThis.setImmediate = Object.assign(later, setImmediate) as unknown as typeof setImmediate;
 }
 
 /** Loads the Vulkan loader, so that Dawn finds it by its name. `dlopen` complains that it is no addon, yet keeps it. */
@@ -33,6 +45,7 @@ function loadVulkan(path: string): void {
 export async function softwareGpu(): Promise<GPU | null> {
   if (gpus["software"] !== undefined) return gpus["software"];
   if (process.env["TENON_VULKAN_LOADER"]) loadVulkan(process.env["TENON_VULKAN_LOADER"]);
+  letDevicesWork();
   const gpu = await dawn([]);
   const adapter = await gpu.requestAdapter();
   if (!adapter && process.env["REQUIRE_WEBGPU"] === "1")

@@ -9,8 +9,10 @@ import { join } from "node:path";
 import { installIfNeeded, root } from "./install.mjs";
 import { summaryFile } from "./reporter.mjs";
 
-/** The whole of it, installation aside, must fit in this time on two cores. `0` turns the limit off. */
-const limitSeconds = Number(process.env.TENON_TEST_SECONDS ?? 350);
+/** The whole of it, installation aside, is to fit in this time on two quiet cores; slower machines are told. */
+const aimSeconds = 350;
+/** More than this fails, where somebody says so. */
+const limitSeconds = Number(process.env.TENON_TEST_SECONDS ?? 0);
 const filter = process.argv.slice(2);
 
 const checks = {
@@ -62,9 +64,10 @@ for (const { name, seconds } of summary.files.sort((a, b) => b.seconds - a.secon
 if (!passed && summary.failed === 0) problem("the test runner failed; see above");
 
 const seconds = (performance.now() - started) / 1000;
-console.log(`Took ${seconds.toFixed(0)} s.`);
+const more = seconds > aimSeconds ? `, more than the ${aimSeconds} s that two quiet cores are to need` : "";
+console.log(`Took ${seconds.toFixed(0)} s${more}.`);
 if (limitSeconds > 0 && seconds > limitSeconds)
-  problem(`took ${seconds.toFixed(0)} s, the limit is ${limitSeconds} s (TENON_TEST_SECONDS changes it)`);
+  problem(`took ${seconds.toFixed(0)} s, the limit is ${limitSeconds} s (TENON_TEST_SECONDS)`);
 
 const failed = summary.failed + problems;
 process.exitCode = failed > 0 ? 1 : 0;

@@ -1,7 +1,18 @@
 import { fromParquet } from "tenon/data";
 import { expect, test, vi } from "vitest";
 import { refusal } from "./parquet-damage.js";
-import { type Chunk, type Element, flat, leaf, pageOf, parquetOf, plain, root, texts } from "./parquet-writer.js";
+import {
+  type Chunk,
+  type Element,
+  flat,
+  leaf,
+  listOf,
+  pageOf,
+  parquetOf,
+  plain,
+  root,
+  texts,
+} from "./parquet-writer.js";
 
 const name = "x.parquet";
 
@@ -12,9 +23,9 @@ function nested(deep: number, rows: number): Uint8Array {
   const schema: Element[] = [root(1)];
   const path: string[] = [];
   for (let depth = 0; depth < deep; depth++) {
-    const list = { name: depth === 0 ? "x" : "element", repetition: 1 as const, children: 1, converted: 3 };
-    schema.push(list, { name: "list", repetition: 2, children: 1 });
-    path.push(list.name, "list");
+    const name = depth === 0 ? "x" : "element";
+    schema.push(...listOf(name, 1));
+    path.push(name, "list");
   }
   schema.push(leaf("element", 1, { repetition: 1 }));
   const levels = { repetition: [[0, rows]] as const, definition: [[2 * deep, rows]] as const };
@@ -57,12 +68,7 @@ test("a small file fills no memory: what its nesting and nulls make is counted f
 test("lists of many items cost what they hold, not what their depth could", async () => {
   const count = 200_000;
   const file = parquetOf(
-    [
-      root(1),
-      { name: "x", repetition: 1, children: 1, converted: 3 },
-      { name: "list", repetition: 2, children: 1 },
-      leaf("element", 1, { repetition: 1 }),
-    ],
+    [root(1), ...listOf("x", 1), leaf("element", 1, { repetition: 1 })],
     [
       {
         rows: 2,

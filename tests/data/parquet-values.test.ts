@@ -1,7 +1,7 @@
 import { fromParquet, fromRows } from "tenon/data";
 import { expect, test } from "vitest";
 import { refusal } from "./parquet-damage.js";
-import { type Chunk, type Element, flat, leaf, parquetOf, plain, root, texts } from "./parquet-writer.js";
+import { type Chunk, type Element, flat, leaf, listOf, parquetOf, plain, root, texts } from "./parquet-writer.js";
 
 const name = "x.parquet";
 
@@ -191,12 +191,7 @@ test("a finite number that float32 does not hold is no infinity in a batch", asy
 
 test("a value that is not of its type is told without a function that nobody wrote", async () => {
   const file = parquetOf(
-    [
-      root(1),
-      { name: "x", repetition: 0, children: 1, converted: 3 },
-      { name: "list", repetition: 2, children: 1 },
-      leaf("element", 1, { repetition: 1 }),
-    ],
+    [root(1), ...listOf("x", 0), leaf("element", 1, { repetition: 1 })],
     [
       {
         rows: 1001,

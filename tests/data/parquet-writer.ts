@@ -1,5 +1,7 @@
 /** Small Parquet files, written by hand: one of two columns in which every count may lie, and those of any schema. */
 
+import { joinBytes } from "../../src/data/join-bytes.js";
+
 const le32 = (value: number) => [value & 255, (value >> 8) & 255, (value >> 16) & 255, value >>> 24];
 type Field = [id: number, type: number, bytes: number[]];
 const varint = (value: number): number[] =>
@@ -200,13 +202,7 @@ export function parquetOf(schema: Element[], groups: { rows: number; chunks: Chu
     struct(i32(1, 1), list(2, 12, schema.map(element)), i64(3, rows), list(4, 12, rowGroups)),
   );
   parts.push(footer, Uint8Array.from([...le32(footer.length), ...text("PAR1").slice(1)]));
-  const file = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    file.set(part, at);
-    at += part.length;
-  }
-  return file;
+  return joinBytes(parts);
 }
 
 export const root = (children: number): Element => ({ name: "root", children });
@@ -216,6 +212,11 @@ export const leaf = (name: string, type: number, more: Partial<Element> = {}): E
   repetition: 0,
   ...more,
 });
+/** A list; the item that it is of follows in the schema, and is called `element`. */
+export const listOf = (name: string, repetition: 0 | 1): Element[] => [
+  { name, repetition, children: 1, converted: 3 },
+  { name: "list", repetition: 2, children: 1 },
+];
 /** A column of the top level without nulls. */
 export const flat = (name: string, type: number, count: number, values: number[]): Chunk => ({
   path: [name],

@@ -1,8 +1,14 @@
-/** The webgpu device of tests: opened once per file, on the software adapter. */
+/** Devices of tests on the software adapter: the webgpu of `init`, opened once per file, and others of their own. */
 
 import { init } from "tenon";
+import type { Backend } from "../../../src/backend/backend.js";
 import { backendOf } from "../../../src/backend/devices.js";
-import type { WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
+import type { Operand } from "../../../src/backend/kernels.js";
+import { findAdapter, openDevice } from "../../../src/backend/webgpu/adapter.js";
+import { backendOn, type WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
+import { Gpu } from "../../../src/backend/webgpu/gpu.js";
+import { softwareKernels } from "../../../src/backend/webgpu/software/kernels.js";
+import { byteSize, decode, dtypes } from "../../../src/core/dtype.js";
 import { type Platform, setPlatform } from "../../../src/core/platform.js";
 import { softwareGpu } from "../../setup/webgpu.js";
 import { altered, withBindingLimit } from "./proxies.js";
@@ -30,4 +36,24 @@ export async function openWithLimit(host: Platform, gpu: GPU, limit?: number): P
   await open.gpu.device.lost;
   await init({ device: "webgpu" });
   return backendOf("webgpu") as WebGpuBackend;
+}
+
+/**
+ * A device of the test's own; `software: false` gives the kernels that real graphics cards get, which alone join
+ * launches, `without` those of devices that lack a feature. Null where there is no adapter.
+ */
+export async function openOwn(
+  software: boolean,
+  without: readonly GPUFeatureName[] = [],
+): Promise<WebGpuBackend | null> {
+  const entry = await softwareGpu();
+  if (!entry) return null;
+  const found = await findAdapter(entry);
+  if ("reason" in found) throw new Error(found.reason);
+  return backendOn(new Gpu(await openDevice(found, { without }), software ? { software: softwareKernels } : {}), found);
+}
+
+export async function readValues(backend: Backend, of: Operand): Promise<number[]> {
+  const bytes = await backend.read(of.storage.handle, byteSize(of.dtype, of.size));
+  return Array.from(new dtypes[of.dtype].array(bytes.buffer, 0, of.size), (stored) => decode(of.dtype, stored));
 }

@@ -2,25 +2,13 @@
 
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import type { Operand } from "../../../src/backend/kernels.js";
-import { findAdapter, openDevice } from "../../../src/backend/webgpu/adapter.js";
-import { backendOn, type WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
-import { Gpu } from "../../../src/backend/webgpu/gpu.js";
 import { type Product, store } from "../../../src/backend/webgpu/matmul/product.js";
 import * as e from "../../../src/core/expr.js";
 import * as functions from "../../../src/core/functions.js";
-import { softwareGpu } from "../../setup/webgpu.js";
 import { empty, noise, operand } from "../operands.js";
+import { openOwn, readValues } from "./device.js";
 
-/** With the kernels of graphics cards, which alone join launches. */
-async function open(): Promise<WebGpuBackend | null> {
-  const entry = await softwareGpu();
-  if (!entry) return null;
-  const found = await findAdapter(entry);
-  if ("reason" in found) throw new Error(found.reason);
-  return backendOn(new Gpu(await openDevice(found)), found);
-}
-
-const card = await open();
+const card = await openOwn(false);
 afterAll(() => card?.destroy());
 
 const [x, y, number] = [e.input(0), e.input(1), e.scalar(0)];
@@ -48,10 +36,7 @@ describe.skipIf(!card)("work on the result of a product", () => {
   const { kernels, gpu } = device ?? {};
   const make = (count: number, seed: number) => operand(device, noise(count, seed));
   const out = (count: number) => empty(device, [count]);
-  const read = async ({ storage, size }: Operand) => {
-    const bytes = await device.read(storage.handle, size * 4);
-    return Array.from(new Float32Array(bytes.buffer, bytes.byteOffset, size));
-  };
+  const read = (of: Operand) => readValues(device, of);
   let before = 0;
   const launches = () => gpu.counters.dispatches - before;
   beforeEach(() => {

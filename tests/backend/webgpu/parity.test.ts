@@ -7,7 +7,8 @@ import * as expr from "../../../src/core/expr.js";
 import * as functions from "../../../src/core/functions.js";
 import { contiguousStrides } from "../../../src/core/shape.js";
 import { empty, noise, operand } from "../operands.js";
-import { type Body, card, compare, gpu, plain, valuesOf } from "./beside.js";
+import { type Body, card, compare, gpu, plain } from "./beside.js";
+import { readValues } from "./device.js";
 
 const special = [
   0,
@@ -314,7 +315,7 @@ describe.skipIf(!gpu)("kernels beside the reference", () => {
       const sums = [empty(on, []), empty(on, [])];
       for (const sum of sums) on.kernels.sumOfSquares!(tensors, sum);
       expect(on.gpu.counters.dispatches - before).toBeLessThanOrEqual(2 * 5);
-      const [[first], [second]] = await Promise.all(sums.map((sum) => valuesOf(on, sum)));
+      const [[first], [second]] = await Promise.all(sums.map((sum) => readValues(on, sum)));
       expect(Math.abs(first / expected - 1)).toBeLessThan(1e-5);
       expect(second).toBe(first);
       for (const { storage } of [...tensors, ...sums]) storage.release();

@@ -2,24 +2,12 @@
 
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import type { Operand } from "../../../src/backend/kernels.js";
-import { findAdapter, openDevice } from "../../../src/backend/webgpu/adapter.js";
-import { backendOn, type WebGpuBackend } from "../../../src/backend/webgpu/backend.js";
-import { Gpu } from "../../../src/backend/webgpu/gpu.js";
 import * as e from "../../../src/core/expr.js";
-import { softwareGpu } from "../../setup/webgpu.js";
 import { empty, noise, operand } from "../operands.js";
+import { openOwn, readValues } from "./device.js";
 
-/** With the kernels of graphics cards, which alone share launches. */
-async function open(without: readonly GPUFeatureName[] = []): Promise<WebGpuBackend | null> {
-  const entry = await softwareGpu();
-  if (!entry) return null;
-  const found = await findAdapter(entry);
-  if ("reason" in found) throw new Error(found.reason);
-  return backendOn(new Gpu(await openDevice(found, { without })), found);
-}
-
-const card = await open();
-const plain = await open(["subgroups"]);
+const card = await openOwn(false);
+const plain = await openOwn(false, ["subgroups"]);
 afterAll(() => {
   card?.destroy();
   plain?.destroy();
@@ -41,10 +29,7 @@ describe.skipIf(!card)("the norm of a row before a product", () => {
   let device = card!;
   const make = (count: number, seed: number) => operand(device, noise(count, seed));
   const out = (count: number) => empty(device, [count]);
-  const read = async ({ storage, size }: Operand) => {
-    const bytes = await device.read(storage.handle, size * 4);
-    return Array.from(new Float32Array(bytes.buffer, bytes.byteOffset, size));
-  };
+  const read = (of: Operand) => readValues(device, of);
   let before = 0;
   const launches = () => device.gpu.counters.dispatches - before;
   const begin = () => {

@@ -10,11 +10,17 @@ import { brotliDecompressSync } from "node:zlib";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const source = join(root, "node_modules/@sparticuz/chromium");
 
+/**
+ * An option of Dawn, in Node and in the browser: workgroup memory is cleared by a loop. Left to the driver, SwiftShader
+ * compiles a store for each of its numbers, which takes most of the time of a kernel that has some.
+ */
+export const quickToCompile = "disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension";
+
 /** Software WebGPU on; everything that would reach the network off, name look-ups included. */
 const args = [
   "--no-sandbox",
   "--enable-unsafe-webgpu",
-  "--disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension", // as in src/node/dawn.ts
+  `--${quickToCompile}`,
   "--no-first-run",
   "--no-pings",
   "--disable-background-networking",

@@ -8,7 +8,6 @@ import { Worker } from "node:worker_threads";
 import { DataError } from "../core/errors.js";
 import { type ByteSource, type Platform, type PlatformWorker, setPlatform, WorkerExit } from "../core/platform.js";
 import { codeState } from "./code.js";
-import { dawnOptions } from "./dawn.js";
 import { FileStore } from "./file-store.js";
 import { readInto } from "./read.js";
 
@@ -87,7 +86,8 @@ const nodePlatform: Platform = {
         return { reason: "this system has no Vulkan loader (libvulkan.so.1, which comes with graphics drivers)" };
       Object.assign(globalThis, globals);
       // The object must stay referenced for the life of the process: a collected instance crashes the driver.
-      dawn ??= create(dawnOptions) as GPU;
+      // What Dawn calls unsafe are its experiments: subgroup matrices are among them.
+      dawn ??= create(["enable-dawn-features=allow_unsafe_apis"]) as GPU;
       return { gpu: dawn };
     } catch (cause) {
       const missing = (cause as { code?: string }).code === "ERR_MODULE_NOT_FOUND";

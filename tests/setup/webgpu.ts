@@ -3,7 +3,7 @@
  * `vitest.config.ts` names the driver in the environment; this file loads it.
  */
 import { constants } from "node:os";
-import { dawnOptions } from "../../src/node/dawn.js";
+import { quickToCompile } from "../../scripts/browser.mjs";
 
 /** Dawn crashes the process when the object made by `create()` is collected, so it lives as long as the process. */
 const kept = globalThis as { __tenonTestGpus?: Record<string, GPU | null> };
@@ -13,7 +13,8 @@ const gpus = kept.__tenonTestGpus;
 async function dawn(options: string[]): Promise<GPU> {
   const { create, globals } = await import("webgpu");
   Object.assign(globalThis, globals);
-  return create([...options, ...dawnOptions]);
+  // With its experiments (subgroup matrices), as the platform opens it.
+  return create([...options, "enable-dawn-features=allow_unsafe_apis", quickToCompile]);
 }
 
 /**

@@ -44,3 +44,9 @@ export function shortPath(path: string): string {
 /** A word as a shell takes it. */
 export const shellWord = (word: string): string =>
   /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+
+/**
+ * A command of this program to type next. Where npm started it (`npx`, `npm start`), the shell may not know it by its
+ * name.
+ */
+export const toType = (words: string): string => `${process.env["npm_command"] ? "npx " : ""}tenon ${words}`;

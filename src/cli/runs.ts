@@ -14,7 +14,7 @@ import { exportTo, importFrom } from "./archives.js";
 import { helpOf, type Parsed, parse, type Usage, UsageError } from "./arguments.js";
 import type { CommandIo } from "./io.js";
 import { glossary } from "./layout.js";
-import { checkPlace, locate, type Place, RUNS } from "./locate.js";
+import { checkPlace, locate, type Place, RUNS, toType } from "./locate.js";
 import { plot } from "./plot.js";
 import { cell, showRun, statusOf } from "./show.js";
 
@@ -159,7 +159,7 @@ async function list(given: Tabular): Promise<number> {
     return 0;
   }
   if (entries.length === 0) {
-    io.out(`${dir} holds no runs. "tenon train <config.json>" makes one.`);
+    io.out(`${dir} holds no runs. "${toType("train <config.json>")}" makes one.`);
     return 0;
   }
   const rows = entries.map(({ executionId, manifest }) =>

@@ -16,7 +16,7 @@ import { trainConfig } from "../runs/train.js";
 import { helpOf, parse, UsageError, usage } from "./arguments.js";
 import { type Io, whenReaderLeaves } from "./io.js";
 import { block, sentence } from "./layout.js";
-import { locate, shellWord, shortPath } from "./locate.js";
+import { locate, shellWord, shortPath, toType } from "./locate.js";
 import { bar, Pace, Screen, thousands } from "./progress.js";
 
 const WHOLE = Number.MAX_SAFE_INTEGER;
@@ -206,7 +206,7 @@ const measures = (metrics: Readonly<Record<string, number>>): string =>
 
 /** What can be done with a model, by what it reads. */
 const nextStep: Record<TrainingResult["unit"], (folder: string) => string[]> = {
-  tokens: (folder) => ["Let it write with:", `  tenon generate ${shellWord(folder)} --prompt "…"`],
+  tokens: (folder) => ["Let it write with:", `  ${toType(`generate ${shellWord(folder)} --prompt "…"`)}`],
   rows: () => [],
 };
 
@@ -219,7 +219,7 @@ export function summary(result: TrainingResult): string[] {
   const rate = Number.isFinite(tokensPerSecond) ? `${thousands(tokensPerSecond)} ${result.unit}/s; ` : "";
   const folder = shortPath(runDir);
   const out = shortPath(dirname(runDir));
-  const resume = `tenon train --resume ${executionId}${out === "runs" ? "" : ` --out ${shellWord(out)}`}`;
+  const resume = toType(`train --resume ${executionId}${out === "runs" ? "" : ` --out ${shellWord(out)}`}`);
   const done = `after step ${thousands(steps)}: training loss ${trainLoss.toFixed(4)}${validation}`;
   return [
     steps === 0 ? "Stopped before the first step." : `${stopped ? "Stopped" : "Done"} ${done}.`,

@@ -4,85 +4,45 @@ import { checkStamp, type FormatName, stamp } from "../artifacts/format.js";
 import { FormatError } from "../core/errors.js";
 import { jsonLine, parseJson } from "../core/json.js";
 import { type RunStore, readText } from "../core/store.js";
+import { type FilePlace, GrowingFile } from "./growing-file.js";
 
 const utf8 = new TextEncoder();
-/** Bytes that wait at most before they are written. */
-const BUFFER = 64 * 1024;
 /** A first line with the stamp and what later versions may say there. */
 const LONGEST_STAMP = 4096;
 
+/** A line file that is written. Its `offset` is what a checkpoint keeps, and what a resumed run cuts back to. */
+export class LineFile extends GrowingFile {
+  static async open(...where: Parameters<typeof placeOfLines>): Promise<LineFile> {
+    return new LineFile(await placeOfLines(...where));
+  }
+
+  record(record: object): void {
+    this.write(lineOf(record));
+  }
+}
+
+const lineOf = (record: object): Uint8Array => utf8.encode(`${jsonLine(record)}\n`);
+
 /**
- * A line file that is written: records are buffered, `flush` makes them durable. `offset` is its length in bytes with
- * all that was written so far: what a checkpoint keeps, and what a resumed run cuts back to.
+ * Where a line file goes on: a new one starts with its stamp; with `cutTo` what follows that byte is dropped, without it a
+ * last line that a kill cut short. A file that does not begin with that stamp is another's, and left alone: FormatError.
  */
-export class LineFile {
-  private waiting: string[] = [];
-  private waitingBytes = 0;
-  private writing: Promise<void> = Promise.resolve();
-  /** Did the last append fail? */
-  private torn = false;
-
-  private constructor(
-    private readonly store: RunStore,
-    readonly path: string,
-    private bytes: number,
-  ) {}
-
-  /**
-   * Opens a file for writing: a new one starts with its stamp; with `cutTo` what follows that byte is dropped, without
-   * it a last line that a kill cut short. A file that does not begin with that stamp is another's, and left alone:
-   * FormatError.
-   */
-  static async open(store: RunStore, path: string, format: FormatName, cutTo?: number): Promise<LineFile> {
-    await checkStart(store, path, format);
-    const size = cutTo === undefined ? await dropBrokenLine(store, path) : await store.size(path);
-    if (cutTo !== undefined && size !== undefined && size > cutTo) await store.truncate(path, cutTo);
-    if (cutTo !== undefined && (size ?? 0) < cutTo) {
-      throw new FormatError(`${path}: at least ${cutTo} bytes expected by the checkpoint, got ${size ?? 0}.`, {
-        where: path,
-      });
-    }
-    const file = new LineFile(store, path, cutTo ?? size ?? 0);
-    if (file.offset === 0) file.write(stamp(format));
-    return file;
+export async function placeOfLines(
+  store: RunStore,
+  path: string,
+  format: FormatName,
+  cutTo?: number,
+): Promise<FilePlace> {
+  await checkStart(store, path, format);
+  const found = (cutTo === undefined ? await dropBrokenLine(store, path) : await store.size(path)) ?? 0;
+  if (cutTo !== undefined && found > cutTo) await store.truncate(path, cutTo);
+  if (cutTo !== undefined && found < cutTo) {
+    throw new FormatError(`${path}: at least ${cutTo} bytes expected by the checkpoint, got ${found}.`, {
+      where: path,
+    });
   }
-
-  get offset(): number {
-    return this.bytes + this.waitingBytes;
-  }
-
-  write(record: object): void {
-    const line = `${jsonLine(record)}\n`;
-    this.waiting.push(line);
-    this.waitingBytes += utf8.encode(line).length;
-  }
-
-  /** True when enough waits that writing pays. */
-  get full(): boolean {
-    return this.waitingBytes >= BUFFER;
-  }
-
-  /** Writes what waits; durable when the promise resolves. Where that fails it waits on, for the next call. */
-  flush(): Promise<void> {
-    this.writing = this.writing.catch(() => undefined).then(() => this.writeOut());
-    return this.writing;
-  }
-
-  private async writeOut(): Promise<void> {
-    const lines = this.waiting.length;
-    if (lines === 0) return;
-    // Of what was not written whole, a part may be there.
-    if (this.torn && ((await this.store.size(this.path)) ?? 0) > this.bytes) {
-      await this.store.truncate(this.path, this.bytes);
-    }
-    const bytes = utf8.encode(this.waiting.slice(0, lines).join(""));
-    this.torn = true;
-    await this.store.append(this.path, bytes);
-    this.torn = false;
-    this.waiting.splice(0, lines);
-    this.waitingBytes -= bytes.length;
-    this.bytes += bytes.length;
-  }
+  const size = cutTo ?? found;
+  return { store, path, size, head: size === 0 ? lineOf(stamp(format)) : undefined };
 }
 
 /** Throws unless a file is new, or begins with the stamp of its format (or, after a kill, with a part of it). */

@@ -71,7 +71,7 @@ export class MetricsLog {
   timing(step: number, values: Readonly<Record<string, number>>): void {
     this.refuseEnded();
     checkRecord(step, values);
-    this.files.timing.write({ step, ...values });
+    this.files.timing.record({ step, ...values });
     this.sinks.write({ kind: "timing", step, values });
   }
 
@@ -82,7 +82,7 @@ export class MetricsLog {
     if (typeof text !== "string") {
       throw new ConfigError(`sample: needs a text, got ${kindOf(text)}.`, { where: "sample", step });
     }
-    this.files.samples.write({ step, text, ...more });
+    this.files.samples.record({ step, text, ...more });
     this.sinks.write({ kind: "sample", step, text });
   }
 
@@ -117,7 +117,7 @@ export class MetricsLog {
     this.refuseEnded();
     checkRecord(step, values);
     const { epoch } = this;
-    this.files.metrics.write({ step, ...(epoch === undefined ? {} : { epoch }), ...values });
+    this.files.metrics.record({ step, ...(epoch === undefined ? {} : { epoch }), ...values });
     this.aggregates.add(values, step, epoch);
     this.sinks.write({ kind: "metrics", step, values });
   }

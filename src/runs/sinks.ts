@@ -7,8 +7,11 @@ import { ConfigError, kindOf, RunError, show } from "../core/errors.js";
 import { platform } from "../core/platform.js";
 import type { RunStore } from "../core/store.js";
 import { type WarningListener, warn } from "../core/warnings.js";
-import { LineFile } from "./lines.js";
+import { GrowingFile } from "./growing-file.js";
+import { LineFile, placeOfLines } from "./lines.js";
 import { openStore } from "./store.js";
+
+const utf8 = new TextEncoder();
 
 export interface SinkRecord {
   readonly kind: "metrics" | "timing" | "sample";
@@ -58,48 +61,43 @@ export function consoleSink(print: (line: string) => void): Sink {
 export const showNumber = (value: number): string =>
   Number.isInteger(value) || !Number.isFinite(value) ? String(value) : String(Number(value.toPrecision(5)));
 
+/** A sink that writes to a file that grows; `put` writes what a record is there. */
+export const fileSink = <F extends GrowingFile>(
+  name: string,
+  file: F,
+  put: (file: F, record: SinkRecord) => void,
+): Sink => ({
+  name,
+  async write(record) {
+    put(file, record);
+    if (file.full) await file.flush();
+  },
+  flush: () => file.flush(),
+  close: () => file.flush(),
+});
+
 /** JSON lines: a first line with format and version, then `{"kind":"metrics","step":1,"loss":4.17}`. */
 export function jsonlSink(target: SinkTarget): Sink {
-  let file: Promise<LineFile> | undefined;
-  const open = () => {
+  const file = new LineFile(async () => {
     const { store, path } = sinkFile(target);
-    return (file ??= LineFile.open(store, path, "tenon-metrics"));
-  };
-  return {
-    name: "jsonlSink",
-    async write({ kind, step, values, text }) {
-      const lines = await open();
-      lines.write({ kind, step, ...values, ...(text === undefined ? {} : { text }) });
-      if (lines.full) await lines.flush();
-    },
-    flush: async () => (await file)?.flush(),
-    close: async () => (await file)?.flush(),
-  };
+    return placeOfLines(store, path, "tenon-metrics");
+  });
+  return fileSink("jsonlSink", file, (lines, { kind, step, values, text }) =>
+    lines.record({ kind, step, ...values, ...(text === undefined ? {} : { text }) }),
+  );
 }
 
 /** A table `step,name,value`: one line per value, whatever metrics a step has. */
 export function csvSink(target: SinkTarget): Sink {
-  let place: { store: RunStore; path: string } | undefined;
-  let waiting = "";
-  const flush = async () => {
-    if (waiting === "") return;
-    place ??= sinkFile(target);
-    const { store, path } = place;
-    const header = (await store.size(path)) === undefined ? "step,name,value\n" : "";
-    const text = header + waiting;
-    waiting = "";
-    await store.append(path, new TextEncoder().encode(text));
-  };
-  return {
-    name: "csvSink",
-    async write({ kind, step, values }) {
-      if (kind !== "metrics") return;
-      for (const [name, value] of Object.entries(values ?? {})) waiting += `${step},${csvCell(name)},${value}\n`;
-      if (waiting.length > 64 * 1024) await flush();
-    },
-    flush,
-    close: flush,
-  };
+  const file = new GrowingFile(async () => {
+    const { store, path } = sinkFile(target);
+    const size = await store.size(path);
+    return { store, path, size: size ?? 0, head: size === undefined ? utf8.encode("step,name,value\n") : undefined };
+  });
+  return fileSink("csvSink", file, (table, { kind, step, values = {} }) => {
+    if (kind !== "metrics") return;
+    for (const [name, value] of Object.entries(values)) table.write(utf8.encode(`${step},${csvCell(name)},${value}\n`));
+  });
 }
 
 /** RFC 4180: quoted where a separator, quote or line end is inside. */

@@ -4,8 +4,8 @@
  * tensor.proto.
  */
 
-import type { Sink, SinkTarget } from "./sinks.js";
-import { sinkFile } from "./sinks.js";
+import { GrowingFile } from "./growing-file.js";
+import { fileSink, type Sink, type SinkTarget, sinkFile } from "./sinks.js";
 
 const utf8 = new TextEncoder();
 
@@ -91,40 +91,17 @@ export interface TensorboardOptions {
  * folder. A folder that holds event files gets a further one, so that resumed runs show as one curve.
  */
 export function tensorboardSink(target: SinkTarget, { clock = () => 0 }: TensorboardOptions = {}): Sink {
-  let path: string | undefined;
-  let store: ReturnType<typeof sinkFile>["store"];
-  let waiting: Uint8Array[] = [];
-
-  const open = async (): Promise<string> => {
-    const place = sinkFile(typeof target === "string" ? `${target.replace(/\/+$/, "")}/x` : target);
-    store = place.store;
-    const folder = typeof target === "string" ? "" : `${place.path}/`;
+  const file = new GrowingFile(async () => {
+    const { store, path } = sinkFile(typeof target === "string" ? `${target.replace(/\/+$/, "")}/x` : target);
+    const folder = typeof target === "string" ? "" : `${path}/`;
     const taken = (await store.list(folder.slice(0, -1))).filter(({ name }) => name.includes("tfevents")).length;
     const seconds = String(Math.floor(clock())).padStart(10, "0");
-    waiting.unshift(event(clock(), 0, [3, "brain.Event:2"]));
-    return `${folder}events.out.tfevents.${seconds}.tenon.${taken}`;
-  };
-  const flush = async () => {
-    if (waiting.length === 0) return;
-    path ??= await open();
-    const bytes = new Uint8Array(waiting.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const record of waiting) {
-      bytes.set(record, at);
-      at += record.length;
-    }
-    waiting = [];
-    await store.append(path, bytes);
-  };
-  return {
-    name: "tensorboardSink",
-    async write({ kind, step, values, text }) {
-      const found = text === undefined ? Object.entries(values ?? {}).map((entry) => scalar(...entry)) : [];
-      if (text !== undefined) found.push(textValue(kind, text));
-      if (found.length > 0) waiting.push(event(clock(), step, [5, message(...found)]));
-      if (waiting.length > 500) await flush();
-    },
-    flush,
-    close: flush,
-  };
+    const name = `events.out.tfevents.${seconds}.tenon.${taken}`;
+    return { store, path: `${folder}${name}`, size: 0, head: event(clock(), 0, [3, "brain.Event:2"]) };
+  });
+  return fileSink("tensorboardSink", file, (events, { kind, step, values = {}, text }) => {
+    const found =
+      text === undefined ? Object.entries(values).map((entry) => scalar(...entry)) : [textValue(kind, text)];
+    if (found.length > 0) events.write(event(clock(), step, [5, message(...found)]));
+  });
 }

@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { TrainingResult } from "tenon/runs";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { summary } from "../../src/cli/train.js";
 import { tales } from "../../src/data/tales.js";
 import { builtDist } from "../setup/dist.js";
@@ -264,7 +264,7 @@ describe("a run", () => {
     });
     expect(stopped.code).toBe(0);
     expect(stopped.out).toMatch(/Ctrl-C again ends at once\.\n[\s\S]*Stopped after step \d+: /);
-    const [, command] = /Go on with:\n {2}tenon (.*)\n/.exec(stopped.out) as RegExpExecArray;
+    const [, command] = /Go on with:\n {2}(?:npx )?tenon (.*)\n/.exec(stopped.out) as RegExpExecArray;
     const [resumed, undisturbed] = await Promise.all([
       call(`${command} --threads 1 --json`),
       tenon([...train, "--out", "undisturbed", "--json"]),
@@ -289,12 +289,20 @@ describe("a run", () => {
   test("that was stopped before its first step says how to go on", () => {
     const memory = { live: 0, pooled: 0, peak: 0 };
     const result = { steps: 0, stopped: true, trainLoss: Number.NaN, valLoss: Number.NaN, weightsHash: "ab", memory };
-    const [first, ...rest] = summary({ ...result, runDir: "runs/x-1", executionId: "x-1" } as TrainingResult);
-    expect([first, ...rest.slice(-2)]).toEqual([
-      "Stopped before the first step.",
-      "Go on with:",
-      "  tenon train --resume x-1",
-    ]);
+    // npm knows a program that the shell may not know.
+    for (const [command, program] of [
+      ["start", "npx tenon"],
+      ["", "tenon"],
+    ]) {
+      vi.stubEnv("npm_command", command);
+      const [first, ...rest] = summary({ ...result, runDir: "runs/x-1", executionId: "x-1" } as TrainingResult);
+      expect([first, ...rest.slice(-2)]).toEqual([
+        "Stopped before the first step.",
+        "Go on with:",
+        `  ${program} train --resume x-1`,
+      ]);
+    }
+    vi.unstubAllEnvs();
   });
 
   test("ends at once when Ctrl-C comes twice", async () => {

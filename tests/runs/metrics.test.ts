@@ -13,7 +13,7 @@ describe("line files", () => {
   it("start with format and version, and know their length in bytes, written or waiting", async () => {
     const store = new MemoryStore();
     const file = await LineFile.open(store, "r/metrics.jsonl", "tenon-metrics");
-    file.write({ step: 1, text: "\u00e9\u{1f600}" });
+    file.record({ step: 1, text: "\u00e9\u{1f600}" });
     const waiting = file.offset;
     expect(await store.size("r/metrics.jsonl")).toBeUndefined();
     await file.flush();
@@ -28,7 +28,7 @@ describe("line files", () => {
     const store = new MemoryStore();
     const file = await LineFile.open(store, "x", "tenon-metrics");
     const flushes = Array.from({ length: 20 }, (_, step) => {
-      file.write({ step });
+      file.record({ step });
       return file.flush();
     });
     await Promise.all(flushes);
@@ -39,11 +39,11 @@ describe("line files", () => {
   it("go on after the last whole line when a kill cut one short", async () => {
     const store = new MemoryStore();
     const first = await LineFile.open(store, "x", "tenon-metrics");
-    first.write({ step: 1 });
+    first.record({ step: 1 });
     await first.flush();
     await store.append("x", new TextEncoder().encode('{"step":2,"lo'));
     const second = await LineFile.open(store, "x", "tenon-metrics");
-    second.write({ step: 3 });
+    second.record({ step: 3 });
     await second.flush();
     expect(await readLines(store, "x", "tenon-metrics")).toEqual([{ step: 1 }, { step: 3 }]);
   });
@@ -213,8 +213,8 @@ describe("aggregates", () => {
   it("leave fractions of epochs, which earlier versions took as a value, among the values", async () => {
     const store = new MemoryStore();
     const log = await LineFile.open(store, "r/metrics.jsonl", "tenon-metrics");
-    log.write({ step: 1, loss: 1, epoch: 0.5 });
-    log.write({ step: 2, loss: 1, epoch: 1 });
+    log.record({ step: 1, loss: 1, epoch: 0.5 });
+    log.record({ step: 2, loss: 1, epoch: 1 });
     await log.flush();
     expect(await readMetrics(store, "r")).toEqual([
       { step: 1, values: { loss: 1, epoch: 0.5 } },

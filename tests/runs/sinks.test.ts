@@ -226,6 +226,40 @@ describe("a sink's trouble", () => {
     expect(await readText(store, "notes")).toMatch(/^\{"format":"tenon-metrics",.*\}\n\{"kind":"metrics"/);
   });
 
+  it("a file keeps what a full disk refused, writes it when there is room, and once", async () => {
+    /** Its disk is full now and then: half of what is to be added is there, and a list cannot be made. */
+    class FullStore extends MemoryStore {
+      full = true;
+      override async append(path: string, bytes: Uint8Array): Promise<void> {
+        await super.append(path, this.full ? bytes.subarray(0, bytes.length >> 1) : bytes);
+        if (this.full) throw new Error("no space left");
+      }
+      override async list(path: string) {
+        if (this.full) throw new Error("no space left");
+        return super.list(path);
+      }
+    }
+    const make = (store: MemoryStore) => [
+      jsonlSink({ store, path: "x.jsonl" }),
+      csvSink({ store, path: "x.csv" }),
+      tensorboardSink({ store, path: "tb" }),
+    ];
+    const [calm, full] = [new MemoryStore(), new FullStore()];
+    for (const store of [calm, full]) {
+      const said: string[] = [];
+      const group = new SinkGroup(make(store), (sink, error) => void said.push(`${sink.name}: ${error}`));
+      for (let step = 1; step <= 4; step++) {
+        group.write({ kind: "metrics", step, values: { loss: step / 2 } });
+        if (store === full) full.full = step % 2 === 1;
+        await group.flush();
+      }
+      await group.close();
+      expect(said.length).toBe(store === full ? 3 : 0);
+    }
+    for (const path of ["x.jsonl", "x.csv", "tb/events.out.tfevents.0000000000.tenon.0"])
+      expect(await full.read(path), path).toEqual(await calm.read(path));
+  });
+
   it("one that never answers is given up, a slow one is not", async () => {
     vi.useFakeTimers();
     try {

@@ -49,6 +49,13 @@ export function checkBatch(texts: unknown): void {
   if (odd >= 0) throw wrong("encodeBatch", `a text, or two in a list, at ${odd}`, texts[odd]);
 }
 
+/** One text or several, as several. Throws ConfigError for what holds none. */
+export function textsOf(where: string, texts: string | Iterable<string>): Iterable<string> {
+  if (typeof texts === "string") return [texts];
+  if (typeof Object(texts)[Symbol.iterator] !== "function") throw wrong(where, "a text, or several in a list", texts);
+  return texts;
+}
+
 /** Throws ConfigError for what is neither a text nor a Blob in a corpus. */
 export function checkCorpusText(item: unknown): void {
   if (typeof item !== "string" && !(item instanceof Blob)) {

@@ -1,6 +1,7 @@
 /** How well a tokenizer fits texts. */
 
 import { log } from "../core/math.js";
+import { textsOf } from "./arguments.js";
 import { modelType } from "./models/create.js";
 import { byteLength } from "./models/model.js";
 import type { Tokenizer } from "./tokenizer.js";
@@ -37,7 +38,7 @@ export function tokenizerMetrics(tokenizer: Tokenizer, texts: string | Iterable<
   const perText: TokenizerMetrics[] = [];
   const counts = new Map<number, number>();
   const sums = emptySums();
-  for (const text of typeof texts === "string" ? [texts] : texts) {
+  for (const text of textsOf("tokenizerMetrics", texts)) {
     const own = new Map<number, number>();
     const part = measure(tokenizer, text, own);
     for (const [id, count] of own) counts.set(id, (counts.get(id) ?? 0) + count);
@@ -52,7 +53,7 @@ export function compareTokenizers(
   tokenizers: Record<string, Tokenizer>,
   texts: string | Iterable<string>,
 ): Record<string, TokenizerMetrics> {
-  const list = typeof texts === "string" ? [texts] : [...texts];
+  const list = [...textsOf("compareTokenizers", texts)];
   const rows: Record<string, TokenizerMetrics> = {};
   for (const [name, tokenizer] of Object.entries(tokenizers)) {
     const { perText: _, ...row } = tokenizerMetrics(tokenizer, list);

@@ -5,6 +5,7 @@ import { inspect } from "node:util";
 import {
   byteTokenizer,
   charTokenizer,
+  compareTokenizers,
   loadTokenizer,
   type TokenizerDefinition,
   tokenizerMetrics,
@@ -162,6 +163,16 @@ describe("what is handed over", () => {
   const rows: [string, () => unknown, RegExp][] = [
     ["a number", () => tokenizer.encode(5 as never), /encode: needs a text, got 5/],
     ["nothing", () => tokenizer.encode(undefined as never), /encode: needs a text, got undefined/],
+    [
+      "metrics of nothing",
+      () => tokenizerMetrics(tokenizer, undefined as never),
+      /tokenizerMetrics: needs a text, or several in a list, got undefined/,
+    ],
+    [
+      "metrics of a number in a comparison",
+      () => compareTokenizers({ tokenizer }, 5 as never),
+      /compareTokenizers: needs a text, or several in a list, got 5/,
+    ],
     ["a list of texts", () => tokenizer.encode(["a"] as never), /encode: needs a text, got \["a"\].*encodeBatch/],
     ["a pair of a number", () => tokenizer.encode("a", { textPair: 5 as never }), /a text as textPair, got 5/],
     [

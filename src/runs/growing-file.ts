@@ -5,6 +5,8 @@ import { joinBytes } from "../data/join-bytes.js";
 
 /** Bytes that wait at most before they are written. */
 const BUFFER = 64 * 1024;
+/** Bytes that wait at most for a file that cannot be written: what is more is dropped. */
+const MOST = 64 * 2 ** 20;
 
 /** Where a file is, and where it goes on. */
 export interface FilePlace {
@@ -44,6 +46,7 @@ export class GrowingFile {
   }
 
   write(piece: Uint8Array): void {
+    if (this.waitingBytes > MOST) return;
     this.waiting.push(piece);
     this.waitingBytes += piece.length;
   }

@@ -3,10 +3,8 @@
 import type { RunStore } from "../core/store.js";
 import { joinBytes } from "../data/join-bytes.js";
 
-/** Bytes that wait at most before they are written. */
+/** Bytes that wait before writing pays. */
 const BUFFER = 64 * 1024;
-/** Bytes that wait at most for a file that cannot be written: what is more is dropped. */
-const MOST = 64 * 2 ** 20;
 
 /** Where a file is, and where it goes on. */
 export interface FilePlace {
@@ -30,6 +28,8 @@ export class GrowingFile {
   private bytes = 0;
   /** Bytes of the last append, if it failed. */
   private torn = 0;
+  /** Bytes that are worth an attempt; after one that failed, twice as many. */
+  private enough = BUFFER;
 
   constructor(private readonly where: FilePlace | (() => Promise<FilePlace>)) {
     if (typeof where !== "function") this.begin(where);
@@ -40,13 +40,17 @@ export class GrowingFile {
     return this.bytes + this.waitingBytes;
   }
 
+  /** Bytes that are not written yet. */
+  get waits(): number {
+    return this.waitingBytes;
+  }
+
   /** True when enough waits that writing pays. */
   get full(): boolean {
-    return this.waitingBytes >= BUFFER;
+    return this.waitingBytes >= this.enough;
   }
 
   write(piece: Uint8Array): void {
-    if (this.waitingBytes > MOST) return;
     this.waiting.push(piece);
     this.waitingBytes += piece.length;
   }
@@ -68,6 +72,7 @@ export class GrowingFile {
 
   private async writeOut(): Promise<void> {
     if (this.waiting.length === 0) return;
+    this.enough = Math.max(BUFFER, 2 * this.waitingBytes);
     const { store, path } = this.place ?? this.begin(await (this.where as () => Promise<FilePlace>)());
     if (this.torn > 0) {
       const more = ((await store.size(path)) ?? 0) - this.bytes;
@@ -79,6 +84,7 @@ export class GrowingFile {
     this.torn = bytes.length;
     await store.append(path, bytes);
     this.torn = 0;
+    this.enough = BUFFER;
     this.waiting.splice(0, pieces.length);
     this.waitingBytes -= bytes.length;
     this.bytes += bytes.length;

@@ -61,6 +61,9 @@ export function consoleSink(print: (line: string) => void): Sink {
 export const showNumber = (value: number): string =>
   Number.isInteger(value) || !Number.isFinite(value) ? String(value) : String(Number(value.toPrecision(5)));
 
+/** Bytes that wait at most for a sink's file that cannot be written: further records are dropped. */
+const MOST = 64 * 2 ** 20;
+
 /** A sink that writes to a file that grows; `put` writes what a record is there. */
 export const fileSink = <F extends GrowingFile>(
   name: string,
@@ -69,7 +72,7 @@ export const fileSink = <F extends GrowingFile>(
 ): Sink => ({
   name,
   async write(record) {
-    put(file, record);
+    if (file.waits < MOST) put(file, record);
     if (file.full) await file.flush();
   },
   flush: () => file.flush(),

@@ -260,6 +260,28 @@ describe("a sink's trouble", () => {
       expect(await full.read(path), path).toEqual(await calm.read(path));
   });
 
+  it("a file that cannot be written is tried ever more rarely, and keeps no more than 64 MiB", async () => {
+    let tries = 0;
+    let room = false;
+    class NoStore extends MemoryStore {
+      override async append(path: string, bytes: Uint8Array): Promise<void> {
+        tries++;
+        if (!room) throw new Error("no space left");
+        await super.append(path, bytes);
+      }
+    }
+    const store = new NoStore();
+    const sink = jsonlSink({ store, path: "x" });
+    const text = "x".repeat(2 ** 16);
+    for (let step = 0; step < 1100; step++) {
+      await Promise.resolve(sink.write({ kind: "sample", step, text })).catch(() => undefined);
+    }
+    expect(tries).toBe(10); // of 1, 2, 4, … 512 records
+    room = true;
+    await sink.flush?.();
+    expect(Math.floor((await store.size("x"))! / 2 ** 20)).toBe(64);
+  });
+
   it("one that never answers is given up, a slow one is not", async () => {
     vi.useFakeTimers();
     try {

@@ -7,6 +7,11 @@ import { aliases } from "./tests/setup/aliases.js";
 
 /** Set here, in the main process: what test workers set in `process.env` never reaches a driver. */
 useSoftwareVulkan();
+// The C library keeps what it was given back: shader compilers free it and want it again all the time, and each page
+// that is new costs a fault, which virtual machines make dear.
+process.env["GLIBC_TUNABLES"] ??= ["trim_threshold=268435456", "mmap_threshold=33554432", "top_pad=4194304"]
+  .map((tunable) => `glibc.malloc.${tunable}`)
+  .join(":");
 const launchOptions = browserLaunch();
 const args = launchOptions?.args ?? [];
 if (!launchOptions) {
@@ -15,8 +20,10 @@ if (!launchOptions) {
   console.warn(`skipping browser tests: ${problem}`);
 }
 
-/** After each test, in Node and in pages; it asks for the garbage collector. */
-const memoryCheck = "tests/setup/memory.ts";
+const testFiles = (paths: string[]) => paths.map((path) => `tests/${path}.test.ts`);
+
+/** In Node and in pages; the check of memory asks for the garbage collector. */
+const setupFiles = ["tests/setup/memory.ts", "tests/setup/state.ts"];
 
 /** The browser of `npm test`. */
 const chromium = () => playwright({ launchOptions: { ...launchOptions, args: [...args, "--js-flags=--expose-gc"] } });
@@ -37,8 +44,11 @@ const browserProject = (
     // Chromium's shader compiler is the one that Node's tests ask.
     exclude: browser === "chromium" ? ["tests/browser/shaders.test.ts"] : [],
     testTimeout: 60_000,
-    setupFiles: [memoryCheck],
+    setupFiles,
+    // After all of Node's: on two cores at once, both need longer than one after the other.
+    sequence: { groupOrder: 1 },
     browser: {
+      isolate: false,
       enabled: true,
       headless: true,
       screenshotFailures: false,
@@ -51,46 +61,43 @@ const browserProject = (
 const nodeProject = (
   name: string,
   include: string[],
-  testTimeout: number,
-  isolate = true,
+  {
+    exclude = [],
+    testTimeout = 60_000,
+    isolate = true,
+  }: { exclude?: string[]; testTimeout?: number; isolate?: boolean },
 ): TestProjectInlineConfiguration => ({
   resolve: { alias: aliases("node") },
   test: {
     name,
-    include,
+    include: testFiles(include),
+    exclude: testFiles(exclude),
     isolate,
-    exclude: ["tests/browser/**"],
     environment: "node",
     testTimeout,
     hookTimeout: testTimeout,
-    setupFiles: [memoryCheck],
-    execArgv: ["--expose-gc"],
+    setupFiles,
+    // Processes of a few seconds: most functions that V8 would optimize have run their course before it is done.
+    execArgv: ["--expose-gc", "--interrupt-budget=2000000"],
   },
 });
 
-/**
- * What these folders test keeps nothing in the process, so their files share one, which spares loading all of it for each
- * file. Others open and lose devices, or ask what is told once.
- */
-const stateless = "artifacts|core|data|models|nn|ops|optim|tokenizers";
+/** What opens WebGPU devices, loses them and changes their limits. */
+const onDevice = ["backend/webgpu/*", "cli/webgpu", "runs/device-loss"];
+/** Beside them, what asks for devices anew, what is told once in a process, and what puts itself between modules. */
+const alone = [...onDevice, "backend/devices", "tensor/determinism", "package/one-at-a-time"];
+/** All other files share processes, which spares each of them loading everything again. */
 const everyday = [
-  nodeProject("node", [`tests/!(long|${stateless})/**/*.test.ts`], 60_000),
-  nodeProject("stateless", [`tests/@(${stateless})/**/*.test.ts`], 60_000, false),
+  nodeProject("node", ["**/*"], { exclude: [...alone, "browser/**", "long/**"], isolate: false }),
+  nodeProject("alone", alone, {}),
   ...(launchOptions ? [browserProject("chromium", true), browserProject("chromium-plain", false)] : []),
 ];
 
 /** `npm run test:long`: kill loops, fuzzing, huge files, thousands of steps. */
-const long = [nodeProject("long", ["tests/long/**/*.test.ts"], 3_600_000)];
+const long = [nodeProject("long", ["long/**/*"], { testTimeout: 3_600_000 })];
 
 /** `npm run test:adapters`: other implementations of WebGPU than those of `npm test`. Compiling takes them long. */
-const onDevice = ["backend/webgpu/*", "cli/webgpu", "runs/device-loss", "long/webgpu"];
-const lavapipe = [
-  nodeProject(
-    "lavapipe",
-    onDevice.map((path) => `tests/${path}.test.ts`),
-    600_000,
-  ),
-];
+const lavapipe = [nodeProject("lavapipe", [...onDevice, "long/webgpu"], { testTimeout: 600_000 })];
 const otherBrowser = [browserProject("firefox", true, "firefox")];
 
 /** Two files at a time on two cores as well: much of a test is waiting for processes, pages and compilers. */

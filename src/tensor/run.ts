@@ -20,6 +20,23 @@ export interface RunOptions {
   readonly deterministic?: Deterministic;
 }
 
+/** Notes the devices, modes and the default generator as they are; the function returned puts them back. */
+export function holdSettings(): () => void {
+  const generator = getDefaultGenerator();
+  const state = generator.getState();
+  const { seeded } = generator;
+  const dtype = getDefaultDtype();
+  const mode = determinism();
+  const releases = [holdInterceptors(), holdDevices()];
+  return () => {
+    for (const release of releases) release();
+    generator.setState(state);
+    generator.seeded = seeded;
+    setDefaultDtype(dtype);
+    setDeterminism(mode);
+  };
+}
+
 let running = false;
 
 /**
@@ -37,23 +54,14 @@ export async function run<T>(fn: () => T | Promise<T>, options: RunOptions = {})
     });
   }
   running = true;
-  const generator = getDefaultGenerator();
-  const state = generator.getState();
-  const { seeded } = generator;
-  const dtype = getDefaultDtype();
-  const mode = determinism();
-  const releases = [holdInterceptors(), holdDevices()];
+  const putBack = holdSettings();
   try {
     await init({ device, numerics, deterministic });
     setDefaultDtype("float32");
     manualSeed(seed);
     return await fn();
   } finally {
-    for (const release of releases) release();
-    generator.setState(state);
-    generator.seeded = seeded;
-    setDefaultDtype(dtype);
-    setDeterminism(mode);
+    putBack();
     running = false;
   }
 }

@@ -15,9 +15,9 @@ afterEach(async ({ task }) => {
   if (task.result?.state === "fail") return; // its error holds on to what it shows
   if (!globalThis.gc) return; // an engine that nobody can ask (Firefox)
   // Tensors outside of scopes go when the collector finds them; finalizers run in a later task.
-  for (let tries = 0; tries < 5 && memory().live > before; tries++) {
+  for (let tries = 0; tries < 10 && memory().live > before; tries++) {
     globalThis.gc();
-    await new Promise((resolve) => setTimeout(resolve));
+    await new Promise((resolve) => setTimeout(resolve, 10 * tries)); // pages run finalizers when they find the time
   }
   expect(memory().live, "bytes that live on after the test").toBeLessThanOrEqual(before);
 });

@@ -1,5 +1,6 @@
 /** Operands for kernel tests: tensors without the tensor floor. */
 
+import { onTestFinished } from "vitest";
 import type { Backend } from "../../src/backend/backend.js";
 import type { Operand } from "../../src/backend/kernels.js";
 import { Storage } from "../../src/backend/storage.js";
@@ -16,10 +17,14 @@ export function operand(backend: Backend, values: Iterable<number>, shape?: Shap
   return out;
 }
 
-/** A tensor whose contents are undefined. */
+/** A tensor whose contents are undefined; it goes with the test that asks for it, as no collector knows of it. */
 export function empty(backend: Backend, shape: Shape, dtype: DType = "float32"): Operand {
   const size = sizeOf(shape);
-  return { shape, dtype, size, storage: Storage.allocate(backend, shape, dtype) };
+  const storage = Storage.allocate(backend, shape, dtype);
+  onTestFinished(() => {
+    if (storage.alive) storage.release();
+  });
+  return { shape, dtype, size, storage };
 }
 
 /** The stored numbers of a tensor (bits for the 16-bit floats). */

@@ -150,6 +150,7 @@ test("parameters of a device that init has replaced are refused where the numeri
   expect((await problem({ parameters: [weight] })).message).toBe(
     'train: needs parameters made with numerics "portable", got some made with "fast". Train with numerics: "fast", or make them after await init({ numerics: "portable" }).',
   );
+  Object.defineProperty(weight.backend, "info", { value: info });
   weight.dispose();
 });
 

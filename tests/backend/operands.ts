@@ -1,6 +1,7 @@
 /** Operands for kernel tests: tensors without the tensor floor. */
 
-import { onTestFinished } from "vitest";
+import { afterAll, onTestFinished } from "vitest";
+import { getCurrentTest } from "vitest/suite";
 import type { Backend } from "../../src/backend/backend.js";
 import type { Operand } from "../../src/backend/kernels.js";
 import { Storage } from "../../src/backend/storage.js";
@@ -17,13 +18,15 @@ export function operand(backend: Backend, values: Iterable<number>, shape?: Shap
   return out;
 }
 
-/** A tensor whose contents are undefined; it goes with the test that asks for it, as no collector knows of it. */
+/** A tensor whose contents are undefined; it goes with the test or file that asks for it: no collector knows of it. */
 export function empty(backend: Backend, shape: Shape, dtype: DType = "float32"): Operand {
   const size = sizeOf(shape);
   const storage = Storage.allocate(backend, shape, dtype);
-  onTestFinished(() => {
+  const release = () => {
     if (storage.alive) storage.release();
-  });
+  };
+  if (getCurrentTest()) onTestFinished(release);
+  else afterAll(release);
   return { shape, dtype, size, storage };
 }
 

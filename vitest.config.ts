@@ -77,7 +77,7 @@ const nodeProject = (
     testTimeout,
     hookTimeout: testTimeout,
     setupFiles,
-    // Processes of a few seconds: most functions that V8 would optimize have run their course before it is done.
+    // Most are processes of a few seconds: what V8 would optimize has mostly run its course before it is done.
     execArgv: ["--expose-gc", "--interrupt-budget=2000000"],
   },
 });

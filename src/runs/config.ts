@@ -5,7 +5,6 @@
 
 import { checkStamp } from "../artifacts/format.js";
 import {
-  boolean,
   check,
   inside,
   integer,
@@ -16,24 +15,18 @@ import {
   oneOf,
   optional,
   type Place,
-  plainObject,
   refuse,
   refuseKey,
   type Schema,
   text,
 } from "../artifacts/schema.js";
 import { MAX_THREADS } from "../backend/devices.js";
-import { ConfigError, listOf } from "../core/errors.js";
-import { activationNames } from "../models/config.js";
-import { type DataConfig, dataKindOf, dataSchema, dataUse, isTable } from "./data-config.js";
+import { ConfigError } from "../core/errors.js";
+import { type DataConfig, dataSchema, dataUse, isTable } from "./data-config.js";
+import { belowOne, type ModelConfig, modelSchema, resolveModel } from "./model-config.js";
 import type { DataInput } from "./stored-data.js";
 
 export type TokenizerConfig = string | { readonly train: "bpe" | "unigram" | "wordpiece"; readonly vocabSize: number };
-
-export interface ModelConfig {
-  readonly model_type: string;
-  readonly [field: string]: unknown;
-}
 
 export interface TrainingOptions {
   /** Optimizer steps. */
@@ -104,8 +97,6 @@ export type TrainingConfigInput = { readonly data: DataInput } & {
     : never;
 };
 
-const belowOne = (rule: { default?: number } = {}) => number({ min: 0, max: 1 - 1e-9, ...rule });
-
 const trainedTokenizer = object({
   train: oneOf(["bpe", "unigram", "wordpiece"]),
   vocabSize: integer({ min: 1, default: 2048 }),
@@ -124,68 +115,6 @@ export const tokenizerSchema: Schema<TokenizerConfig> = {
 /** Is it the place of a tokenizer, and not one of those that need no file? */
 export const isTokenizerPlace = (tokenizer: unknown): tokenizer is string =>
   typeof tokenizer === "string" && !["char", "byte", "none"].includes(tokenizer);
-
-/** No more than models/gpt2.ts takes, so that it is refused here, before data are read. */
-const gpt2 = object({
-  model_type: text(),
-  n_layer: integer({ min: 1, max: 10_000, default: 4 }),
-  n_head: integer({ min: 1, default: 4 }),
-  n_embd: integer({ min: 1, default: 128 }),
-  n_positions: optional(integer({ min: 1 })),
-  n_inner: optional(nullable(integer({ min: 1 }))),
-  vocab_size: optional(integer({ min: 1 })),
-  activation_function: optional(oneOf(["gelu_new", "gelu", "relu"])),
-  layer_norm_epsilon: optional(number({ above: 0 })),
-  initializer_range: optional(number({ above: 0 })),
-  tie_word_embeddings: optional(boolean()),
-  resid_pdrop: optional(belowOne()),
-  embd_pdrop: optional(belowOne()),
-  attn_pdrop: optional(belowOne()),
-});
-
-const sizes = () => optional(list(integer({ min: 1 })));
-const hidden = {
-  model_type: text(),
-  hidden_sizes: sizes(),
-  activation: optional(oneOf(activationNames)),
-  dropout: optional(belowOne()),
-};
-
-const mlp = object(hidden);
-const convnet = object({
-  ...hidden,
-  image_shape: optional(list(integer({ min: 1 }), { length: 3 })),
-  channels: sizes(),
-  kernel_size: optional(integer({ min: 1 })),
-});
-
-/** Models whose fields are checked here; `createModel` checks those of any other. */
-const modelSchemas: Record<string, { schema: Schema<unknown>; learnsTables: boolean }> = {
-  gpt2: { schema: gpt2, learnsTables: false },
-  mlp: { schema: mlp, learnsTables: true },
-  convnet: { schema: convnet, learnsTables: true },
-};
-
-const modelSchema: Schema<ModelConfig> = {
-  expects: "an object with model_type",
-  default: {},
-  check: (value, at) => plainObject(value, at, modelSchema.expects) as ModelConfig,
-};
-
-/** The model section, which is read in the light of the data: language models learn from text, others from tables. */
-function resolveModel(given: ModelConfig, data: DataConfig, blockSize: number, where: string): ModelConfig {
-  const at: Place = { where, path: "model", errorType: ConfigError };
-  const table = isTable(data);
-  const type = text().check(given.model_type ?? (table ? "mlp" : "gpt2"), inside(at, "model_type"));
-  const known = Object.hasOwn(modelSchemas, type) ? modelSchemas[type] : undefined;
-  if ((known?.learnsTables ?? false) !== table) {
-    const fitting = Object.keys(modelSchemas).filter((name) => modelSchemas[name].learnsTables === table);
-    refuse(inside(at, "model_type"), `${listOf(fitting, "or")}, as the data are ${dataKindOf(data)}`, type);
-  }
-  const model = { ...given, model_type: type };
-  const checked = (known?.schema.check(model, at) ?? model) as ModelConfig;
-  return type === "gpt2" ? resolveGpt2(checked, blockSize, where) : checked;
-}
 
 const trainingSchema = object(
   {
@@ -324,14 +253,6 @@ function resolveTraining(
   const sampleEvery = training.sampleEvery ?? evalEvery;
   const ofMuon = optimizer === "muon" ? { adamwLearningRate: adamwLearningRate ?? learningRate } : {};
   return { ...training, ...ofMuon, momentum, warmupSteps, minLearningRate, sampleEvery } as TrainingOptions;
-}
-
-function resolveGpt2(model: ModelConfig, blockSize: number, where: string): ModelConfig {
-  const at: Place = { where, path: "model", errorType: ConfigError };
-  const { n_embd: width, n_head: heads, n_positions: positions = blockSize } = model as Record<string, number>;
-  if (width % heads !== 0) refuse(inside(at, "n_embd"), `a multiple of n_head (${heads})`, width);
-  if (positions < blockSize) refuse(inside(at, "n_positions"), `at least blockSize (${blockSize})`, positions);
-  return { ...model, n_positions: positions };
 }
 
 /**

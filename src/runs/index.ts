@@ -11,7 +11,6 @@ export {
   formatComparison,
 } from "./compare.js";
 export {
-  type ModelConfig,
   type RunSettings,
   resolveConfig,
   type TokenizerConfig,
@@ -25,6 +24,7 @@ export { type Content, type ContentKind, findContent, findRuns, findWeights, loa
 export { type LoadedRun, listRuns, loadRun, type RunAggregates, type RunEntry } from "./list.js";
 export { MemoryStore } from "./memory-store.js";
 export type { MetricRecord } from "./metrics.js";
+export type { ModelConfig } from "./model-config.js";
 export type { CodeTask } from "./module-task.js";
 export { connect, type Endpoint, type RemoteOptions, serveTraining } from "./remote.js";
 export { type Replay, type ReplayDifference, type ReplayOptions, replay } from "./replay.js";

@@ -1,0 +1,99 @@
+/** The model section of a training config: the fields of the models that Tenon brings, read in the light of the data. */
+
+import {
+  boolean,
+  inside,
+  integer,
+  list,
+  nullable,
+  number,
+  object,
+  oneOf,
+  optional,
+  type Place,
+  plainObject,
+  refuse,
+  type Schema,
+  text,
+} from "../artifacts/schema.js";
+import { ConfigError, listOf } from "../core/errors.js";
+import { activationNames } from "../models/config.js";
+import { type DataConfig, dataKindOf, isTable } from "./data-config.js";
+
+export interface ModelConfig {
+  readonly model_type: string;
+  readonly [field: string]: unknown;
+}
+
+/** A probability below 1. */
+export const belowOne = (rule: { default?: number } = {}) => number({ min: 0, max: 1 - 1e-9, ...rule });
+
+/** No more than models/gpt2.ts takes, so that it is refused here, before data are read. */
+const gpt2 = object({
+  model_type: text(),
+  n_layer: integer({ min: 1, max: 10_000, default: 4 }),
+  n_head: integer({ min: 1, default: 4 }),
+  n_embd: integer({ min: 1, default: 128 }),
+  n_positions: optional(integer({ min: 1 })),
+  n_inner: optional(nullable(integer({ min: 1 }))),
+  vocab_size: optional(integer({ min: 1 })),
+  activation_function: optional(oneOf(["gelu_new", "gelu", "relu"])),
+  layer_norm_epsilon: optional(number({ above: 0 })),
+  initializer_range: optional(number({ above: 0 })),
+  tie_word_embeddings: optional(boolean()),
+  resid_pdrop: optional(belowOne()),
+  embd_pdrop: optional(belowOne()),
+  attn_pdrop: optional(belowOne()),
+});
+
+const sizes = () => optional(list(integer({ min: 1 })));
+const hidden = {
+  model_type: text(),
+  hidden_sizes: sizes(),
+  activation: optional(oneOf(activationNames)),
+  dropout: optional(belowOne()),
+};
+
+const mlp = object(hidden);
+const convnet = object({
+  ...hidden,
+  image_shape: optional(list(integer({ min: 1 }), { length: 3 })),
+  channels: sizes(),
+  kernel_size: optional(integer({ min: 1 })),
+});
+
+/** Models whose fields are checked here; `createModel` checks those of any other. */
+const modelSchemas: Record<string, { schema: Schema<unknown>; learnsTables: boolean }> = {
+  gpt2: { schema: gpt2, learnsTables: false },
+  mlp: { schema: mlp, learnsTables: true },
+  convnet: { schema: convnet, learnsTables: true },
+};
+
+export const modelSchema: Schema<ModelConfig> = {
+  expects: "an object with model_type",
+  default: {},
+  check: (value, at) => plainObject(value, at, modelSchema.expects) as ModelConfig,
+};
+
+/** Checks the section: language models learn from text, others from tables. */
+export function resolveModel(given: ModelConfig, data: DataConfig, blockSize: number, where: string): ModelConfig {
+  const at: Place = { where, path: "model", errorType: ConfigError };
+  const table = isTable(data);
+  const type = text().check(given.model_type ?? (table ? "mlp" : "gpt2"), inside(at, "model_type"));
+  const known = Object.hasOwn(modelSchemas, type) ? modelSchemas[type] : undefined;
+  if ((known?.learnsTables ?? false) !== table) {
+    const fitting = Object.keys(modelSchemas).filter((name) => modelSchemas[name].learnsTables === table);
+    refuse(inside(at, "model_type"), `${listOf(fitting, "or")}, as the data are ${dataKindOf(data)}`, type);
+  }
+  const model = { ...given, model_type: type };
+  const checked = (known?.schema.check(model, at) ?? model) as ModelConfig;
+  return type === "gpt2" ? resolveGpt2(checked, blockSize, where) : checked;
+}
+
+function resolveGpt2(model: ModelConfig, blockSize: number, where: string): ModelConfig {
+  const at: Place = { where, path: "model", errorType: ConfigError };
+  const { n_embd: width, n_head: heads, n_positions: positions = blockSize } = model as Record<string, number>;
+  if (width % heads !== 0) refuse(inside(at, "n_embd"), `a multiple of n_head (${heads})`, width);
+  if (positions < blockSize) refuse(inside(at, "n_positions"), `at least blockSize (${blockSize})`, positions);
+  return { ...model, n_positions: positions };
+}

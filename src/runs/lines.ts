@@ -1,7 +1,7 @@
 /** Files of JSON lines: a first line that says the format, then one record per line. */
 
 import { checkStamp, type FormatName, stamp } from "../artifacts/format.js";
-import { FormatError } from "../core/errors.js";
+import { FormatError, show } from "../core/errors.js";
 import { jsonLine, parseJson } from "../core/json.js";
 import { type RunStore, readText } from "../core/store.js";
 import { type FilePlace, GrowingFile } from "./growing-file.js";
@@ -45,26 +45,39 @@ export async function placeOfLines(
   return { store, path, size, head: size === 0 ? lineOf(stamp(format)) : undefined };
 }
 
+/** Where a table of lines goes on that begins with the line `head`; a last line that a kill cut short is dropped. */
+export async function placeOfTable(store: RunStore, path: string, head: string): Promise<FilePlace> {
+  const line = `${head}\n`;
+  const start = await startOf(store, path, line.length);
+  if (start && !line.startsWith(start)) throw anothers(path, `a table ${head}`, `It begins with ${show(start)}.`);
+  const size = (await dropBrokenLine(store, path)) ?? 0;
+  return { store, path, size, head: size === 0 ? utf8.encode(line) : undefined };
+}
+
 /** Throws unless a file is new, or begins with the stamp of its format (or, after a kill, with a part of it). */
 async function checkStart(store: RunStore, path: string, format: FormatName): Promise<void> {
-  const size = await store.size(path);
-  if (!size) return;
-  const start = new TextDecoder().decode(await store.read(path, 0, Math.min(size, LONGEST_STAMP)));
+  const start = await startOf(store, path, LONGEST_STAMP);
+  if (!start) return;
   const end = start.indexOf("\n");
   if (end < 0 && `${jsonLine(stamp(format))}\n`.startsWith(start)) return;
   try {
     checkStamp(parseJson(end < 0 ? start : start.slice(0, end), { where: path }), format, path);
   } catch (cause) {
-    const why = (cause as Error).message;
-    throw new FormatError(
-      `${path}: a file of ${format} to add to expected, got another, which is left as it is. ${why}`,
-      {
-        where: path,
-        cause,
-      },
-    );
+    throw anothers(path, `a file of ${format}`, (cause as Error).message, cause);
   }
 }
+
+/** Empty where there is no such file. */
+async function startOf(store: RunStore, path: string, bytes: number): Promise<string> {
+  const size = await store.size(path);
+  return size ? new TextDecoder().decode(await store.read(path, 0, Math.min(size, bytes))) : "";
+}
+
+const anothers = (path: string, expected: string, why: string, cause?: unknown): FormatError =>
+  new FormatError(`${path}: ${expected} to add to expected, got another, which is left as it is. ${why}`, {
+    where: path,
+    cause,
+  });
 
 /** Cuts a file back to the end of its last whole line; returns its size then. */
 async function dropBrokenLine(store: RunStore, path: string): Promise<number | undefined> {

@@ -8,7 +8,7 @@ import { platform } from "../core/platform.js";
 import type { RunStore } from "../core/store.js";
 import { type WarningListener, warn } from "../core/warnings.js";
 import { GrowingFile } from "./growing-file.js";
-import { LineFile, placeOfLines } from "./lines.js";
+import { LineFile, placeOfLines, placeOfTable } from "./lines.js";
 import { openStore } from "./store.js";
 
 const utf8 = new TextEncoder();
@@ -94,8 +94,7 @@ export function jsonlSink(target: SinkTarget): Sink {
 export function csvSink(target: SinkTarget): Sink {
   const file = new GrowingFile(async () => {
     const { store, path } = sinkFile(target);
-    const size = await store.size(path);
-    return { store, path, size: size ?? 0, head: size === undefined ? utf8.encode("step,name,value\n") : undefined };
+    return placeOfTable(store, path, "step,name,value");
   });
   return fileSink("csvSink", file, (table, { kind, step, values = {} }) => {
     if (kind !== "metrics") return;

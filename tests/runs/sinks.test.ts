@@ -202,28 +202,36 @@ describe("a sink's trouble", () => {
     const store = new MemoryStore();
     const said: string[] = [];
     const onSinkError = (_: Sink, error: unknown) => void said.push((error as Error).message);
+    const add = async (content: string, sink: Sink) => {
+      await writeText(store, "notes", content);
+      const log = await MetricsLog.open(store, "r", { sinks: [sink], onSinkError });
+      log.log("loss", 1, 1);
+      await log.close();
+      return readText(store, "notes");
+    };
+    const lines = () => jsonlSink({ store, path: "notes" });
+    const table = () => csvSink({ store, path: "notes" });
     const contents = [
       "my only notes, without a newline",
       '{"format":"other"}\n{"a":1}\nhalf',
       "no\nnewline at the end",
+      "step,name\n1,2\n",
     ];
     for (const content of contents) {
-      await writeText(store, "notes", content);
-      const log = await MetricsLog.open(store, "r", { sinks: [jsonlSink({ store, path: "notes" })], onSinkError });
-      log.log("loss", 1, 1);
-      await log.close();
-      expect(await readText(store, "notes")).toBe(content);
-      expect(said.pop()).toMatch(
-        /^notes: a file of tenon-metrics to add to expected, got another, which is left as it is/,
-      );
+      for (const [sink, what] of [
+        [lines(), "a file of tenon-metrics"] as const,
+        [table(), "a table step,name,value"] as const,
+      ]) {
+        expect(await add(content, sink)).toBe(content);
+        expect(said.pop()).toContain(`notes: ${what} to add to expected, got another, which is left as it is. `);
+      }
     }
-    // What a kill left of the first line is our own.
-    await writeText(store, "notes", '{"format":"tenon-me');
-    const log = await MetricsLog.open(store, "r", { sinks: [jsonlSink({ store, path: "notes" })], onSinkError });
-    log.log("loss", 1, 1);
-    await log.close();
+    // What a kill left of a line is our own.
+    expect(await add('{"format":"tenon-me', lines())).toMatch(/^\{"format":"tenon-metrics",.*\}\n\{"kind":"metrics"/);
+    for (const left of ["", "step,na", "step,name,value", "step,name,value\n", "step,name,value\n1,lo"])
+      expect(await add(left, table())).toBe("step,name,value\n1,loss,1\n");
+    expect(await add("step,name,value\n0,loss,2\n1,loss", table())).toBe("step,name,value\n0,loss,2\n1,loss,1\n");
     expect(said).toEqual([]);
-    expect(await readText(store, "notes")).toMatch(/^\{"format":"tenon-metrics",.*\}\n\{"kind":"metrics"/);
   });
 
   it("a file keeps what a full disk refused, writes it when there is room, and once", async () => {

@@ -92,10 +92,10 @@ export class FunctionBuilder {
       this.inc(i, step);
     });
   }
-  /** Runs the body `count` times (not at all for count <= 0). */
+  /** Runs the body `count` times, unsigned. */
   repeat(count: IntLike, body: () => void): void {
     const left = this.i32(count);
-    this.while(left.gt(0), () => {
+    this.while(left, () => {
       body();
       this.inc(left, -1);
     });

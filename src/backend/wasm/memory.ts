@@ -5,6 +5,7 @@
  */
 
 import { MemoryBudgetError } from "../../core/errors.js";
+import { showBytes } from "../storage.js";
 
 const PAGE = 65536;
 /** Bytes below this address belong to the thread pool's control block; address 0 is never handed out. */
@@ -151,12 +152,24 @@ export class LinearMemory {
 
   /** A new block: from the regions, from a grown memory, or from merged free blocks, in this order of cost. */
   private cut(size: number): number {
-    const address = this.take(size) ?? (this.grow(size) || this.merge() ? this.take(size) : undefined);
+    // Blocks merged at the end may need only the rest of the memory.
+    const address = this.takeOrGrow(size) ?? (this.merge() ? this.takeOrGrow(size) : undefined);
     if (address !== undefined) return address;
-    throw new MemoryBudgetError(
-      `memory: ${size} bytes are needed in one piece, got at most ${this.largestRegion()} bytes of ${this.maximumPages * PAGE} (${this.live} in use).`,
-      { hint: "Use a smaller batch or model, or dispose of tensors that are no longer needed.", bytes: size },
+    const [needed, most, maximum, live] = [size, this.largestPiece(size), this.maximumPages * PAGE, this.live].map(
+      showBytes,
     );
+    throw new MemoryBudgetError(
+      `cpu: an allocation needs ${needed} in one piece, got at most ${most} of ${maximum} (${live} in use).`,
+      {
+        where: "cpu",
+        bytes: size,
+        hint: "Use a smaller batch or model, or dispose of tensors that are no longer needed.",
+      },
+    );
+  }
+
+  private takeOrGrow(size: number): number | undefined {
+    return this.take(size) ?? (this.grow(size) ? this.take(size) : undefined);
   }
 
   private take(size: number): number | undefined {
@@ -168,8 +181,11 @@ export class LinearMemory {
     return address;
   }
 
-  private largestRegion(): number {
-    return this.regions.reduce((most, region) => Math.max(most, region.bytes), 0);
+  /** What there is for a request that is refused: the largest region, or the last one grown, if that would be too little. */
+  private largestPiece(size: number): number {
+    const last = this.regions[this.regions.length - 1];
+    const grown = last.bytes + this.maximumPages * PAGE - this.memory.buffer.byteLength;
+    return this.regions.reduce((most, region) => Math.max(most, region.bytes), grown < size ? grown : 0);
   }
 
   /** Grows so that `size` bytes fit at the end; in steps, because each growth may cost a system call. */
@@ -240,7 +256,8 @@ function createMemory(shared: boolean, maximumBytes: number): { memory: WebAssem
       refusal = error;
     }
   }
-  throw new MemoryBudgetError("memory: needs at least 0.5 GiB of address space, got a refusal by the engine.", {
+  throw new MemoryBudgetError("cpu: needs at least 0.5 GiB of address space, got a refusal by the engine.", {
+    where: "cpu",
     cause: refusal,
   });
 }

@@ -243,12 +243,16 @@ export class Pool {
       this.stop();
       this.reason = "a worker was lost";
       throw new DeviceError("cpu: a worker took its share of a kernel and never finished it.", {
+        where: "cpu",
         hint: "The result is incomplete; run with threads: 1.",
       });
     }
     if (words[word.failed] === 0) return;
     words[word.failed] = 0;
-    throw new DeviceError("cpu: a kernel failed in a worker.", { hint: "Please report this; threads: 1 avoids it." });
+    throw new DeviceError("cpu: a kernel failed in a worker.", {
+      where: "cpu",
+      hint: "Please report this; threads: 1 avoids it.",
+    });
   }
 
   /** On a busy machine the worker may wait for the very core this thread spins on: sleep a little instead. */

@@ -97,6 +97,10 @@ export class I32 {
   ge(other: IntLike): I32 {
     return this.binary(other, 0x4e);
   }
+  /** Unsigned: for counts of bytes, which may lie above 2 GiB too. */
+  geU(other: IntLike): I32 {
+    return this.binary(other, 0x4f);
+  }
   /** The smaller of two signed values; both are evaluated twice, so they must be cheap and pure. */
   min(other: IntLike): I32 {
     return new I32([this.code, int(other), this.code, int(other), 0x48, 0x1b]);

@@ -21,8 +21,9 @@ export const word = {
   joining: 6,
   kernel: 7,
   argumentCount: 8,
-  /** Which argument is the start of the range (the next one is its end), or -1. */
+  /** Which argument is the start of the range (the next one is its end). */
   rangeArgument: 9,
+  /** Unsigned. */
   total: 10,
   granule: 11,
   shares: 12,
@@ -70,12 +71,10 @@ export const workerScript = `"use strict";
       const args = [];
       for (let k = 0; k < words[${word.argumentCount}]; k++) args.push(values[k]);
       const range = words[${word.rangeArgument}];
-      if (range >= 0) {
-        const total = words[${word.total}], granule = words[${word.granule}], shares = words[${word.shares}];
-        const units = Math.ceil(total / granule);
-        args[range] = Math.min(Math.floor((units * share) / shares) * granule, total);
-        args[range + 1] = Math.min(Math.floor((units * (share + 1)) / shares) * granule, total);
-      }
+      const total = words[${word.total}] >>> 0, granule = words[${word.granule}], shares = words[${word.shares}];
+      const units = Math.ceil(total / granule);
+      args[range] = Math.min(Math.floor((units * share) / shares) * granule, total);
+      args[range + 1] = Math.min(Math.floor((units * (share + 1)) / shares) * granule, total);
       const scratch = words[${word.scratchArgument}];
       if (scratch >= 0) args[scratch] += thread * words[${word.scratchBytes}];
       kernels[words[${word.kernel}]](...args);

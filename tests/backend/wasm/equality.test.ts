@@ -325,6 +325,8 @@ const splits = [
   { outer: 2, size: 5, inner: 7 },
   { outer: 1, size: 33, inner: 65 },
   { outer: 5, size: 100, inner: 3 },
+  { outer: 1, size: 3, inner: 47 },
+  { outer: 20, size: 2, inner: 33 },
   { outer: 1, size: 0, inner: 4 },
   { outer: 2, size: 0, inner: 1 },
   { outer: 0, size: 3, inner: 2 },

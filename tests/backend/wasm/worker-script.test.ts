@@ -26,7 +26,7 @@ test("a module beyond the end of an outdated buffer is found", () => {
   u32[word.moduleList] = record;
   u32[word.remaining] = 1;
   u32[word.shares] = 1;
-  new Int32Array(memory.buffer)[word.rangeArgument] = -1;
+  u32[word.granule] = 1;
   new Int32Array(memory.buffer)[word.scratchArgument] = -1;
 
   const compiled: number[][] = [];

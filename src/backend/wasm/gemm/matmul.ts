@@ -51,11 +51,13 @@ export function matmul(engine: Engine, call: MatmulCall): void {
   else gemm(engine, call);
 }
 
+const gemmFamily = (engine: Engine) => engine.family("gemm", (module) => defineGemm(module, engine.tile));
+
 function gemm(engine: Engine, call: MatmulCall): void {
   const { m, n, k, transposeA, transposeB, batchA } = call;
   const count = batchA.length;
   const shape = engine.tile;
-  const family = engine.family("gemm", (module) => defineGemm(module, shape));
+  const family = gemmFamily(engine);
   // Chains that are added to C at their end must not be interrupted: one block of k.
   const blocks = call.accumulate ? 1 : Math.ceil(k / BLOCK_K);
   const blockK = Math.max(1, Math.ceil(k / Math.max(1, blocks)));
@@ -127,9 +129,14 @@ function packShared(
   const alongK = byRows ? transposeB : !transposeA;
   const strides = alongK ? [4 * k, 4] : [4, 4 * size];
   const args = [0, panels, size, k, from, ...strides, to, blockK, panel];
-  const kernels = engine.family("gemm", (module) => defineGemm(module, shape));
-  const kernel = byRows ? kernels.packB : kernels.packA;
-  pool.run(kernel, args, { rangeArgument: 0, total: panels, cost: (size * k) / 4 });
+  const kernels = gemmFamily(engine);
+  try {
+    const kernel = byRows ? kernels.packB : kernels.packA;
+    pool.run(kernel, args, { rangeArgument: 0, total: panels, cost: (size * k) / 4 });
+  } catch (error) {
+    memory.release(block, bytes); // a worker failed
+    throw error;
+  }
   return { block, bytes, a: byRows ? 0 : to, b: byRows ? to : 0 };
 }
 

@@ -199,7 +199,7 @@ function defineElementwise(module: ModuleBuilder, { program, inputs, outputs, sc
         );
       const left = f.let(p.column1.sub(p.column0));
       const round = (vectors: number) =>
-        f.while(left.ge(4 * vectors), () => {
+        f.while(left.geU(4 * vectors), () => {
           for (const [vector, results] of compute(vectors).entries()) {
             for (const [i, lanes] of results.entries()) {
               access(outputs[i]).store(targets[i], lanes, 4 * access(outputs[i]).bytes * vector);

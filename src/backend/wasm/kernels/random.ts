@@ -7,8 +7,8 @@ import type { Engine } from "../engine.js";
 import { transpose } from "../gemm/pack.js";
 import type { I32, V128 } from "../values.js";
 import { f32x4, i32x4, i64x2, v128 } from "../vectors.js";
+import { storeUpTo4 } from "./lines.js";
 import { addressOf } from "./operands.js";
-import { storeUpTo4 } from "./reduce.js";
 
 const M0 = 0xd2511f53 | 0;
 const M1 = 0xcd9e8d57 | 0;

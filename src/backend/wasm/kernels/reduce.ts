@@ -1,10 +1,11 @@
 /** Reductions, positions of extremes, running totals: the order of reference/reduce.ts. */
 
 import { type Operand, type ReduceKind, type Split, SUM_BLOCK } from "../../kernels.js";
-import type { FunctionBuilder, ModuleBuilder } from "../assembler.js";
+import type { ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
-import { type I32, range, type V128 } from "../values.js";
+import type { V128 } from "../values.js";
 import { f32x4, i32x4, v128 } from "../vectors.js";
+import { eachStrip, lineParameters, runLines } from "./lines.js";
 import { sumColumns } from "./norm.js";
 import { addressOf } from "./operands.js";
 import { rowAt, rowScratch, sumRow, sumTree, termsOf } from "./rows.js";
@@ -96,21 +97,9 @@ const empty: { readonly [kind in ReduceKind]: number } = {
   min: Number.POSITIVE_INFINITY,
 };
 
-const lineParameters = {
-  start: "i32",
-  end: "i32",
-  x: "i32",
-  out: "i32",
-  outer: "i32",
-  size: "i32",
-  inner: "i32",
-} as const;
-
-/**
- * Everything but the float32 sum: in index order from the first element. With `inner` of 1 the range is `outer` (one
- * lane per line), else the columns, four lines at a time.
- */
-function fold(engine: Engine, kind: ReduceKind, input: Operand, output: Operand, { outer, size, inner }: Split): void {
+/** Everything but the float32 sum: in index order from the first element. */
+function fold(engine: Engine, kind: ReduceKind, input: Operand, output: Operand, split: Split): void {
+  const { outer, size, inner } = split;
   if (size === 0) {
     const start = addressOf(output) >>> 2;
     const view = input.dtype === "float32" ? engine.memory.f32 : engine.memory.i32;
@@ -122,21 +111,12 @@ function fold(engine: Engine, kind: ReduceKind, input: Operand, output: Operand,
     // Only a float product depends on its order.
     defineFold(module, vectorFold[dtype][kind], kind !== "prod" || dtype === "int32"),
   );
-  engine.pool.run(
-    inner === 1 ? family.rows : family.columns,
-    [0, 0, addressOf(input), addressOf(output), outer, size, inner],
-    {
-      rangeArgument: 0,
-      total: inner === 1 ? outer : inner,
-      granule: inner === 1 ? 1 : 16,
-      cost: outer * size * inner,
-    },
-  );
+  runLines(engine, inner === 1 ? family.rows : family.columns, input, output, split);
 }
 
 function defineFold(module: ModuleBuilder, combine: (a: V128, b: V128) => V128, anyOrder: boolean): void {
-  module.export("rows", lineParameters, (f, { start, end, x, out, size }) => {
-    f.for(start, end, 1, (row) => {
+  module.export("rows", lineParameters, (f, { outer0, outer1, x, out, size }) => {
+    f.for(outer0, outer1, 1, (row) => {
       const at = f.let(x.add(row.mul(size).shl(2)));
       const left = f.let(size);
       const total = f.let(at.splat());
@@ -160,31 +140,18 @@ function defineFold(module: ModuleBuilder, combine: (a: V128, b: V128) => V128, 
       f.storeLane(4, out.add(row.shl(2)), total, 0);
     });
   });
-  module.export("columns", lineParameters, (f, { start, end, x, out, outer, size, inner }) => {
-    const stride = f.let(inner.shl(2));
-    f.for(0, outer, 1, (o) => {
-      f.for(start, end, 4, (column) => {
-        const at = f.let(x.add(o.mul(size).mul(inner).add(column).shl(2)));
-        const total = f.let(at.v128());
-        f.repeat(size.sub(1), () => {
-          f.inc(at, stride);
-          f.set(total, combine(total, at.v128()));
-        });
-        storeUpTo4(f, f.let(out.add(o.mul(inner).add(column).shl(2))), total, f.let(end.sub(column)));
+  module.export("columns", lineParameters, (f, p) => {
+    const stride = f.let(p.inner.shl(2));
+    eachStrip(f, p, ({ at, result, vectors, store }) => {
+      const totals = vectors((offset) => at.v128(offset));
+      f.repeat(p.size.sub(1), () => {
+        f.inc(at, stride);
+        const next = vectors((offset) => at.v128(offset));
+        for (const [q, total] of totals.entries()) f.set(total, combine(total, next[q]));
       });
+      store(result, totals);
     });
   });
-}
-
-/** Stores four lanes, or as many as `count` says. */
-export function storeUpTo4(f: FunctionBuilder, to: I32, lanes: V128, count: I32): void {
-  f.if(
-    count.ge(4),
-    () => f.storeV128(to, lanes),
-    () => {
-      for (const lane of range(3)) f.if(count.gt(lane), () => f.storeLane(4, to, lanes, lane, 4 * lane));
-    },
-  );
 }
 
 export function argReduce(
@@ -192,106 +159,115 @@ export function argReduce(
   kind: "argmax" | "argmin",
   input: Operand,
   output: Operand,
-  { outer, size, inner }: Split,
+  split: Split,
 ): void {
   const family = engine.family("arg reduce", defineArgReduce);
-  engine.pool.run(family[`${kind} ${input.dtype}`], [0, 0, addressOf(input), addressOf(output), outer, size, inner], {
-    rangeArgument: 0,
-    total: outer * inner,
-    cost: outer * size * inner,
-  });
+  runLines(engine, family[`${kind} ${input.dtype} ${split.inner === 1 ? "rows" : "columns"}`], input, output, split);
 }
 
-/** The range is the lines: line = o * inner + i. */
+/** Is `x` to be held instead of `held`? A NaN is, unless one is held: the first of the largest (or smallest) stays. */
+const better = {
+  float32: (kind: string, x: V128, held: V128): V128 =>
+    v128.or(kind === "argmax" ? f32x4.gt(x, held) : f32x4.lt(x, held), v128.and(f32x4.ne(x, x), f32x4.eq(held, held))),
+  int32: (kind: string, x: V128, held: V128): V128 => (kind === "argmax" ? i32x4.gtS(x, held) : i32x4.ltS(x, held)),
+};
+
 function defineArgReduce(module: ModuleBuilder): void {
   for (const kind of ["argmax", "argmin"] as const) {
-    module.export(`${kind} float32`, lineParameters, (f, p) =>
-      eachLine(f, p, (at, stride) => {
+    module.export(`${kind} float32 rows`, lineParameters, (f, p) =>
+      f.for(p.outer0, p.outer1, 1, (row) => {
+        const at = f.let(p.x.add(row.mul(p.size).shl(2)));
         const held = f.let(at.f32());
         const best = f.i32();
         f.for(1, p.size, 1, (s) => {
-          f.inc(at, stride);
+          f.inc(at, 4);
           const x = f.let(at.f32());
-          const better = kind === "argmax" ? x.gt(held) : x.lt(held);
-          f.if(better.or(x.ne(x).and(held.eq(held))), () => {
+          const further = kind === "argmax" ? x.gt(held) : x.lt(held);
+          f.if(further.or(x.ne(x).and(held.eq(held))), () => {
             f.set(held, x);
             f.set(best, s);
           });
         });
-        return best;
+        f.storeI32(p.out.add(row.shl(2)), best);
       }),
     );
-    module.export(`${kind} int32`, lineParameters, (f, p) =>
-      eachLine(f, p, (at, stride) => {
+    module.export(`${kind} int32 rows`, lineParameters, (f, p) =>
+      f.for(p.outer0, p.outer1, 1, (row) => {
+        const at = f.let(p.x.add(row.mul(p.size).shl(2)));
         const held = f.let(at.i32());
         const best = f.i32();
         f.for(1, p.size, 1, (s) => {
-          f.inc(at, stride);
+          f.inc(at, 4);
           const x = f.let(at.i32());
           f.if(kind === "argmax" ? x.gt(held) : x.lt(held), () => {
             f.set(held, x);
             f.set(best, s);
           });
         });
-        return best;
+        f.storeI32(p.out.add(row.shl(2)), best);
       }),
     );
+    for (const dtype of ["float32", "int32"] as const) {
+      module.export(`${kind} ${dtype} columns`, lineParameters, (f, p) => {
+        const stride = f.let(p.inner.shl(2));
+        eachStrip(f, p, ({ at, result, vectors, store }) => {
+          const held = vectors((offset) => at.v128(offset));
+          const best = vectors(() => i32x4.const(0));
+          f.for(1, p.size, 1, (s) => {
+            f.inc(at, stride);
+            const position = f.let(i32x4.splat(s));
+            for (const [q, x] of vectors((offset) => at.v128(offset)).entries()) {
+              const mask = f.let(better[dtype](kind, x, held[q]));
+              f.set(held[q], v128.bitselect(x, held[q], mask));
+              f.set(best[q], v128.bitselect(position, best[q], mask));
+            }
+          });
+          store(result, best);
+        });
+      });
+    }
   }
 }
 
-type Lines = { readonly [K in keyof typeof lineParameters]: I32 };
-
-function eachLine(f: FunctionBuilder, p: Lines, body: (at: I32, stride: I32) => I32): void {
-  const stride = f.let(p.inner.shl(2));
-  f.for(p.start, p.end, 1, (line) => {
-    const o = f.let(line.divU(p.inner));
-    const at = f.let(p.x.add(o.mul(p.size).mul(p.inner).add(line.remU(p.inner)).shl(2)));
-    f.storeI32(p.out.add(line.shl(2)), body(at, stride));
-  });
-}
-
-export function cumsum(engine: Engine, input: Operand, output: Operand, { outer, size, inner }: Split): void {
+export function cumsum(engine: Engine, input: Operand, output: Operand, split: Split): void {
+  if (split.size === 0) return;
   const family = engine.family("cumsum", defineCumsum);
-  engine.pool.run(family[input.dtype], [0, 0, addressOf(input), addressOf(output), outer, size, inner], {
-    rangeArgument: 0,
-    total: outer * inner,
-    cost: outer * size * inner,
-  });
+  runLines(engine, family[`${input.dtype} ${split.inner === 1 ? "rows" : "columns"}`], input, output, split);
 }
 
 function defineCumsum(module: ModuleBuilder): void {
-  module.export("float32", lineParameters, (f, p) =>
-    eachRunning(f, p, (at, to, stride) => {
-      const total = f.f32();
-      f.set(total, at.f32());
-      f.storeF32(to, total);
-      f.repeat(p.size.sub(1), () => {
-        f.inc(at, stride);
-        f.inc(to, stride);
-        f.set(total, total.add(at.f32()));
-        f.storeF32(to, total);
+  for (const dtype of ["float32", "int32"] as const) {
+    const add = vectorFold[dtype].sum;
+    module.export(`${dtype} rows`, lineParameters, (f, { outer0, outer1, x, out, size }) => {
+      const at = f.let(x.add(outer0.mul(size).shl(2)));
+      const to = f.let(out.add(outer0.mul(size).shl(2)));
+      f.repeat(outer1.sub(outer0), () => {
+        const total = f.let(at.splat());
+        f.storeLane(4, to, total, 0);
+        f.repeat(size.sub(1), () => {
+          f.inc(at, 4);
+          f.inc(to, 4);
+          f.set(total, add(total, at.splat()));
+          f.storeLane(4, to, total, 0);
+        });
+        f.inc(at, 4);
+        f.inc(to, 4);
       });
-    }),
-  );
-  module.export("int32", lineParameters, (f, p) =>
-    eachRunning(f, p, (at, to, stride) => {
-      const total = f.let(at.i32());
-      f.storeI32(to, total);
-      f.repeat(p.size.sub(1), () => {
-        f.inc(at, stride);
-        f.inc(to, stride);
-        f.inc(total, at.i32());
-        f.storeI32(to, total);
+    });
+    module.export(`${dtype} columns`, lineParameters, (f, p) => {
+      const stride = f.let(p.inner.shl(2));
+      eachStrip(f, p, ({ at, vectors, store }) => {
+        const to = f.let(p.out.add(at.sub(p.x)));
+        const totals = vectors((offset) => at.v128(offset));
+        store(to, totals);
+        f.repeat(p.size.sub(1), () => {
+          f.inc(at, stride);
+          f.inc(to, stride);
+          const next = vectors((offset) => at.v128(offset));
+          for (const [q, total] of totals.entries()) f.set(total, add(total, next[q]));
+          store(to, totals);
+        });
       });
-    }),
-  );
-}
-
-function eachRunning(f: FunctionBuilder, p: Lines, body: (at: I32, to: I32, stride: I32) => void): void {
-  const stride = f.let(p.inner.shl(2));
-  f.if(p.size.eqz(), () => f.return());
-  f.for(p.start, p.end, 1, (line) => {
-    const offset = f.let(line.divU(p.inner).mul(p.size).mul(p.inner).add(line.remU(p.inner)).shl(2));
-    body(f.let(p.x.add(offset)), f.let(p.out.add(offset)), stride);
-  });
+    });
+  }
 }

@@ -2,7 +2,7 @@
 // report as a section. `--bundle FILE` writes the program instead: it needs Node and npm `webgpu` beside it, no more, and
 // prints the report; `--bundle FILE.tgz` packs these too, for a machine like this one that has nothing. `--from FILE` takes
 // such a report. `--software` rehearses on the software GPU of the tests.
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -10,11 +10,24 @@ import { unpackedBrowser, useSoftwareVulkan } from "../scripts/browser.mjs";
 import { bundle } from "./bundle.mjs";
 import { cardTitle, NotMeasured, writeSection } from "./results.mjs";
 
+const peers = ["@jax-js/jax", "@tensorflow/tfjs", "@tensorflow/tfjs-backend-webgpu"];
+
 /** Peers that are not installed stay names, and are absent when the program asks for them. */
 const absent = (id) => !/^[./]/.test(id) && !existsSync(`bench/node_modules/${id}`);
 
+/** What the program is made of; the machine that runs it may have neither this checkout nor the peers' folders. */
+function madeOf() {
+  const git = (...args) => spawnSync("git", args, { encoding: "utf8" }).stdout?.trim() ?? "";
+  const changed = git("status", "--porcelain", "--untracked-files=no", "--", "src", "bench") ? ", with changes" : "";
+  const versions = peers
+    .filter((name) => !absent(name))
+    .map((name) => `${name} ${JSON.parse(readFileSync(`bench/node_modules/${name}/package.json`, "utf8")).version}`);
+  return [`Tenon ${git("rev-parse", "--short", "HEAD") || "of no commit"}${changed}`, ...versions].join("; ");
+}
+
 async function write(file) {
-  await bundle("bench/card/main.ts", file, { external: absent });
+  const define = { __MADE_OF__: JSON.stringify(madeOf()) };
+  await bundle("bench/card/main.ts", file, { external: absent, define });
 }
 
 /**
@@ -70,7 +83,7 @@ export async function card({ bundle: target, from, ...given }) {
   if (from && !writeDown(readFileSync(from, "utf8")))
     throw new NotMeasured(`${from} has no line "## ${cardTitle}", so it is no report of a card`);
   if (from) return;
-  const absentPeers = ["@jax-js/jax", "@tensorflow/tfjs"].filter(absent);
+  const absentPeers = peers.filter(absent);
   if (absentPeers.length > 0)
     console.error(`bench card: without ${absentPeers.join(" and ")}; \`npm install --prefix bench\` brings peers.`);
   if (target?.endsWith(".tgz")) {

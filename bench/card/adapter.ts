@@ -20,6 +20,9 @@ const limits = [
   "maxComputeWorkgroupsPerDimension",
 ] as const;
 
+/** Put in when the program is bundled. */
+declare const __MADE_OF__: string;
+
 export const adapterFacts: Part = async ({ software, nominal }) => {
   const found = await openAdapter();
   if ("reason" in found) return tell({ absent: found.reason });
@@ -29,7 +32,7 @@ export const adapterFacts: Part = async ({ software, nominal }) => {
   const { info } = adapter;
   say(`## ${small ? REHEARSAL : cardTitle}\n`);
   const { version } = createRequire(import.meta.url)("webgpu/package.json");
-  say(`${environment()} npm webgpu ${version} (Dawn).\n`);
+  say(`${environment()} npm webgpu ${version} (Dawn). ${__MADE_OF__}.\n`);
   await init({ device: "webgpu" });
   const used = [...gpu().device.features].filter((feature) => feature !== "core-features-and-limits");
   const matrices = matricesOf(adapter).map(

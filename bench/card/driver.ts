@@ -67,17 +67,19 @@ export function ways(): Way[] {
   return [first, ...theirs.map((file) => way(file, file)), ...drivers.map(written)];
 }
 
-/** What `nvidia-smi` says of the card, or undefined. */
+/** What `nvidia-smi` says of the card, or undefined. It says nothing at all where it does not know a field. */
 export function card(): { name: string; facts: string } | undefined {
-  const fields = "name,driver_version,memory.total,clocks.max.sm,clocks.max.mem,power.limit,mig.mode.current";
-  const { stdout, status } = spawnSync("nvidia-smi", [`--query-gpu=${fields}`, "--format=csv,noheader"], {
-    encoding: "utf8",
-    timeout: 15_000,
-    killSignal: "SIGKILL",
-  });
-  if (status !== 0 || !stdout) return undefined;
-  const facts = stdout.split("\n")[0].trim();
-  return { name: facts.split(",")[0], facts: `${facts} (${fields})` };
+  const known = "name,driver_version";
+  for (const fields of [`${known},memory.total,clocks.max.sm,clocks.max.mem,power.limit,mig.mode.current`, known]) {
+    const { stdout, status } = spawnSync("nvidia-smi", [`--query-gpu=${fields}`, "--format=csv,noheader"], {
+      encoding: "utf8",
+      timeout: 8000,
+      killSignal: "SIGKILL",
+    });
+    const facts = status === 0 && stdout.split("\n")[0].trim();
+    if (facts) return { name: facts.split(",")[0], facts: `${facts} (${fields})` };
+  }
+  return undefined;
 }
 
 /** Why there may be no card: what is there of the way to it, and what to do about what is not. */

@@ -13,6 +13,7 @@ import "../../src/node/platform.js";
 import { setWarningListener } from "../../src/index.js";
 import { row, tableHead } from "../tables.mjs";
 import { adapterFacts } from "./adapter.js";
+import { type Clocks, watchClocks } from "./clocks.js";
 import { decode } from "./decode.js";
 import { diagnosis, type Way, ways } from "./driver.js";
 import { first, firstAgain } from "./first.js";
@@ -131,9 +132,11 @@ function inProcess(at: number, given: Given, seconds: number, env: Way["env"]): 
 }
 
 const figures: Record<string, number> = {};
+let clocks: Clocks | undefined;
 
 /** What was wanted, as far as it was measured. */
 function conclude(start: number): void {
+  clocks?.stop();
   say("\n### What was wanted\n");
   say(tableHead(["", "wanted", "measured", ""]));
   for (const cells of verdicts(figures)) say(row(cells));
@@ -194,6 +197,7 @@ async function all(): Promise<void> {
   const found = await findCard({ small: true, software: values.software, measured: {}, nominal });
   const { env } = found;
   let { given } = found;
+  if (!given.small) clocks = watchClocks();
   for (const [at, { name, title, limit }] of entries.entries()) {
     if (!title || (only && !only.includes(name))) continue;
     say(`\n### ${title}\n`);
@@ -202,6 +206,8 @@ async function all(): Promise<void> {
       continue;
     }
     const told = await inProcess(at, given, Math.min(limit, left()), env);
+    const highest = clocks?.highest();
+    if (highest) say(`\nThe card meanwhile, at most: ${highest}.`);
     given = { ...given, measured: { ...given.measured, ...told.measured } };
     Object.assign(figures, told.figures);
   }

@@ -142,7 +142,6 @@ export const half: Part = async (given) => {
         if (goal && dtypes[0] === "float16") tellShares(`half ${goal}`, rate, measured.half, nominal.half);
       } catch (error) {
         row(name, dtypes.join(" x "), "absent", reasonOf(error), "–", "–", "–", "–");
-        break;
       }
     }
   }

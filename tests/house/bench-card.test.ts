@@ -1,7 +1,11 @@
 /** The benchmark of a graphics card, which a machine may run but once: what it wants, how it finds a driver, and what is kept. */
+import { chmodSync, mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
 import { nominalOf } from "../../bench/card/cards.js";
-import { diagnosis, ways } from "../../bench/card/driver.js";
+import { watchClocks } from "../../bench/card/clocks.js";
+import { card, diagnosis, ways } from "../../bench/card/driver.js";
 import { goals, verdicts } from "../../bench/card/goals.js";
 import { FRAGMENTS, fragments, multiplyAdds } from "../../bench/card/probes.js";
 import { writeDown } from "../../bench/card.mjs";
@@ -39,6 +43,27 @@ test("a driver that was named is the only one that is tried, and what is missing
   expect(lines[0]).toMatch(/^Vulkan's loader: .*\/nowhere\/libvulkan\.so\.1.*install libvulkan1\.$/);
   expect(lines.join("\n")).toContain("VK_DRIVER_FILES=/nowhere/icd.json");
 });
+
+test.skipIf(process.platform === "win32")(
+  "what nvidia-smi says of a card and its clocks, as far as it does",
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), "tenon-smi-"));
+    const script = `case "$*" in *mig*) echo "Field is not a valid field"; exit 2;;
+  *-l*) printf '1400, 3201, 300.4, [N/A]\\n1980, 2619, [N/A], [N/A]\\n'; exec sleep 60;;
+  *) echo "NVIDIA H200, 580.159.04";; esac`;
+    writeFileSync(join(folder, "nvidia-smi"), `#!/bin/sh\n${script}\n`);
+    chmodSync(join(folder, "nvidia-smi"), 0o755);
+    vi.stubEnv("PATH", `${folder}${delimiter}${process.env["PATH"]}`);
+    expect(card()).toEqual({ name: "NVIDIA H200", facts: "NVIDIA H200, 580.159.04 (name,driver_version)" });
+    const clocks = watchClocks();
+    const highest = await vi.waitUntil(() => clocks.highest(), { timeout: 10_000 });
+    clocks.stop();
+    expect(highest).toBe("SM clock 1980 MHz, memory clock 3201 MHz, 300 W");
+    vi.stubEnv("PATH", "/nowhere");
+    expect(card()).toBeUndefined();
+    expect(watchClocks().highest()).toBeUndefined();
+  },
+);
 
 test("a report of a card is written down from whatever it was printed beneath; others are refused", () => {
   const write = vi.fn();

@@ -75,13 +75,16 @@ export const decode: Part = async (given) => {
         figures: {
           [`decode ${dtype} of measured`]: percent(rate, measured.bandwidth),
           [`decode ${dtype} of nominal`]: percent(rate, nominal.bandwidth),
-          [`norm ${dtype}`]: apart / time,
           "decode layer": most,
         },
       });
-      sentences.push(
-        `${dtype}: with the norms in launches of their own a token takes ${show(apart)} ms and ${wholeApart} dispatches; in the launch of the product that reads them it is ${(apart / time).toFixed(3)}x as fast, with ${whole}.`,
-      );
+      // Not on software adapters.
+      if (wholeApart > whole) {
+        tell({ figures: { [`norm ${dtype}`]: apart / time } });
+        sentences.push(
+          `${dtype}: with the norms in launches of their own a token takes ${show(apart)} ms and ${wholeApart} dispatches; in the launch of the product that reads them it is ${(apart / time).toFixed(3)}x as fast, with ${whole}.`,
+        );
+      }
       row(
         ...[dtype, show(1000 / time), show(time), show(bytes / 1e6), show(rate / 1e9)],
         ...[share(rate, measured.bandwidth), share(rate, nominal.bandwidth), String(whole), String(layer)],

@@ -63,7 +63,7 @@ export async function stepCosts(model: LanguageModel, optimizer: AdamW, ids: num
 }
 
 /** Dispatches of the parts of a step. */
-async function stepParts(model: LanguageModel, optimizer: AdamW, ids: number[][]) {
+export async function stepParts(model: LanguageModel, optimizer: AdamW, ids: number[][]) {
   model.train();
   model.zeroGrad();
   let loss: Tensor;

@@ -2,6 +2,8 @@
 
 export type Work = () => Promise<unknown>;
 
+const reasonOf = (error: unknown): string => String(error).split("\n")[0].slice(0, 240);
+
 /** Makes what can be made and works once; who cannot is missing, with the reason. */
 export async function prepared(makers: Record<string, () => Promise<Work>>) {
   const works: Record<string, Work> = {};
@@ -12,19 +14,33 @@ export async function prepared(makers: Record<string, () => Promise<Work>>) {
       await work();
       works[name] = work;
     } catch (error) {
-      missing[name] = String(error).split("\n")[0].slice(0, 240);
+      missing[name] = reasonOf(error);
     }
   }
   return { works, missing };
 }
 
-/** The best time of each in milliseconds; a turn before those that count compiles. */
-export async function best(works: Record<string, Work>, turns: number): Promise<Record<string, number>> {
+/**
+ * The best time of each in milliseconds; a turn before those that count compiles. Who fails in a turn is missing from
+ * then on, with the reason, and has no time.
+ */
+export async function best(
+  works: Record<string, Work>,
+  turns: number,
+  missing: Record<string, string>,
+): Promise<Record<string, number>> {
   const times: Record<string, number> = {};
   for (let turn = 0; turn <= turns; turn++) {
     for (const [name, work] of Object.entries(works)) {
+      if (missing[name] !== undefined) continue;
       const start = performance.now();
-      await work();
+      try {
+        await work();
+      } catch (error) {
+        missing[name] = reasonOf(error);
+        delete times[name];
+        continue;
+      }
       if (turn > 0) times[name] = Math.min(times[name] ?? Number.POSITIVE_INFINITY, performance.now() - start);
     }
   }

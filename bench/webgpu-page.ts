@@ -81,7 +81,7 @@ const steps: Record<string, (shape: Shape) => Promise<Work>> = {
 async function compared<T>(makers: Record<string, (given: T) => Promise<Work>>, given: T, turns: number) {
   const bound = Object.entries(makers).map(([name, make]) => [name, () => make(given)]);
   const { works, missing } = await prepared(Object.fromEntries(bound));
-  return { times: await best(works, turns), missing };
+  return { times: await best(works, turns, missing), missing };
 }
 
 export const runProducts = (size: number, turns: number) => compared(products, size, turns);

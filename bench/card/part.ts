@@ -12,6 +12,8 @@ export interface Roofs {
 export interface Given {
   /** A rehearsal on a software adapter: smallest sizes, fewest rounds. */
   small: boolean;
+  /** It was asked for. */
+  software: boolean;
   measured: Roofs;
   nominal: Roofs;
 }
@@ -22,9 +24,18 @@ export interface Told {
   /** No adapter: nothing can be measured. */
   absent?: string;
   measured?: Roofs;
+  nominal?: Roofs;
+  /** By the names of goals. */
+  figures?: Record<string, number>;
 }
 
-export type Part = (given: Given) => Promise<Told | undefined>;
+/** Tells at once: what a part has measured stays known whatever becomes of its process. */
+export const tell = (told: Told): void => void process.send?.(told);
+
+/** A share of a roof, as goals have it. */
+export const percent = (part: number, whole: number | undefined): number => (whole ? (100 * part) / whole : Number.NaN);
+
+export type Part = (given: Given) => Promise<void>;
 
 /**
  * Milliseconds of one round. `work(n)` does n rounds and waits once at the end; n grows until that wait, which costs up to a

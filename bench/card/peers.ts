@@ -5,7 +5,7 @@ import { gptConfig, rowsOf, type Shape } from "../gpt.js";
 import { least, ratio } from "../tables.mjs";
 import { best, prepared, type Work } from "../turns.js";
 import { openGpu } from "./open.js";
-import type { Part } from "./part.js";
+import { type Part, tell } from "./part.js";
 import { reasonOf, say, show, table } from "./report.js";
 import { babyGpt } from "./steps.js";
 
@@ -80,6 +80,15 @@ const libraries: Record<string, () => Promise<Library>> = {
   },
 };
 
+/** Rejects where something takes so long that the others would not have their turn. */
+function within<T>(seconds: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not done after ${seconds} s`)), 1000 * seconds);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
 export const peers: Part = async (given) => {
   const { small } = given;
   await openGpu();
@@ -87,33 +96,47 @@ export const peers: Part = async (given) => {
   const opened: Record<string, Library> = {};
   for (const [name, open] of Object.entries(libraries))
     try {
-      opened[name] = await open();
+      opened[name] = await within(20, open());
     } catch (error) {
       missing.push(`${name}: absent, ${reasonOf(error)}`);
     }
   const names = Object.keys(opened);
   const row = table("best, ms", ...names, "tenon is faster than the best peer by");
   const compare = async (title: string, each: number, turns: number, make: (library: Library) => Promise<Work>) => {
-    const makers = names.map((name) => [name, () => make(opened[name])]);
+    // Work that once was as fast as the others may hang later, or be lost with its device: then the rest go on without it.
+    const makers = names.map((name) => [
+      name,
+      async () => {
+        const work = await within(15, make(opened[name]));
+        return () => within(15, work());
+      },
+    ]);
     const { works, missing: failed } = await prepared(Object.fromEntries(makers));
+    const { tenon, ...others } = await best(works, turns, failed);
     for (const [name, reason] of Object.entries(failed)) missing.push(`${name}, ${title}: absent, ${reason}`);
-    const { tenon, ...others } = await best(works, turns);
     const times: Record<string, number | undefined> = { tenon, ...others };
     const cells = names.map((name) => (times[name] === undefined ? "absent" : show(times[name] / each)));
     row(title, ...cells, ratio(least(...Object.values(others)), tenon));
+    return { tenon, others };
   };
   const shape = babyGpt(given);
-  await compare(`training step, ${shape.width}-wide GPT`, 1, small ? 1 : 40, ({ step }) => step(shape));
-  for (const [size, many] of small
-    ? [[64, 2]]
+  const step = await compare(`training step, ${shape.width}-wide GPT`, 1, small ? 1 : 40, ({ step }) => step(shape));
+  for (const [name, time] of Object.entries(step.others))
+    tell({ figures: { [`step beside ${name}`]: time / step.tenon } });
+  const squares: [string, number, number][] = small
+    ? [["1024", 64, 2]]
     : [
-        [1024, 100],
-        [2048, 30],
-        [4096, 10],
-      ])
-    await compare(`product, ${size} x ${size} x ${size}`, many, small ? 1 : 3, ({ products }) => products(size, many));
+        ["1024", 1024, 100],
+        ["2048", 2048, 30],
+        ["4096", 4096, 10],
+      ];
+  for (const [goal, size, many] of squares) {
+    const title = `product, ${size} x ${size} x ${size}`;
+    const { tenon, others } = await compare(title, many, small ? 1 : 20, ({ products }) => products(size, many));
+    const best = least(...Object.values(others));
+    if (best) tell({ figures: { [`product ${goal} beside peers`]: best / tenon } });
+  }
   say();
   for (const each of missing) say(`- ${each}`);
   say("- onnxruntime-web: absent, its build for Node has no WebGPU.");
-  return undefined;
 };

@@ -1,10 +1,16 @@
 /** Figures as Markdown, each line on its way as soon as it is known: what was measured is seen even if the run ends early. */
 
+import { appendFileSync } from "node:fs";
 import { row as rowOf, tableHead } from "../tables.mjs";
 
 export const REHEARSAL = "Rehearsal on a processor that plays a graphics card: no figure below means anything";
 
-export const say = (line = ""): void => console.log(line);
+/** Prints, and writes into the report if it is a file: that stays where a pipe is cut with the processes behind it. */
+export function say(line = ""): void {
+  console.log(line);
+  const file = process.env["TENON_CARD_REPORT"];
+  if (file) appendFileSync(file, `${line}\n`);
+}
 
 /** Writes the head of a table and gives a function that writes a row. */
 export function table(...head: string[]): (...cells: string[]) => void {

@@ -2,7 +2,7 @@
 
 import { buffer, checked, Launch, readBack } from "./launch.js";
 import { matricesOf, openProbe, type SubgroupMatrix } from "./open.js";
-import { type Given, type Part, perRound, type Roofs } from "./part.js";
+import { type Given, type Part, perRound, tell } from "./part.js";
 import { copying, counting, FRAGMENTS, fragments, LOADS, multiplyAdds, reading, THREADS, UNROLL } from "./probes.js";
 import { reasonOf, say, share, show, table } from "./report.js";
 
@@ -11,7 +11,6 @@ const MIB = 2 ** 20;
 export const roofs: Part = async (given) => {
   const { small, nominal } = given;
   const { adapter, device } = await openProbe();
-  const measured: Roofs = {};
   const row = table("roof", "measured", "of nominal", "how");
   /** A row for what could be measured, and for what could not with its reason. */
   const measure = async (name: string, peak: number | undefined, work: () => Promise<[number, string, string]>) => {
@@ -37,9 +36,10 @@ export const roofs: Part = async (given) => {
       "fused multiply-adds (two each) in registers",
     ]);
   const rate = best(await chains("f32", 2), await chains("f32", 4), await chains("f32", 8));
-  if (rate) measured.flops = rate * 1e12;
+  if (rate) tell({ measured: { flops: rate * 1e12 } });
   if (device.features.has("shader-f16")) await chains("f16", 8);
 
+  let half: number | undefined;
   for (const matrix of matricesOf(adapter)) {
     const { componentType, resultComponentType, M, N, K } = matrix;
     if (componentType !== "f16") continue;
@@ -49,7 +49,9 @@ export const roofs: Part = async (given) => {
       "TFLOP/s",
       `${FRAGMENTS.left * FRAGMENTS.right} sums a subgroup, in registers`,
     ]);
-    if (rate && resultComponentType === "f32") measured.half = best(measured.half, rate * 1e12);
+    if (resultComponentType !== "f32") continue;
+    half = best(half, rate);
+    if (half) tell({ measured: { half: half * 1e12 } });
   }
 
   // Far larger than any cache, and what every thread reads is a multiple of its loads.
@@ -70,11 +72,10 @@ export const roofs: Part = async (given) => {
     ),
     await memory("memory, copied by a command", 2, "reads and writes of", (bytes) => commands(device, given, bytes)),
   );
-  if (bandwidth) measured.bandwidth = bandwidth * 1e9;
+  if (bandwidth) tell({ measured: { bandwidth: bandwidth * 1e9 } });
 
   say();
   say(await checked(device, () => launches(device, given)));
-  return { measured };
 };
 
 /**

@@ -50,5 +50,6 @@ test("a suite that could not be measured leaves its section as it was", async ()
 
 test("the program for cards is given its own options, and none of another suite", () => {
   const all = { software: true, only: "roofs", bandwidth: "5", driver: "x.json", family: "navi31", keep: undefined };
-  expect(programArgs(all)).toEqual(["--only", "roofs", "--bandwidth", "5"]);
+  expect(programArgs(all)).toEqual(["--only", "roofs", "--bandwidth", "5", "--software"]);
+  expect(programArgs({ software: false, out: "r.md", keep: true })).toEqual(["--out", "r.md"]);
 });

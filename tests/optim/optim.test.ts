@@ -158,9 +158,42 @@ describe("step", () => {
     const before = [...(await layer.bias!.data())];
     optimizer.step({ bias: ones([1]) });
     near([...(await layer.bias!.data())], [before[0] - 1]);
-    expect(() => optimizer.step({ biass: ones([1]) })).toThrow("Did you mean bias for biass?");
+    expect(() => optimizer.step({ biass: ones([1]) })).toThrow(
+      'SGD: step has no parameter "biass". Did you mean "bias"?',
+    );
+    expect(() => optimizer.step({ w: ones([1]) })).toThrow(
+      "Names are those of the list that the optimizer was made of.",
+    );
+    expect(() => optimizer.step([1, 2] as any)).toThrow(
+      "SGD: step needs a tensor as gradient of weight, got a number.",
+    );
     expect(() => optimizer.step({ weight: ones([2, 1]) })).toThrow(ShapeError);
     expect(() => optimizer.step([ones([1])])).toThrow("needs 2 gradients in order, got 1");
+  });
+
+  test("a module that was moved since has other parameters: refused, not passed over", () => {
+    const layer = new Linear(1, 1);
+    const optimizer = new AdamW(layer.namedParameters());
+    layer.to({ device: "cpu" });
+    optimizer.zeroGrad();
+    sum(layer.forward(ones([1, 1], { device: "cpu" }))).backward();
+    expect(() => optimizer.step()).toThrow(
+      "AdamW: step needs parameters that are alive, got weight, which was disposed. Make the optimizer after module.to()",
+    );
+    layer.dispose();
+  });
+
+  test("no name is special, neither to gradients nor to states", async () => {
+    const parameters = (): [string, Parameter][] => [
+      ["__proto__", fresh()],
+      ["constructor", fresh()],
+    ];
+    const [optimizer, other] = [new AdamW(parameters()), new AdamW(parameters())];
+    optimizer.step({ ["__proto__"]: tensor(gradient(1)) });
+    const state = optimizer.stateDict();
+    expect(Object.entries(state.steps)).toEqual([["__proto__", 1]]);
+    other.loadStateDict({ ...JSON.parse(JSON.stringify(state)), tensors: state.tensors });
+    expect(Object.entries(other.stateDict().steps)).toEqual([["__proto__", 1]]);
   });
 
   test("a scale on the device multiplies the gradient", async () => {
@@ -210,6 +243,12 @@ describe("options", () => {
     const p = fresh();
     expect(() => new SGD([p, p])).toThrow("given twice");
     expect(() => new SGD([p], { nesterov: "false" as any })).toThrow("needs true or false for nesterov");
+    expect(() => new SGD([p], { nesterov: true })).toThrow(
+      "SGD: needs momentum above 0 and dampening 0 for nesterov, got 0 and 0.",
+    );
+    expect(() => new SGD([{ params: [p], dampening: 0.1 }], { momentum: 0.9, nesterov: true })).toThrow(
+      "got 0.9 and 0.1",
+    );
     const matrix = new Parameter(ones([1, 1]));
     expect(() => new Muon([matrix], { adjustLr: "orginal" as any })).toThrow(
       'Muon: needs "original" or "matchRmsAdamw" for adjustLr, got "orginal".',

@@ -1,7 +1,16 @@
 /** What an optimizer is given: options of the user's, and a state that may have been in a file. */
 
-import { ConfigError, show } from "../core/errors.js";
+import { ConfigError, kindOf, show } from "../core/errors.js";
 import { checkOptions, isFraction, refuseOption } from "../core/options.js";
+
+/** Refuses what is no list of parameters, such as a model or one tensor. */
+export function checkList(where: string, params: unknown): void {
+  if (typeof (params as Iterable<unknown> | undefined)?.[Symbol.iterator] === "function") return;
+  throw new ConfigError(`${where}: needs a list of parameters, got ${kindOf(params)}.`, {
+    where,
+    hint: "For example model.parameters().",
+  });
+}
 
 /** A state may be of a file: is it made of what it should be made of? */
 export function checkState(where: string, { groups, steps, tensors }: Record<string, any>): void {

@@ -7,7 +7,7 @@ import { noGrad } from "../tensor/autograd.js";
 import { zerosLike } from "../tensor/create.js";
 import { keep, tidy } from "../tensor/scope.js";
 import { Tensor } from "../tensor/tensor.js";
-import { checkHyperparameters, checkState } from "./check.js";
+import { checkHyperparameters, checkList, checkState } from "./check.js";
 import { type Gradients, gradientsOf, type NamedParameter } from "./gradients.js";
 
 /** Parameters, alone or with their names: `model.parameters()` or `model.namedParameters()`. */
@@ -67,12 +67,7 @@ export abstract class Optimizer<Options extends { lr: number }> {
 
   constructor(params: Parameters | readonly ParameterGroup<Options>[], defaults: Options) {
     const type = new.target.name;
-    if (typeof params?.[Symbol.iterator] !== "function") {
-      throw new ConfigError(`${type}: needs a list of parameters, got ${kindOf(params)}.`, {
-        where: type,
-        hint: "For example model.parameters().",
-      });
-    }
+    checkList(type, params);
     const list = [...params] as (Tensor | readonly [string, Tensor] | ParameterGroup<Options>)[];
     const isGroup = (item: unknown): item is ParameterGroup<Options> => Object.hasOwn(Object(item), "params");
     const groups = list.length > 0 && list.every(isGroup) ? list : [{ params: list as unknown as Parameters }];
@@ -279,7 +274,15 @@ export function decayGroups(
   named: Iterable<readonly [string, Tensor]>,
   weightDecay: number,
 ): { params: (readonly [string, Tensor])[]; weightDecay: number }[] {
+  checkList("decayGroups", named);
   const all = [...named];
+  for (const item of all) {
+    if (Array.isArray(item)) continue;
+    throw new ConfigError(`decayGroups: needs parameters with their names, got ${kindOf(item)}.`, {
+      where: "decayGroups",
+      hint: "For example model.namedParameters().",
+    });
+  }
   return [
     { params: all.filter(([, tensor]) => tensor.ndim >= 2), weightDecay },
     { params: all.filter(([, tensor]) => tensor.ndim < 2), weightDecay: 0 },

@@ -1,6 +1,15 @@
 /** The gradients of one step: those that `backward()` left, or those that are given. */
 
-import { ConfigError, DisposedError, kindOf, nearest, ShapeError, show, showShape } from "../core/errors.js";
+import {
+  ConfigError,
+  DisposedError,
+  DTypeError,
+  kindOf,
+  nearest,
+  ShapeError,
+  show,
+  showShape,
+} from "../core/errors.js";
 import { sameShape } from "../core/shape.js";
 import { Tensor } from "../tensor/tensor.js";
 
@@ -43,6 +52,13 @@ export function gradientsOf(
       const grad = Array.isArray(grads) ? grads[i] : grads ? byName.get(name) : tensor.grad;
       if (grad && !(grad instanceof Tensor)) {
         throw new ConfigError(`${where}: step needs a tensor as gradient of ${name}, got ${kindOf(grad)}.`, { where });
+      }
+      // 16-bit floats are stored, not computed with.
+      if (grad && tensor.dtype !== "float32") {
+        throw new DTypeError(`${where}: step needs parameters of float32, got ${name} of ${tensor.dtype}.`, {
+          where,
+          hint: 'Train in float32: module.to({ dtype: "float32" }), then make the optimizer.',
+        });
       }
       if (grad && !sameShape(grad.shape, tensor.shape)) {
         throw new ShapeError(

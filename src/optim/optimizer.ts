@@ -7,7 +7,7 @@ import { noGrad } from "../tensor/autograd.js";
 import { zerosLike } from "../tensor/create.js";
 import { keep, tidy } from "../tensor/scope.js";
 import { Tensor } from "../tensor/tensor.js";
-import { checkHyperparameters, checkList, checkState } from "./check.js";
+import { checkHyperparameters, checkList, checkScale, checkState } from "./check.js";
 import { type Gradients, gradientsOf, type NamedParameter } from "./gradients.js";
 
 /** Parameters, alone or with their names: `model.parameters()` or `model.namedParameters()`. */
@@ -125,6 +125,7 @@ export abstract class Optimizer<Options extends { lr: number }> {
   step(grads?: Gradients, options: StepOptions = {}): void {
     checkOptions(`${this.constructor.name}: step`, options, ["scale"]);
     const { scale } = options;
+    if (scale !== undefined) checkScale(this.constructor.name, scale);
     const given = gradientsOf(
       this.constructor.name,
       this.groups.flatMap(({ params }) => params),

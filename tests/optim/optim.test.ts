@@ -193,6 +193,26 @@ describe("step", () => {
     expect([...(await a.data())]).toEqual([...(await b.data())]);
   });
 
+  test("a scale of several numbers, or of none, is refused before anything changes", async () => {
+    const p = fresh();
+    const optimizer = new AdamW([["p", p]]);
+    const step = (scale: unknown) => () => optimizer.step([tensor(gradient(1))], { scale: scale as any });
+    expect(step(ones([3]))).toThrow("AdamW: step needs a tensor of one number as scale, got shape [3]. For example");
+    expect(step(ones([4]))).toThrow("got shape [4]");
+    for (const number of [0, 0.5]) expect(step(number)).toThrow("as scale, got a number.");
+    expect(optimizer.stateDict().steps).toEqual({});
+    expect([...(await p.data())]).toEqual(p0.map(Math.fround));
+  });
+
+  test("parameters of 16-bit floats are refused, with what would do", () => {
+    const layer = new Linear(2, 1).to({ dtype: "bfloat16" });
+    const optimizer = new SGD(layer.namedParameters());
+    sum(layer.forward(ones([1, 2]))).backward();
+    expect(() => optimizer.step()).toThrow(
+      'SGD: step needs parameters of float32, got weight of bfloat16. Train in float32: module.to({ dtype: "float32" })',
+    );
+  });
+
   test("moments below 2^-126 become 0", () => {
     const p = fresh();
     const optimizer = new AdamW([["p", p]]);
@@ -401,7 +421,7 @@ describe("state", () => {
 
   test("a step that is refused counts for nothing", () => {
     const optimizer = new AdamW([["p", fresh()]]);
-    expect(() => optimizer.step([tensor(p0)], { scale: 0.5 as any })).toThrow("needs a tensor");
+    expect(() => optimizer.step([tensor(p0, { device: "cpu" })])).toThrow("needs all inputs on one device");
     expect(optimizer.stateDict().steps).toEqual({ p: 0 });
   });
 

@@ -58,7 +58,7 @@ export class BatchGradients {
       this.trained = parameters.filter(({ grad }) => grad);
       return [loss, ...this.trained.map(takeGrad)];
     });
-    for (const [i, parameter] of this.trained.entries()) parameter.grad = keep(grads[i]);
+    for (const [i, parameter] of this.trained.entries()) parameter.grad = grads[i];
     return loss;
   }
 

@@ -76,15 +76,16 @@ export class MultiheadAttention extends Module {
     for (const [name, { shape }] of Object.entries({ query, key, value }))
       if (shape.length !== 3) throw misfit("MultiheadAttention", `needs ${name} [B, T, C], got ${showShape(shape)}.`);
     const [q, k, v] = [this.q_proj.forward(query), this.k_proj.forward(key), this.v_proj.forward(value)];
-    if (isCausal && !attnMask) {
-      const heads = { heads: this.numHeads, kvHeads: this.kvHeads };
-      return this.out_proj.forward(causalAttention(q, k, v, heads)); // (B, T, C)
-    }
-    const split = (x: Tensor) => transpose(reshape(x, [x.shape[0], x.shape[1], -1, this.headDim]), 1, 2); // (B, H, T, D)
-    const out = scaledDotProductAttention(split(q), split(k), split(v), {
+    const { numHeads: heads, kvHeads } = this;
+    // It has no queries before the first key.
+    if (isCausal && !attnMask && query.shape[1] <= key.shape[1])
+      return this.out_proj.forward(causalAttention(q, k, v, { heads, kvHeads })); // (B, T, C)
+    const split = (x: Tensor, heads: number) =>
+      transpose(reshape(x, [x.shape[0], x.shape[1], heads, this.headDim]), 1, 2); // (B, H, T, D)
+    const out = scaledDotProductAttention(split(q, heads), split(k, kvHeads), split(v, kvHeads), {
       isCausal,
       attnMask,
-      enableGqa: this.kvHeads !== this.numHeads,
+      enableGqa: kvHeads !== heads,
     });
     return this.out_proj.forward(reshape(transpose(out, 1, 2), query.shape));
   }

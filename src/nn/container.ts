@@ -19,62 +19,57 @@ function checked<M extends Module>(where: string, items: M[]): M[] {
   return items;
 }
 
-/** Runs its modules in order; they are named 0, 1, 2, … */
-export class Sequential extends Module {
-  private readonly items: Module[];
+/** Modules under the names 0, 1, 2, …, before what a class derived from it holds besides. */
+abstract class ListOfModules<M extends Module> extends Module {
+  /** No property that is found: its name would come before theirs. */
+  readonly #modules: M[];
 
-  constructor(...modules: Module[]) {
+  constructor(where: string, modules: M[]) {
     super();
-    this.items = checked("Sequential", modules);
+    this.#modules = checked(where, modules);
   }
 
   override visitParts(visit: PartVisitor): void {
-    visitParts(this.items, visit);
+    visitParts(this.#modules, visit);
+    super.visitParts(visit);
   }
 
   get length(): number {
-    return this.items.length;
-  }
-
-  /** The module at a position; negative positions count from the end. */
-  at(position: number): Module | undefined {
-    return this.items.at(position);
-  }
-
-  forward(x: Tensor): Tensor {
-    return this.items.reduce((value, module) => module.forward(value) as Tensor, x);
-  }
-}
-
-/** A list of modules under the names 0, 1, 2, …; the owner decides how they run. */
-export class ModuleList<M extends Module = Module> extends Module {
-  private readonly items: M[];
-
-  constructor(modules: Iterable<M> = []) {
-    super();
-    this.items = checked("ModuleList", [...modules]);
-  }
-
-  override visitParts(visit: PartVisitor): void {
-    visitParts(this.items, visit);
-  }
-
-  get length(): number {
-    return this.items.length;
+    return this.#modules.length;
   }
 
   /** The module at a position; negative positions count from the end. */
   at(position: number): M | undefined {
-    return this.items.at(position);
+    return this.#modules.at(position);
   }
 
   append(module: M): this {
-    this.items.push(...checked("ModuleList", [module]));
+    this.#modules.push(...checked(this.constructor.name, [module]));
     return this;
   }
 
   [Symbol.iterator](): Iterator<M> {
-    return this.items[Symbol.iterator]();
+    return this.#modules[Symbol.iterator]();
+  }
+}
+
+/** Runs its modules in order; they are named 0, 1, 2, … */
+export class Sequential extends ListOfModules<Module> {
+  constructor(...modules: Module[]) {
+    super("Sequential", modules);
+  }
+
+  forward(x: Tensor): Tensor {
+    let value = x;
+    for (const module of this) value = module.forward(value) as Tensor;
+    return value;
+  }
+}
+
+/** A list of modules under the names 0, 1, 2, …; the owner decides how they run. */
+export class ModuleList<M extends Module = Module> extends ListOfModules<M> {
+  constructor(modules: Iterable<M> = []) {
+    super("ModuleList", [...modules]);
   }
 
   /** A list has no rule of its own. */

@@ -55,10 +55,10 @@ export function normal_(target: Tensor, options: { mean?: number; std?: number; 
 }
 
 /** How many inputs and outputs each element of a weight connects: weights are [out, in, …window], or [in, out]. */
-export function fans(shape: Shape, inOut = false): { fanIn: number; fanOut: number } {
+export function fans(shape: Shape, inOut = false, where = "fans"): { fanIn: number; fanOut: number } {
   if (shape.length < 2) {
-    throw new ConfigError(`fans: needs a weight of at least 2 dims, got ${shape.length}.`, {
-      where: "fans",
+    throw new ConfigError(`${where}: needs a weight of at least 2 dims, got ${shape.length}.`, {
+      where,
       hint: "Give vectors constants, or bounds of their own with uniform_() or normal_().",
     });
   }
@@ -101,7 +101,7 @@ function kaimingStd(where: string, shape: Shape, options: KaimingOptions): numbe
   checkOptions(where, options, ["a", "mode", "nonlinearity", "inOut", "call"]);
   const { a = 0, mode = "fanIn", nonlinearity = "leakyRelu", inOut } = options;
   checkWord(where, "mode", mode, ["fanIn", "fanOut"]);
-  return gainOf(where, nonlinearity, a) / Math.sqrt(fans(shape, inOut)[mode]);
+  return gainOf(where, nonlinearity, a) / Math.sqrt(fans(shape, inOut, where)[mode]);
 }
 
 /** He et al. 2015: normal with standard deviation gain / sqrt(fan). */
@@ -124,7 +124,7 @@ export interface XavierOptions {
 function xavierStd(where: string, shape: Shape, options: XavierOptions): number {
   checkOptions(where, options, ["gain", "inOut", "call"]);
   const { gain = 1, inOut } = options;
-  const { fanIn, fanOut } = fans(shape, inOut);
+  const { fanIn, fanOut } = fans(shape, inOut, where);
   return gain * Math.sqrt(2 / (fanIn + fanOut));
 }
 

@@ -4,11 +4,11 @@
  */
 
 import type { DeviceName } from "../backend/backend.js";
-import { type DType, isFloat } from "../core/dtype.js";
-import { ConfigError, kindOf, nearest, RegistryError, TenonError } from "../core/errors.js";
+import { checkDType, type DType, isFloat } from "../core/dtype.js";
+import { ConfigError, DTypeError, kindOf, nearest, RegistryError, show, TenonError } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { noGrad } from "../tensor/autograd.js";
-import { inModule } from "../tensor/dispatch.js";
+import { inModule, refuseInput } from "../tensor/dispatch.js";
 import { keep, tidy } from "../tensor/scope.js";
 import { Parameter, Tensor } from "../tensor/tensor.js";
 import type { InitialCalls } from "./init.js";
@@ -74,6 +74,7 @@ export abstract class Module {
 
   /** Registers a tensor that is saved with the module but not trained. */
   registerBuffer(name: string, value: Tensor): void {
+    if (!(value instanceof Tensor)) refuseInput("registerBuffer", name, value);
     (this as Record<string, unknown>)[name] = keep(value);
     this.bufferNames.add(name);
   }
@@ -114,26 +115,39 @@ export abstract class Module {
     for (const [, child] of this.namedChildren()) yield child;
   }
 
-  /** The module at a path, e.g. `layers.3.mlp`; an unknown path is a RegistryError that suggests the nearest. */
-  getSubmodule(path: string): Module {
-    const all = new Map(this.namedModules());
-    const found = all.get(path);
-    if (found) return found;
-    const near = nearest(path, all.keys());
-    throw new RegistryError(`getSubmodule: there is no module "${path}".`, {
-      where: "getSubmodule",
+  /** The module at a path below and what holds it: a shared one under each of its names. */
+  private placeOf(path: string): { module: Module; owner: Record<string, unknown>; key: string } | undefined {
+    let found: ReturnType<Module["placeOf"]>;
+    this.visitParts((value, name, owner, key) => {
+      if (found || !(value instanceof Module)) return;
+      if (name === path) found = { module: value, owner, key };
+      else if (path.startsWith(`${name}.`)) found = value.placeOf(path.slice(name.length + 1));
+    });
+    return found;
+  }
+
+  private noModule(where: string, path: string): never {
+    const names = [...this.namedModules()].map(([name]) => name);
+    const near = nearest(path, names);
+    throw new RegistryError(`${where}: there is no module ${show(path)}.`, {
+      where,
       hint: near ? `Did you mean "${near}"?` : "namedModules() names them all.",
     });
   }
 
+  /** The module at a path, e.g. `layers.3.mlp`; an unknown path is a RegistryError that suggests the nearest. */
+  getSubmodule(path: string): Module {
+    return path === "" ? this : (this.placeOf(path)?.module ?? this.noModule("getSubmodule", path));
+  }
+
   /** Puts another module in the place of the one at a path: an adapter around it, a quantised form of it. */
   setSubmodule(path: string, module: Module): void {
-    const old = this.getSubmodule(path);
-    for (const [prefix, parent] of [...this.namedModules()]) {
-      parent.visitParts((value, below, owner, key) => {
-        if (value === old && join(prefix, below) === path) owner[key] = module;
+    if (!(module instanceof Module))
+      throw new ConfigError(`setSubmodule: needs a module for ${path}, got ${kindOf(module)}.`, {
+        where: "setSubmodule",
       });
-    }
+    const { owner, key } = this.placeOf(path) ?? this.noModule("setSubmodule", path);
+    owner[key] = module;
   }
 
   /** Every name and tensor that satisfies the test, shared tensors under each of their names. */
@@ -234,10 +248,13 @@ export abstract class Module {
   }
 
   /**
-   * Moves parameters and buffers to a device, those of float dtypes to a dtype. They become new tensors: make the
-   * optimizer afterwards. Where one of them cannot be moved, for want of memory say, all stay as they are.
+   * Moves parameters and buffers to a device, those of float dtypes to a float dtype. They become new tensors: make the
+   * optimizer afterwards. Where one of them cannot be moved, for want of memory say, all stay as they are. What is on
+   * webgpu cannot be moved from it, being read asynchronously only: see `saveWeights` and `loadWeights`.
    */
   to(target: { dtype?: DType; device?: DeviceName }): this {
+    if (target?.dtype && !isFloat(checkDType(target.dtype, "to")))
+      throw new DTypeError(`to: needs a float dtype for a module, got ${target.dtype}.`, { where: "to" });
     const places: { owner: Record<string, unknown>; key: string; value: Tensor }[] = [];
     for (const module of this.modules()) {
       module.visitParts((value, path, owner, key) => {

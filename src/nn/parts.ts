@@ -14,10 +14,11 @@ export function visitParts(object: object, visit: PartVisitor, prefix = "", owne
   }
 }
 
-const isCollection = (value: unknown): value is object =>
-  typeof value === "object" &&
-  value !== null &&
-  (Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype);
+function isCollection(value: unknown): value is object {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype = Object.getPrototypeOf(value);
+  return Array.isArray(value) || prototype === Object.prototype || prototype === null;
+}
 
 /** A name below a path. */
 export const join = (prefix: string, name: string): string => (prefix === "" ? name : `${prefix}.${name}`);

@@ -1,8 +1,9 @@
 /** Recurrent cells: one step of a sequence. Parameter names and gate order are PyTorch's. */
 
 import type { DeviceName } from "../backend/backend.js";
-import { kindOf, TenonError } from "../core/errors.js";
+import { kindOf, misfit, showShape, TenonError } from "../core/errors.js";
 import { checkCounts, checkOptions } from "../core/options.js";
+import { checkTensors } from "../ops/define.js";
 import { type CellWeights, gruCell, lstmCell } from "../ops/index.js";
 import { zeros } from "../tensor/create.js";
 import type { Parameter, Tensor } from "../tensor/tensor.js";
@@ -54,6 +55,8 @@ abstract class Cell extends Module {
 
   /** A state of zeros for a batch like that of x [B, inputSize]. */
   protected start(x: Tensor): Tensor {
+    checkTensors(this.constructor.name, { x });
+    if (x.ndim !== 2) throw misfit(this.constructor.name, `needs x [B, ${this.inputSize}], got ${showShape(x.shape)}.`);
     return zeros([x.shape[0], this.hiddenSize], { dtype: "float32", device: x.device });
   }
 

@@ -64,7 +64,7 @@ export function klDiv(input: Tensor, target: Tensor, options: { reduction?: Redu
   return named("klDiv", () => {
     const safe = where(ne(target, 0), target, 1);
     const losses = mul(target, sub(log(safe), input));
-    return reduction === "batchmean" ? div(sum(losses), input.shape[0]) : reduced(losses, reduction);
+    return reduction === "batchmean" ? div(sum(losses), input.shape[0] ?? 1) : reduced(losses, reduction);
   });
 }
 

@@ -1,7 +1,27 @@
 /** What an optimizer is given: options of the user's, and a state that may have been in a file. */
 
-import { ConfigError, show } from "../core/errors.js";
+import { ConfigError, kindOf, show, showShape } from "../core/errors.js";
 import { checkOptions, isFraction, refuseOption } from "../core/options.js";
+import { Tensor } from "../tensor/tensor.js";
+
+/** Refuses what is no list of parameters, such as a model or one tensor. */
+export function checkList(where: string, params: unknown): void {
+  if (typeof (params as Iterable<unknown> | undefined)?.[Symbol.iterator] === "function") return;
+  throw new ConfigError(`${where}: needs a list of parameters, got ${kindOf(params)}.`, {
+    where,
+    hint: "For example model.parameters().",
+  });
+}
+
+/** Refuses a scale of anything but one number: kernels would read it beside the gradient, element by element. */
+export function checkScale(where: string, scale: unknown): void {
+  if (scale instanceof Tensor && scale.size === 1) return;
+  const got = scale instanceof Tensor ? `shape ${showShape(scale.shape)}` : kindOf(scale);
+  throw new ConfigError(`${where}: step needs a tensor of one number as scale, got ${got}.`, {
+    where,
+    hint: "For example clipCoefficient(gradNorm(model.parameters()), 1).",
+  });
+}
 
 /** A state may be of a file: is it made of what it should be made of? */
 export function checkState(where: string, { groups, steps, tensors }: Record<string, any>): void {

@@ -1,6 +1,6 @@
 /** Gradient clipping by norm (Pascanu, Mikolov, Bengio 2013), all on the device: nothing is read back. */
 
-import { ConfigError, show } from "../core/errors.js";
+import { ConfigError, kindOf, show } from "../core/errors.js";
 import { mul } from "../core/expr.js";
 import { add, div, minimum, sqrt, square, stack, sum } from "../ops/index.js";
 import { noGrad } from "../tensor/autograd.js";
@@ -8,7 +8,8 @@ import { zeros } from "../tensor/create.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { registerKernel, registerOp } from "../tensor/op.js";
 import { tidy } from "../tensor/scope.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { Tensor } from "../tensor/tensor.js";
+import { checkList } from "./check.js";
 import { defineUpdate } from "./update.js";
 
 const sumOfSquaresOp = registerOp({
@@ -29,17 +30,28 @@ export function totalNorm(tensors: Iterable<Tensor>): Tensor {
     : noGrad(() => tidy(() => sqrt(dispatchOne(sumOfSquaresOp, all))));
 }
 
+function gradsOf(where: string, parameters: Iterable<Tensor>): Tensor[] {
+  checkList(where, parameters);
+  return [...parameters].flatMap((parameter) => {
+    if (parameter instanceof Tensor) return parameter.grad ?? [];
+    throw new ConfigError(`${where}: needs tensors as parameters, got ${kindOf(parameter)}.`, {
+      where,
+      hint: "For example model.parameters(), without names.",
+    });
+  });
+}
+
 /** The norm of the `.grad`s of parameters; those without one count for nothing. */
-export const gradNorm = (parameters: Iterable<Tensor>): Tensor =>
-  totalNorm([...parameters].flatMap(({ grad }) => (grad ? [grad] : [])));
+export const gradNorm = (parameters: Iterable<Tensor>): Tensor => totalNorm(gradsOf("gradNorm", parameters));
+
+function checkMaxNorm(where: string, maxNorm: number): void {
+  if (maxNorm > 0) return;
+  throw new ConfigError(`${where}: needs a largest norm above 0, got ${show(maxNorm)}.`, { where });
+}
 
 /** min(1, maxNorm / (norm + 1e-6)) as a 0-d tensor: give it to `optimizer.step(undefined, { scale })`. NaN stays NaN. */
 export function clipCoefficient(norm: Tensor, maxNorm: number): Tensor {
-  if (!(maxNorm > 0)) {
-    throw new ConfigError(`clipCoefficient: needs a largest norm above 0, got ${show(maxNorm)}.`, {
-      where: "clipCoefficient",
-    });
-  }
+  checkMaxNorm("clipCoefficient", maxNorm);
   return noGrad(() => tidy(() => minimum(div(maxNorm, add(norm, 1e-6)), 1)));
 }
 
@@ -53,12 +65,13 @@ const scaleUpdate = defineUpdate({
 
 /** Scales the `.grad`s of parameters in place so that their norm is at most `maxNorm`; returns the norm before. */
 export function clipGradNorm_(parameters: Iterable<Tensor>, maxNorm: number): Tensor {
-  const own = [...parameters];
-  const norm = gradNorm(own);
+  checkMaxNorm("clipGradNorm_", maxNorm);
+  const grads = gradsOf("clipGradNorm_", parameters);
+  const norm = totalNorm(grads);
   noGrad(() =>
     tidy(() => {
       const factor = clipCoefficient(norm, maxNorm);
-      for (const { grad } of own) if (grad) scaleUpdate([{ tensors: { tensor: grad, factor }, scalars: {} }]);
+      for (const tensor of grads) scaleUpdate([{ tensors: { tensor, factor }, scalars: {} }]);
     }),
   );
   return norm;

@@ -85,15 +85,12 @@ export class Muon extends Optimizer<MuonOptions> {
   constructor(params: Parameters | readonly ParameterGroup<MuonOptions>[], options: Partial<MuonOptions> = {}) {
     checkHyperparameters("Muon", options, defaults);
     super(params, { ...defaults, ...options });
-    for (const { params: own, options } of this.groups) {
-      this.checkGroup("Muon", options);
-      for (const { name, tensor } of own) {
-        if (tensor.ndim === 2) continue;
-        throw new ConfigError(`Muon: needs matrices, got ${name} of shape ${showShape(tensor.shape)}.`, {
-          where: "Muon",
-          hint: "Give vectors and embeddings to AdamW, and call step() on both optimizers.",
-        });
-      }
+    for (const { name, tensor } of this.groups.flatMap(({ params: own }) => own)) {
+      if (tensor.ndim === 2) continue;
+      throw new ConfigError(`Muon: needs matrices, got ${name} of shape ${showShape(tensor.shape)}.`, {
+        where: "Muon",
+        hint: "Give vectors and embeddings to AdamW, and call step() on both optimizers.",
+      });
     }
   }
 

@@ -1,27 +1,24 @@
 /** What optimizers share: parameter groups, the step, and a state that is saved and restored exactly. */
 
-import { ConfigError, kindOf, ShapeError, show, showShape } from "../core/errors.js";
+import { ConfigError, kindOf, show } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
-import { sameShape } from "../core/shape.js";
 import { assign, checkValue, refuseKeys, type StateValue } from "../nn/state.js";
 import { noGrad } from "../tensor/autograd.js";
 import { zerosLike } from "../tensor/create.js";
 import { keep, tidy } from "../tensor/scope.js";
 import { Tensor } from "../tensor/tensor.js";
-import { checkHyperparameters, checkState } from "./check.js";
+import { checkHyperparameters, checkList, checkScale, checkState } from "./check.js";
+import { type Gradients, gradientsOf, type NamedParameter } from "./gradients.js";
 
 /** Parameters, alone or with their names: `model.parameters()` or `model.namedParameters()`. */
 export type Parameters = Iterable<Tensor | readonly [string, Tensor]>;
-
-/** Gradients by the names of their parameters, or in their order. */
-type Gradients = Readonly<Record<string, Tensor>> | readonly (Tensor | undefined)[];
 
 /** Parameters with options of their own; what is not given comes from the optimizer. */
 export type ParameterGroup<Options> = { readonly params: Parameters } & Partial<Options>;
 
 /** One group as the optimizer holds it. Its options may be changed between steps. */
 export interface Group<Options> {
-  readonly params: readonly { readonly name: string; readonly tensor: Tensor }[];
+  readonly params: readonly NamedParameter[];
   options: Options;
 }
 
@@ -70,12 +67,7 @@ export abstract class Optimizer<Options extends { lr: number }> {
 
   constructor(params: Parameters | readonly ParameterGroup<Options>[], defaults: Options) {
     const type = new.target.name;
-    if (typeof params?.[Symbol.iterator] !== "function") {
-      throw new ConfigError(`${type}: needs a list of parameters, got ${kindOf(params)}.`, {
-        where: type,
-        hint: "For example model.parameters().",
-      });
-    }
+    checkList(type, params);
     const list = [...params] as (Tensor | readonly [string, Tensor] | ParameterGroup<Options>)[];
     const isGroup = (item: unknown): item is ParameterGroup<Options> => Object.hasOwn(Object(item), "params");
     const groups = list.length > 0 && list.every(isGroup) ? list : [{ params: list as unknown as Parameters }];
@@ -101,6 +93,7 @@ export abstract class Optimizer<Options extends { lr: number }> {
       return { params: named, options: { ...defaults, ...options } as Options };
     });
     if (seen.size === 0) throw new ConfigError(`${type}: needs at least one parameter.`, { where: type });
+    for (const { options } of this.groups) this.checkGroup(type, options);
   }
 
   /** Those that its update reads under these options. */
@@ -132,7 +125,12 @@ export abstract class Optimizer<Options extends { lr: number }> {
   step(grads?: Gradients, options: StepOptions = {}): void {
     checkOptions(`${this.constructor.name}: step`, options, ["scale"]);
     const { scale } = options;
-    const given = this.gradients(grads);
+    if (scale !== undefined) checkScale(this.constructor.name, scale);
+    const given = gradientsOf(
+      this.constructor.name,
+      this.groups.flatMap(({ params }) => params),
+      grads,
+    );
     noGrad(() =>
       tidy(() => {
         const steps: ParameterStep<Options>[] = [];
@@ -150,41 +148,6 @@ export abstract class Optimizer<Options extends { lr: number }> {
           for (const { state } of steps) state.step--; // refused, so it counts for nothing
           throw error;
         }
-      }),
-    );
-  }
-
-  private gradients(grads: Gradients | undefined): Map<Tensor, Tensor | undefined> {
-    const all = this.groups.flatMap(({ params }) => params);
-    const where = this.constructor.name;
-    if (grads !== undefined && (typeof grads !== "object" || grads === null || grads instanceof Tensor)) {
-      throw new ConfigError(`${where}: step needs gradients by name or in order, got ${kindOf(grads)}.`, {
-        where,
-        hint: "Without an argument it takes those that backward() left in .grad.",
-      });
-    }
-    if (grads && !Array.isArray(grads)) {
-      const names = all.map(({ name }) => name);
-      refuseKeys(
-        `${where}: step`,
-        { missing: [], unexpected: Object.keys(grads).filter((n) => !names.includes(n)) },
-        names,
-      );
-    } else if (grads && grads.length !== all.length) {
-      throw new ConfigError(`${where}: step needs ${all.length} gradients in order, got ${grads.length}.`, { where });
-    }
-    return new Map(
-      all.map(({ name, tensor }, i) => {
-        const grad = grads
-          ? (grads as Record<string | number, Tensor | undefined>)[Array.isArray(grads) ? i : name]
-          : tensor.grad;
-        if (grad && !sameShape(grad.shape, tensor.shape)) {
-          throw new ShapeError(
-            `${where}: ${name} needs a gradient of its shape, got ${showShape(tensor.shape)} and ${showShape(grad.shape)}.`,
-            { where, shapes: [tensor.shape, grad.shape] },
-          );
-        }
-        return [tensor, grad];
       }),
     );
   }
@@ -210,17 +173,24 @@ export abstract class Optimizer<Options extends { lr: number }> {
 
   /** Options, steps and moments, by parameter name (by number where parameters came without names). */
   stateDict(): OptimizerState {
-    const state: OptimizerState = { type: this.constructor.name, groups: [], steps: {}, tensors: {} };
-    for (const { params, options } of this.groups) {
-      state.groups.push({ options: { ...options }, params: params.map(({ name }) => name) });
-      for (const { name, tensor } of params) {
+    const held = this.groups.flatMap(({ params }) =>
+      params.flatMap(({ name, tensor }) => {
         const own = this.states.get(tensor);
-        if (!own) continue;
-        state.steps[name] = own.step;
-        for (const [moment, value] of Object.entries(own.tensors)) state.tensors[`${name}.${moment}`] = value;
-      }
-    }
-    return state;
+        return own ? [{ name, ...own }] : [];
+      }),
+    );
+    const named = ({ name, tensors }: (typeof held)[number]) =>
+      Object.entries(tensors).map(([moment, value]) => [`${name}.${moment}`, value] as const);
+    return {
+      type: this.constructor.name,
+      groups: this.groups.map(({ params, options }) => ({
+        options: { ...options },
+        params: params.map(({ name }) => name),
+      })),
+      // Not assigned one by one: no name is special then, nor is __proto__.
+      steps: Object.fromEntries(held.map(({ name, step }) => [name, step])),
+      tensors: Object.fromEntries(held.flatMap(named)),
+    };
   }
 
   /** Restores what `stateDict` gave: the next step gives the same bits. Refuses a state of other parameters or type. */
@@ -305,7 +275,15 @@ export function decayGroups(
   named: Iterable<readonly [string, Tensor]>,
   weightDecay: number,
 ): { params: (readonly [string, Tensor])[]; weightDecay: number }[] {
+  checkList("decayGroups", named);
   const all = [...named];
+  for (const item of all) {
+    if (Array.isArray(item)) continue;
+    throw new ConfigError(`decayGroups: needs parameters with their names, got ${kindOf(item)}.`, {
+      where: "decayGroups",
+      hint: "For example model.namedParameters().",
+    });
+  }
   return [
     { params: all.filter(([, tensor]) => tensor.ndim >= 2), weightDecay },
     { params: all.filter(([, tensor]) => tensor.ndim < 2), weightDecay: 0 },

@@ -1,8 +1,8 @@
 /** Learning rates over time, in float64 from portable functions: a schedule gives the factor of the rate at a step. */
 
-import { ConfigError, listOf, nearest, show } from "../core/errors.js";
+import { ConfigError, kindOf, listOf, nearest, show } from "../core/errors.js";
 import { cos } from "../core/math.js";
-import { checkOptions } from "../core/options.js";
+import { checkCounts, checkOptions } from "../core/options.js";
 import type { Optimizer } from "./optimizer.js";
 
 /** The factor of the learning rate at step 0, 1, 2, … */
@@ -75,12 +75,26 @@ export class LambdaLR {
     private readonly optimizer: Optimizer<{ lr: number }>,
     private readonly schedule: Schedule,
   ) {
+    if (typeof schedule !== "function") {
+      throw new ConfigError(`LambdaLR: needs a function from a step to a factor, got ${kindOf(schedule)}.`, {
+        where: "LambdaLR",
+        hint: "For example cosineSchedule({ steps: 1000 }).",
+      });
+    }
     this.baseRates = optimizer.groups.map(({ options }) => options.lr);
     this.set();
   }
 
   private set(): void {
     const factor = this.schedule(this.current);
+    if (!Number.isFinite(factor)) {
+      throw new ConfigError(
+        `LambdaLR: needs a number from its schedule, got ${show(factor)} at step ${this.current}.`,
+        {
+          where: "LambdaLR",
+        },
+      );
+    }
     this.optimizer.groups.forEach(({ options }, i) => {
       options.lr = this.baseRates[i] * factor;
     });
@@ -96,14 +110,17 @@ export class LambdaLR {
     return { step: this.current, baseRates: [...this.baseRates] };
   }
 
-  loadStateDict({ step, baseRates }: { step: number; baseRates: readonly number[] }): void {
-    if (baseRates.length !== this.baseRates.length) {
-      throw new ConfigError(`LambdaLR: needs ${this.baseRates.length} rates, got ${baseRates.length}.`, {
-        where: "LambdaLR",
-      });
+  /** Restores what `stateDict` gave, the rates of that step included. */
+  loadStateDict(state: { step: number; baseRates: readonly number[] }): void {
+    const where = "LambdaLR: loadStateDict";
+    const { step, baseRates }: Partial<typeof state> = state ?? {};
+    checkCounts(where, { step }, 0);
+    const count = this.baseRates.length;
+    if (!(Array.isArray(baseRates) && baseRates.length === count && baseRates.every(Number.isFinite))) {
+      throw new ConfigError(`${where}: needs ${count} rates, got ${show(baseRates)}.`, { where });
     }
-    this.current = step;
-    this.baseRates.splice(0, this.baseRates.length, ...baseRates);
+    this.current = state.step;
+    this.baseRates.splice(0, count, ...state.baseRates);
     this.set();
   }
 }

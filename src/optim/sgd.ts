@@ -1,5 +1,6 @@
 /** Stochastic gradient descent with momentum (Sutskever et al. 2013). */
 
+import { ConfigError } from "../core/errors.js";
 import { madd, mul } from "../core/expr.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { checkHyperparameters } from "./check.js";
@@ -13,7 +14,7 @@ export interface SGDOptions {
   /** The gradient enters the momentum times 1 - dampening, but for the first time. */
   dampening: number;
   weightDecay: number;
-  /** Look ahead along the momentum. */
+  /** Look ahead along the momentum, which must be above 0 and not dampened. */
   nesterov: boolean;
 }
 
@@ -54,6 +55,16 @@ export class SGD extends Optimizer<SGDOptions> {
   constructor(params: Parameters | readonly ParameterGroup<SGDOptions>[], options: Partial<SGDOptions> = {}) {
     checkHyperparameters("SGD", options, defaults);
     super(params, { ...defaults, ...options });
+  }
+
+  protected override checkGroup(where: string, options: SGDOptions): void {
+    super.checkGroup(where, options);
+    const { nesterov, momentum, dampening } = options;
+    if (!nesterov || (momentum > 0 && dampening === 0)) return;
+    throw new ConfigError(
+      `${where}: needs momentum above 0 and dampening 0 for nesterov, got ${momentum} and ${dampening}.`,
+      { where, hint: "For example { momentum: 0.9, nesterov: true }." },
+    );
   }
 
   /** Plain descent remembers nothing. */

@@ -9,7 +9,7 @@ import { checkOptions } from "../core/options.js";
 import { sameShape } from "../core/shape.js";
 import { accumulate, disposeAll, fitted, type GradInput, returned, unshared } from "./gradients.js";
 import { checkOnePerInput } from "./op.js";
-import { checkFunction, keep, refusePromise, type Scoped, tidy } from "./scope.js";
+import { checkFunction, refusePromise, type Scoped, tidy } from "./scope.js";
 import { Tensor } from "./tensor.js";
 
 let enabled = true;
@@ -230,12 +230,12 @@ export function backward(root: Tensor, options: BackwardOptions = {}): void {
     try {
       propagate(root, start, retainGraph, (target, grad) => {
         if (!(target instanceof Tensor)) return;
-        target.grad = keep(accumulate(target.grad, grad));
+        target.grad = accumulate(target.grad, grad);
         leaves.add(target);
       });
     } finally {
       start.dispose();
-      for (const leaf of leaves) leaf.grad = keep(unshared(leaf.grad!));
+      for (const leaf of leaves) leaf.grad = unshared(leaf.grad!);
     }
   });
 }

@@ -8,10 +8,10 @@ import type { Backend, DeviceName } from "../backend/backend.js";
 import type { Operand } from "../backend/kernels.js";
 import { Storage } from "../backend/storage.js";
 import { type DType, isFloat, type NumericArray } from "../core/dtype.js";
-import { DisposedError, DTypeError, GradientError, kindOf, showShape } from "../core/errors.js";
+import { DisposedError, DTypeError, GradientError, kindOf, showShape, TenonError } from "../core/errors.js";
 import { type Shape, sameShape, sizeOf } from "../core/shape.js";
 import type { GradNode } from "./autograd.js";
-import { adopt, forget } from "./scope.js";
+import { adopt, forget, keep } from "./scope.js";
 
 /** An array of numbers of one dtype on one device. Ops are functions and, under their names, methods of it. */
 export class Tensor implements Operand, Disposable {
@@ -89,7 +89,10 @@ export class Tensor implements Operand, Disposable {
     this.leafRequiresGrad = value;
   }
 
-  /** Gradient of the last `backward()`, accumulated; only on leaves that require it. Settable to one like the tensor. */
+  /**
+   * Gradient of the last `backward()`, accumulated; only on leaves that require it. Settable to one like the tensor, which
+   * then lives until it is dropped, as any gradient does.
+   */
   get grad(): Tensor | undefined {
     return this.gradient;
   }
@@ -108,7 +111,7 @@ export class Tensor implements Operand, Disposable {
         where: "grad",
       });
     }
-    this.gradient = value ?? undefined;
+    this.gradient = value ? keep(value) : undefined;
   }
 
   /** Made by the user (or a module), not by an operation with history. */
@@ -172,9 +175,13 @@ export function setDescriber(next: (tensor: Tensor) => string): void {
 export class Parameter extends Tensor {
   /** Takes over the value's storage; the given tensor must not be used afterwards. */
   constructor(value: Tensor, requiresGrad = true) {
+    if (!(value instanceof Tensor)) {
+      const hint = "Make one with tensor(data).";
+      throw new TenonError(`Parameter: needs a tensor, got ${kindOf(value)}.`, { where: "Parameter", hint });
+    }
     super(value.storage.retain(), value.shape, value.dtype);
-    value.dispose();
     this.kept = true;
     if (requiresGrad) this.requiresGrad = true;
+    value.dispose();
   }
 }

@@ -3,7 +3,7 @@
 import type { Backend, DeviceName } from "../backend/backend.js";
 import { backendOf } from "../backend/devices.js";
 import { byteSize, checkDType, type DType, decode, dtypes, type NumericArray } from "../core/dtype.js";
-import { ConfigError, DeviceError, ShapeError, showShape } from "../core/errors.js";
+import { ConfigError, DeviceError, GradientError, ShapeError, showShape } from "../core/errors.js";
 import { GradNode, gradEnabled } from "./autograd.js";
 import { castProgram } from "./cast.js";
 import { fromTyped } from "./create.js";
@@ -26,7 +26,7 @@ declare module "./tensor.js" {
     toArray(): Promise<NestedArray>;
     /**
      * A copy in another dtype or on another device, with gradients; itself where nothing changes. Synchronous, so it
-     * cannot leave webgpu: `toDevice` can.
+     * cannot leave webgpu: `toDevice` can. Nor can gradients: where a copy on webgpu is trained, backward() refuses.
      */
     to(target: { dtype?: DType; device?: DeviceName }): Tensor;
     /** A copy on another device, with gradients; itself where it is there already. Waits for the device it leaves. */
@@ -101,7 +101,14 @@ function arrive(tensor: Tensor, elements: NumericArray, target: Backend): Tensor
   const copy = fromTyped(target, elements, tensor.shape, tensor.dtype);
   if (gradEnabled() && tensor.requiresGrad) {
     const home = tensor.backend;
-    copy.node = new GradNode("to", [tensor], [], 1, ([grad]) => [grad && move(grad, home)]);
+    const back = (grad: Tensor) => {
+      if (grad.view()) return move(grad, home);
+      throw new GradientError(`backward: a gradient on ${grad.device} cannot go back to ${home.device}.`, {
+        where: "backward",
+        hint: `Train the copy: x.detach().to({ device: "${grad.device}" }), then requiresGrad = true.`,
+      });
+    };
+    copy.node = new GradNode("to", [tensor], [], 1, ([grad]) => [grad && back(grad)]);
   }
   return copy;
 }

@@ -119,7 +119,7 @@ const wrong: [string, () => unknown, string][] = [
     () => new optim.SGD(layer.parameters()).loadStateDict(any(null)),
     "needs what stateDict() gave, got null",
   ],
-  ["clipping to 0", () => optim.clipGradNorm_(layer.parameters(), 0), "clipCoefficient: needs a largest norm above 0"],
+  ["clipping to 0", () => optim.clipGradNorm_(layer.parameters(), 0), "clipGradNorm_: needs a largest norm above 0"],
   [
     "a schedule without steps",
     () => optim.cosineSchedule(any({})),

@@ -105,7 +105,9 @@ describe("distributions", () => {
   });
 
   test("a vector has no fans", () => {
-    expect(() => init.kaimingNormal_(zeros([3]))).toThrow("needs a weight of at least 2 dims, got 1");
+    for (const name of ["kaimingNormal_", "kaimingUniform_", "xavierNormal_", "xavierUniform_"] as const)
+      expect(() => init[name](zeros([3]))).toThrow(`${name}: needs a weight of at least 2 dims, got 1.`);
+    expect(() => init.fans([3])).toThrow("fans: needs a weight of at least 2 dims, got 1.");
   });
 });
 

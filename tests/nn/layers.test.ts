@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { init as start } from "../../src/backend/devices.js";
 import { Generator } from "../../src/core/random.js";
 import * as nn from "../../src/nn/index.js";
-import { gelu, linear, sum } from "../../src/ops/index.js";
+import { gelu, klDiv, linear, sum } from "../../src/ops/index.js";
 import { fromData, manualSeed, ones, rand, tensor, zeros } from "../../src/tensor/create.js";
 import { tidy } from "../../src/tensor/scope.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
@@ -144,6 +144,30 @@ describe("attention", () => {
     );
   });
 
+  test("MultiheadAttention of no rows, of no positions, and of causal queries before the first key", async () => {
+    const layer = new nn.MultiheadAttention(8, 4, { kvHeads: 2 });
+    for (const shape of [
+      [0, 3, 8],
+      [2, 0, 8],
+    ]) {
+      for (const isCausal of [false, true]) {
+        const x = zeros(shape, { requiresGrad: true });
+        const out = layer.forward(x, x, x, { isCausal });
+        expect(out.shape).toEqual(shape);
+        sum(out).backward();
+        expect(x.grad!.shape).toEqual(shape);
+      }
+    }
+    const [x, memory] = [signal([1, 3, 8]), signal([1, 2, 8])];
+    const mask = tensor([
+      [false, false],
+      [true, false],
+      [true, true],
+    ]);
+    const masked = layer.forward(x, memory, memory, { attnMask: mask });
+    await near(layer.forward(x, memory, memory, { isCausal: true }), await values(masked));
+  });
+
   test("CausalSelfAttention is MultiheadAttention with its projections side by side", async () => {
     const apart = new nn.MultiheadAttention(8, 2);
     const packed = new nn.CausalSelfAttention(8, 2);
@@ -234,6 +258,11 @@ describe("activations and losses", () => {
     await near(new nn.NLLLoss().forward(new nn.LogSoftmax().forward(logits), labels), [Math.log(4 / 3)]);
     const p = tensor([[0.25, 0.75]]);
     await near(new nn.KLDivLoss({ reduction: "batchmean" }).forward(p.log(), p), [0]);
+  });
+
+  test("batchmean of a single number is that number's, as in PyTorch", async () => {
+    const loss = klDiv(tensor(-1), tensor(0.5), { reduction: "batchmean" });
+    await near(loss, [0.5 * (Math.log(0.5) + 1)]);
   });
 
   test("losses check their options when they are made", () => {
@@ -357,5 +386,7 @@ test("masks, inputs and states that are none are refused, with what would do", (
   expect(() => tidy(() => attention.forward(flat))).toThrow("MultiheadAttention: needs query [B, T, C], got [4, 8].");
   const cell = new nn.LSTMCell(8, 8);
   expect(() => tidy(() => cell.forward(flat, flat as never))).toThrow("LSTMCell: needs a state [h, c], got a Tensor.");
+  expect(() => tidy(() => cell.forward(undefined as never))).toThrow("LSTMCell: needs a tensor for x, got undefined.");
+  expect(() => tidy(() => new nn.GRUCell(4, 2).forward(ones([4])))).toThrow("GRUCell: needs x [B, 4], got [4].");
   for (const each of [x, flat, mask, attention, cell]) each.dispose();
 });

@@ -69,6 +69,7 @@ describe("names", () => {
     class Nested extends Module {
       heads: Record<string, Module[][]> = { left: [[new Linear(2, 2)], [new Linear(2, 2, { bias: false })]] };
       scales = { a: new Parameter(ones([2])), b: [new Parameter(ones([1]))] };
+      bare = Object.assign(Object.create(null), { left: new Linear(2, 2, { bias: false }) }); // as of Object.groupBy
       settings: Record<string, unknown> = { rate: 1, deep: { list: [1, "two", null] } };
       cache = new Map([["unseen", new Linear(2, 2)]]);
       forward(x: Tensor): Tensor {
@@ -77,9 +78,10 @@ describe("names", () => {
     }
     const model = new Nested();
     model.settings["self"] = model.settings; // a circle is walked once
-    const names = ["heads.left.0.0.weight", "heads.left.0.0.bias", "heads.left.1.0.weight", "scales.a", "scales.b.0"];
+    const heads = ["heads.left.0.0.weight", "heads.left.0.0.bias", "heads.left.1.0.weight"];
+    const names = ["bare.left.weight", ...heads, "scales.a", "scales.b.0"];
     expect(Object.keys(model.stateDict()).sort()).toEqual([...names].sort());
-    expect([...model.parameters()]).toHaveLength(5);
+    expect([...model.parameters()]).toHaveLength(6);
     expect(() => model.forward(ones([2, 3]))).toThrow(/\(in heads\.left\.0\.0\)/);
     const other = new Identity();
     model.setSubmodule("heads.left.0.0", other);
@@ -167,6 +169,52 @@ describe("names", () => {
     expect(block.mlp).toBe(mlp);
     expect(model.extra[0]).toBe(extra);
     expect(model.forward(tensor(new Int32Array([1]))).shape).toEqual([1, 5]);
+  });
+
+  test("a shared module has each of its names; what is no module, or nowhere, is refused", () => {
+    class Shared extends Identity {
+      first: Module = new Sequential(new Linear(2, 2));
+      second = this.first;
+    }
+    const model = new Shared();
+    const [linear, other] = [model.getSubmodule("second.0"), new Identity()];
+    expect(linear).toBe(model.getSubmodule("first.0"));
+    model.setSubmodule("second", other);
+    expect([model.second, model.first]).toEqual([other, model.getSubmodule("first")]);
+    expect(() => model.setSubmodule("secnd", other)).toThrow(
+      'setSubmodule: there is no module "secnd". Did you mean "second"?',
+    );
+    expect(() => model.setSubmodule("", other)).toThrow('setSubmodule: there is no module "".');
+    expect(() => model.setSubmodule("first", (() => other) as any)).toThrow(
+      "setSubmodule: needs a module for first, got a function.",
+    );
+    expect(model.getSubmodule("first.0")).toBe(linear);
+  });
+
+  test("what a class derived from Sequential or ModuleList holds besides is found", async () => {
+    class Scaled extends Sequential {
+      scale = new Parameter(tensor([2]));
+      constructor() {
+        super(new Linear(1, 1, { bias: false }), new Identity());
+        this.registerBuffer("mean", tensor([3]));
+      }
+      override forward(x: Tensor): Tensor {
+        return super.forward(x).mul(this.scale);
+      }
+    }
+    class Listed extends ModuleList {
+      last = new Linear(1, 1, { bias: false });
+    }
+    const model = new Scaled();
+    expect(Object.keys(model.stateDict())).toEqual(["scale", "mean", "0.weight"]);
+    expect([...model.namedModules()].map(([name]) => name)).toEqual(["", "0", "1"]);
+    model.loadStateDict({ "0.weight": ones([1, 1]), scale: tensor([5]), mean: tensor([0]) });
+    expect(await model.forward(tensor([[3]])).toArray()).toEqual([[15]]);
+    expect(Object.keys(new Listed([new Identity()]).append(new Linear(1, 1)).stateDict())).toEqual([
+      "1.weight",
+      "1.bias",
+      "last.weight",
+    ]);
   });
 
   test("a module may know the one that it is a part of", () => {
@@ -276,6 +324,23 @@ describe("state", () => {
     expect(Object.keys(model.stateDict())).toEqual(["count"]);
     expect([...model.parameters()]).toEqual([]);
   });
+});
+
+test("what is no tensor, and dtypes without gradients, are refused before anything changes", async () => {
+  class Bare extends Identity {}
+  expect(() => new Bare().registerBuffer("mean", [1] as any)).toThrow(
+    "registerBuffer: needs a tensor for mean, got an array.",
+  );
+  expect(() => new Parameter([1, 2] as any)).toThrow(
+    "Parameter: needs a tensor, got an array. Make one with tensor(data).",
+  );
+  const ids = tensor([1], { dtype: "int32" });
+  expect(() => new Parameter(ids)).toThrow("requiresGrad: needs a float dtype, got int32.");
+  expect(await ids.toArray()).toEqual([1]);
+  const frozen = new Linear(1, 1).requiresGrad_(false);
+  expect(() => frozen.to({ dtype: "int32" })).toThrow("to: needs a float dtype for a module, got int32.");
+  expect(() => frozen.to({ dtype: "float" as any })).toThrow(DTypeError);
+  expect(frozen.weight.dtype).toBe("float32");
 });
 
 describe("modes", () => {

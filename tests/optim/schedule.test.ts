@@ -44,6 +44,16 @@ test("LambdaLR keeps the ratio of groups and restores its place", () => {
   restored.loadStateDict(JSON.parse(JSON.stringify(scheduler.stateDict())));
   restored.step();
   expect(rates(other)).toEqual([1 / 3, 0.5 / 3]);
-  expect(() => restored.loadStateDict({ step: 0, baseRates: [1] })).toThrow("LambdaLR: needs 2 rates, got 1.");
+  const load = (state: unknown) => () => restored.loadStateDict(state as any);
+  expect(load({ step: 0, baseRates: [1] })).toThrow("LambdaLR: loadStateDict: needs 2 rates, got [1].");
+  expect(load({ step: 0, baseRates: [1, "2"] })).toThrow('needs 2 rates, got [1, "2"].');
+  expect(load({ step: -1, baseRates: [1, 2] })).toThrow("needs a whole number from 0 up for step, got -1.");
+  expect(load(undefined)).toThrow("needs a whole number from 0 up for step, got undefined.");
   expect(rates(other)).toEqual([1 / 3, 0.5 / 3]);
+  expect(() => new LambdaLR(other, 0.1 as any)).toThrow(
+    "LambdaLR: needs a function from a step to a factor, got a number. For example cosineSchedule(",
+  );
+  expect(() => new LambdaLR(other, (() => {}) as any)).toThrow(
+    "LambdaLR: needs a number from its schedule, got undefined at step 0.",
+  );
 });

@@ -58,6 +58,16 @@ describe("tidy", () => {
     for (const x of [w.grad!, w, loss]) x.dispose();
   });
 
+  test("leaves a gradient that was assigned inside, as it leaves those of backward()", async () => {
+    const w = t.tensor([1, 2], { requiresGrad: true });
+    t.tidy(() => {
+      w.mul(2).sum().backward();
+      w.grad = w.grad!.clamp({ max: 0.5 });
+    });
+    w.mul(2).sum().backward();
+    expect(await w.grad!.toArray()).toEqual([2.5, 2.5]);
+  });
+
   test("frees everything when the function throws, and refuses a promise", () => {
     const before = live();
     expect(() =>

@@ -174,6 +174,20 @@ describe.skipIf(!gpu)("on the device", () => {
     model.dispose();
   });
 
+  test("a gradient cannot leave it within backward(): refused, with what would do", async () => {
+    const x = t.tensor([2], { device: "cpu", requiresGrad: true });
+    const loss = t.tidy(() => x.to({ device: "webgpu" }).square().sum());
+    expect(() => loss.backward()).toThrow(
+      'backward: a gradient on webgpu cannot go back to cpu. Train the copy: x.detach().to({ device: "webgpu" }), then',
+    );
+    const copy = x.detach().to({ device: "webgpu" });
+    copy.requiresGrad = true;
+    t.tidy(() => copy.square().sum().backward());
+    expect(await copy.grad!.toArray()).toEqual([4]);
+    for (const tensor of [x, loss, copy.grad!, copy]) tensor.dispose();
+    await goesOn();
+  });
+
   test("a batch that is refused names its operations, each once", async () => {
     const x = t.ones([100]);
     const early = t.square(x);

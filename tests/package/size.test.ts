@@ -51,8 +51,9 @@ const rows: Row[] = [
     // The goal is 100. Without everything that only training needs it would be 132 (docs/decisions.md). Texts for graphics
     // cards that keep their reads under way took 4 kB, tokens that a device repeats 1 kB, what
     // servers and chosen folders hand over in the place of files 0.6, powers as exact as float32 and the checks of what
-    // callers and files may say 1.7, ids of long and of cut texts at speed 0.4, norms within products 0.5.
-    limit: 138.5,
+    // callers and files may say 1.7, ids of long and of cut texts at speed 0.4, norms within products 0.5, extremes and
+    // totals across rows at speed 0.4.
+    limit: 138.8,
   },
 ];
 

@@ -376,6 +376,20 @@ describe("reductions", () => {
     });
   }
 
+  test("the first of equal extremes, of NaNs and of zeros, wherever it lies", () => {
+    const values = [1, 3, 3, Number.NaN, 0, -0, -5, Number.NEGATIVE_INFINITY];
+    for (const size of [7, 8, 9, 12, 13, 29]) {
+      for (const kept of [2, 3, 5, values.length]) {
+        const some = ints(40 * size, kept, kept).map((v) => values[v]);
+        for (const kind of ["argmax", "argmin"] as const) {
+          same(`${kind} of ${kept} values, rows of ${size}`, { x: given(some), y: out([40], "int32") }, (backend, t) =>
+            backend.kernels.argReduce(kind, t.x, t.y, { outer: 40, size, inner: 1 }),
+          );
+        }
+      }
+    }
+  });
+
   test("extremes give NaN where there is one, and order the zeros", () => {
     for (const kind of ["max", "min"] as const) {
       for (const [split, values] of [

@@ -1,7 +1,7 @@
 /** Reductions, positions of extremes, running totals: the order of reference/reduce.ts. */
 
 import { type Operand, type ReduceKind, type Split, SUM_BLOCK } from "../../kernels.js";
-import type { ModuleBuilder } from "../assembler.js";
+import type { FunctionBuilder, ModuleBuilder } from "../assembler.js";
 import type { Engine } from "../engine.js";
 import type { V128 } from "../values.js";
 import { f32x4, i32x4, v128 } from "../vectors.js";
@@ -165,49 +165,49 @@ export function argReduce(
   runLines(engine, family[`${kind} ${input.dtype} ${split.inner === 1 ? "rows" : "columns"}`], input, output, split);
 }
 
-/** Is `x` to be held instead of `held`? A NaN is, unless one is held: the first of the largest (or smallest) stays. */
-const better = {
-  float32: (kind: string, x: V128, held: V128): V128 =>
-    v128.or(kind === "argmax" ? f32x4.gt(x, held) : f32x4.lt(x, held), v128.and(f32x4.ne(x, x), f32x4.eq(held, held))),
-  int32: (kind: string, x: V128, held: V128): V128 => (kind === "argmax" ? i32x4.gtS(x, held) : i32x4.ltS(x, held)),
-};
-
 function defineArgReduce(module: ModuleBuilder): void {
   for (const kind of ["argmax", "argmin"] as const) {
-    module.export(`${kind} float32 rows`, lineParameters, (f, p) =>
-      f.for(p.outer0, p.outer1, 1, (row) => {
-        const at = f.let(p.x.add(row.mul(p.size).shl(2)));
-        const held = f.let(at.f32());
-        const best = f.i32();
-        f.for(1, p.size, 1, (s) => {
-          f.inc(at, 4);
-          const x = f.let(at.f32());
-          const further = kind === "argmax" ? x.gt(held) : x.lt(held);
-          f.if(further.or(x.ne(x).and(held.eq(held))), () => {
-            f.set(held, x);
-            f.set(best, s);
-          });
-        });
-        f.storeI32(p.out.add(row.shl(2)), best);
-      }),
-    );
-    module.export(`${kind} int32 rows`, lineParameters, (f, p) =>
-      f.for(p.outer0, p.outer1, 1, (row) => {
-        const at = f.let(p.x.add(row.mul(p.size).shl(2)));
-        const held = f.let(at.i32());
-        const best = f.i32();
-        f.for(1, p.size, 1, (s) => {
-          f.inc(at, 4);
-          const x = f.let(at.i32());
-          f.if(kind === "argmax" ? x.gt(held) : x.lt(held), () => {
-            f.set(held, x);
-            f.set(best, s);
-          });
-        });
-        f.storeI32(p.out.add(row.shl(2)), best);
-      }),
-    );
     for (const dtype of ["float32", "int32"] as const) {
+      const beyond = { float32: [f32x4.lt, f32x4.gt], int32: [i32x4.ltS, i32x4.gtS] }[dtype][Number(kind === "argmax")];
+      /** Is `x` to be held instead of `held`? A NaN is, unless one is held. */
+      const better = (x: V128, held: V128): V128 =>
+        dtype === "int32" ? beyond(x, held) : v128.or(beyond(x, held), v128.and(f32x4.ne(x, x), f32x4.eq(held, held)));
+      const take = (f: FunctionBuilder, mask: V128, to: readonly V128[], from: readonly V128[]) => {
+        const chosen = f.let(mask);
+        for (const [i, local] of to.entries()) f.set(local, v128.bitselect(from[i], local, chosen));
+      };
+      module.export(`${kind} ${dtype} rows`, lineParameters, (f, p) =>
+        f.for(p.outer0, p.outer1, 1, (row) => {
+          const at = f.let(p.x.add(row.mul(p.size).shl(2)));
+          const s = f.i32(1);
+          const [held, best] = [f.let(at.splat()), f.let(i32x4.const(0))];
+          f.if(p.size.ge(8), () => {
+            f.set(s, 4);
+            f.set(held, at.v128());
+            f.set(best, i32x4.consts(0, 1, 2, 3));
+            f.doWhile(s.add(3).lt(p.size), () => {
+              const x = f.let(at.add(s.shl(2)).v128());
+              take(f, better(x, held), [held, best], [x, i32x4.add(i32x4.splat(s), i32x4.consts(0, 1, 2, 3))]);
+              f.inc(s, 4);
+            });
+            // Lanes are folded in halves; of equal ones the first stays.
+            for (const half of [
+              (of: V128) => f.let(v128.shuffle(of, of, 2, 3, 0, 1)),
+              (of: V128) => f.let(v128.shuffle(of, of, 1, 0, 3, 2)),
+            ]) {
+              const [x, position] = [half(held), half(best)];
+              const earlier = v128.andNot(i32x4.ltS(position, best), better(held, x));
+              take(f, v128.or(better(x, held), earlier), [held, best], [x, position]);
+            }
+          });
+          f.while(s.lt(p.size), () => {
+            const x = f.let(at.add(s.shl(2)).splat());
+            take(f, better(x, held), [held, best], [x, i32x4.splat(s)]);
+            f.inc(s, 1);
+          });
+          f.storeLane(4, p.out.add(row.shl(2)), best, 0);
+        }),
+      );
       module.export(`${kind} ${dtype} columns`, lineParameters, (f, p) => {
         const stride = f.let(p.inner.shl(2));
         eachStrip(f, p, ({ at, result, vectors, store }) => {
@@ -217,9 +217,7 @@ function defineArgReduce(module: ModuleBuilder): void {
             f.inc(at, stride);
             const position = f.let(i32x4.splat(s));
             for (const [q, x] of vectors((offset) => at.v128(offset)).entries()) {
-              const mask = f.let(better[dtype](kind, x, held[q]));
-              f.set(held[q], v128.bitselect(x, held[q], mask));
-              f.set(best[q], v128.bitselect(position, best[q], mask));
+              take(f, better(x, held[q]), [held[q], best[q]], [x, position]);
             }
           });
           store(result, best);

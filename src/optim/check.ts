@@ -1,6 +1,6 @@
 /** What an optimizer is given: options of the user's, and a state that may have been in a file. */
 
-import { ConfigError, show } from "../core/errors.js";
+import { ConfigError, kindOf, show } from "../core/errors.js";
 import { checkOptions, isFraction, refuseOption } from "../core/options.js";
 
 /** A state may be of a file: is it made of what it should be made of? */
@@ -27,4 +27,13 @@ export function checkHyperparameters(where: string, options: object, defaults: o
     if (name === "betas" && !(Array.isArray(value) && value.length === 2 && value.every(isFraction)))
       refuse("two numbers from 0 up to but without 1");
   }
+}
+
+/** Refuses what is no list of parameters: a module, for example. */
+export function checkList(where: string, parameters: unknown): void {
+  if (typeof (parameters as Iterable<unknown>)?.[Symbol.iterator] === "function") return;
+  throw new ConfigError(`${where}: needs a list of parameters, got ${kindOf(parameters)}.`, {
+    where,
+    hint: "For example model.parameters().",
+  });
 }

@@ -9,6 +9,7 @@ import { dispatchOne } from "../tensor/dispatch.js";
 import { registerKernel, registerOp } from "../tensor/op.js";
 import { tidy } from "../tensor/scope.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { checkList } from "./check.js";
 import { defineUpdate } from "./update.js";
 
 const sumOfSquaresOp = registerOp({
@@ -53,6 +54,7 @@ const scaleUpdate = defineUpdate({
 
 /** Scales the `.grad`s of parameters in place so that their norm is at most `maxNorm`; returns the norm before. */
 export function clipGradNorm_(parameters: Iterable<Tensor>, maxNorm: number): Tensor {
+  checkList("clipGradNorm_", parameters);
   const own = [...parameters];
   const norm = gradNorm(own);
   noGrad(() =>

@@ -8,7 +8,7 @@ import { noGrad } from "../tensor/autograd.js";
 import { zerosLike } from "../tensor/create.js";
 import { keep, tidy } from "../tensor/scope.js";
 import { Tensor } from "../tensor/tensor.js";
-import { checkHyperparameters, checkState } from "./check.js";
+import { checkHyperparameters, checkList, checkState } from "./check.js";
 
 /** Parameters, alone or with their names: `model.parameters()` or `model.namedParameters()`. */
 export type Parameters = Iterable<Tensor | readonly [string, Tensor]>;
@@ -70,12 +70,7 @@ export abstract class Optimizer<Options extends { lr: number }> {
 
   constructor(params: Parameters | readonly ParameterGroup<Options>[], defaults: Options) {
     const type = new.target.name;
-    if (typeof params?.[Symbol.iterator] !== "function") {
-      throw new ConfigError(`${type}: needs a list of parameters, got ${kindOf(params)}.`, {
-        where: type,
-        hint: "For example model.parameters().",
-      });
-    }
+    checkList(type, params);
     const list = [...params] as (Tensor | readonly [string, Tensor] | ParameterGroup<Options>)[];
     const isGroup = (item: unknown): item is ParameterGroup<Options> => Object.hasOwn(Object(item), "params");
     const groups = list.length > 0 && list.every(isGroup) ? list : [{ params: list as unknown as Parameters }];
@@ -132,6 +127,8 @@ export abstract class Optimizer<Options extends { lr: number }> {
   step(grads?: Gradients, options: StepOptions = {}): void {
     checkOptions(`${this.constructor.name}: step`, options, ["scale"]);
     const { scale } = options;
+    // A rate that a schedule or a caller has set since: NaN would reach every weight.
+    for (const group of this.groups) this.checkGroup(`${this.constructor.name}: step`, group.options);
     const given = this.gradients(grads);
     noGrad(() =>
       tidy(() => {
@@ -169,6 +166,7 @@ export abstract class Optimizer<Options extends { lr: number }> {
         `${where}: step`,
         { missing: [], unexpected: Object.keys(grads).filter((n) => !names.includes(n)) },
         names,
+        "Gradients go by the names of their parameters.",
       );
     } else if (grads && grads.length !== all.length) {
       throw new ConfigError(`${where}: step needs ${all.length} gradients in order, got ${grads.length}.`, { where });

@@ -1,6 +1,6 @@
 /** Learning rates over time, in float64 from portable functions: a schedule gives the factor of the rate at a step. */
 
-import { ConfigError, listOf, nearest, show } from "../core/errors.js";
+import { ConfigError, kindOf, listOf, nearest, show } from "../core/errors.js";
 import { cos } from "../core/math.js";
 import { checkOptions } from "../core/options.js";
 import type { Optimizer } from "./optimizer.js";
@@ -75,6 +75,15 @@ export class LambdaLR {
     private readonly optimizer: Optimizer<{ lr: number }>,
     private readonly schedule: Schedule,
   ) {
+    if (!Array.isArray(optimizer?.groups)) {
+      throw new ConfigError(`LambdaLR: needs an optimizer, got ${kindOf(optimizer)}.`, { where: "LambdaLR" });
+    }
+    if (typeof schedule !== "function") {
+      throw new ConfigError(`LambdaLR: needs a function from a step to a factor, got ${show(schedule)}.`, {
+        where: "LambdaLR",
+        hint: "For example cosineSchedule({ steps: 1000 }).",
+      });
+    }
     this.baseRates = optimizer.groups.map(({ options }) => options.lr);
     this.set();
   }
@@ -96,12 +105,19 @@ export class LambdaLR {
     return { step: this.current, baseRates: [...this.baseRates] };
   }
 
-  loadStateDict({ step, baseRates }: { step: number; baseRates: readonly number[] }): void {
-    if (baseRates.length !== this.baseRates.length) {
-      throw new ConfigError(`LambdaLR: needs ${this.baseRates.length} rates, got ${baseRates.length}.`, {
-        where: "LambdaLR",
+  /** Restores what `stateDict` gave, for an optimizer of as many groups. */
+  loadStateDict(state: { step: number; baseRates: readonly number[] }): void {
+    const { step, baseRates } = Object(state) as typeof state;
+    const refuse = (expected: string, got: unknown): never => {
+      throw new ConfigError(`LambdaLR: loadStateDict: needs ${expected}, got ${show(got)}.`, {
+        where: "LambdaLR: loadStateDict",
+        hint: "Give what stateDict() gave.",
       });
-    }
+    };
+    if (!(Number.isSafeInteger(step) && step >= 0)) refuse("a whole number from 0 up for step", step);
+    if (!(Array.isArray(baseRates) && baseRates.every((rate) => typeof rate === "number" && rate >= 0)))
+      refuse("a list of rates for baseRates", baseRates);
+    if (baseRates.length !== this.baseRates.length) refuse(`${this.baseRates.length} baseRates`, baseRates.length);
     this.current = step;
     this.baseRates.splice(0, this.baseRates.length, ...baseRates);
     this.set();

@@ -14,6 +14,7 @@ import {
   clipGradNorm_,
   decayGroups,
   gradNorm,
+  LambdaLR,
   Muon,
   type Optimizer,
   orthogonalize,
@@ -159,8 +160,25 @@ describe("step", () => {
     optimizer.step({ bias: ones([1]) });
     near([...(await layer.bias!.data())], [before[0] - 1]);
     expect(() => optimizer.step({ biass: ones([1]) })).toThrow("Did you mean bias for biass?");
+    expect(() => optimizer.step({ elsewhere: ones([1]) })).toThrow(
+      "got unexpected elsewhere. Gradients go by the names of their parameters.",
+    );
     expect(() => optimizer.step({ weight: ones([2, 1]) })).toThrow(ShapeError);
     expect(() => optimizer.step([ones([1])])).toThrow("needs 2 gradients in order, got 1");
+  });
+
+  test("a rate that is no number, set since or by a schedule, reaches no weight", async () => {
+    const p = new Parameter(ones([1]));
+    p.grad = ones([1]);
+    const optimizer = new AdamW([p], { lr: 0.1 });
+    const message = "AdamW: step: needs a number from 0 up for lr, got NaN.";
+    optimizer.lr = Number.NaN;
+    expect(() => optimizer.step()).toThrow(message);
+    optimizer.lr = 0.1;
+    const schedule = new LambdaLR(optimizer, (step) => (step > 0 ? Number.NaN : 1));
+    schedule.step();
+    expect(() => optimizer.step()).toThrow(message);
+    expect(await p.item()).toBe(1);
   });
 
   test("a scale on the device multiplies the gradient", async () => {
@@ -421,6 +439,12 @@ describe("clipping", () => {
     near([...(await a.grad.data()), ...(await b.grad.data())], [0.6, 0, 0.8]);
     const none = new Parameter(ones([1]));
     expect(await gradNorm([a, none]).item()).toBeCloseTo(0.6, 6);
+  });
+
+  test("needs a list", () => {
+    expect(() => clipGradNorm_(new Linear(1, 1) as never, 1)).toThrow(
+      "clipGradNorm_: needs a list of parameters, got a Linear. For example model.parameters().",
+    );
   });
 
   test("NaN stays NaN", async () => {

@@ -44,6 +44,25 @@ test("LambdaLR keeps the ratio of groups and restores its place", () => {
   restored.loadStateDict(JSON.parse(JSON.stringify(scheduler.stateDict())));
   restored.step();
   expect(rates(other)).toEqual([1 / 3, 0.5 / 3]);
-  expect(() => restored.loadStateDict({ step: 0, baseRates: [1] })).toThrow("LambdaLR: needs 2 rates, got 1.");
+  expect(() => restored.loadStateDict({ step: 0, baseRates: [1] })).toThrow("needs 2 baseRates, got 1.");
+  for (const [state, message] of [
+    [
+      {},
+      "LambdaLR: loadStateDict: needs a whole number from 0 up for step, got undefined. Give what stateDict() gave.",
+    ],
+    [null, "needs a whole number from 0 up for step"],
+    [{ step: "3", baseRates: [1, 0.5] }, 'for step, got "3".'],
+    [{ step: 3 }, "needs a list of rates for baseRates, got undefined."],
+    [{ step: 3, baseRates: [1, null] }, "needs a list of rates for baseRates, got [1, null]."],
+  ] as const)
+    expect(() => restored.loadStateDict(state as never)).toThrow(message);
   expect(rates(other)).toEqual([1 / 3, 0.5 / 3]);
+});
+
+test("LambdaLR refuses what is no optimizer and no schedule", () => {
+  const optimizer = { groups: [{ options: { lr: 1 } }] } as unknown as Optimizer<{ lr: number }>;
+  expect(() => new LambdaLR({} as never, () => 1)).toThrow("LambdaLR: needs an optimizer, got an object.");
+  expect(() => new LambdaLR(optimizer, "cosine" as never)).toThrow(
+    'LambdaLR: needs a function from a step to a factor, got "cosine". For example cosineSchedule({ steps: 1000 }).',
+  );
 });

@@ -154,7 +154,7 @@ export class LinearMemory {
     const address = this.take(size) ?? (this.grow(size) || this.merge() ? this.take(size) : undefined);
     if (address !== undefined) return address;
     throw new MemoryBudgetError(
-      `memory: ${size} bytes are needed in one piece, got at most ${this.largestRegion()} bytes of ${this.maximumPages * PAGE} (${this.live} in use).`,
+      `memory: ${size} bytes are needed in one piece, got at most ${this.largest(size)} bytes of ${this.maximumPages * PAGE} (${this.live} in use).`,
       { hint: "Use a smaller batch or model, or dispose of tensors that are no longer needed.", bytes: size },
     );
   }
@@ -168,8 +168,10 @@ export class LinearMemory {
     return address;
   }
 
-  private largestRegion(): number {
-    return this.regions.reduce((most, region) => Math.max(most, region.bytes), 0);
+  /** The largest block there could be: with what the memory may still grow by, unless the engine just refused that. */
+  private largest(refused: number): number {
+    const end = this.regions[this.regions.length - 1].bytes + this.maximumPages * PAGE - this.memory.buffer.byteLength;
+    return Math.max(...this.regions.map(({ bytes }) => bytes), end < refused ? end : 0);
   }
 
   /** Grows so that `size` bytes fit at the end; in steps, because each growth may cost a system call. */

@@ -4,7 +4,7 @@
  * evaluation can change it.
  */
 
-import { ConfigError } from "./errors.js";
+import { ConfigError, show } from "./errors.js";
 import { logOf, quarters } from "./math.js";
 import { Sha256 } from "./sha256.js";
 
@@ -90,9 +90,13 @@ export class Generator {
   }
 
   setState(state: RandomState): void {
-    const calls = new Map(Object.entries(state.calls)); // throws before anything is taken
-    this.seed = checkSeed(state.seed);
-    this.calls = calls;
+    const { seed, calls } = Object(state) as RandomState;
+    checkSeed(seed); // before anything is taken: a state may be of a file
+    if (!calls || typeof calls !== "object" || !Object.values(calls).every((n) => Number.isSafeInteger(n) && n >= 0)) {
+      throw new ConfigError(`setState: needs whole numbers from 0 up for calls, got ${show(calls)}.`);
+    }
+    this.seed = seed;
+    this.calls = new Map(Object.entries(calls));
     this.keys.clear();
   }
 

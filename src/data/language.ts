@@ -1,6 +1,7 @@
 /** From documents to tokens: the data of language models. */
 
 import { ConfigError, DataError } from "../core/errors.js";
+import type { MapOptions } from "./map.js";
 import { checkKinds } from "./options.js";
 import type { Row } from "./row.js";
 import type { TokenSequence } from "./tokens.js";
@@ -71,10 +72,10 @@ export function encodeTexts(tokenizer: TextTokenizer, options: DocumentOptions =
 }
 
 /** Options for the `map` above: an identity for the fingerprint, and the schema of token rows. */
-export const tokenStep = (tokenizer: TextTokenizer, version: string | number = 1) => ({
+export const tokenStep = (tokenizer: TextTokenizer, version: string | number = 1): MapOptions => ({
   name: `tokens ${tokenizer.hash ?? "of an unnamed tokenizer"}`,
   version,
-  schema: { fields: [{ name: "ids", type: "tokens" as const }] },
+  schema: { fields: [{ name: "ids", type: "tokens" }] },
 });
 
 /** All pieces in memory, in two bytes per id where the vocabulary allows it. */
@@ -182,13 +183,13 @@ export function encodeInstructions(
 }
 
 /** Options for the `flatMap` above: an identity for the fingerprint, and the schema of examples. */
-export const instructionStep = (tokenizer: TextTokenizer, version: string | number = 1) => ({
+export const instructionStep = (tokenizer: TextTokenizer, version: string | number = 1): MapOptions => ({
   name: `instructions ${tokenizer.hash ?? "unnamed tokenizer"}`,
   version,
   schema: {
     fields: [
-      { name: "ids", type: "tokens" as const },
-      { name: "labels", type: "list" as const, items: "int32" as const },
+      { name: "ids", type: "tokens" },
+      { name: "labels", type: "list", items: "int32" },
     ],
   },
 });

@@ -30,7 +30,7 @@ export const field = {
     make(fallback, `a whole number from 1 to ${most}`, (value) => whole(value) && (value as number) <= most),
   optionalSize: () => make(null, "a whole number above 0 or null", (value) => value === null || whole(value)),
   number: (fallback: number) =>
-    make(fallback, "a number", (value) => typeof value === "number" && Number.isFinite(value)),
+    make(fallback, "a number from 0 up", (value) => Number.isFinite(value) && (value as number) >= 0),
   sizes: (fallback: readonly number[]) =>
     make(fallback, "a list of whole numbers above 0", (value) => Array.isArray(value) && value.every(whole)),
   /** A probability below 1, such as that of dropout. */

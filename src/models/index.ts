@@ -15,4 +15,4 @@ export { type GenerationReplay, replayGeneration } from "./replay-generation.js"
 export type { SamplingOptions } from "./sampling.js";
 export type { Prediction, TableBatch, TableConfig, TableModel } from "./table-model.js";
 export type { Batch, StepResult, TrainStepOptions } from "./trainer.js";
-export { hashWeights, loadWeights, saveWeights, type Weights } from "./weights.js";
+export { hashWeights, loadWeights, saveWeights, stateValues, type Weights } from "./weights.js";

@@ -5,7 +5,9 @@ import { readSafetensors } from "../artifacts/safetensors.js";
 import { safetensorsChunks, type TensorsToWrite, weightsHash } from "../artifacts/safetensors-write.js";
 import { type DType, isDType } from "../core/dtype.js";
 import { ConfigError, DTypeError, kindOf } from "../core/errors.js";
-import type { HostTensor, LoadReport, Module, StateValue } from "../nn/index.js";
+import type { HostTensor, LoadReport, StateValue } from "../nn/index.js";
+import { Module } from "../nn/module.js";
+import type { Tensor } from "../tensor/tensor.js";
 
 /** Dtypes as the format spells them. */
 const fileNames = {
@@ -23,12 +25,13 @@ export type Weights = Readonly<
 >;
 
 /**
- * Parameters and buffers of a module as a safetensors file, in the one canonical form: its SHA-256 is `hashWeights`. For a
- * language model with its config and tokenizer see `save`.
+ * Parameters and buffers of a module, or tensors by name (the moments of an optimizer's state), as a safetensors file, in
+ * the one canonical form: its SHA-256 is `hashWeights`. For a language model with its config and tokenizer see `save`.
  */
-export async function saveWeights(module: Module): Promise<Uint8Array<ArrayBuffer>> {
+export async function saveWeights(from: Module | Readonly<Record<string, Tensor>>): Promise<Uint8Array<ArrayBuffer>> {
   const pieces: Uint8Array<ArrayBuffer>[] = [];
-  for await (const piece of safetensorsChunks(tensorsToWrite(module.stateDict()))) pieces.push(piece.slice());
+  const tensors = from instanceof Module ? from.stateDict() : from;
+  for await (const piece of safetensorsChunks(tensorsToWrite(tensors))) pieces.push(piece.slice());
   return new Uint8Array(await new Blob(pieces).arrayBuffer());
 }
 
@@ -43,7 +46,7 @@ export const loadWeights = (
 ): LoadReport => module.loadStateDict(stateValues(readSafetensors(file, "loadWeights").tensors), options);
 
 /** A state as entries of a safetensors file; data are read when their turn comes. */
-export function tensorsToWrite(state: ReturnType<Module["stateDict"]>): TensorsToWrite {
+export function tensorsToWrite(state: Readonly<Record<string, Tensor>>): TensorsToWrite {
   return Object.fromEntries(
     Object.entries(state).map(([name, tensor]) => {
       const dtype = fileNames[tensor.dtype];
@@ -55,7 +58,7 @@ export function tensorsToWrite(state: ReturnType<Module["stateDict"]>): TensorsT
 /** SHA-256 of the canonical `model.safetensors` of a module: what `sha256sum` prints for the saved file. */
 export const hashWeights = (model: Module): Promise<string> => weightsHash(tensorsToWrite(model.stateDict()));
 
-/** Tensors of a safetensors file as `loadStateDict` takes them. */
+/** Tensors of a safetensors file (`readSafetensors(file).tensors`) as the `loadStateDict` of modules and optimizers takes them. */
 export const stateValues = (tensors: Readonly<Record<string, unknown>>): Record<string, StateValue> =>
   Object.fromEntries(Object.entries(tensors).map(([name, value]) => [name, hostTensor(name, value)]));
 

@@ -6,7 +6,7 @@ import { type Shape, sameShape } from "../core/shape.js";
 import { noGrad } from "../tensor/autograd.js";
 import { Tensor } from "../tensor/tensor.js";
 
-/** Values outside the device, in C order; the 16-bit floats are their bits. `loadWeights` makes them of a file's. */
+/** Values outside the device, in C order; the 16-bit floats are their bits. `stateValues` makes them of a file's. */
 export interface HostTensor {
   readonly dtype: DType;
   readonly shape: Shape;
@@ -31,7 +31,7 @@ export function checkValue(where: string, target: Tensor, value: StateValue): vo
   if (!isDType(value.dtype)) {
     throw new DTypeError(`${where}: needs ${listOf(Object.keys(dtypes), "or")}, got ${show(value.dtype)}.`, {
       where,
-      hint: "loadWeights(module, file) reads the dtypes of safetensors files.",
+      hint: "Of a safetensors file: stateValues(readSafetensors(file).tensors).",
     });
   }
   // The bytes are copied as they lie: those of another kind of array are other numbers.

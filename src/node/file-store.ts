@@ -209,7 +209,7 @@ export class FileStore implements RunStore {
         if (link) throw new RunError(`${this.name}/${path}: a link leads nowhere.`, { where: path, path });
         continue;
       }
-      if (real === root || real.startsWith(root + sep)) return;
+      if (real === root || real.startsWith(join(root, sep))) return;
       throw new RunError(`${this.name}/${path}: a link leads outside the store, to ${real}.`, { where: path, path });
     }
   }

@@ -5,8 +5,9 @@ import { type DType, dtypes, scalarType } from "../core/dtype.js";
 import { ConfigError, DeviceError, DTypeError, IndexError, ShapeError, type TenonError } from "../core/errors.js";
 import { fromTyped, getDefaultDtype, toStorage } from "../tensor/create.js";
 import { dispatch, refuseInput } from "../tensor/dispatch.js";
-import { type Attrs, checkDefinition, type InputSpec, type Op, type OpDefinition, registerOp } from "../tensor/op.js";
+import { type Attrs, type InputSpec, type Op, type OpDefinition, registerOp } from "../tensor/op.js";
 import { Tensor } from "../tensor/tensor.js";
+import { checkedDefinition } from "./definition.js";
 
 /** What ops take for a tensor: one, or a number or boolean, which becomes a 0-d tensor on the same device. */
 export type TensorLike = Tensor | number | boolean;
@@ -74,8 +75,7 @@ export interface OpFunction {
  * several outputs. Refuses a name that is taken unless `override: true`.
  */
 export function defineOp<A extends Attrs>(definition: OpDefinition<A>): OpFunction {
-  checkDefinition(definition);
-  const op = registerOp(definition);
+  const op = registerOp(checkedDefinition(definition));
   const run = (...args: (TensorLike | undefined | Attrs)[]) => {
     const last = args[args.length - 1];
     const hasAttrs = typeof last === "object" && last !== null && !(last instanceof Tensor || Array.isArray(last));

@@ -126,6 +126,8 @@ export abstract class Optimizer<Options extends { lr: number }> {
     checkOptions(`${this.constructor.name}: step`, options, ["scale"]);
     const { scale } = options;
     if (scale !== undefined) checkScale(this.constructor.name, scale);
+    // A rate that a schedule or a caller has set since: NaN would reach every weight.
+    for (const group of this.groups) this.checkGroup(`${this.constructor.name}: step`, group.options);
     const given = gradientsOf(
       this.constructor.name,
       this.groups.flatMap(({ params }) => params),

@@ -75,6 +75,9 @@ export class LambdaLR {
     private readonly optimizer: Optimizer<{ lr: number }>,
     private readonly schedule: Schedule,
   ) {
+    if (!Array.isArray(optimizer?.groups)) {
+      throw new ConfigError(`LambdaLR: needs an optimizer, got ${kindOf(optimizer)}.`, { where: "LambdaLR" });
+    }
     if (typeof schedule !== "function") {
       throw new ConfigError(`LambdaLR: needs a function from a step to a factor, got ${kindOf(schedule)}.`, {
         where: "LambdaLR",

@@ -1,6 +1,7 @@
 /** A language model on text, from a config: data, tokenizer, model, batches. */
 
 import type { DeviceName } from "../backend/backend.js";
+import { ConfigError } from "../core/errors.js";
 import type { Generator } from "../core/random.js";
 import type { BatchSource, TokenBatch } from "../data/batch-source.js";
 import { BatchGradients } from "../models/batch-gradients.js";
@@ -16,6 +17,14 @@ export async function languageSetup(config: TrainingConfig, generator: Generator
   const data = await openLanguageData(config);
   const { tokenizer, endOfText } = data;
   const { blockSize, dropout } = config.training;
+  const { vocab_size: vocabulary } = config.model as { vocab_size?: number };
+  if (tokenizer && vocabulary !== undefined && vocabulary < tokenizer.idBound) {
+    await data.close?.();
+    throw new ConfigError(
+      `config: "model.vocab_size" needs at least the ${tokenizer.idBound} ids of the tokenizer, got ${vocabulary}.`,
+      { where: "config", hint: "Leave it out: the tokenizer says it." },
+    );
+  }
   const modelConfig = {
     vocab_size: tokenizer?.idBound,
     n_positions: blockSize,

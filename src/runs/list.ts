@@ -129,12 +129,13 @@ export async function findRunFolder(store: RunStore, name: string): Promise<stri
   const runs = new Set(matches.map(runOf));
   if (runs.size === 1) return matches[matches.length - 1];
   if (runs.size === 0) {
-    const shown = folders.slice(-5);
-    throw new RunError(`${store.name}: holds no run "${name}".`, {
-      where: store.name,
-      hint:
-        folders.length === 0 ? "It holds no run at all." : `It holds ${folders.length}, the last are ${listOf(shown)}.`,
-    });
+    const held: string[] = []; // a store may be any folder, and what else lies in it is no run
+    for (const folder of folders)
+      if ((await store.size(`${folder}/manifest.json`).catch(() => undefined)) !== undefined) held.push(folder);
+    const hint = held.length
+      ? `It holds ${held.length}, the last are ${listOf(held.slice(-5))}.`
+      : "It holds no run at all.";
+    throw new RunError(`${store.name}: holds no run "${name}".`, { where: store.name, hint });
   }
   throw ambiguous(`${store.name}: "${name}"`, [...runs]);
 }

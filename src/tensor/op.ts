@@ -215,23 +215,8 @@ export function checkOnePerInput(op: string, rule: "derivative" | "backward", gi
 
 const registry = new Map<string, Op>();
 
-/** Refuses a definition that could not be run, or whose name is taken unless `override: true`. */
-export function checkDefinition(definition: OpDefinition<any>): void {
-  if (typeof definition !== "object" || definition === null) {
-    throw new RegistryError(`defineOp: needs a definition, got ${kindOf(definition)}.`, { where: "defineOp" });
-  }
-  const { name, inputs, expr, infer, run, composition, mutates, promotion = "none", override } = definition;
-  const refuse = (problem: string, hint?: string): never => {
-    throw new RegistryError(`defineOp: ${problem}`, { where: "defineOp", hint });
-  };
-  if (typeof name !== "string" || name === "") refuse(`needs a name, got ${JSON.stringify(name)}.`);
-  if (registry.has(name) && !override)
-    refuse(`the name "${name}" is taken.`, "Choose another name, or pass override: true to replace it.");
-  if (!Array.isArray(inputs) || inputs.length === 0) refuse(`"${name}" needs at least one input.`);
-  if (!expr && !infer && !composition) refuse(`"${name}" needs expr, infer with run or a kernel, or composition.`);
-  if (run && !infer) refuse(`"${name}" has run but no infer.`, "infer gives the shapes and dtypes of the outputs.");
-  if (mutates && promotion !== "none") refuse(`"${name}" mutates inputs, which promotion would copy.`);
-}
+/** Is there an op of this name? */
+export const hasOp = (name: string): boolean => registry.has(name);
 
 /** Adds an op to the registry, in place of one of the same name. Users come through `defineOp`, which checks first. */
 export function registerOp<A extends Attrs = any>(definition: OpDefinition<A>): Op {

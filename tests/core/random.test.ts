@@ -51,7 +51,14 @@ describe("streams", () => {
     b.setState(state);
     expect(b.next("x")).toEqual(a.next("x"));
     expect(b.getSeed()).toBe(3);
-    expect(() => b.setState({ seed: 9 } as any)).toThrow(TypeError);
+    for (const [state, message] of [
+      [null, "seed: needs an integer"],
+      [{ seed: 9 }, "setState: needs whole numbers from 0 up for calls, got undefined."],
+      [{ seed: 9, calls: 5 }, "for calls, got 5."],
+      [{ seed: 9, calls: { a: 1, b: -1 } }, "for calls, got an object."],
+      [{ seed: 9, calls: { a: "1" } }, "for calls, got an object."],
+    ] as const)
+      expect(() => b.setState(state as never)).toThrow(message);
     expect(() => b.setState({ seed: -1, calls: {} })).toThrow("seed: needs an integer");
     expect(b.getState()).toEqual(a.getState());
   });

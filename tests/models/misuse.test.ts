@@ -127,6 +127,11 @@ const wrong: [string, () => unknown, string][] = [
   ],
   // Models
   ["createModel", () => t.createModel(config, undefined, any({ sead: 1 })), 'createModel: has no option "sead".'],
+  ...["layer_norm_epsilon", "initializer_range"].map((name): (typeof wrong)[number] => [
+    `a ${name} below 0`,
+    () => t.createModel({ ...config, [name]: -1 }),
+    `gpt2: needs a number from 0 up for ${name}, got -1.`,
+  ]),
   ...["embd_pdrop", "attn_pdrop", "resid_pdrop"].map((name): (typeof wrong)[number] => [
     `${name} of 1`,
     () => t.createModel({ ...config, [name]: 1 }),

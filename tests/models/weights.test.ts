@@ -8,12 +8,15 @@ import {
   MemoryBudgetError,
   manualSeed,
   memory,
+  ones,
   saveWeights,
+  stateValues,
   tidy,
   zeros,
 } from "tenon";
 import { readSafetensors } from "tenon/artifacts";
 import { LayerNorm, Linear, Module } from "tenon/nn";
+import { AdamW } from "tenon/optim";
 import { beforeAll, expect, test } from "vitest";
 import { Sha256 } from "../../src/core/sha256.js";
 import { hashWeights } from "../../src/models/index.js";
@@ -52,6 +55,38 @@ test("a module of the user's, with tensors of several dtypes, comes back with it
   expect(() => loadWeights(net, file.subarray(0, 20))).toThrow(/^loadWeights: at byte 0 a header of at most/);
   net.dispose();
   other.dispose();
+});
+
+test("an optimizer's moments go through a file too", async () => {
+  manualSeed(1);
+  const make = () => {
+    const net = new Net();
+    return { net, optimizer: new AdamW(net.namedParameters(), { lr: 0.1 }) };
+  };
+  const step = ({ net, optimizer }: ReturnType<typeof make>) =>
+    tidy(() => {
+      net.zeroGrad();
+      net
+        .forward(ones([2, 3]))
+        .square()
+        .mean()
+        .backward();
+      optimizer.step();
+    });
+  const first = make();
+  step(first);
+  const { tensors, ...rest } = first.optimizer.stateDict();
+  const [weights, moments] = [await saveWeights(first.net), await saveWeights(tensors)];
+  const second = make();
+  loadWeights(second.net, weights);
+  const restored = readSafetensors(moments).tensors;
+  expect(() => second.optimizer.loadStateDict({ ...rest, tensors: restored as never })).toThrow(
+    'got "F32". Of a safetensors file: stateValues(readSafetensors(file).tensors).',
+  );
+  second.optimizer.loadStateDict({ ...rest, tensors: stateValues(restored) });
+  for (const each of [first, second]) step(each);
+  expect(await hashWeights(second.net)).toBe(await hashWeights(first.net));
+  for (const { net, optimizer } of [first, second]) for (const each of [net, optimizer]) each.dispose();
 });
 
 test("a folder whose tokenizer is vocab.json and merges.txt, as GPT-2's older ones", async () => {

@@ -185,6 +185,15 @@ describe("step", () => {
     expect(Object.entries(other.stateDict().steps)).toEqual([["__proto__", 1]]);
   });
 
+  test("a rate that is no number, set since, reaches no weight", async () => {
+    const p = new Parameter(ones([1]));
+    p.grad = ones([1]);
+    const optimizer = new AdamW([p], { lr: 0.1 });
+    optimizer.lr = Number.NaN;
+    expect(() => optimizer.step()).toThrow("AdamW: step: needs a number from 0 up for lr, got NaN.");
+    expect(await p.item()).toBe(1);
+  });
+
   test("a scale on the device multiplies the gradient", async () => {
     const [a, b] = [fresh(), fresh()];
     const g = tensor(gradient(1));

@@ -56,4 +56,5 @@ test("LambdaLR keeps the ratio of groups and restores its place", () => {
   expect(() => new LambdaLR(other, (() => {}) as any)).toThrow(
     "LambdaLR: needs a number from its schedule, got undefined at step 0.",
   );
+  expect(() => new LambdaLR({} as never, () => 1)).toThrow("LambdaLR: needs an optimizer, got an object.");
 });

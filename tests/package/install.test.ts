@@ -150,12 +150,15 @@ test("a second package brings ops of its own, and a model trains with them", asy
 /** A user's program: what is scarce in old libraries, and values of the web where the project's libraries have them. */
 const typed = `
   import { tensor } from "tenon";
-  import { type DataSource, fromCsv } from "tenon/data";
+  import { type DataSource, encodeInstructions, encodeTexts, fromCsv, instructionStep, tokenStep } from "tenon/data";
+  import { byteTokenizer } from "tenon/tokenizers";
   {
     using x = tensor([1]);
     x[Symbol.dispose]();
   }
   export const rows = fromCsv({ text: "a\\n1\\n" });
+  export const examples = rows.flatMap(encodeInstructions(byteTokenizer()), instructionStep(byteTokenizer()));
+  export const ids = rows.map(encodeTexts(byteTokenizer()), tokenStep(byteTokenizer()));
   // @ts-expect-error
   export const none: DataSource = 1;`;
 const typedWeb = `
@@ -180,7 +183,7 @@ test.each([
   const compilerOptions = {
     ...{ moduleResolution, lib, types, typeRoots: [join(root, "node_modules/@types")] },
     module: moduleResolution === "NodeNext" ? "NodeNext" : "ESNext",
-    ...{ target: "ES2022", strict: true, noEmit: true, skipLibCheck: false },
+    ...{ target: "ES2022", strict: true, exactOptionalPropertyTypes: true, noEmit: true, skipLibCheck: false },
   };
   writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["types.ts"] }));
   const errors = await run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", "."]).then(

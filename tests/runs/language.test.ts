@@ -203,6 +203,11 @@ describe("errors say what to do", () => {
       tokenizer: "byte",
     });
     await fails({ tokens: path("stories.txt") }, "is no token file", { tokenizer: "byte" });
+    await fails(
+      { text: path("stories.txt") },
+      'config: "model.vocab_size" needs at least the 256 ids of the tokenizer, got 10. Leave it out',
+      { tokenizer: "byte", model: { vocab_size: 10 } },
+    );
   });
   test("rows: too long, empty, or no text", async () => {
     const tooLong = /sums\.jsonl: row \d+ has \d+ ids, at most 33 were expected\. A larger blockSize/;

@@ -77,7 +77,10 @@ describe("listing and loading", () => {
     await expect(loadRun("aa", { store })).rejects.toThrow(/"aa" is the start of 2 names: aa01 and aa02/);
     await expect(loadRun("bb", { store })).rejects.toThrow(/bb-10\/manifest.json: no such file/);
     // An execution that is not there is not the next one whose number begins like its own.
-    await expect(loadRun("bb-1", { store })).rejects.toThrow(/holds no run "bb-1". It holds 4, the last are .*bb-10/);
+    // Folders without a manifest are no runs: a store may be any folder.
+    await expect(loadRun("bb-1", { store })).rejects.toThrow(/holds no run "bb-1". It holds no run at all/);
+    await writeText(store, "bb-10/manifest.json", "{}");
+    await expect(loadRun("bb-1", { store })).rejects.toThrow(/holds no run "bb-1". It holds 1, the last are bb-10/);
   });
 
   it("refuses a manifest in a foreign folder", async () => {

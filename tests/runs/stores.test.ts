@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -12,7 +13,7 @@ import {
 import promises from "node:fs/promises";
 import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, parse, relative } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, describe, expect, it, test } from "vitest";
 import { RunError } from "../../src/core/errors.js";
@@ -66,6 +67,14 @@ describe("file system store", () => {
     await expect(writeText(new FileStore("/proc/tenon"), "b.txt", "x")).rejects.toThrow(
       "/proc/tenon: no folder can be made",
     );
+  });
+
+  it("may be the root of the file system", async () => {
+    const path = realpathSync(mkdtempSync(join(tmpdir(), "store-")));
+    writeFileSync(join(path, "a.txt"), "here");
+    const root = parse(path).root;
+    expect(await new FileStore(root).size(relative(root, join(path, "a.txt")).replaceAll("\\", "/"))).toBe(4);
+    rmSync(path, { recursive: true });
   });
 
   it("refuses links that lead outside, and takes those that stay inside", async () => {

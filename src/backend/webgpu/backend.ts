@@ -102,7 +102,7 @@ async function kernelsFor({ adapter, software }: FoundAdapter): Promise<Gpu["onl
 const unavailable = (reason: string): DeviceError =>
   new DeviceError(`webgpu: ${reason}.`, {
     ...{ where: "webgpu", reason },
-    hint: 'The device "cpu" works everywhere; tenon doctor says what else is here.',
+    hint: 'The device "cpu" works everywhere; capabilities(), in a terminal tenon doctor, says what is here.',
   });
 
 /** A backend over an open device. */

@@ -5,7 +5,16 @@ import { backendOf } from "../backend/devices.js";
 import { Storage } from "../backend/storage.js";
 import { DefaultGenerator } from "../core/determinism.js";
 import { checkDType, type DType, dtypes, encode, isFloat, type NumericArray } from "../core/dtype.js";
-import { ConfigError, DTypeError, kindOf, ShapeError, show, showShape, TenonError } from "../core/errors.js";
+import {
+  ConfigError,
+  DTypeError,
+  kindOf,
+  MemoryBudgetError,
+  ShapeError,
+  show,
+  showShape,
+  TenonError,
+} from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import { type Generator, type RandomState, randomInteger, randomNormal } from "../core/random.js";
 import { checkShape, type Shape, sizeOf } from "../core/shape.js";
@@ -122,6 +131,17 @@ export function tensor(data: NestedData, options: TensorOptions = {}): Tensor {
   return made("tensor", shape, options, boolean ? "bool" : defaultDType, () => flat);
 }
 
+/** A tensor to be filled; errors of its memory name who makes it. */
+function empty(where: string, shape: Shape, dtype: DType, { device }: TensorOptions): Tensor {
+  const backend = backendOf(device);
+  backend.operation = where;
+  try {
+    return Tensor.empty(backend, [...shape], dtype);
+  } catch (error) {
+    throw error instanceof MemoryBudgetError ? error.under(where) : error;
+  }
+}
+
 /** A tensor of numbers that are made once there is memory: what no device holds would be a RangeError of the host's. */
 function made(
   where: string,
@@ -131,7 +151,7 @@ function made(
   values: () => ArrayLike<number>,
 ): Tensor {
   const dtype = resolveDType(where, options, natural);
-  const result = Tensor.empty(backendOf(options.device), [...checkShape(where, shape)], dtype);
+  const result = empty(where, checkShape(where, shape), dtype, options);
   try {
     const { buffer, byteOffset, byteLength } = toStorage(where, values(), dtype);
     result.backend.write(result.storage.handle, new Uint8Array(buffer, byteOffset, byteLength));
@@ -170,7 +190,7 @@ function filled(where: string, shape: Shape, value: number | boolean, options: T
   }
   const dtype = resolveDType(where, options, typeof value === "boolean" ? "bool" : defaultDType);
   toStorage(where, [Number(value)], dtype);
-  const result = Tensor.empty(backendOf(options.device), [...checkShape(where, shape)], dtype);
+  const result = empty(where, checkShape(where, shape), dtype, options);
   result.backend.kernels.fill(result, Number(value));
   return finish(result, options);
 }
@@ -263,7 +283,7 @@ export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
       hint: "Take randint(low, high, shape) for integers.",
     });
   }
-  const uniform = Tensor.empty(backendOf(options.device), [...shape], "float32");
+  const uniform = empty("rand", shape, "float32", options);
   uniform.backend.kernels.randomUniform(uniform, generator.next(stream));
   if (dtype === "float32") return finish(uniform, options);
   const result = converted(uniform, dtype);

@@ -13,6 +13,7 @@ import {
   IndexError,
   kindOf,
   listOf,
+  MemoryBudgetError,
   RegistryError,
   TenonError,
 } from "../core/errors.js";
@@ -144,8 +145,8 @@ function choose(op: Op, backend: Backend, inputs: Inputs, attrs: Attrs): readonl
     else definition.run!(backend.kernels, inputs as readonly Tensor[], outputs, attrs);
   } catch (error) {
     for (const output of outputs) output.dispose();
-    // Kernels that several ops share know only their own names.
-    throw error instanceof IndexError ? error.under(op.name) : error;
+    // Kernels that several ops share know only their own names, and memory knows none.
+    throw error instanceof IndexError || error instanceof MemoryBudgetError ? error.under(op.name) : error;
   }
   if (definition.mutates) for (const i of op.mutated(inputs.length)) inputs[i]!.storage.version++;
   if (gradEnabled()) record(op, inputs, outputs, attrs);

@@ -154,9 +154,11 @@ describe("a budget", () => {
     })()!;
     expect(error).toBeInstanceOf(t.MemoryBudgetError);
     expect(error.message).toMatch(
-      /^allocation: needs 3\.9 KiB more, got [\d.]+ \w+ in use of a budget of [\d.]+ \w+\. Free tensors, use a smaller batch, or raise memoryBudget\. Largest: /,
+      /^mul: needs 3\.9 KiB more, got [\d.]+ \w+ in use of a budget of [\d.]+ \w+\. Free tensors, use a smaller batch, or raise memoryBudget\. Largest: /,
     );
     expect(error.details).toMatchObject({ bytes: 4000 });
+    for (const make of [t.zeros, t.rand])
+      expect(() => make([100, 100])).toThrow(new RegExp(`^${make.name}: needs 39\\.1 KiB more, got`));
     expect(live()).toBe(before);
     expect(await t.tidy(() => x.sum()).item()).toBe(1000);
     stop();

@@ -76,8 +76,8 @@ export class Failures {
   }
 
   /** A scope that guarded an allocation. */
-  watchAllocation(scope: Promise<GPUError | null>, bytes: number): void {
-    this.watch(scope, (error) => outOfMemory(bytes, error));
+  watchAllocation(scope: Promise<GPUError | null>, bytes: number, asker?: string): void {
+    this.watch(scope, (error) => outOfMemory(bytes, error, asker));
   }
 
   /** A scope that guarded the making of a kernel. */

@@ -63,7 +63,7 @@ export class Gpu {
     this.commands = new Commands(device, this.failures, this.abilities.groups, (batch) => this.pool.trim(batch));
     this.pool = new Pool(
       device,
-      (scope, bytes) => this.failures.watchAllocation(scope, bytes),
+      (scope, bytes, asker) => this.failures.watchAllocation(scope, bytes, asker),
       (slot) => this.launches.bindGroups.forget(slot),
     );
     this.pipelines = new Pipelines(device, this.failures, this.pool.range, this.abilities.subgroups);

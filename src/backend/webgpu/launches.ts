@@ -113,7 +113,7 @@ export class Launches {
     const layout = layoutOf(kernel, pieces, range);
     const op = given || kernel.source.name;
     if (layout.cut) requireBindings(op, kernel, operands, layout, range, this.abilities.bindings);
-    const slots = this.rehearsed ? [] : this.slotsOf(pieces, kernel);
+    const slots = this.rehearsed ? [] : this.slotsOf(op, pieces, kernel);
     return { op, kernel, layout, pieces, slots, numbers, groups };
   }
 
@@ -194,8 +194,8 @@ export class Launches {
   }
 
   /** The buffers of a launch. A kernel that writes to a shelf may not read another place of it, so that piece moves out. */
-  private slotsOf(pieces: readonly Piece[], { source: { buffers } }: Kernel): Slot[] {
-    const slots = pieces.map((piece) => this.use(piece));
+  private slotsOf(op: string, pieces: readonly Piece[], { source: { buffers } }: Kernel): Slot[] {
+    const slots = pieces.map((piece) => this.use(piece, op));
     if (!slots.some(({ shelf }) => shelf)) return slots;
     pieces.forEach((piece, i) => {
       const clash = (slot: Slot, j: number) =>
@@ -217,10 +217,10 @@ export class Launches {
   }
 
   /** The buffer of a piece, with what is known of its contents put on the device. */
-  use(piece: Piece): Slot {
+  use(piece: Piece, asker?: string): Slot {
     if (piece.slot) return piece.slot;
     const { known } = piece;
-    const slot = this.pool.slotFor(piece, this.commands.batch, known !== undefined);
+    const slot = this.pool.slotFor(piece, this.commands.batch, known !== undefined, asker);
     if (known) {
       piece.known = undefined;
       this.recordHeld();

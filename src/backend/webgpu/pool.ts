@@ -101,7 +101,7 @@ export class Pool {
 
   constructor(
     private readonly device: GPUDevice,
-    private readonly refused: (error: Promise<GPUError | null>, bytes: number) => void,
+    private readonly refused: (error: Promise<GPUError | null>, bytes: number, asker?: string) => void,
     private readonly forget: (slot: Slot) => void,
   ) {
     const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } = device.limits;
@@ -180,8 +180,8 @@ export class Pool {
     this.giveBack(from);
   }
 
-  /** A buffer for a piece: any free one, or for an upload one that the batch does not use. */
-  slotFor(piece: Piece, batch: number, untouched: boolean): Slot {
+  /** A buffer for a piece: any free one, or for an upload one that the batch does not use. Messages name who asks. */
+  slotFor(piece: Piece, batch: number, untouched: boolean, asker?: string): Slot {
     if (piece.slot) return piece.slot;
     const size = Math.min(sizeClass(Math.max(4, piece.bytes)), this.largest);
     const held = untouched ? undefined : this.holder?.own.free.get(size);
@@ -192,28 +192,28 @@ export class Pool {
       piece.slot = list.splice(at, 1)[0];
       this.pooled -= size;
     } else {
-      piece.slot = this.create(size);
+      piece.slot = this.create(size, asker);
     }
     return piece.slot;
   }
 
-  private create(size: number): Slot {
+  private create(size: number, asker?: string): Slot {
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    const buffer = this.allocate(size, usage, () => this.dropRefused(slot));
+    const buffer = this.allocate(size, usage, asker, () => this.dropRefused(slot));
     const slot: Slot = { id: this.nextId++, buffer, offset: 0, size, batch: -1 };
     return slot;
   }
 
-  private allocate(size: number, usage: GPUBufferUsageFlags, whenRefused?: () => void): GPUBuffer {
+  private allocate(size: number, usage: GPUBufferUsageFlags, asker?: string, whenRefused?: () => void): GPUBuffer {
     this.created++;
     this.device.pushErrorScope("out-of-memory");
     try {
       return this.device.createBuffer({ size, usage });
     } catch (cause) {
-      throw outOfMemory(size, cause);
+      throw outOfMemory(size, cause, asker);
     } finally {
       const answer = this.device.popErrorScope();
-      this.refused(answer, size);
+      this.refused(answer, size, asker);
       if (whenRefused) {
         answer.then(
           (error) => error && whenRefused(),
@@ -304,9 +304,9 @@ export class Pool {
   }
 }
 
-export const outOfMemory = (bytes: number, cause: unknown): MemoryBudgetError =>
-  new MemoryBudgetError(`webgpu: an allocation needs ${showBytes(bytes)}, got none from the graphics card.`, {
-    where: "webgpu",
+export const outOfMemory = (bytes: number, cause: unknown, asker = "webgpu"): MemoryBudgetError =>
+  new MemoryBudgetError(`${asker}: an allocation needs ${showBytes(bytes)}, got none from the graphics card.`, {
+    where: asker,
     bytes,
     cause,
     hint: "Free tensors, use a smaller batch or model, or the cpu device.",

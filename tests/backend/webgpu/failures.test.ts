@@ -67,7 +67,7 @@ describe.skipIf(!gpu)("on the device", () => {
     const read = large.data();
     await expect(read).rejects.toBeInstanceOf(t.MemoryBudgetError);
     await expect(read).rejects.toThrow(
-      /^webgpu: an allocation needs 1\.\d MiB, got none from the graphics card\. Free tensors, use a smaller batch/,
+      /^zeros: an allocation needs 1\.\d MiB, got none from the graphics card\. Free tensors, use a smaller batch/,
     );
     large.dispose();
     await goesOn();

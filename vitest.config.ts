@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
@@ -19,6 +20,16 @@ if (!launchOptions) {
   if (process.env["REQUIRE_WEBGPU"] === "1") throw new Error(problem);
   console.warn(`skipping browser tests: ${problem}`);
 }
+
+/**
+ * Most test workers are processes of a few seconds: what V8 would optimize has mostly run its course before it is done.
+ * Later engines (Node 24) do not know the flag, and refuse to start with it.
+ */
+const optimizeLate = execFileSync(process.execPath, ["--v8-options"], { encoding: "utf8" }).includes(
+  "--interrupt-budget ",
+)
+  ? ["--interrupt-budget=2000000"]
+  : [];
 
 const testFiles = (paths: string[]) => paths.map((path) => `tests/${path}.test.ts`);
 
@@ -77,8 +88,7 @@ const nodeProject = (
     testTimeout,
     hookTimeout: testTimeout,
     setupFiles,
-    // Most are processes of a few seconds: what V8 would optimize has mostly run its course before it is done.
-    execArgv: ["--expose-gc", "--interrupt-budget=2000000"],
+    execArgv: ["--expose-gc", ...optimizeLate],
   },
 });
 

@@ -44,7 +44,7 @@ describe("without an adapter the reason is told, and auto takes the CPU", () => 
     expect([device, why]).toEqual(["cpu", `no WebGPU graphics card (${reason}); the CPU is used`]);
     expect(missing).toContain(`webgpu: ${reason}`);
     const asked = t.init({ device: "webgpu" });
-    await expect(asked).rejects.toThrow(`webgpu: ${reason}. The device "cpu" works everywhere; tenon doctor`);
+    await expect(asked).rejects.toThrow(`webgpu: ${reason}. The device "cpu" works everywhere; capabilities()`);
     await expect(asked).rejects.toBeInstanceOf(t.DeviceError);
   });
 });

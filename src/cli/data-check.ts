@@ -72,6 +72,7 @@ async function check(file: string, values: Parsed<typeof table>["values"]): Prom
     name: file,
     split,
     seed: values.seed ?? 0,
+    decimal: values.decimal,
   });
 }
 
@@ -113,7 +114,7 @@ function describe({ name, rows, columns, schema, report, contentHash, split }: C
   lines.push(`content: ${contentHash}`);
   if (report.violations.length === 0) lines.push("no problems");
   else {
-    lines.push("", `problems: ${count(report.nulledValues, "value")}, ${count(report.skippedRows, "unreadable row")}`);
+    lines.push("", `problems: ${count(report.nulledValues, "value")}, ${count(report.brokenRows, "broken row")}`);
     for (const violation of report.violations.slice(0, 20)) lines.push(`  ${violationText(violation)}`);
     const more = report.violations.length - 20;
     if (more > 0) lines.push(`  … and more`);
@@ -126,7 +127,11 @@ const BARS = "▁▂▃▄▅▆▇█";
 const short = (value: number): string => String(Number(value.toPrecision(6)));
 
 function summary(column: ColumnSummary): string[] {
-  const { numbers, count } = column;
+  const { numbers, decimalCommas, count } = column;
+  if (decimalCommas) {
+    const hint = `${decimalCommas} of ${count} are numbers if commas are decimal marks: --decimal , reads a CSV file so`;
+    return [...distribution(column), hint];
+  }
   if (!numbers) return distribution(column);
   const others = numbers.others.map(showValue).join(", ");
   const hint = `${numbers.count} of ${count} are numbers, but not ${others}: a missing value (--null) or a mistake?`;

@@ -47,7 +47,7 @@ export async function run(args: string[], io: CommandIo & Pick<Io, "alone">): Pr
         const module = await import(pathToFileURL(path).href);
         return typeof module.default === "function" ? await module.default() : undefined;
       } catch (error) {
-        throw error instanceof TenonError ? error : new ProgramError(error);
+        throw error instanceof TenonError ? error : (notCommonJs(error, file) ?? new ProgramError(error));
       }
     },
     {
@@ -68,6 +68,19 @@ export async function run(args: string[], io: CommandIo & Pick<Io, "alone">): Pr
   if (values.json) io.json({ file, result: result ?? null });
   else if (result !== undefined) io.out(typeof result === "string" ? result : jsonLine(result));
   return 0;
+}
+
+/** What to do where Node's loader of CommonJS met an ES module: its own error shows only the line. */
+function notCommonJs(error: unknown, file: string): ConfigError | undefined {
+  const { message = "", stack = "" } = error instanceof SyntaxError ? error : {};
+  if (!/modules\/cjs\//.test(stack) || !/import statement|'export'|import\.meta/.test(message)) return undefined;
+  // The first line is the place, of this file or of one that it imports.
+  const [place] = /^.+:\d+$/m.exec(stack.split("\n")[0]) ?? [file];
+  return new ConfigError(`${place}: needs CommonJS by its name or package.json, got an ES module: ${message}.`, {
+    where: file,
+    hint: 'Name it .mjs, or write "type": "module" into that package.json.',
+    cause: error,
+  });
 }
 
 /** Refuses what JSON has no word for, some of which it would leave out without one. `above` holds what `value` is in. */

@@ -1,8 +1,9 @@
 /** `tenon tokenize <tokenizer>`: the tokens of a text, their ids, and how well the tokenizer fits. */
 
+import { FormatError } from "../core/errors.js";
 import "../node/platform.js";
 import { read, text as textOf } from "../tokenizers/files.js";
-import { type CorpusMetrics, loadTokenizer, tokenizerMetrics } from "../tokenizers/index.js";
+import { type CorpusMetrics, loadTokenizer, type Tokenizer, tokenizerMetrics } from "../tokenizers/index.js";
 import { helpOf, parse, UsageError, usage } from "./arguments.js";
 import type { CommandIo } from "./io.js";
 
@@ -29,9 +30,9 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
     return 0;
   }
   if ((values.text === undefined) === (values.file === undefined)) {
-    throw new UsageError("needs either --text or --file.");
+    throw new UsageError(`needs either --text or --file, the text to cut; ${operands[0]} is read as the tokenizer.`);
   }
-  const tokenizer = await loadTokenizer(operands[0]);
+  const tokenizer = await load(operands[0]);
   const text = values.text ?? textOf(await read(values.file as string), values.file as string);
   const encoding = tokenizer.encode(text, { addSpecialTokens: !values["no-special"] });
   const metrics = values.metrics ? tokenizerMetrics(tokenizer, text) : undefined;
@@ -49,6 +50,17 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   io.out(`${encoding.length} tokens`);
   if (metrics) for (const line of describe(metrics)) io.out(line);
   return 0;
+}
+
+/** A text in the place of the tokenizer is taken for one of the older formats, whose errors say little of the mistake. */
+async function load(address: string): Promise<Tokenizer> {
+  try {
+    return await loadTokenizer(address);
+  } catch (cause) {
+    if (!(cause instanceof FormatError) || /\.json$/.test(address)) throw cause;
+    const hint = "The first argument is the tokenizer; the text goes by --file or --text.";
+    throw new FormatError(cause.message, { ...cause.details, hint, cause });
+  }
 }
 
 const flat = (metrics: CorpusMetrics | undefined) => {

@@ -2,7 +2,7 @@
 
 import { rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { ConfigError } from "../core/errors.js";
+import { ConfigError, DataError, listOf } from "../core/errors.js";
 import "../node/platform.js";
 import { read, text } from "../tokenizers/files.js";
 import { trainTokenizer } from "../tokenizers/index.js";
@@ -38,7 +38,14 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   if (!isFolder(dirname(values.out)))
     throw new ConfigError(`${values.out}: cannot be written, there is no such folder.`);
   async function* files(): AsyncGenerator<string> {
-    for (const file of operands) yield text(await read(file), file);
+    let characters = 0;
+    for (const file of operands) {
+      const content = text(await read(file), file);
+      characters += content.length;
+      yield content;
+    }
+    // trainTokenizer learns nothing from nothing, as Hugging Face's trainers do; of files it is a mistake.
+    if (characters === 0) throw new DataError(`${listOf(operands)}: a text to learn from expected, got none.`);
   }
   // The file is what matters, whoever reads the progress.
   whenReaderLeaves(() => {});
@@ -57,6 +64,11 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
       io.err(`training: ${tenth * 10} %`);
     },
   });
+  const wanted = values["vocab-size"] ?? tokenizer.vocabSize;
+  if (tokenizer.vocabSize > wanted) {
+    const kept = "special tokens and the alphabet (of BPE on bytes all 256) are kept";
+    io.err(`warning: --vocab-size ${wanted} leaves no room for merges: ${kept}, ${tokenizer.vocabSize} tokens.`);
+  }
   const part = `${values.out}.part`;
   try {
     await writeFile(part, `${JSON.stringify(tokenizer, null, 2)}\n`);

@@ -6,6 +6,7 @@
 
 import { ConfigError, show } from "./errors.js";
 import { logOf, quarters } from "./math.js";
+import { refuseOption } from "./options.js";
 import { Sha256 } from "./sha256.js";
 
 const M0 = 0xd2511f53;
@@ -115,6 +116,12 @@ export class Generator {
   }
 }
 
+/** Throws unless a generator, where one is given, is one. */
+export function checkGenerator(where: string, generator: unknown): void {
+  if (generator !== undefined && !(generator instanceof Generator))
+    refuseOption(where, "generator", "a Generator", generator);
+}
+
 /** The 64-bit key of a stream: the first bytes of SHA-256("seed\0name"), so that streams never overlap. */
 function streamKey(seed: number, stream: string): readonly [number, number] {
   const digest = new Sha256().update(new TextEncoder().encode(`${seed}\0${stream}`)).digest();
@@ -123,7 +130,7 @@ function streamKey(seed: number, stream: string): readonly [number, number] {
 
 function checkSeed(seed: number): number {
   if (Number.isSafeInteger(seed) && seed >= 0) return seed;
-  throw new ConfigError(`seed: needs an integer from 0 to 2^53 - 1, got ${seed}.`, { where: "seed", got: seed });
+  throw new ConfigError(`seed: needs an integer from 0 to 2^53 - 1, got ${show(seed)}.`, { where: "seed", got: seed });
 }
 
 /** `count` words of 32 random bits. */

@@ -1,6 +1,6 @@
 /** Shapes: sizes, strides, broadcasting, and checks that name the operation. Tensors are contiguous, last dim fastest. */
 
-import { ShapeError, show, showShape } from "./errors.js";
+import { misfit, ShapeError, show, showShape } from "./errors.js";
 
 export type Shape = readonly number[];
 
@@ -80,9 +80,15 @@ export function normalizeDims(op: string, dim: number | readonly number[] | unde
   return rank === 0 ? [] : unique;
 }
 
-/** Checks that a shape is made of whole numbers from 0 up. */
+/** As many as other libraries have; with thousands, what looks at dims one in the other would run out of stack. */
+export const MOST_DIMS = 64;
+
+/** Checks that a shape is made of whole numbers from 0 up, and of no more than 64. */
 export function checkShape(op: string, shape: Shape): Shape {
-  if (Array.isArray(shape) && shape.every((n) => Number.isSafeInteger(n) && n >= 0)) return shape;
+  if (Array.isArray(shape) && shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {
+    if (shape.length <= MOST_DIMS) return shape;
+    throw misfit(op, `needs at most ${MOST_DIMS} dims, got ${shape.length}.`);
+  }
   throw new ShapeError(`${op}: needs a shape of whole numbers from 0 up, got ${show(shape)}.`, {
     where: op,
     shape,

@@ -32,6 +32,8 @@ export interface ColumnSummary {
   uncounted?: true;
   /** Texts of which at least half are numbers: how many are, and the first others. A mistake in the file, perhaps. */
   numbers?: { count: number; others: string[] };
+  /** Texts of which at least half are numbers where commas are decimal marks, and fewer where points are: how many. */
+  decimalCommas?: number;
 }
 
 export interface CheckReport {
@@ -40,7 +42,7 @@ export interface CheckReport {
   schema: Schema;
   columns: ColumnSummary[];
   /** Counts and first violations of the pass; data without a row are one. */
-  report: Pick<ReadReport, "skippedRows" | "nulledValues" | "violations">;
+  report: Pick<ReadReport, "skippedRows" | "nulledValues" | "brokenRows" | "violations">;
   /** SHA-256 of the content. */
   contentHash: string;
   split: SplitSummary;
@@ -62,19 +64,24 @@ export interface CheckOptions {
   split?: Ratios;
   /** Seed of the split; 0 unless told. */
   seed?: number;
+  /** The decimal mark that the data were read with; "." unless told. */
+  decimal?: string;
 }
 
 /** Reads a dataset of rows: once for the summary, and once for the hash of its content. */
-export async function checkDataset(dataset: Dataset, { name, split, seed = 0 }: CheckOptions): Promise<CheckReport> {
+export async function checkDataset(
+  dataset: Dataset,
+  { name, split, seed = 0, decimal = "." }: CheckOptions,
+): Promise<CheckReport> {
   const ready = await dataset;
   const { schema } = ready;
-  const summaries = schema.fields.map((field) => new Summary(field));
+  const summaries = schema.fields.map((field) => new Summary(field, decimal === ","));
   let rows = 0;
   for await (const chunk of ready.stage.open({ epoch: 0, skip: 0 })) {
     rows += chunk.length;
     for (const summary of summaries) for (const row of chunk) summary.see(row);
   }
-  const { skippedRows = 0, nulledValues = 0 } = ready.report ?? {};
+  const { skippedRows = 0, nulledValues = 0, brokenRows = 0 } = ready.report ?? {};
   const violations = [...(ready.report?.violations ?? [])];
   if (rows === 0 && violations.length === 0) {
     violations.push({ file: name, row: 1, expected: "at least one row", value: "the end of the data" });
@@ -85,7 +92,7 @@ export async function checkDataset(dataset: Dataset, { name, split, seed = 0 }: 
     rows,
     schema,
     columns: summaries.map((summary) => summary.column()),
-    report: { skippedRows, nulledValues, violations },
+    report: { skippedRows, nulledValues, brokenRows, violations },
     contentHash: provenance.sources[0].contentHash,
     split: await summarizeSplit(ready.stage, split ?? schema.split ?? { train: 0.8, val: 0.2 }, seed, rows),
   };
@@ -130,9 +137,13 @@ class Summary {
   private readonly values = new Map<string, number>();
   private uncounted = false;
   private numbers = 0;
+  private withCommas = 0;
   private readonly others = new Set<string>();
 
-  constructor(private readonly field: Field) {}
+  constructor(
+    private readonly field: Field,
+    private readonly decimalComma: boolean,
+  ) {}
 
   see(row: Row): void {
     const value = row[this.field.name];
@@ -151,7 +162,8 @@ class Summary {
   }
 
   private text(value: string): void {
-    if (coerceText(NUMBER, value) !== INVALID) this.numbers++;
+    if (coerceText(NUMBER, value, true) !== INVALID) this.withCommas++;
+    if (coerceText(NUMBER, value, this.decimalComma) !== INVALID) this.numbers++;
     else if (this.others.size < SHOWN_OTHERS) this.others.add(value);
   }
 
@@ -171,7 +183,8 @@ class Summary {
   column(): ColumnSummary {
     const { field, count, missing, empty, histogram, values } = this;
     const column: ColumnSummary = { name: field.name, type: field.type, count, missing, empty };
-    if (this.others.size > 0 && 2 * this.numbers >= count) {
+    if (this.withCommas > this.numbers && 2 * this.withCommas >= count) column.decimalCommas = this.withCommas;
+    else if (this.others.size > 0 && 2 * this.numbers >= count) {
       column.numbers = { count: this.numbers, others: [...this.others] };
     }
     if (values.size > 0) {

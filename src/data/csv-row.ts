@@ -15,6 +15,7 @@ export function typedRow(
   report: ReadReport,
   violate: (value: string, expected: string, column?: string) => boolean,
 ): Row | undefined {
+  if (flaw || cells.length !== columns.length) report.brokenRows++;
   if (flaw && !violate(flaw, `quotes around whole fields, doubled inside`)) return undefined;
   if (cells.length !== columns.length) {
     if (!violate(fieldCount(cells.length), fieldCount(columns.length))) return undefined;

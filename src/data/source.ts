@@ -182,8 +182,9 @@ function conform(
     const violate = (value: string, expected: string, column?: string): boolean => {
       const violation = { file, row: report.rows, line, column, value, expected };
       noteViolation(report, policy, violation, { inferred, text: false });
+      if (column === undefined) report.brokenRows++;
       if (policy === "skip") report.skippedRows++;
-      else report.nulledValues++;
+      else report.nulledValues += column === undefined ? fields.length : 1;
       return policy === "null";
     };
     if (!isObject(row)) {

@@ -28,6 +28,8 @@ export interface ReadReport {
   rows: number;
   skippedRows: number;
   nulledValues: number;
+  /** Rows that are broken as a whole: lines that are no JSON, rows of another number of fields, quotes never closed. */
+  brokenRows: number;
   /** Rows that no part of `splitBy(…, { others: "drop" })` takes; there where such a step was passed. */
   droppedRows?: number;
   /** The first 100 violations; the counts above are complete. */
@@ -36,7 +38,13 @@ export interface ReadReport {
 
 const KEPT = 100;
 
-export const emptyReport = (): ReadReport => ({ rows: 0, skippedRows: 0, nulledValues: 0, violations: [] });
+export const emptyReport = (): ReadReport => ({
+  rows: 0,
+  skippedRows: 0,
+  nulledValues: 0,
+  brokenRows: 0,
+  violations: [],
+});
 
 /** One sentence: `iris.csv: row 3 (line 4), column "width": expected a finite float32, got "abc".` */
 export function violationText({ file, row, line, column, value, expected }: Violation): string {

@@ -54,15 +54,13 @@ export type ActivationName = (typeof activationNames)[number];
 /** The fields of a family with defaults for those not given; other fields are kept, so that a file is saved as it came. */
 export function readConfig(family: string, fields: Readonly<Record<string, Field>>, given: object): Fields {
   const config: Record<string, unknown> = { ...given, model_type: family };
-  for (const [name, { default: fallback, expected, check }] of Object.entries(fields)) {
-    const value = config[name] ?? fallback;
-    if (!check(value)) {
-      throw new ConfigError(`${family}: needs ${expected} for ${name}, got ${show(value)}.`, {
-        where: family,
-        field: name,
-      });
-    }
-    config[name] = value;
-  }
+  for (const [name, field] of Object.entries(fields)) config[name] = readField(family, name, field, config[name]);
   return config as Fields;
+}
+
+/** The value of one field, or its default; `where` is the family or the file. */
+export function readField(where: string, name: string, { default: fallback, expected, check }: Field, given: unknown) {
+  const value = given ?? fallback;
+  if (check(value)) return value;
+  throw new ConfigError(`${where}: needs ${expected} for ${name}, got ${show(value)}.`, { where, field: name });
 }

@@ -8,6 +8,7 @@ import { linear, linearCrossEntropy, narrow, reshape, select } from "../ops/inde
 import type { Tensor } from "../tensor/tensor.js";
 import { loadTokenizer, type Tokenizer, type TokenizerSource } from "../tokenizers/index.js";
 import type { KeyValueCache } from "./cache.js";
+import { field, readField } from "./config.js";
 import { generate, prepareGeneration, type StreamedToken, stream } from "./generation.js";
 import type { GenerateOptions } from "./generation-options.js";
 import type { Generation } from "./generation-row.js";
@@ -169,7 +170,11 @@ export abstract class LanguageModel extends Model {
     const merges = vocab && (await folder.text("merges.txt"));
     if (merges !== undefined) source = { vocab: vocab as Record<string, number>, merges };
     if (source) this.tokenizer = await loadTokenizer(source, { config: await folder.json("tokenizer_config.json") });
-    this.generationConfig = await folder.json("generation_config.json");
+    const file = "generation_config.json";
+    const config = await folder.json(file);
+    // The one field of it that `generate` reads; the others are kept for who reads the file next.
+    readField(`${folder.name}/${file}`, "eos_token_id", field.optionalToken(), config?.eos_token_id);
+    this.generationConfig = config;
   }
 
   private ids(

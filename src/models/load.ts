@@ -175,6 +175,11 @@ export async function loadModel<M extends Model = LanguageModel>(
     await reader.close();
   }
   const model = (await build(await family(), config, weights, { device }, folder.name)) as M;
-  await model.readFiles({ json, text });
+  try {
+    await model.readFiles({ name: folder.name, json, text });
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
   return model.eval();
 }

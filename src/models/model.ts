@@ -9,6 +9,7 @@ import { saveModel } from "./save.js";
 
 /** Reads small files of a model's folder; undefined where there is none of that name. */
 export interface FolderReader {
+  readonly name: string;
   json(name: string): Promise<Record<string, unknown> | undefined>;
   text(name: string): Promise<string | undefined>;
 }

@@ -9,7 +9,7 @@ import { backendOf } from "../backend/devices.js";
 import { dtypes, encode } from "../core/dtype.js";
 import { ConfigError } from "../core/errors.js";
 import { checkOptions, checkWord } from "../core/options.js";
-import { type Generator, type RandomCall, randomNormal, randomUniform } from "../core/random.js";
+import { checkGenerator, type Generator, type RandomCall, randomNormal, randomUniform } from "../core/random.js";
 import { checkShape, type Shape } from "../core/shape.js";
 import { getDefaultGenerator } from "../tensor/create.js";
 import { Parameter, Tensor } from "../tensor/tensor.js";
@@ -172,6 +172,7 @@ export interface InitializeOptions {
 export function initialize(model: Module, options: InitializeOptions = {}): void {
   checkOptions("initialize", options, ["generator", "rule"]);
   const { generator = getDefaultGenerator(), rule } = options;
+  checkGenerator("initialize", generator);
   const callOf = (name: string) => generator.at(`init/${name}`, 0);
   if (rule) {
     for (const [name, parameter] of model.namedParameters()) rule(name, parameter, callOf(name));

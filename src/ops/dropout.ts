@@ -1,7 +1,7 @@
 /** Dropout (Srivastava et al. 2014): which elements stay is a function of seed, stream, call and index alone. */
 
 import { checkDropout, checkOptions } from "../core/options.js";
-import type { Generator, RandomCall } from "../core/random.js";
+import { checkGenerator, type Generator, type RandomCall } from "../core/random.js";
 import { getDefaultGenerator } from "../tensor/create.js";
 import { dispatchOne } from "../tensor/dispatch.js";
 import { type Op, registerOp } from "../tensor/op.js";
@@ -30,6 +30,7 @@ export function dropout(x: Tensor, options: { p?: number; generator?: Generator;
   checkOptions("dropout", options, ["p", "generator", "stream"]);
   const { p = 0.5, generator = getDefaultGenerator(), stream = "dropout" } = options;
   checkDropout("dropout", p);
+  checkGenerator("dropout", generator);
   if (p === 0) return x;
   const threshold = Math.round((1 - p) * 4294967296);
   // Where a device repeats this and the backward pass, both read what was drawn for that time.

@@ -2,7 +2,7 @@
 
 import { CHECKPOINT_LIST, type Checkpoint, latestCheckpoint, openCheckpoint } from "../artifacts/checkpoint.js";
 import { MANIFEST, parseManifest, type RunManifest } from "../artifacts/manifest.js";
-import { FormatError, listOf, RunError } from "../core/errors.js";
+import { FormatError, listOf, RunError, TenonError } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
 import { checkName, type RunStore, readText } from "../core/store.js";
 import { warn } from "../core/warnings.js";
@@ -151,7 +151,22 @@ export const ambiguous = (what: string, matches: readonly string[]): RunError =>
 /** Reads a run's manifest and checks that it belongs to its folder. */
 export async function readManifestOf(store: RunStore, folder: string): Promise<RunManifest> {
   const where = `${folder}/${MANIFEST}`;
-  const manifest = parseManifest(await readText(store, where), where);
-  if (manifest.executionId === folder) return manifest;
-  throw new FormatError(`${where}: belongs to run ${manifest.executionId}, not to the folder ${folder}.`, { where });
+  try {
+    const manifest = parseManifest(await readText(store, where), where);
+    if (manifest.executionId === folder) return manifest;
+    throw new FormatError(`${where}: belongs to run ${manifest.executionId}, not to the folder ${folder}.`, { where });
+  } catch (cause) {
+    const saved = cause instanceof TenonError && !cause.hint && (await lastSaved(store, folder));
+    if (!saved) throw cause;
+    const hint = `Its checkpoints need no manifest: generate from ${store.name}/${saved}, or load it with loadModel.`;
+    throw new FormatError(cause.message, { where, hint, cause });
+  }
+}
+
+/** The folder of a run's last checkpoint that was written to its end; no file in it is re-hashed. */
+async function lastSaved(store: RunStore, folder: string): Promise<string | undefined> {
+  const paths = (await store.list(`${folder}/${CHECKPOINTS}`)).map(({ name }) => `${folder}/${CHECKPOINTS}/${name}`);
+  for (const path of paths.sort().reverse())
+    if ((await store.size(`${path}/${CHECKPOINT_LIST}`)) !== undefined) return path;
+  return undefined;
 }

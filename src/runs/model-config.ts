@@ -16,7 +16,7 @@ import {
   type Schema,
   text,
 } from "../artifacts/schema.js";
-import { ConfigError, listOf } from "../core/errors.js";
+import { ConfigError, listOf, nearest } from "../core/errors.js";
 import { activationNames } from "../models/config.js";
 import { type DataConfig, dataKindOf, isTable } from "./data-config.js";
 
@@ -62,7 +62,7 @@ const convnet = object({
   kernel_size: optional(integer({ min: 1 })),
 });
 
-/** Models whose fields are checked here; `createModel` checks those of any other. */
+/** The models that a config may name. */
 const modelSchemas: Record<string, { schema: Schema<unknown>; learnsTables: boolean }> = {
   gpt2: { schema: gpt2, learnsTables: false },
   mlp: { schema: mlp, learnsTables: true },
@@ -80,13 +80,13 @@ export function resolveModel(given: ModelConfig, data: DataConfig, blockSize: nu
   const at: Place = { where, path: "model", errorType: ConfigError };
   const table = isTable(data);
   const type = text().check(given.model_type ?? (table ? "mlp" : "gpt2"), inside(at, "model_type"));
-  const known = Object.hasOwn(modelSchemas, type) ? modelSchemas[type] : undefined;
-  if ((known?.learnsTables ?? false) !== table) {
-    const fitting = Object.keys(modelSchemas).filter((name) => modelSchemas[name].learnsTables === table);
-    refuse(inside(at, "model_type"), `${listOf(fitting, "or")}, as the data are ${dataKindOf(data)}`, type);
+  const fitting = Object.keys(modelSchemas).filter((name) => modelSchemas[name].learnsTables === table);
+  if (!fitting.includes(type)) {
+    const near = nearest(type, fitting);
+    const hint = near && `Did you mean "${near}"?`;
+    refuse(inside(at, "model_type"), `${listOf(fitting, "or")}, as the data are ${dataKindOf(data)}`, type, hint);
   }
-  const model = { ...given, model_type: type };
-  const checked = (known?.schema.check(model, at) ?? model) as ModelConfig;
+  const checked = modelSchemas[type].schema.check({ ...given, model_type: type }, at) as ModelConfig;
   return type === "gpt2" ? resolveGpt2(checked, blockSize, where) : checked;
 }
 

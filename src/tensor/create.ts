@@ -16,7 +16,7 @@ import {
   TenonError,
 } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
-import { type Generator, type RandomState, randomInteger, randomNormal } from "../core/random.js";
+import { checkGenerator, type Generator, type RandomState, randomInteger, randomNormal } from "../core/random.js";
 import { checkShape, type Shape, sizeOf } from "../core/shape.js";
 import { converted } from "./cast.js";
 import { flatten, type NestedData } from "./nested.js";
@@ -268,6 +268,7 @@ export interface RandomOptions extends TensorOptions {
 /** The dtype of a random tensor. What can be refused is refused here, before the stream moves on. */
 function checkRandom(where: string, shape: Shape, options: RandomOptions, natural: DType): DType {
   const dtype = resolveDType(where, options, natural);
+  checkGenerator(where, options.generator);
   checkShape(where, shape);
   backendOf(options.device);
   return dtype;

@@ -1,6 +1,7 @@
 /** Lists in lists as flat numbers and a shape. */
 
-import { kindOf, ShapeError } from "../core/errors.js";
+import { kindOf, misfit, ShapeError } from "../core/errors.js";
+import { MOST_DIMS } from "../core/shape.js";
 import { Tensor } from "./tensor.js";
 
 /** Numbers or booleans, nested to any depth, or a typed array. */
@@ -12,7 +13,10 @@ const isList = (value: unknown): value is ArrayLike<NestedData> =>
 /** The numbers of nested lists in order, and the shape they have; ragged lists are refused with their place. */
 export function flatten(data: NestedData): { shape: number[]; flat: number[]; boolean: boolean } {
   const shape: number[] = [];
-  for (let level: unknown = data; isList(level); level = level[0]) shape.push(level.length);
+  for (let level: unknown = data; isList(level); level = level[0]) {
+    // A list may hold itself.
+    if (shape.push(level.length) > MOST_DIMS) throw misfit("tensor", `needs at most ${MOST_DIMS} dims, got more.`);
+  }
   const flat: number[] = [];
   const at: number[] = [];
   const place = (depth: number) =>

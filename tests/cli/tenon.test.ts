@@ -105,6 +105,27 @@ describe("tenon", () => {
     expect(existsSync(join(dir, "words.json"))).toBe(true);
   });
 
+  test("no tokenizer is made of nothing, and one that is larger than asked for is told", async () => {
+    writeFileSync(join(dir, "none.txt"), "");
+    writeFileSync(join(dir, "ab.txt"), "a b\n");
+    const train = (line: string) => call(`tokenizer train ${line} --out small.json`);
+    expect(await train("none.txt none.txt")).toMatchObject({
+      code: 1,
+      err: "none.txt and none.txt: a text to learn from expected, got none.\n",
+    });
+    expect(existsSync(join(dir, "small.json"))).toBe(false);
+    const told =
+      "warning: --vocab-size 2 leaves no room for merges: special tokens and the alphabet (of BPE on bytes all 256) are kept";
+    for (const [more, tokens, warned] of [
+      ["--vocab-size 2", 256, `${told}, 256 tokens.\n`],
+      ["--vocab-size 2 --model wordpiece", 3, `${told}, 3 tokens.\n`],
+      ["--vocab-size 256", 256, ""],
+    ] as const) {
+      const { code, out, err } = await train(`none.txt ab.txt ${more} --json`);
+      expect([code, JSON.parse(out).vocabSize, err]).toEqual([0, tokens, warned]);
+    }
+  });
+
   test.each([
     ["trian", /^tenon: there is no command "trian"\. Did you mean "train"\?\n/],
     ["data", /^tenon data: needs another word: tenon data check\./],
@@ -124,6 +145,42 @@ describe("tenon", () => {
     expect(err).toMatch(message);
     expect(err).not.toMatch(STACK);
     expect({ code, out }).toEqual({ code: 2, out: "" });
+  });
+
+  test("a text in the place of a tokenizer is told where it belongs", async () => {
+    writeFileSync(join(dir, "book.txt"), "Once upon a time\n");
+    writeFileSync(join(dir, "book.md"), "# Once\n");
+    writeFileSync(join(dir, "nothing.txt"), "");
+    for (const file of ["book.txt", "book.md", "nothing.txt"]) {
+      const { code, err } = await call(`tokenize ${file} --text time`);
+      expect(code).toBe(1);
+      expect(err).toMatch(/^\w+\.\w+: .* The first argument is the tokenizer; the text goes by --file or --text\.\n$/);
+    }
+    const { code, err } = await call("tokenize book.txt");
+    expect(code).toBe(2);
+    expect(err).toMatch(/needs either --text or --file, the text to cut; book\.txt is read as the tokenizer\./);
+  });
+
+  test("an ES module that Node takes for CommonJS is told how to be one", async () => {
+    const folder = mkdtempSync(join(dir, "common-"));
+    writeFileSync(join(folder, "package.json"), '{ "type": "commonjs" }');
+    writeFileSync(join(folder, "imports.js"), 'import "node:fs";\nexport default () => 3;\n');
+    writeFileSync(join(folder, "exports.js"), "export default () => 3;\n");
+    writeFileSync(join(folder, "outer.mjs"), 'import "./exports.js";\n');
+    writeFileSync(join(folder, "wrong.js"), "let a = ;\n");
+    const run = (file: string) => tenon(["run", join(folder, file)]);
+    for (const [file, place] of [
+      ["imports.js", "imports.js"],
+      ["exports.js", "exports.js"],
+      ["outer.mjs", "exports.js"],
+    ]) {
+      const { code, err } = await run(file);
+      expect(code).toBe(1);
+      expect(err).toContain(`${join(folder, place)}:1: needs CommonJS by its name or package.json, got an ES module: `);
+      expect(err).toContain('Name it .mjs, or write "type": "module" into that package.json.');
+      expect(err).not.toMatch(STACK);
+    }
+    expect((await run("wrong.js")).err).toMatch(/SyntaxError: Unexpected token ';'\n +at /);
   });
 
   test("fails with one message and exit code 1, and a stack only with --debug", async () => {

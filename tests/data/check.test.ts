@@ -80,7 +80,7 @@ describe("tenon data check", () => {
     expect(code).toBe(1);
     const text = out.join("\n");
     expect(text).toContain(`${file}: row 2 (line 3), column "kind": expected one of "a", got "b".`);
-    expect(text).toContain("problems: 34 values, 0 unreadable rows");
+    expect(text).toContain("problems: 34 values, 0 broken rows");
   });
   test.each(["null", "0", '""', "false", "[]"])("the schema %s is refused", async (schema) => {
     const wrong = join(folder, "wrong.json");
@@ -124,6 +124,30 @@ describe("tenon data check", () => {
     const { out } = await command(nearly);
     expect(out.join("\n")).toContain('2 of 3 are numbers, but not "NA": a missing value (--null) or a mistake?');
     expect(out.join("\n")).not.toContain("1 of 3 are numbers");
+  });
+  test("decimal commas are pointed at, where they make more of a column numbers than points do", async () => {
+    const check = async (name: string, text: string, ...more: string[]) => {
+      writeFileSync(join(folder, name), text);
+      return (await command(join(folder, name), ...more)).out.join("\n");
+    };
+    const rows = "a;b\n1;3,14\n2;-1,5e3\n3;x\n4;2\n";
+    const hint = "3 of 4 are numbers if commas are decimal marks: --decimal , reads a CSV file so";
+    expect(await check("commas.csv", rows)).toContain(hint);
+    expect(await check("commas.csv", rows, "--decimal", ",")).toContain('3 of 4 are numbers, but not "x"');
+    expect(await check("points.csv", "a;b\n1;3.14\n2;2.5\n3;1,5\n")).toContain('2 of 3 are numbers, but not "1,5"');
+    expect(await check("texts.csv", "a;b\n1;yes, no\n2;no, yes\n3;1,5\n")).not.toContain("decimal marks");
+  });
+  test("lines and rows that are broken as a whole are counted as such", async () => {
+    for (const [name, text, told] of [
+      ["cut.jsonl", '{"a":1,"b":1}\n{"a":2,"b":2}\n{"a":', "2 values, 1 broken row"],
+      ["long.csv", "a,b\n1,2\n1,2,3\n", "0 values, 1 broken row"],
+      ["short.csv", "a,b\n1,2\n1\n", "1 value, 1 broken row"],
+      ["quote.csv", 'a,b\n1,2\n1,"2\n', "1 broken row"],
+    ]) {
+      writeFileSync(join(folder, name), text);
+      const { code, out } = await command(join(folder, name));
+      expect([code, out.join("\n")]).toEqual([1, expect.stringContaining(told)]);
+    }
   });
   test("files that cannot be read, and wrong usage", async () => {
     expect(await command(join(folder, "no.csv"))).toMatchObject({

@@ -92,7 +92,7 @@ describe("JSON lines", () => {
     );
     const data = fromJsonl({ text: broken, name }, { schema, onViolation: "skip" });
     expect(await data.toArray()).toEqual([{ a: 1 }, { a: 4 }]);
-    expect(data.report).toMatchObject({ rows: 5, skippedRows: 3 });
+    expect(data.report).toMatchObject({ rows: 5, skippedRows: 3, brokenRows: 2 });
     expect(data.report!.violations.map(({ line }) => line)).toEqual([2, 3, 4]);
   });
   test("missing keys are missing values; undeclared keys are violations", async () => {

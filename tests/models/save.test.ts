@@ -65,3 +65,24 @@ test("a tokenizer that was put beside the model in another way stays", async () 
   expect(model.tokenizer!.hash).toBe(charTokenizer("ab").hash);
   model.dispose();
 });
+
+test("an end of text in generation_config.json that is no token is refused by file and field", async () => {
+  const to = target();
+  await save(to);
+  const write = ({ store, folder }: Target, json: string) =>
+    store.write(`${folder}/generation_config.json`, new TextEncoder().encode(json));
+  for (const [eos, shown] of [
+    ['"x"', '"x"'],
+    ["1.5", "1.5"],
+    ['[1, "x"]', '[1, "x"]'],
+  ]) {
+    await write(to, `{ "eos_token_id": ${eos} }`);
+    await expect(load(to)).rejects.toThrow(
+      `/generation_config.json: needs a token id or null for eos_token_id, got ${shown}.`,
+    );
+  }
+  await write(to, '{ "eos_token_id": [1, 2], "temperature": "hot" }');
+  const model = await load(to);
+  expect(model.generationConfig).toEqual({ eos_token_id: [1, 2], temperature: "hot" });
+  model.dispose();
+});

@@ -45,6 +45,9 @@ test("options in PyTorch's places, or misspelt, are refused", () => {
   );
   expect(() => loose["gain"]("selu")).toThrow(`gain: needs ${known} for nonlinearity, got "selu".`);
   const model = new Linear(2, 2);
+  expect(() => initialize(model, { generator: 5 } as object)).toThrow(
+    "initialize: needs a Generator for generator, got 5.",
+  );
   expect(() => initialize(model, { generatr: new Generator(1) } as object)).toThrow(
     'initialize: has no option "generatr". Did you mean "generator"?',
   );

@@ -126,6 +126,26 @@ describe("tenon runs", () => {
     rmSync(join(dir, "runs", broken), { recursive: true });
   });
 
+  it("names a run whose manifest is damaged, and what of it can be used; the others stay", async () => {
+    const broken = await writeSampleRun(new FileStore(join(dir, "runs")), { seed: 98 });
+    const path = join(dir, "runs", broken, "manifest.json");
+    const whole = readFileSync(path, "utf8");
+    const checkpoints = join(dir, "runs", broken, "checkpoints");
+    const last = join(checkpoints, readdirSync(checkpoints).sort().at(-1)!);
+    const hint = `Its checkpoints need no manifest: generate from ${last}, or load it with loadModel.`;
+    for (const damaged of ["", whole.slice(0, 300), "{}"]) {
+      writeFileSync(path, damaged);
+      await expect(tenonRuns("show", broken)).rejects.toThrow(hint);
+      expect((await tenonRuns("verify", broken)).out).toContain(hint);
+      const { code, out, err } = await tenonRuns("list");
+      expect([code, out, err]).toEqual([0, expect.stringMatching(/broken/), expect.stringContaining(hint)]);
+      expect(await tenonRuns("show", first)).toMatchObject({ code: 0 });
+    }
+    rmSync(checkpoints, { recursive: true });
+    await expect(tenonRuns("show", broken)).rejects.toThrow(/manifest\.json: (?!.*checkpoints need)/);
+    rmSync(join(dir, "runs", broken), { recursive: true });
+  });
+
   it("takes a path for a path, an ID for what --dir holds, and a file for no folder of runs", async () => {
     const { cwd } = process;
     const inside = join(dir, "runs", first);

@@ -80,10 +80,6 @@ describe("the training config", () => {
     expect(resolveConfig({ data: { corpus: "tales", length: 100 } }).data.corpus).toBe("tales");
     expect(resolveConfig({ data: { csv: "i.csv", target: "y", features: ["a"] } }).data.target).toBe("y");
     expect(resolve({ tokenizer: { train: "bpe" } }).tokenizer).toEqual({ train: "bpe", vocabSize: 2048 });
-    expect(resolve({ model: { model_type: "other", hidden: [8] } }).model).toEqual({
-      model_type: "other",
-      hidden: [8],
-    });
     expect(resolve({ training: { clipNorm: null } }).training.clipNorm).toBe(null);
     expect(resolve({ training: { steps: 20 } }).training.warmupSteps).toBe(2);
   });
@@ -125,6 +121,16 @@ describe("the training config", () => {
       "a text for a model of tables",
       { data, model: { model_type: "mlp" } },
       /needs gpt2, as the data are text, got "mlp"/,
+    ],
+    [
+      "an unknown family",
+      { data, model: { model_type: "llama" } },
+      /^c.json: "model.model_type" needs gpt2, as the data are text, got "llama"\.$/,
+    ],
+    [
+      "a misspelt family",
+      { data: { csv: "a" }, model: { model_type: "mpl" } },
+      /"model.model_type" needs mlp or convnet, .* got "mpl"\. Did you mean "mlp"\?/,
     ],
     [
       "a misspelt key of a table's model",

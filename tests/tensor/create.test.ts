@@ -35,6 +35,21 @@ describe("tensor()", () => {
     expect(await read(t.tensor(data))).toEqual([dtype, shape, values]);
   });
 
+  test("more dims than 64 are refused, of lists that hold themselves too", async () => {
+    const nested = (depth: number) => {
+      let list: t.NestedData = 1;
+      for (let i = 0; i < depth; i++) list = [list];
+      return list;
+    };
+    expect(t.tensor(nested(64)).shape.length).toBe(64);
+    const endless: t.NestedData[] = [];
+    endless.push(endless);
+    for (const data of [nested(65), nested(20_000), endless])
+      expect(() => t.tensor(data)).toThrow("tensor: needs at most 64 dims, got more.");
+    const many = new Array(20_000).fill(1);
+    expect(() => t.zeros(many)).toThrow("zeros: needs at most 64 dims, got 20000.");
+  });
+
   test("takes a dtype: fractions are cut off, other than zero is true", async () => {
     expect(await t.tensor([1.9, -1.9], { dtype: "int32" }).toArray()).toEqual([1, -1]);
     expect(await t.tensor([0, 0.5], { dtype: "bool" }).toArray()).toEqual([false, true]);
@@ -169,6 +184,7 @@ describe("the others", () => {
     t.setRngState(state);
     expect(await t.rand([3]).toArray()).toEqual(next);
     expect(() => t.manualSeed(-1)).toThrow("seed: needs an integer from 0 to 2^53 - 1, got -1.");
+    expect(() => t.manualSeed("abc" as never)).toThrow('2^53 - 1, got "abc".');
     expect(() => t.rand([2], { dtype: "int32" })).toThrow(/^rand: makes floats, got int32\. Take randint/);
     expect(() => t.randint(3, 3, [1])).toThrow("randint: needs integers low < high, got 3 and 3.");
   });
@@ -176,12 +192,22 @@ describe("the others", () => {
   test("what is refused draws nothing", () => {
     t.manualSeed(7);
     const before = t.getRngState();
-    const bad = [{ dtyp: "float32" }, { dtype: "float31" }, { device: "gpu" }, { dtype: "bool", requiresGrad: true }];
+    const bad = [
+      { generator: 5 },
+      { generator: null },
+      { dtyp: "float32" },
+      { dtype: "float31" },
+      { device: "gpu" },
+      { dtype: "bool", requiresGrad: true },
+    ];
     for (const options of bad as object[]) {
       expect(() => t.rand([2], options)).toThrow(t.TenonError);
       expect(() => t.randn([2], options)).toThrow(t.TenonError);
       expect(() => t.randint(0, 9, [2], options)).toThrow(t.TenonError);
     }
+    expect(() => t.randn([2], { generator: {} as never })).toThrow(
+      "randn: needs a Generator for generator, got an object",
+    );
     expect(() => t.randn([2.5])).toThrow("randn: needs a shape");
     expect(() => t.randint(0, 9, [-1])).toThrow("randint: needs a shape");
     expect(() => t.randint(0, 300, [2], { dtype: "uint8" })).toThrow("randint: needs values from 0 to 255 for uint8");

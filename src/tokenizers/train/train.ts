@@ -17,7 +17,10 @@ export type Corpus = string | Blob | Iterable<string | Blob> | AsyncIterable<str
 
 export interface TrainOptions {
   model?: "bpe" | "wordpiece" | "unigram";
-  /** Size of the vocabulary, special tokens included; 30,000 unless told. */
+  /**
+   * Size of the vocabulary, special tokens included; 30,000 unless told. Special tokens and the alphabet (256 bytes for
+   * byte-level BPE) are all kept, however many they are, as in Hugging Face's trainers.
+   */
   vocabSize?: number;
   /** Tokens with the lowest ids that are kept whole in texts. */
   specialTokens?: string[];

@@ -23,8 +23,9 @@ const codeOf = (cause: unknown): string | undefined => (cause as NodeJS.ErrnoExc
 const held = new Set<string>();
 let temporaries = 0;
 
-/** What `besides` gives, and nothing that a user would. */
-const TEMPORARY = /\.\d+-\d+-\d+\.tmp$/;
+const TAKING_OVER = ".taking-over.tmp";
+/** What `besides` gives, and a lock on a lock; nothing that a user would. */
+const TEMPORARY = /\.(\d+-\d+-\d+|taking-over)\.tmp$/;
 
 /** A name beside `file` that no other process or thread uses. */
 const besides = (file: string): string => `${file}.${process.pid}-${threadId}-${temporaries++}.tmp`;
@@ -153,8 +154,8 @@ export class FileStore implements RunStore {
   async lock(path: string): Promise<() => Promise<void>> {
     return this.attempt(path, async (file) => {
       await makeFolder(dirname(file));
-      for (let attempt = 0; attempt < 5; attempt++) {
-        const text = lockText();
+      const text = lockText();
+      for (let attempt = 0; attempt < 10; attempt++) {
         if (await takeLock(file, text)) {
           held.add(file);
           let ours = true;
@@ -169,14 +170,14 @@ export class FileStore implements RunStore {
         const found = await fs.readFile(file, "utf8").catch(() => "");
         // Where there are no links, a lock has its name a moment before its content.
         if (found === "" && attempt < 4) {
-          await new Promise((resolve) => setTimeout(resolve, 50));
+          await pause(50);
           continue;
         }
         const owner = liveOwner(file, found);
         if (owner !== undefined) {
           throw lockedBy(this.name, path, owner, `If that process has ended, remove ${file}.`);
         }
-        await takeAway(file, found);
+        if (!(await removeDead(file, found, text))) await pause(20);
       }
       throw new RunError(`${this.name}/${path}: several processes want this lock at once.`, { where: path, path });
     });
@@ -293,11 +294,25 @@ function liveOwner(file: string, text: string): string | undefined {
   return `process ${owner.pid}`;
 }
 
-/** Removes a dead lock; when another process was faster and the file is now its fresh lock, puts that back. */
-async function takeAway(file: string, expected: string): Promise<void> {
-  const aside = besides(file);
-  await fs.rename(file, aside).catch(() => undefined);
-  const taken = await fs.readFile(aside, "utf8").catch(() => expected);
-  if (taken !== expected) await takeLock(file, taken).catch(() => undefined);
-  await fs.rm(aside, { force: true });
+const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/**
+ * Removes a dead lock. Several may have found it dead, and what a late one removed could be the fresh lock of another:
+ * so only who holds a second lock removes, after looking once more. False where another one holds that.
+ */
+async function removeDead(file: string, dead: string, text: string): Promise<boolean> {
+  const second = `${file}${TAKING_OVER}`;
+  const read = (file: string) => fs.readFile(file, "utf8").catch(() => undefined);
+  if (!(await takeLock(second, text))) {
+    const other = await read(second);
+    // It died within these lines.
+    if (other !== undefined && liveOwner(second, other) === undefined) await fs.rm(second, { force: true });
+    return false;
+  }
+  try {
+    if ((await read(file)) === dead) await fs.rm(file, { force: true });
+    return true;
+  } finally {
+    await fs.rm(second, { force: true });
+  }
 }

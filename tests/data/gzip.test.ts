@@ -70,7 +70,10 @@ describe("gzip undone in JavaScript", () => {
     for (let i = 10; i < bytes.length; i += 3) {
       const damaged = Uint8Array.from(bytes);
       damaged[i] ^= 1 << (i % 8);
-      await expect(members(damaged, 500), `damage at ${i}`).rejects.toThrow(RangeError);
+      const got = await members(damaged, 500).catch((error) => error);
+      // Some engines' zlib leaves bits at the end that mean nothing.
+      if (got instanceof Uint8Array) expect(Buffer.compare(got, words.subarray(0, 5000)), `damage at ${i}`).toBe(0);
+      else expect(got, `damage at ${i}`).toBeInstanceOf(RangeError);
       await expect(members(bytes.subarray(0, i), 500), `cut at ${i}`).rejects.toThrow("ends early");
     }
   });

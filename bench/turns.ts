@@ -2,7 +2,12 @@
 
 export type Work = () => Promise<unknown>;
 
-const reasonOf = (error: unknown): string => String(error).split("\n")[0].slice(0, 240);
+/** The first line of an error; where a package was asked for is a path of this machine, and no matter. */
+export const reasonOf = (error: unknown): string =>
+  String(error)
+    .split("\n")[0]
+    .replace(/ imported from .*/, "")
+    .slice(0, 240);
 
 /** Makes what can be made and works once; who cannot is missing, with the reason. */
 export async function prepared(makers: Record<string, () => Promise<Work>>) {

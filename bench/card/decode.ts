@@ -3,9 +3,10 @@
 import { type DType, init, type LanguageModel } from "../../src/index.js";
 import { decodeDispatches, gpu } from "../costs.js";
 import type { Shape } from "../gpt.js";
+import { reasonOf } from "../turns.js";
 import { randomGpt } from "./model.js";
 import { type Given, type Part, percent, tell } from "./part.js";
-import { reasonOf, say, share, show, table } from "./report.js";
+import { say, share, show, table } from "./report.js";
 
 /** Bytes that a token needs: the weights but for the other positions' embeddings, and keys and values so far. */
 function bytesOf(model: LanguageModel, { layers, width, context }: Shape, positions: number, dtype: DType): number {

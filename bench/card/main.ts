@@ -12,6 +12,7 @@ import { parseArgs } from "node:util";
 import "../../src/node/platform.js";
 import { setWarningListener } from "../../src/index.js";
 import { row, tableHead } from "../tables.mjs";
+import { reasonOf } from "../turns.js";
 import { adapterFacts } from "./adapter.js";
 import { type Clocks, watchClocks } from "./clocks.js";
 import { decode } from "./decode.js";
@@ -22,7 +23,7 @@ import { openGpu } from "./open.js";
 import { type Given, type Part, type Told, tell } from "./part.js";
 import { peers } from "./peers.js";
 import { half, products } from "./products.js";
-import { reasonOf, say } from "./report.js";
+import { say } from "./report.js";
 import { roofs } from "./roofs.js";
 import { steps } from "./steps.js";
 

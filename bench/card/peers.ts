@@ -3,10 +3,10 @@
 import { createModel, init, matmul, rand } from "../../src/index.js";
 import { gptConfig, rowsOf, type Shape } from "../gpt.js";
 import { least, ratio } from "../tables.mjs";
-import { best, prepared, type Work } from "../turns.js";
+import { best, prepared, reasonOf, type Work } from "../turns.js";
 import { openGpu } from "./open.js";
 import { type Part, tell } from "./part.js";
-import { reasonOf, say, show, table } from "./report.js";
+import { say, show, table } from "./report.js";
 import { babyGpt } from "./steps.js";
 
 interface Library {

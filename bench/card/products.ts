@@ -2,8 +2,9 @@
 
 import { type DType, getOp, init, matmul, narrow, rand, type Tensor, tidy } from "../../src/index.js";
 import { dispatchOne } from "../../src/tensor/dispatch.js";
+import { reasonOf } from "../turns.js";
 import { type Given, type Part, percent, perRound, tell } from "./part.js";
-import { reasonOf, say, share, show, table } from "./report.js";
+import { say, share, show, table } from "./report.js";
 
 interface Product {
   m: number;

@@ -27,10 +27,3 @@ export function show(value: number | undefined): string {
 
 export const share = (part: number, whole: number | undefined): string =>
   whole ? `${((100 * part) / whole).toFixed(part < whole / 10 ? 1 : 0)}%` : "–";
-
-/** The first line of an error; where a package was asked for is a path of this machine, and no matter. */
-export const reasonOf = (error: unknown): string =>
-  String(error)
-    .split("\n")[0]
-    .replace(/ imported from .*/, "")
-    .slice(0, 240);

@@ -1,10 +1,11 @@
 /** What the card can do at most, measured by kernels that do nothing else. */
 
+import { reasonOf } from "../turns.js";
 import { buffer, checked, Launch, readBack } from "./launch.js";
 import { matricesOf, openProbe, type SubgroupMatrix } from "./open.js";
 import { type Given, type Part, perRound, tell } from "./part.js";
 import { copying, counting, FRAGMENTS, fragments, LOADS, multiplyAdds, reading, THREADS, UNROLL } from "./probes.js";
-import { reasonOf, say, share, show, table } from "./report.js";
+import { say, share, show, table } from "./report.js";
 
 const MIB = 2 ** 20;
 

@@ -4,9 +4,10 @@ import { init, type LanguageModel, memory } from "../../src/index.js";
 import { AdamW } from "../../src/optim/index.js";
 import { gpu, issuing, stepCosts, stepParts } from "../costs.js";
 import { rowsOf, type Shape, stepFlops } from "../gpt.js";
+import { reasonOf } from "../turns.js";
 import { randomGpt } from "./model.js";
 import { type Given, type Part, percent, tell } from "./part.js";
-import { reasonOf, say, share, show, table } from "./report.js";
+import { say, share, show, table } from "./report.js";
 
 const sizes: Record<"card" | "small", [string, Shape][]> = {
   card: [

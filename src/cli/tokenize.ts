@@ -56,10 +56,9 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
 async function load(address: string): Promise<Tokenizer> {
   try {
     return await loadTokenizer(address);
-  } catch (cause) {
-    if (!(cause instanceof FormatError) || /\.json$/.test(address)) throw cause;
-    const hint = "The first argument is the tokenizer; the text goes by --file or --text.";
-    throw new FormatError(cause.message, { ...cause.details, hint, cause });
+  } catch (error) {
+    if (!(error instanceof FormatError) || /\.json$/.test(address)) throw error;
+    throw error.advise("The first argument is the tokenizer; the text goes by --file or --text.");
   }
 }
 

@@ -16,7 +16,7 @@ export interface ErrorDetails {
 
 /** Every error that Tenon throws on purpose. */
 export class TenonError extends Error {
-  readonly hint?: string;
+  hint?: string;
   where?: string;
   readonly details: Readonly<ErrorDetails>;
   /** Path of the module that was running, e.g. `model.layers.3.mlp`. */
@@ -36,6 +36,13 @@ export class TenonError extends Error {
       this.message = name + this.message.slice(this.where.length);
       this.where = name;
     }
+    return this;
+  }
+
+  /** Adds a next step that the one who refused could not know. */
+  advise(hint: string): this {
+    this.hint = this.hint ? `${this.hint} ${hint}` : hint;
+    this.message += ` ${hint}`;
     return this;
   }
 

@@ -162,7 +162,7 @@ class Summary {
   }
 
   private text(value: string): void {
-    if (coerceText(NUMBER, value, true) !== INVALID) this.withCommas++;
+    if (!this.decimalComma && coerceText(NUMBER, value, true) !== INVALID) this.withCommas++;
     if (coerceText(NUMBER, value, this.decimalComma) !== INVALID) this.numbers++;
     else if (this.others.size < SHOWN_OTHERS) this.others.add(value);
   }

@@ -40,7 +40,7 @@ export function gradientsOf(
     });
   }
   const byName = new Map<string, Tensor | undefined>(grads && !Array.isArray(grads) ? Object.entries(grads) : []);
-  refuseUnknown(where, parameters, byName.keys());
+  if (byName.size > 0) refuseUnknown(where, parameters, byName.keys());
   return new Map(
     parameters.map(({ name, tensor }, i) => {
       if (tensor.disposed) {

@@ -1,5 +1,6 @@
 /** A language model on text, from a config: data, tokenizer, model, batches. */
 
+import { refuse } from "../artifacts/schema.js";
 import type { DeviceName } from "../backend/backend.js";
 import { ConfigError } from "../core/errors.js";
 import type { Generator } from "../core/random.js";
@@ -20,10 +21,9 @@ export async function languageSetup(config: TrainingConfig, generator: Generator
   const { vocab_size: vocabulary } = config.model as { vocab_size?: number };
   if (tokenizer && vocabulary !== undefined && vocabulary < tokenizer.idBound) {
     await data.close?.();
-    throw new ConfigError(
-      `config: "model.vocab_size" needs at least the ${tokenizer.idBound} ids of the tokenizer, got ${vocabulary}.`,
-      { where: "config", hint: "Leave it out: the tokenizer says it." },
-    );
+    const at = { where: "config", path: "model.vocab_size", errorType: ConfigError };
+    const expects = `at least the ${tokenizer.idBound} ids of the tokenizer`;
+    refuse(at, expects, vocabulary, "Leave it out: the tokenizer says it.");
   }
   const modelConfig = {
     vocab_size: tokenizer?.idBound,

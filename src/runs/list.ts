@@ -155,11 +155,12 @@ export async function readManifestOf(store: RunStore, folder: string): Promise<R
     const manifest = parseManifest(await readText(store, where), where);
     if (manifest.executionId === folder) return manifest;
     throw new FormatError(`${where}: belongs to run ${manifest.executionId}, not to the folder ${folder}.`, { where });
-  } catch (cause) {
-    const saved = cause instanceof TenonError && !cause.hint && (await lastSaved(store, folder));
-    if (!saved) throw cause;
-    const hint = `Its checkpoints need no manifest: generate from ${store.name}/${saved}, or load it with loadModel.`;
-    throw new FormatError(cause.message, { where, hint, cause });
+  } catch (error) {
+    const saved = error instanceof TenonError && !error.hint && (await lastSaved(store, folder));
+    if (!saved) throw error;
+    throw error.advise(
+      `Its checkpoints need no manifest: generate from ${store.name}/${saved}, or load it with loadModel.`,
+    );
   }
 }
 

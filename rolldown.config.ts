@@ -27,6 +27,8 @@ export default defineConfig([
     // A worker's module in one piece, beside the chunk that starts it: whatever a user's bundler makes of
     // `new URL("./tokenizer-worker.js", import.meta.url)` (a worker, an asset, nothing), it runs.
     input: { "chunks/tokenizer-worker": "src/tokenizers/tokenizer-worker.ts" },
+    // Without the code that starts it, which it never needs: bundlers would go round in circles (Turbopack for ever).
+    plugins: [{ name: "no-batch", load: (id) => (/[\\/]batch\.ts$/.test(id) ? "export {};" : undefined) }],
     output: { ...output, codeSplitting: false },
   },
 ]);

@@ -75,12 +75,11 @@ export interface Platform {
   environment(): Record<string, string>;
 }
 
-/** A browser's worker as one of ours. */
-export const webWorker = (worker: Worker): PlatformWorker => ({
+/** A browser's worker as one of ours; browsers do not say why they refuse to start one: `refusal` says what it may be. */
+export const webWorker = (worker: Worker, refusal: string): PlatformWorker => ({
   post: (message, transfer = []) => worker.postMessage(message, transfer),
   onMessage: (listener) => worker.addEventListener("message", (event) => listener(event.data)),
-  onError: (listener) =>
-    worker.addEventListener("error", (event) => listener(new Error(event.message || "the worker was refused"))),
+  onError: (listener) => worker.addEventListener("error", (event) => listener(new Error(event.message || refusal))),
   terminate: () => worker.terminate(),
 });
 
@@ -95,7 +94,7 @@ const webPlatform: Platform = {
     const revoke = () => URL.revokeObjectURL(url);
     worker.addEventListener("message", revoke, { once: true });
     worker.addEventListener("error", revoke, { once: true });
-    return webWorker(worker);
+    return webWorker(worker, "the page refused it (a content security policy needs worker-src blob:)");
   },
   async gpu() {
     const gpu = globalThis.navigator?.gpu;

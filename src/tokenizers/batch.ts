@@ -206,8 +206,12 @@ function startWorker(): PlatformWorker {
   const { spawnModule } = platform();
   if (spawnModule) return spawnModule("./tokenizer-worker.js", import.meta.url);
   // Bundlers know this expression by its shape and bring the module along.
-  return webWorker(new Worker(new URL("./tokenizer-worker.js", import.meta.url), { type: "module" }));
+  const worker = new Worker(new URL("./tokenizer-worker.js", import.meta.url), { type: "module" });
+  return webWorker(worker, "tokenizer-worker.js is not beside the scripts, or refused (docs/pages.md)");
 }
 
 const refused = ({ message }: Error) =>
-  warnOnce("tokenizer-workers-unavailable", `encodeBatch: no workers, this thread does the work: ${message}.`);
+  warnOnce(
+    "tokenizer-workers-unavailable",
+    `encodeBatch: no workers, this thread does the work: ${message.replace(/\.$/, "")}.`,
+  );

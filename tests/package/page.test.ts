@@ -41,7 +41,7 @@ const rows: Row[] = [
     headers: { ...isolation, ...policy("script-src 'self' 'wasm-unsafe-eval'", "worker-src 'none'") },
     device: "cpu",
     threads: 1,
-    missing: /worker/i,
+    missing: /^threads: .*needs worker-src blob:/m,
   },
   {
     page: "isolated, WebAssembly refused",

@@ -1,5 +1,6 @@
 /** `encodeBatch` of the built package: real workers in Node and in pages, and pages whose policy refuses them. */
 import { execFile } from "node:child_process";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
@@ -35,6 +36,32 @@ test.for([
     expect(page.requests.some((url) => url.endsWith("/chunks/tokenizer-worker.js"))).toBe(started);
     const elsewhere = page.requests.filter((url) => !url.startsWith(`${page.origin}/`));
     expect(elsewhere).toEqual([]);
+  } finally {
+    await page.close();
+  }
+});
+
+test("the worker's module does not name itself: bundlers would go round in circles", async () => {
+  const [starts, worker] = await Promise.all(
+    [/^batch-.*\.js$/, /^tokenizer-worker\.js$/].map(async (name) => {
+      const chunks = join(await builtDist(), "chunks");
+      return readFile(join(chunks, (await readdir(chunks)).find((file) => name.test(file))!), "utf8");
+    }),
+  );
+  const named = /new URL\("\.\/tokenizer-worker\.js"/;
+  expect(starts).toMatch(named);
+  expect(worker).not.toMatch(named);
+});
+
+test("in a page where it is missing, the warning says what is to be done", async ({ skip }) => {
+  const page = await servePage({ files: { "/dist/chunks/tokenizer-worker.js": "no script" } });
+  if (!page) return skip("no browser");
+  try {
+    const listen = 'const told = []; (await import("/dist/index.js")).setWarningListener((w) => told.push(w.message));';
+    const told = await page.run<string[]>(`${listen} ${program("/dist/tokenizers.js")} return told;`);
+    expect(told).toEqual([
+      expect.stringMatching(/this thread does the work: tokenizer-worker\.js is not beside .*pages\.md/),
+    ]);
   } finally {
     await page.close();
   }

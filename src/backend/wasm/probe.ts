@@ -32,7 +32,7 @@ function refusalOf(check: () => void): string | undefined {
     check();
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return (error instanceof Error ? error.message : String(error)).replace(/\.$/, ""); // it stands within a sentence
   }
 }
 

@@ -3,6 +3,7 @@
  * is known as one.
  */
 
+import { isBytes } from "../core/bytes.js";
 import { ConfigError, FormatError } from "../core/errors.js";
 import { canonicalJson, parseJson } from "../core/json.js";
 import { sha256Hex } from "../core/sha256.js";
@@ -203,4 +204,4 @@ export function parseManifest(json: string | object, where = MANIFEST): RunManif
 }
 
 const isPlain = (value: unknown): value is object =>
-  typeof value === "object" && value !== null && !(value instanceof Uint8Array) && !(value instanceof Blob);
+  typeof value === "object" && value !== null && !isBytes(value) && !(value instanceof Blob);

@@ -3,6 +3,7 @@
  * one when it is closed; locks and claims are the origin's Web Locks, so that two tabs cannot hold the same.
  */
 
+import { isBytes } from "../core/bytes.js";
 import { RunError } from "../core/errors.js";
 import { checkPath, lockedBy, missingFile, type RunStore, type StoreEntry, tooShort } from "../core/store.js";
 
@@ -49,7 +50,7 @@ export class OpfsStore implements RunStore {
     await this.attempt(path, async () => {
       const writable = await (await this.makeFile(path)).createWritable();
       try {
-        if (bytes instanceof Uint8Array) await writable.write(unshared(bytes));
+        if (isBytes(bytes)) await writable.write(unshared(bytes));
         else for await (const chunk of bytes) await writable.write(unshared(chunk));
         await writable.close();
       } catch (cause) {

@@ -2,6 +2,7 @@
 
 import { useWasmSha256 } from "../backend/wasm/sha256.js";
 import { breathe } from "../core/breathe.js";
+import { isBytes } from "../core/bytes.js";
 import { platform } from "../core/platform.js";
 import { createHasher } from "../core/sha256.js";
 
@@ -39,7 +40,7 @@ export function measured(bytes: Uint8Array | AsyncIterable<Uint8Array>) {
   return {
     record: (): FileRecord => ({ size, sha256: hasher.digest() }),
     async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
-      for await (const piece of bytes instanceof Uint8Array ? pieces(bytes) : bytes) {
+      for await (const piece of isBytes(bytes) ? pieces(bytes) : bytes) {
         hasher.update(piece);
         size += piece.length;
         yield piece;
@@ -65,7 +66,7 @@ async function digestAtOnce(bytes: Uint8Array<ArrayBuffer>): Promise<FileRecord>
 
 /** Size and SHA-256 of bytes or of a stream of them, without blocking for long. */
 export async function hashBytes(bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<FileRecord> {
-  if (bytes instanceof Uint8Array && bytes.buffer instanceof ArrayBuffer && hashesAtOnce(bytes.length)) {
+  if (isBytes(bytes) && bytes.buffer instanceof ArrayBuffer && hashesAtOnce(bytes.length)) {
     return digestAtOnce(bytes as Uint8Array<ArrayBuffer>);
   }
   const stream = measured(bytes);

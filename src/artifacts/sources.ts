@@ -1,5 +1,6 @@
 /** Bytes to read from, wherever they are: memory, a Blob, a URL, a file, a folder of any of these. */
 
+import { isBytes } from "../core/bytes.js";
 import { ConfigError, DataError, kindOf, show } from "../core/errors.js";
 import { type ByteSource, isPage, pathOfUrl, platform } from "../core/platform.js";
 import { checkName, type RunStore, storeSource } from "../core/store.js";
@@ -88,7 +89,7 @@ export function openFolder(from: FolderLike): Folder {
   return plain("files", async (name) => {
     const file = files.get(name);
     if (file === undefined) return undefined;
-    if ((file as unknown) instanceof Uint8Array) return bytesSource(file as unknown as Uint8Array, name);
+    if (isBytes(file)) return bytesSource(file, name);
     if (typeof (file as Blob | null)?.arrayBuffer === "function") return blobSource(file, name);
     throw new ConfigError(`${name}: needs its bytes as a Uint8Array or a Blob, got ${kindOf(file)}.`, {
       where: name,

@@ -1,5 +1,6 @@
 /** Where bytes come from: a path, a URL, a Blob or File, a stream, or memory. One door for every file format. */
 
+import { bytesOf } from "../core/bytes.js";
 import { ConfigError, DataError } from "../core/errors.js";
 import { type ByteSource, pathOfUrl, platform } from "../core/platform.js";
 import { createHasher } from "../core/sha256.js";
@@ -99,8 +100,8 @@ function rawBytes(source: DataSource, options: BytesOptions): Bytes {
   if (source instanceof Blob) {
     return blobBytes(source, named((source as Partial<File>).name ?? "blob"));
   }
-  if (source instanceof ArrayBuffer) return memoryBytes(new Uint8Array(source), named("bytes"));
-  if (source instanceof Uint8Array) return memoryBytes(plain(source), named("bytes"));
+  const bytes = bytesOf(source);
+  if (bytes) return memoryBytes(bytes, named("bytes"));
   if (source && typeof source === "object") {
     if ("text" in source && typeof source.text === "string") {
       return memoryBytes(new TextEncoder().encode(source.text), named(source.name ?? "text"));

@@ -11,6 +11,7 @@
  * - Values out of `min` and `max`, or outside `values`, are violations.
  */
 
+import { isBytes } from "../core/bytes.js";
 import { codeOf } from "./codes.js";
 import { isUnheld, parseExactly } from "./json-numbers.js";
 import type { Field } from "./schema.js";
@@ -116,10 +117,10 @@ export function coerceValue(field: Field, value: unknown): unknown {
     }
     case "image": {
       const flat = Array.isArray(value) ? flatten(value, field.shape!) : value;
-      return isBytes(flat) && hasShape(flat, field) ? flat : INVALID;
+      return isByteList(flat) && hasShape(flat, field) ? flat : INVALID;
     }
     case "bytes":
-      return isBytes(value) ? value : INVALID;
+      return isByteList(value) ? value : INVALID;
     default:
       return isUnheld(value) ? INVALID : value;
   }
@@ -145,8 +146,8 @@ function flatten(value: unknown[], [size, ...inner]: readonly number[]): unknown
 const isArray = (value: unknown): value is ArrayLike<unknown> =>
   Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 
-const isBytes = (value: unknown): value is Uint8Array =>
-  value instanceof Uint8Array || (Array.isArray(value) && value.every((n) => n === (n & 255)));
+const isByteList = (value: unknown): value is Uint8Array =>
+  isBytes(value) || (Array.isArray(value) && value.every((n) => n === (n & 255)));
 
 function isTokens(value: unknown): value is ArrayLike<number> {
   if (!isArray(value)) return false;

@@ -1,5 +1,6 @@
 /** A schema from a sample of rows, to be shown and corrected, never trusted blindly: every later row is checked. */
 
+import { isBytes } from "../core/bytes.js";
 import { show } from "../core/errors.js";
 import { warn } from "../core/warnings.js";
 import { coerceText, INVALID } from "./coerce.js";
@@ -82,7 +83,7 @@ export function inferValues(name: string, values: readonly unknown[]): Field {
   if (all((value) => typeof value === "string")) {
     return isCategory(present as string[]) ? field("category") : field("string");
   }
-  if (all((value) => value instanceof Uint8Array)) return field("bytes");
+  if (all(isBytes)) return field("bytes");
   const items = (test: (value: unknown) => boolean) =>
     all((value) => (Array.isArray(value) && value.every(test)) || (ArrayBuffer.isView(value) && test(0)));
   if (items((value) => typeof value === "number" && Number.isFinite(value))) return field("list", { items: "float32" });

@@ -3,6 +3,7 @@ import * as fs from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname, join, resolve, sep } from "node:path";
 import { threadId } from "node:worker_threads";
+import { isBytes } from "../core/bytes.js";
 import { RunError } from "../core/errors.js";
 import { checkPath, lockedBy, missingFile, type RunStore, type StoreEntry, tooShort } from "../core/store.js";
 import { readInto } from "./read.js";
@@ -73,7 +74,7 @@ export class FileStore implements RunStore {
       try {
         const handle = await fs.open(temporary, "wx");
         try {
-          if (bytes instanceof Uint8Array) await handle.writeFile(bytes);
+          if (isBytes(bytes)) await handle.writeFile(bytes);
           else for await (const chunk of bytes) await handle.writeFile(chunk);
           await handle.sync();
         } finally {

@@ -1,5 +1,6 @@
 /** A store in memory: for tests, for pages that keep nothing, and as the plain meaning of `RunStore`. */
 
+import { isBytes } from "../core/bytes.js";
 import { RunError } from "../core/errors.js";
 import { checkPath, lockedBy, missingFile, type RunStore, type StoreEntry, tooShort } from "../core/store.js";
 
@@ -26,7 +27,7 @@ export class MemoryStore implements RunStore {
   async write(path: string, bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<void> {
     checkPath(path);
     const chunks: Uint8Array[] = [];
-    if (bytes instanceof Uint8Array) chunks.push(bytes);
+    if (isBytes(bytes)) chunks.push(bytes);
     else for await (const chunk of bytes) chunks.push(new Uint8Array(chunk));
     this.put(path, chunks);
   }

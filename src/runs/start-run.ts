@@ -4,6 +4,7 @@ import type { Checkpoint, FileContent } from "../artifacts/checkpoint.js";
 import type { RunManifest } from "../artifacts/manifest.js";
 import { safetensorsChunks, type TensorsToWrite, weightsHash } from "../artifacts/safetensors-write.js";
 import { capabilities } from "../backend/devices.js";
+import { isBytes } from "../core/bytes.js";
 import { determinism } from "../core/determinism.js";
 import { ConfigError, kindOf } from "../core/errors.js";
 import { canonicalJson, parseJson } from "../core/json.js";
@@ -61,7 +62,7 @@ export async function startRun(
   if (typeof weights !== "object" || weights === null) {
     throw new ConfigError(`startRun: needs weights as tensors by name, got ${kindOf(weights)}.`, { where: "startRun" });
   }
-  if (typeof data !== "string" && !(data instanceof Uint8Array)) {
+  if (typeof data !== "string" && !isBytes(data)) {
     throw new ConfigError(`startRun: needs data as a fingerprint, text or bytes, got ${kindOf(data)}.`, {
       where: "startRun",
     });

@@ -1,5 +1,6 @@
 /** `loadTokenizer`: from a URL, a path, a Blob, bytes or an object to a tokenizer. */
 
+import { bytesOf } from "../core/bytes.js";
 import { checkOptions } from "../core/options.js";
 import { isFetched, pathOfUrl, platform } from "../core/platform.js";
 import { createTokenizer } from "./create.js";
@@ -39,8 +40,8 @@ export async function loadTokenizer(source: TokenizerSource, options: LoadOption
     const name = (source as File).name ?? "tokenizer";
     return loadBytes(new Uint8Array(await source.arrayBuffer()), name, options);
   }
-  if (source instanceof ArrayBuffer) return loadBytes(new Uint8Array(source), "tokenizer", options);
-  if (source instanceof Uint8Array) return loadBytes(source, "tokenizer", options);
+  const bytes = bytesOf(source);
+  if (bytes) return loadBytes(bytes, "tokenizer", options);
   return fromObject(source, "tokenizer.json", options);
 }
 

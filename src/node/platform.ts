@@ -80,7 +80,7 @@ const nodePlatform: Platform = {
     if (navigator?.gpu) return { gpu: navigator.gpu };
     const specifier = "webgpu"; // an optional peer: bundlers and type checkers must not insist on it
     try {
-      const { create, globals } = await import(/* @vite-ignore */ specifier);
+      const { create, globals } = await import(/* webpackIgnore: true */ /* @vite-ignore */ specifier);
       // Dawn complains on standard error when there is no Vulkan loader: look before it does.
       if (os.platform() === "linux" && !hasLibrary("libvulkan.so.1"))
         return { reason: "this system has no Vulkan loader (libvulkan.so.1, which comes with graphics drivers)" };
@@ -90,7 +90,8 @@ const nodePlatform: Platform = {
       dawn ??= create(["enable-dawn-features=allow_unsafe_apis"]) as GPU;
       return { gpu: dawn };
     } catch (cause) {
-      const missing = (cause as { code?: string }).code === "ERR_MODULE_NOT_FOUND";
+      // Node's code begins with ERR_, Jest's does not.
+      const missing = /MODULE_NOT_FOUND$/.test((cause as { code?: string }).code ?? "");
       return {
         reason: missing ? "the optional package 'webgpu' is not installed (npm install webgpu)" : String(cause),
       };

@@ -1,6 +1,6 @@
 /** Importing `tenon` in bare Node loads tensors and models, not the training loop, the data readers or WebGPU. */
 import { execFile } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
@@ -47,4 +47,14 @@ test("import of tenon loads only what tensors and models need", async () => {
   const sources = files.flatMap(sourcesOf);
   expect(sources).toContain("src/node/platform.ts");
   expect(sources.filter((path) => later.some((folder) => folder.test(path)))).toEqual([]);
+});
+
+test("imports by names that bundlers cannot know are marked for them, which would warn", async () => {
+  const chunks = join(await builtDist(), "chunks");
+  const code = readdirSync(chunks)
+    .filter((name) => name.endsWith(".js"))
+    .map((name) => readFileSync(join(chunks, name), "utf8"));
+  const found = [...code.join("\n").matchAll(/\bimport\(((?:\s*\/\*.*\*\/)*)\s*\w+\s*\)/g)];
+  expect(found.length).toBeGreaterThan(1);
+  for (const [, marks] of found) expect(marks).toMatch(/webpackIgnore: true.*\s.*@vite-ignore/);
 });

@@ -1,11 +1,12 @@
 /** The Node platform: worker threads, files, core count. Imported for its effect by every Node entry point. */
 import { createHash } from "node:crypto";
 import { constants, open, stat } from "node:fs/promises";
+import { createRequire } from "node:module";
 import * as os from "node:os";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
-import { DataError } from "../core/errors.js";
+import { ConfigError, DataError } from "../core/errors.js";
 import { type ByteSource, type Platform, type PlatformWorker, setPlatform, WorkerExit } from "../core/platform.js";
 import { codeState } from "./code.js";
 import { FileStore } from "./file-store.js";
@@ -168,4 +169,23 @@ async function openFile(path: string): Promise<ByteSource> {
 /** Files that nobody can close any more, such as those of a pass that was left in the middle. */
 const dropped = new FinalizationRegistry<{ close(): Promise<void> }>((handle) => void handle.close().catch(() => {}));
 
+/**
+ * Refuses loaders that make CommonJS of this package's modules (tsx, for programs that are no ES modules): what `import()`
+ * loads later would be a second copy, with other classes and no platform. Bundles, which are one file, are left alone.
+ */
+function refuseCommonJs(): void {
+  const url: string | undefined = import.meta.url;
+  if (!url || !/\/tenon\/dist\/chunks\/[^/]+$/.test(url)) return;
+  if (process.versions["bun"] !== undefined) return; // its `require.cache` lists ES modules too
+  if (createRequire(url).cache?.[fileURLToPath(url)] === undefined) return;
+  throw new ConfigError(
+    "tenon: needs a loader that leaves ES modules as they are, got one that makes CommonJS of them.",
+    {
+      where: "tenon",
+      hint: 'Write "type": "module" into your package.json, or name the program .mts.',
+    },
+  );
+}
+
+refuseCommonJs();
 setPlatform(nodePlatform);

@@ -111,6 +111,35 @@ test("it is imported in Node, trains a step, and never reaches for the network",
   check(JSON.parse(stdout));
 });
 
+test("a loader that makes CommonJS of its modules is refused, as a second copy would come with import()", async () => {
+  // What tsx does for programs that are no ES modules, without tsx: the module stands in the cache of `require`.
+  const chunk = readdirSync(join(installed, "dist/chunks")).find((name) => {
+    const code = readFileSync(join(installed, "dist/chunks", name), "utf8");
+    return name.endsWith(".js") && code.includes("refuseCommonJs();");
+  });
+  const path = JSON.stringify(join(installed, "dist/chunks", chunk!));
+  const code = `
+    const { createRequire, Module } = await import("node:module");
+    createRequire(${path}).cache[${path}] = new Module(${path});
+    await import("tenon").catch((error) => console.log(error.name, error.message));`;
+  writeFileSync(join(project, "loader.mjs"), code);
+  const { stdout } = await run(process.execPath, ["loader.mjs"]);
+  expect(stdout).toMatch(/^ConfigError tenon: needs a loader .* "type": "module"/);
+});
+
+test("CommonJS requires it, and trains", async () => {
+  const code = `
+    const { init, train } = require("tenon");
+    const { MemoryStore } = require("tenon/runs");
+    const config = { data: { corpus: "tales", length: 3000 }, model: { n_layer: 1, n_head: 1, n_embd: 4 }, training: { steps: 1 } };
+    init({ threads: 1 })
+      .then(() => train(config, { store: new MemoryStore() }))
+      .then(({ weightsHash }) => console.log(weightsHash.length));`;
+  writeFileSync(join(project, "main.cjs"), code);
+  const { stdout } = await run(process.execPath, ["main.cjs"]);
+  expect(stdout).toBe("64\n");
+});
+
 test("a second package brings ops of its own, and a model trains with them", async ({ skip }) => {
   if (!exportsOf(join(root, "src/index.ts")).has("defineOp")) skip("tenon does not export defineOp yet");
   const custom = `

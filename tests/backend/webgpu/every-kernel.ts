@@ -268,7 +268,7 @@ export async function refusedByRanges(gpu: Gpu): Promise<string[]> {
   const modules = gpu.sources().map((source) => {
     const own = source.buffers.map((_, i) => i);
     const counts = source.buffers.map(({ inStep, type }) => (inStep || type.startsWith("atomic") ? 1 : 2));
-    const code = wgsl(source, own, gpu.device.features.has("subgroups"), { counts, bytes: 4096 });
+    const code = wgsl(source, own, gpu.abilities, { counts, bytes: 4096 });
     return { name: source.name, module: gpu.device.createShaderModule({ code }) };
   });
   const refused: string[] = [];

@@ -69,11 +69,13 @@ ${results.map(({ r, q, name }) => `        ${name} += a${r >> 2}[${r & 3}] * b${
   const other = allBlocks < SIDE * SIDE ? `if (lane < ${allBlocks}u) ` : "";
   const fetch = (depth: string) => `if (of_left) { ${read(a, left, "(row + outer)", depth)} }
     else ${other}{ ${read(b, right, "(column + outer)", depth)} }`;
+  const kept = (value: string, step: string) =>
+    product.wholeK === 32 ? value : `select(vec4f(), ${value}, ${step} < p.k)`;
   const keep = (to: string, perStep: number, blocks: Blocks, vectors: string[]) => `
       let block = ${blocks.bySteps(vectors)};
       let at = step * ${perStep}u + outer / 4u;
       ${upTo(4)
-        .map((i) => `${to}[at + ${i * perStep}u] = select(vec4f(), block[${i}], depth + step + ${i}u < p.k);`)
+        .map((i) => `${to}[at + ${i * perStep}u] = ${kept(`block[${i}]`, `depth + step + ${i}u`)};`)
         .join("\n      ")}`;
   const summed = sums === "a" ? { buffer: "lefts", perStep: lefts } : { buffer: "rights", perStep: rights };
   return {

@@ -2,6 +2,7 @@
 import * as t from "tenon";
 import "tenon/optim";
 import { beforeAll, describe, expect, test } from "vitest";
+import { argmaxInto } from "../../src/ops/argmax-into.js";
 import { cachedAttention } from "../../src/ops/cache.js";
 import * as ops from "../../src/ops/index.js";
 import { dispatchOne } from "../../src/tensor/dispatch.js";
@@ -813,6 +814,12 @@ const wrong: Row[] = [
     t.ShapeError,
     () => cachedAttention(f(1, 2, 6), f(1, 2, 4), { heads: 1, before: { length: 1 } }),
     "cachedAttention: needs qkv [B, T, 3 * H * D] for H = 1 and a cache [B, S, 2 * H * D] with room for T rows at position 1, got [1, 2, 6] and [1, 2, 4].",
+  ],
+  [
+    "argmaxInto",
+    t.ShapeError,
+    () => argmaxInto(f(2, 3), t.zeros([3], { dtype: "int32" })),
+    "argmaxInto: needs float32 x [..., N] and int32 out of one number for each N, got [2, 3] and [3].",
   ],
 ];
 

@@ -183,12 +183,8 @@ export interface Across {
 }
 
 /** A few threads combine a share of the values each, then every thread combines what those have. */
-export function acrossMemory(
-  { name, type, combine }: Omit<Across, "empty">,
-  threads = THREADS,
-  combined = threads,
-): string {
-  const parts = combined <= 64 ? 8 : 16;
+function acrossMemory({ name, type, combine }: Omit<Across, "empty">, threads = THREADS, combined = threads): string {
+  const parts = combined <= 64 ? 8 : combined <= 256 ? 16 : 32;
   return `
 var<workgroup> ${name}_all: array<${type}, ${threads}>;
 var<workgroup> ${name}_part: array<${type}, ${parts}>;
@@ -210,7 +206,7 @@ fn ${name}(lane: u32, own: ${type}) -> ${type} {
 }
 
 /** Values of one thread that are read with no loop around: more make the text long. */
-const MOST_READ = 16;
+const MOST_READ = 32;
 
 /**
  * The threads of a subgroup exchange values in a fixed tree, the first of each leaves theirs, and every subgroup combines

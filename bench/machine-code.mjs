@@ -68,9 +68,16 @@ function reportNvidia(written, tools) {
       // The same code a second time is not made again.
       const spirv = /^spirv: (.+)$/m.exec(kernel.text)?.[1];
       if (!spirv) continue;
-      const figures = nvidiaRow(kernel.name, spirv, tools);
-      if (!head) console.log((head = tableHead(Object.keys(figures))));
-      console.log(row(Object.values(figures)));
+      try {
+        const figures = nvidiaRow(kernel.name, spirv, tools);
+        if (!head) console.log((head = tableHead(Object.keys(figures))));
+        console.log(row(Object.values(figures)));
+      } catch (error) {
+        // Something that cuda.h does not know yet, say: the others are of use.
+        const reason = /error: .*/.exec(error.message)?.[0] ?? error.message.split("\n")[0];
+        console.error(`${kernel.name}: not compiled, ${reason} (${spirv})`);
+        process.exitCode = 1;
+      }
     }
   }
 }

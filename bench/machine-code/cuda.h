@@ -93,11 +93,13 @@ template <class T, class F> INLINE T as_type(F from) {
   INLINE T clamp(T x, T low, T high) { return min(max(x, low), high); }
 LEAST_AND_GREATEST(float)
 LEAST_AND_GREATEST(float4)
+INLINE float4 clamp(float4 x, float low, float high) { return clamp(x, make_float4(low), make_float4(high)); }
 LEAST_AND_GREATEST(int)
 LEAST_AND_GREATEST(int4)
 LEAST_AND_GREATEST(uint)
 LEAST_AND_GREATEST(uint4)
 namespace precise {
+using ::clamp;
 using ::max;
 using ::min;
 }
@@ -115,6 +117,8 @@ INLINE float exp(float x) { return exp2(x * 1.44269504f); }
 INLINE float log(float x) { return log2(x) * 0.69314718f; }
 INLINE float abs(float x) { return __builtin_fabsf(x); }
 INLINE int abs(int x) { return x < 0 ? -x : x; }
+INLINE float ceil(float x) { return __builtin_ceilf(x); }
+INLINE float rint(float x) { return __builtin_rintf(x); }
 INLINE float floor(float x) { return __builtin_floorf(x); }
 INLINE float trunc(float x) { return __builtin_truncf(x); }
 #define EACH(name) INLINE float4 name(float4 v) { return make_float4(name(v.x), name(v.y), name(v.z), name(v.w)); }
@@ -122,12 +126,15 @@ EACH(exp)
 EACH(log)
 EACH(sqrt)
 EACH(abs)
+EACH(ceil)
+EACH(rint)
 EACH(floor)
 EACH(trunc)
 
 INLINE uint simd_shuffle_xor(uint x, uint mask) { return __nvvm_shfl_sync_bfly_i32(~0u, x, mask, 31); }
 INLINE int simd_shuffle_xor(int x, uint mask) { return (int)simd_shuffle_xor((uint)x, mask); }
 INLINE float simd_shuffle_xor(float x, uint mask) { return as_type<float>(simd_shuffle_xor(as_type<uint>(x), mask)); }
+INLINE int2 simd_shuffle_xor(int2 v, uint mask) { return make_int2(simd_shuffle_xor(v.x, mask), simd_shuffle_xor(v.y, mask)); }
 INLINE uint simd_sum(uint each) { return 32 * each; } /* Dawn's, to know the size of a subgroup */
 
 enum { memory_order_relaxed };
@@ -136,4 +143,6 @@ INLINE void threadgroup_barrier(int) { __syncthreads(); }
 typedef uint atomic_uint;
 INLINE void atomic_store_explicit(uint *at, uint x, int) { *(volatile uint *)at = x; }
 INLINE uint atomic_load_explicit(uint *at, int) { return *(volatile uint *)at; }
+INLINE uint atomic_fetch_and_explicit(uint *at, uint x, int) { return __atomic_fetch_and(at, x, 0); }
+INLINE uint atomic_fetch_or_explicit(uint *at, uint x, int) { return __atomic_fetch_or(at, x, 0); }
 INLINE uint atomic_fetch_min_explicit(uint *at, uint x, int) { return __atomic_fetch_min(at, x, 0); }

@@ -22,11 +22,16 @@ import {
 } from "../artifacts/schema.js";
 import { MAX_THREADS } from "../backend/devices.js";
 import { ConfigError } from "../core/errors.js";
+import { type ScheduleName, schedules } from "../optim/schedule.js";
 import { type DataConfig, dataSchema, dataUse, isTable } from "./data-config.js";
 import { belowOne, type ModelConfig, modelSchema, resolveModel } from "./model-config.js";
 import type { DataInput } from "./stored-data.js";
 
 export type TokenizerConfig = string | { readonly train: "bpe" | "unigram" | "wordpiece"; readonly vocabSize: number };
+
+/** What a config may name; `makeOptimizer` makes them. */
+const optimizerNames = ["adamw", "adam", "sgd", "muon"] as const;
+export type OptimizerName = (typeof optimizerNames)[number];
 
 export interface TrainingOptions {
   /** Optimizer steps. */
@@ -37,13 +42,13 @@ export interface TrainingOptions {
   readonly blockSize: number;
   /** Micro-batches whose gradients one step sums. */
   readonly accumulate: number;
-  readonly optimizer: "adamw" | "adam" | "sgd" | "muon";
+  readonly optimizer: OptimizerName;
   readonly learningRate: number;
   /** Of `muon`: the rate of what AdamW trains; the same unless told. */
   readonly adamwLearningRate?: number;
   /** Where the cosine and linear schedules end. */
   readonly minLearningRate: number;
-  readonly schedule: "constant" | "linear" | "cosine";
+  readonly schedule: ScheduleName;
   readonly warmupSteps: number;
   readonly weightDecay: number;
   readonly betas: readonly [number, number];
@@ -122,11 +127,11 @@ const trainingSchema = object(
     batchSize: optional(integer({ min: 1 })),
     blockSize: integer({ min: 1, default: 64 }),
     accumulate: integer({ min: 1, default: 1 }),
-    optimizer: oneOf(["adamw", "adam", "sgd", "muon"], { default: "adamw" }),
+    optimizer: oneOf(optimizerNames, { default: "adamw" }),
     learningRate: number({ above: 0, default: 1e-3 }),
     adamwLearningRate: optional(number({ above: 0 })),
     minLearningRate: optional(number({ min: 0 })),
-    schedule: oneOf(["constant", "linear", "cosine"], { default: "cosine" }),
+    schedule: oneOf(Object.keys(schedules) as ScheduleName[], { default: "cosine" }),
     warmupSteps: optional(integer({ min: 0 })),
     weightDecay: optional(number({ min: 0 })),
     betas: list(belowOne(), { length: 2, default: [0.9, 0.99] }) as unknown as Schema<readonly [number, number]>,

@@ -1,10 +1,10 @@
 /** `tenon data check <file>`: schema, counts, missing values, histograms and problems of a data file. */
 
 import { readFile } from "node:fs/promises";
-import { ConfigError } from "../core/errors.js";
+import { ConfigError, listOf } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
 import { type CheckReport, type ColumnSummary, checkDataset } from "../data/check.js";
-import { type DataFormat, type DatasetConfig, formatOfName, openDataset } from "../data/config.js";
+import { type DataFormat, type DatasetConfig, dataFormats, formatOfName, openDataset } from "../data/config.js";
 import type { Ratios } from "../data/ratio.js";
 import { expectation, parseSchema, type SchemaInput } from "../data/schema.js";
 import { showValue, violationText } from "../data/violation.js";
@@ -21,9 +21,9 @@ const table = usage({
   options: {
     schema: { kind: "text", value: "FILE", help: "enforce the schema in this JSON file; inferred unless given" },
     format: {
-      kind: ["csv", "jsonl", "json", "parquet", "text", "idx"],
+      kind: dataFormats,
       value: "NAME",
-      help: "csv, jsonl, json, parquet, text or idx; by the file's name unless given",
+      help: `${listOf(dataFormats, "or")}; by the file's name unless given`,
     },
     labels: { kind: "text", value: "FILE", help: "labels of an idx file" },
     delimiter: { kind: "text", value: "C", help: "character between fields of a CSV file" },
@@ -53,7 +53,7 @@ async function check(file: string, values: Parsed<typeof table>["values"]): Prom
   const format = (values.format ?? formatOfName(file)) as DataFormat | undefined;
   if (!format) {
     throw new ConfigError(`${file}: the name tells no format.`, {
-      hint: "Pass --format csv, jsonl, json, parquet, text or idx.",
+      hint: `Pass --format ${listOf(dataFormats, "or")}.`,
     });
   }
   const schema =

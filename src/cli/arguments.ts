@@ -51,7 +51,9 @@ type ValueOf<K> = K extends "flag"
     ? number | undefined
     : K extends "texts"
       ? readonly string[]
-      : string | undefined;
+      : K extends readonly (infer Word)[]
+        ? Word | undefined
+        : string | undefined;
 
 export type Values<U extends Usage> = { [N in keyof U["options"]]: ValueOf<U["options"][N]["kind"]> };
 

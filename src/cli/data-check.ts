@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { ConfigError, listOf } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
 import { type CheckReport, type ColumnSummary, checkDataset } from "../data/check.js";
-import { type DataFormat, type DatasetConfig, dataFormats, formatOfName, openDataset } from "../data/config.js";
+import { type DatasetConfig, dataFormats, formatOfName, openDataset } from "../data/config.js";
 import type { Ratios } from "../data/ratio.js";
 import { expectation, parseSchema, type SchemaInput } from "../data/schema.js";
 import { showValue, violationText } from "../data/violation.js";
@@ -50,7 +50,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
 
 async function check(file: string, values: Parsed<typeof table>["values"]): Promise<CheckReport> {
   const split = values.split === undefined ? undefined : parseSplit(values.split);
-  const format = (values.format ?? formatOfName(file)) as DataFormat | undefined;
+  const format = values.format ?? formatOfName(file);
   if (!format) {
     throw new ConfigError(`${file}: the name tells no format.`, {
       hint: `Pass --format ${listOf(dataFormats, "or")}.`,

@@ -1,7 +1,7 @@
 /** `tenon generate`: text from a run or a checkpoint, as it is made. */
 
 import { join } from "node:path";
-import { init, MAX_THREADS } from "../backend/devices.js";
+import { deviceChoices, init, MAX_THREADS } from "../backend/devices.js";
 import { describeCapabilities } from "../backend/report.js";
 import { ConfigError, RunError } from "../core/errors.js";
 import { isFetched } from "../core/platform.js";
@@ -31,7 +31,7 @@ const table = usage({
     "top-k": { kind: { integer: [1, WHOLE] }, value: "K", help: "choose among the K likeliest tokens" },
     "top-p": { kind: { number: [0, 1] }, value: "P", help: "choose among the likeliest that hold this probability" },
     seed: { kind: { integer: [0, WHOLE] }, help: "of the choices; 0 unless told" },
-    device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "auto: a hardware GPU, else the CPU" },
+    device: { kind: deviceChoices, help: "auto: a hardware GPU, else the CPU" },
     threads: { kind: { integer: [1, MAX_THREADS] }, help: "of the CPU; all cores unless told" },
     out: { kind: "text", value: "DIR", help: 'folder that holds the runs; "runs" unless told' },
   },
@@ -47,7 +47,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const say = values.json ? io.aside : io;
   const found = await init({
     engineFlags: true,
-    ...(device ? { device: device as "auto" } : {}),
+    ...(device ? { device: device } : {}),
     ...(threads ? { threads } : {}),
   });
   say.out(sentence(describeCapabilities(found), say));

@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { deviceChoices, numericsChoices } from "../backend/devices.js";
 import { ConfigError, TenonError } from "../core/errors.js";
 import { jsonLine } from "../core/json.js";
 import { setProgram } from "../node/code.js";
@@ -22,8 +23,8 @@ const table = usage({
     "awaited), and what it returns is shown. With --json, what the program prints goes to standard error.",
   options: {
     seed: { kind: { integer: [0, Number.MAX_SAFE_INTEGER] }, help: "of the default generator; 0 unless told" },
-    device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "cpu unless told" },
-    numerics: { kind: ["portable", "fast"], help: "portable unless told" },
+    device: { kind: deviceChoices, help: "cpu unless told" },
+    numerics: { kind: numericsChoices, help: "portable unless told" },
     deterministic: { kind: ["true", "warn", "false"], help: "what cannot give equal bits is refused, told or let be" },
   },
 });
@@ -52,8 +53,8 @@ export async function run(args: string[], io: CommandIo & Pick<Io, "alone">): Pr
     },
     {
       seed: values.seed,
-      device: values.device as "cpu" | undefined,
-      numerics: values.numerics as "portable" | undefined,
+      device: values.device,
+      numerics: values.numerics,
       deterministic:
         values.deterministic === undefined ? undefined : JSON.parse(values.deterministic.replace("warn", '"warn"')),
     },

@@ -1,6 +1,6 @@
 /** What `npm start` runs: about a minute from nothing to a model that writes, with its loss as a plot that grows. */
 
-import { MAX_THREADS } from "../backend/devices.js";
+import { deviceChoices, MAX_THREADS } from "../backend/devices.js";
 import { type Capabilities, describeCapabilities } from "../backend/report.js";
 import { setWarningListener } from "../core/warnings.js";
 import { talesEntropy } from "../data/tales.js";
@@ -27,7 +27,7 @@ const table = usage({
     data: { kind: "text", value: "FILE", help: "a text to learn from, in place of the stories" },
     steps: { kind: { integer: [1, Number.MAX_SAFE_INTEGER] }, help: "optimizer steps; 2000 unless told" },
     seed: { kind: { integer: [0, Number.MAX_SAFE_INTEGER] }, help: "of everything that is random; 1337 unless told" },
-    device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "auto, the CPU, unless told" },
+    device: { kind: deviceChoices, help: "auto, the CPU, unless told" },
     threads: { kind: { integer: [1, MAX_THREADS] }, help: "of the CPU; all cores unless told" },
     out: { kind: "text", value: "DIR", help: 'folder that holds the runs; "runs" unless told' },
   },
@@ -65,7 +65,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     },
     seed,
     out,
-    ...(device ? { device: device as "auto" } : {}),
+    ...(device ? { device: device } : {}),
     ...(threads ? { threads } : {}),
   };
   const say = values.json ? io.aside : io;

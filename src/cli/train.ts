@@ -2,7 +2,7 @@
 
 import { dirname } from "node:path";
 import { sourceText } from "../artifacts/sources.js";
-import { init, MAX_THREADS } from "../backend/devices.js";
+import { deviceChoices, init, MAX_THREADS, numericsChoices } from "../backend/devices.js";
 import { type Capabilities, describeCapabilities } from "../backend/report.js";
 import { showBytes } from "../backend/storage.js";
 import { parseJson } from "../core/json.js";
@@ -13,13 +13,34 @@ import { override, type TrainingConfigInput } from "../runs/config.js";
 import type { TrainingEvent, TrainingResult, TrainingRun } from "../runs/events.js";
 import { showNumber } from "../runs/sinks.js";
 import { trainConfig } from "../runs/train.js";
-import { helpOf, parse, UsageError, usage } from "./arguments.js";
+import { helpOf, type Option, parse, UsageError, usage } from "./arguments.js";
 import { type Io, whenReaderLeaves } from "./io.js";
 import { block, sentence } from "./layout.js";
 import { locate, shellWord, shortPath, toType } from "./locate.js";
 import { bar, Pace, Screen, thousands } from "./progress.js";
 
 const WHOLE = Number.MAX_SAFE_INTEGER;
+
+/** Flags that set a field of the config, by its path. A run that is resumed is what it was: only `free` ones may change. */
+const fields = {
+  steps: { path: "training.steps", kind: { integer: [1, WHOLE] }, help: "optimizer steps" },
+  seed: { path: "seed", kind: { integer: [0, WHOLE] }, help: "of everything that is random" },
+  device: { path: "device", kind: deviceChoices, help: "auto: the CPU; with fast numerics a hardware GPU" },
+  threads: {
+    path: "threads",
+    free: true,
+    kind: { integer: [1, MAX_THREADS] },
+    help: "of the CPU; all cores unless told, the result is the same",
+  },
+  numerics: { path: "numerics", kind: numericsChoices, help: "portable: the same bits on every machine" },
+  "memory-budget": {
+    path: "memoryBudget",
+    free: true,
+    kind: { bytes: true },
+    help: "bytes that all tensors together may use, e.g. 500MB",
+  },
+  out: { path: "out", free: true, kind: "text", value: "DIR", help: "folder that holds the runs" },
+} as const satisfies Record<string, Option & { path: string; free?: true }>;
 
 const table = usage({
   name: "train",
@@ -29,30 +50,10 @@ const table = usage({
     "Trains a model as the config says and keeps the run in a folder of its own. Ctrl-C saves a checkpoint and says " +
     "how to go on; a second Ctrl-C ends at once. Of a resumed run only threads and memory can change.",
   options: {
-    steps: { kind: { integer: [1, WHOLE] }, help: "optimizer steps" },
-    seed: { kind: { integer: [0, WHOLE] }, help: "of everything that is random" },
-    device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "auto: the CPU; with fast numerics a hardware GPU" },
-    threads: { kind: { integer: [1, MAX_THREADS] }, help: "of the CPU; all cores unless told, the result is the same" },
-    numerics: { kind: ["portable", "fast"], help: "portable: the same bits on every machine" },
-    "memory-budget": { kind: { bytes: true }, help: "bytes that all tensors together may use, e.g. 500MB" },
-    out: { kind: "text", value: "DIR", help: "folder that holds the runs" },
+    ...fields,
     resume: { kind: "text", value: "RUN", help: "go on with this run from its last checkpoint" },
   },
 });
-
-/** Where each flag goes in the config. */
-const paths = {
-  steps: "training.steps",
-  seed: "seed",
-  device: "device",
-  threads: "threads",
-  numerics: "numerics",
-  "memory-budget": "memoryBudget",
-  out: "out",
-} as const;
-
-/** Flags that change what a run is; a resumed one is what it was. */
-const identity = ["steps", "seed", "device", "numerics"] as const;
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, operands } = parse(table, args);
@@ -62,12 +63,11 @@ export async function run(args: string[], io: Io): Promise<number> {
   }
   const { resume } = values;
   if (operands.length === 0 && resume === undefined) throw new UsageError("needs <config.json>, or --resume RUN.");
-  const changed = resume === undefined ? undefined : identity.find((name) => values[name] !== undefined);
-  if (changed) throw new UsageError(`--${changed} cannot change in a run that is resumed.`);
+  const given = Object.entries(fields).filter(([flag]) => values[flag as keyof typeof fields] !== undefined);
+  const changed = resume === undefined ? undefined : given.find(([, field]) => !("free" in field));
+  if (changed) throw new UsageError(`--${changed[0]} cannot change in a run that is resumed.`);
   let config = operands.length === 0 ? {} : await readConfig(operands[0]);
-  for (const [flag, path] of Object.entries(paths) as [keyof typeof paths, string][]) {
-    if (values[flag] !== undefined) config = override(config, path, values[flag]);
-  }
+  for (const [flag, { path }] of given) config = override(config, path, values[flag as keyof typeof fields]);
   const [name, store] = resume === undefined ? [] : locate(resume, config?.["out"] as string | undefined);
   await allowEngineFlags();
   const started = trainConfig(config as unknown as TrainingConfigInput, {

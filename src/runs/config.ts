@@ -20,7 +20,9 @@ import {
   type Schema,
   text,
 } from "../artifacts/schema.js";
-import { MAX_THREADS } from "../backend/devices.js";
+import type { DeviceName } from "../backend/backend.js";
+import { deviceChoices, MAX_THREADS, numericsChoices } from "../backend/devices.js";
+import type { Numerics } from "../backend/report.js";
 import { ConfigError } from "../core/errors.js";
 import { type ScheduleName, schedules } from "../optim/schedule.js";
 import { type DataConfig, dataSchema, dataUse, isTable } from "./data-config.js";
@@ -75,8 +77,8 @@ export interface RunSettings {
   readonly training: TrainingOptions;
   readonly precision: "float32";
   readonly seed: number;
-  readonly device: "auto" | "cpu" | "webgpu" | "reference";
-  readonly numerics: "portable" | "fast";
+  readonly device: DeviceName | "auto";
+  readonly numerics: Numerics;
   readonly deterministic: boolean | "warn";
   readonly threads?: number;
   /** Bytes. */
@@ -166,8 +168,8 @@ const settingsFields = {
   training: trainingSchema,
   precision: precisionSchema,
   seed: integer({ min: 0, default: 1337 }),
-  device: oneOf(["auto", "cpu", "webgpu", "reference"], { default: "auto" }),
-  numerics: oneOf(["portable", "fast"], { default: "portable" }),
+  device: oneOf(deviceChoices, { default: "auto" }),
+  numerics: oneOf(numericsChoices, { default: "portable" }),
   deterministic: oneOf([true, false, "warn"], { default: "warn" }),
   threads: optional(integer({ min: 1, max: MAX_THREADS })),
   memoryBudget: optional(integer({ min: 1 })),

@@ -51,7 +51,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   whenReaderLeaves(() => {});
   let shown = -1;
   const tokenizer = await trainTokenizer(files(), {
-    model: values.model as "bpe" | "unigram" | "wordpiece" | undefined,
+    model: values.model,
     vocabSize: values["vocab-size"],
     minFrequency: values["min-frequency"],
     limitAlphabet: values["limit-alphabet"],

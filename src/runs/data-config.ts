@@ -137,7 +137,7 @@ export async function openPlace(place: DataPlace): Promise<ByteSource> {
 const LONGEST_PLACE = 2000;
 
 /** Why a text cannot be a place, or undefined when it can: pasted texts are not fetched. */
-export const placeProblem = (text: string): string | undefined =>
+const placeProblem = (text: string): string | undefined =>
   /[\r\n]/.test(text)
     ? "without line breaks"
     : text.length > LONGEST_PLACE && !/^(data|blob):/i.test(text)

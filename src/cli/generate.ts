@@ -47,7 +47,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const say = values.json ? io.aside : io;
   const found = await init({
     engineFlags: true,
-    ...(device ? { device: device } : {}),
+    ...(device ? { device } : {}),
     ...(threads ? { threads } : {}),
   });
   say.out(sentence(describeCapabilities(found), say));

@@ -2,7 +2,6 @@
 
 import { deviceChoices, MAX_THREADS } from "../backend/devices.js";
 import { type Capabilities, describeCapabilities } from "../backend/report.js";
-import { setWarningListener } from "../core/warnings.js";
 import { talesEntropy } from "../data/tales.js";
 import { type LanguageModel, loadModel } from "../models/index.js";
 import "../node/platform.js";
@@ -14,7 +13,7 @@ import type { Io } from "./io.js";
 import { block, sentence } from "./layout.js";
 import { plot, thinned } from "./plot.js";
 import { bar, Pace, Screen, thousands, Wrapped } from "./progress.js";
-import { allowEngineFlags, stopOnInterrupt, summary } from "./train.js";
+import { allowEngineFlags, summary, watch } from "./train.js";
 
 const table = usage({
   name: "start",
@@ -65,7 +64,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     },
     seed,
     out,
-    ...(device ? { device: device } : {}),
+    ...(device ? { device } : {}),
     ...(threads ? { threads } : {}),
   };
   const say = values.json ? io.aside : io;
@@ -75,16 +74,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const started = trainConfig(config, { clock });
   const screen = new Screen(say, clock);
   const view = new StartView(say, screen, new Pace(clock), data ?? "stories of a small grammar", bound);
-  const release = stopOnInterrupt(started, screen);
-  const listener = setWarningListener(undefined);
-  try {
-    for await (const event of started) view.show(event);
-  } finally {
-    screen.clear();
-    release();
-    setWarningListener(listener);
-  }
-  const result = await started;
+  const result = await watch(started, screen, view);
   say.out(view.plot(true).join("\n"));
   for (const line of comparison(result.valLoss, bound)) say.out(line);
   const text = view.checkpoint && !result.stopped ? await write(await loadModel(view.checkpoint), seed, say) : "";

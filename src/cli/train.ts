@@ -70,12 +70,16 @@ export async function run(args: string[], io: Io): Promise<number> {
   for (const [flag, { path }] of given) config = override(config, path, values[flag as keyof typeof fields]);
   const [name, store] = resume === undefined ? [] : locate(resume, config?.["out"] as string | undefined);
   await allowEngineFlags();
+  const say = values.json ? io.aside : io;
+  const clock = () => performance.now();
   const started = trainConfig(config as unknown as TrainingConfigInput, {
     ...(name === undefined ? {} : { resume: name, store }),
-    clock: () => performance.now(),
+    clock,
     where: operands[0] ?? "config",
   });
-  const result = await watch(started, values.json ? io.aside : io);
+  const screen = new Screen(say, clock);
+  const result = await watch(started, screen, new View(say, screen, new Pace(clock)));
+  for (const line of summary(result)) say.out(line);
   if (values.json) io.json(result);
   return 0;
 }
@@ -94,7 +98,7 @@ export async function allowEngineFlags(): Promise<void> {
  * Stops the run at Ctrl-C, once: a second one has its usual effect; and when nobody reads what it tells. Returns what
  * ends that.
  */
-export function stopOnInterrupt(run: TrainingRun, screen: Screen): () => void {
+function stopOnInterrupt(run: TrainingRun, screen: Screen): () => void {
   // Whoever reads the events sees how it ended.
   const stop = () => void run.stop().catch(() => undefined);
   const interrupt = () => {
@@ -115,19 +119,18 @@ export function stopOnInterrupt(run: TrainingRun, screen: Screen): () => void {
   };
 }
 
-/** Shows a run until it ends. */
-async function watch(run: TrainingRun, io: Io): Promise<TrainingResult> {
-  const clock = () => performance.now();
-  const screen = new Screen(io, clock);
-  const view = new View(io, screen, new Pace(clock));
+/** Gives the events of a run to who shows them until it ends; Ctrl-C stops it. */
+export async function watch(
+  run: TrainingRun,
+  screen: Screen,
+  view: { show(event: TrainingEvent): void },
+): Promise<TrainingResult> {
   const release = stopOnInterrupt(run, screen);
   // Warnings arrive as events.
   const listener = setWarningListener(undefined);
   try {
     for await (const event of run) view.show(event);
-    const result = await run;
-    for (const line of summary(result)) screen.line(line);
-    return result;
+    return await run;
   } finally {
     screen.clear();
     release();

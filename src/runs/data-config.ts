@@ -30,7 +30,7 @@ export type DataPlace = string | URL | Blob;
 export type DataKind = DataFormat | "tokens" | "corpus";
 
 /** What rows are to a language model; without one of these, rows of columns are a table. */
-const FORMATS = ["documents", "prompt-response", "chat"] as const;
+const ROW_FORMATS = ["documents", "prompt-response", "chat"] as const;
 
 /** What is learnt from data, which decides what their config may say. */
 export type DataUse = "text" | "tokens" | "documents" | "instructions" | "table";
@@ -63,7 +63,7 @@ export interface DataConfig extends Readonly<Partial<Record<DataFormat, DataPlac
 
   // Of rows for language models.
   /** A text per row, or examples of which the response is learnt. Without it rows are a table. */
-  readonly format?: (typeof FORMATS)[number];
+  readonly format?: (typeof ROW_FORMATS)[number];
   /** Column that holds the text of documents; `text` unless told. */
   readonly column?: string;
   /** Columns of examples; `instruction`, `input` (may be absent), `output`, and `messages` unless told. */
@@ -212,7 +212,7 @@ const fields = object({
   split,
   length: optional(integer({ min: 1 })),
   dtype: optional(oneOf(["uint16", "uint32", "int32"])),
-  format: optional(oneOf([...FORMATS])),
+  format: optional(oneOf([...ROW_FORMATS])),
   column: columnName(),
   columns: optional(
     object({ prompt: columnName(), input: columnName(), response: columnName(), messages: columnName() }),

@@ -9,7 +9,7 @@ import type { Ratios } from "../data/ratio.js";
 import { expectation, parseSchema, type SchemaInput } from "../data/schema.js";
 import { showValue, violationText } from "../data/violation.js";
 import "../node/platform.js";
-import { helpOf, type Parsed, parse, UsageError, usage } from "./arguments.js";
+import { type Parsed, UsageError, usage, withArguments } from "./arguments.js";
 import type { CommandIo } from "./io.js";
 import { thousands } from "./progress.js";
 
@@ -36,17 +36,12 @@ const table = usage({
 });
 
 /** Exit codes: 0 the data fits its schema, 1 it does not. */
-export async function run(args: string[], io: CommandIo): Promise<number> {
-  const { values, operands } = parse(table, args);
-  if (values.help) {
-    io.out(helpOf(table));
-    return 0;
-  }
+export const run = withArguments(table, async ({ values, operands }, io: CommandIo) => {
   const report = await check(operands[0], values);
   if (values.json) io.json(report);
   else for (const line of describe(report)) io.out(line);
   return report.report.violations.length > 0 ? 1 : 0;
-}
+});
 
 async function check(file: string, values: Parsed<typeof table>["values"]): Promise<CheckReport> {
   const split = values.split === undefined ? undefined : parseSplit(values.split);

@@ -9,7 +9,7 @@ import { LanguageModel, loadModel, type Model } from "../models/index.js";
 import "../node/platform.js";
 import { CHECKPOINTS } from "../runs/folder.js";
 import { loadRun } from "../runs/list.js";
-import { helpOf, parse, usage } from "./arguments.js";
+import { usage, withArguments } from "./arguments.js";
 import type { Io } from "./io.js";
 import { sentence } from "./layout.js";
 import { checkPlace, isFolder, isPath, locate, shortPath } from "./locate.js";
@@ -37,12 +37,7 @@ const table = usage({
   },
 });
 
-export async function run(args: string[], io: Io): Promise<number> {
-  const { values, operands } = parse(table, args);
-  if (values.help) {
-    io.out(helpOf(table));
-    return 0;
-  }
+export const run = withArguments(table, async ({ values, operands }, io: Io) => {
   const { device, threads, prompt = "\n" } = values;
   const say = values.json ? io.aside : io;
   const found = await init({
@@ -81,7 +76,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   } finally {
     model.dispose();
   }
-}
+});
 
 function languageModel(model: Model, folder: string): LanguageModel {
   if (model instanceof LanguageModel) return model;

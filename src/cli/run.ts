@@ -10,7 +10,7 @@ import { setProgram } from "../node/code.js";
 import "../node/platform.js";
 import { runsAtWork } from "../runs/events.js";
 import { run as runClean } from "../tensor/run.js";
-import { helpOf, ProgramError, parse, usage } from "./arguments.js";
+import { ProgramError, usage, withArguments } from "./arguments.js";
 import type { CommandIo, Io } from "./io.js";
 import { isFolder } from "./locate.js";
 
@@ -29,12 +29,7 @@ const table = usage({
   },
 });
 
-export async function run(args: string[], io: CommandIo & Pick<Io, "alone">): Promise<number> {
-  const { values, operands } = parse(table, args);
-  if (values.help) {
-    io.out(helpOf(table));
-    return 0;
-  }
+export const run = withArguments(table, async ({ values, operands }, io: CommandIo & Pick<Io, "alone">) => {
   const [file] = operands;
   const path = resolve(file);
   if (!existsSync(path)) throw new ConfigError(`${file}: cannot be run, no such file.`, { where: file });
@@ -69,7 +64,7 @@ export async function run(args: string[], io: CommandIo & Pick<Io, "alone">): Pr
   if (values.json) io.json({ file, result: result ?? null });
   else if (result !== undefined) io.out(typeof result === "string" ? result : jsonLine(result));
   return 0;
-}
+});
 
 /** What to do where Node's loader of CommonJS met an ES module: its own error shows only the line. */
 function notCommonJs(error: unknown, file: string): ConfigError | undefined {

@@ -8,7 +8,7 @@ import "../node/platform.js";
 import type { TrainingConfigInput } from "../runs/config.js";
 import type { TrainingEvent } from "../runs/events.js";
 import { trainConfig } from "../runs/train.js";
-import { helpOf, parse, usage } from "./arguments.js";
+import { usage, withArguments } from "./arguments.js";
 import type { Io } from "./io.js";
 import { block, sentence } from "./layout.js";
 import { plot, thinned } from "./plot.js";
@@ -38,12 +38,7 @@ const table = usage({
  */
 const MODEL = { model_type: "gpt2", n_layer: 2, n_head: 4, n_embd: 96 };
 
-export async function run(args: string[], io: Io): Promise<number> {
-  const { values } = parse(table, args);
-  if (values.help) {
-    io.out(helpOf(table));
-    return 0;
-  }
+export const run = withArguments(table, async ({ values }, io: Io) => {
   const { data, steps = 2000, seed = 1337, device, threads, out = "runs" } = values;
   const config: TrainingConfigInput = {
     data:
@@ -82,7 +77,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   for (const line of summary(result)) say.out(line);
   if (values.json) io.json({ ...result, entropy: bound ?? null, text });
   return 0;
-}
+});
 
 /** The loss beside the bound, in nats and as what it means: as unsure as among so many characters, all equally likely. */
 function comparison(valLoss: number, bound: number | undefined): string[] {

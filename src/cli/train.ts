@@ -13,7 +13,7 @@ import { override, type TrainingConfigInput } from "../runs/config.js";
 import type { TrainingEvent, TrainingResult, TrainingRun } from "../runs/events.js";
 import { showNumber } from "../runs/sinks.js";
 import { trainConfig } from "../runs/train.js";
-import { helpOf, type Option, parse, UsageError, usage } from "./arguments.js";
+import { type Option, UsageError, usage, withArguments } from "./arguments.js";
 import { type Io, whenReaderLeaves } from "./io.js";
 import { block, sentence } from "./layout.js";
 import { locate, shellWord, shortPath, toType } from "./locate.js";
@@ -55,12 +55,7 @@ const table = usage({
   },
 });
 
-export async function run(args: string[], io: Io): Promise<number> {
-  const { values, operands } = parse(table, args);
-  if (values.help) {
-    io.out(helpOf(table));
-    return 0;
-  }
+export const run = withArguments(table, async ({ values, operands }, io: Io) => {
   const { resume } = values;
   if (operands.length === 0 && resume === undefined) throw new UsageError("needs <config.json>, or --resume RUN.");
   const given = Object.entries(fields).filter(([flag]) => values[flag as keyof typeof fields] !== undefined);
@@ -82,7 +77,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   for (const line of summary(result)) say.out(line);
   if (values.json) io.json(result);
   return 0;
-}
+});
 
 async function readConfig(path: string): Promise<Record<string, unknown>> {
   const source = await platform().openFile!(path);

@@ -6,7 +6,7 @@ import { ConfigError, DataError, listOf } from "../core/errors.js";
 import "../node/platform.js";
 import { read, text } from "../tokenizers/files.js";
 import { trainTokenizer } from "../tokenizers/index.js";
-import { helpOf, parse, UsageError, usage } from "./arguments.js";
+import { UsageError, usage, withArguments } from "./arguments.js";
 import { type CommandIo, whenReaderLeaves } from "./io.js";
 import { isFolder } from "./locate.js";
 
@@ -26,12 +26,7 @@ const table = usage({
   },
 });
 
-export async function run(args: string[], io: CommandIo): Promise<number> {
-  const { values, operands } = parse(table, args);
-  if (values.help) {
-    io.out(helpOf(table));
-    return 0;
-  }
+export const run = withArguments(table, async ({ values, operands }, io: CommandIo) => {
   if (values.out === undefined) throw new UsageError("needs --out, the file to write.");
   // Told before the training and not after it.
   if (isFolder(values.out)) throw new ConfigError(`${values.out}: is a folder, a file to write was expected.`);
@@ -51,7 +46,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   whenReaderLeaves(() => {});
   let shown = -1;
   const tokenizer = await trainTokenizer(files(), {
-    model: values.model as "bpe" | "unigram" | "wordpiece" | undefined,
+    model: values.model,
     vocabSize: values["vocab-size"],
     minFrequency: values["min-frequency"],
     limitAlphabet: values["limit-alphabet"],
@@ -83,4 +78,4 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   if (values.json) io.json(summary);
   else io.out(`${values.out}: ${vocabSize} tokens${merges ? `, ${merges.length} merges` : ""}\nhash ${hash}`);
   return 0;
-}
+});

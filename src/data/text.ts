@@ -5,7 +5,7 @@ import { type DataSource, openBytes } from "./bytes.js";
 import { trimEnds } from "./coerce.js";
 import { OpeningDataset } from "./dataset.js";
 import { decodeText, type TextOptions } from "./decode.js";
-import { lines } from "./json.js";
+import { lines } from "./lines.js";
 import { checkSourceOptions } from "./options.js";
 import type { Row } from "./row.js";
 import { hashOnce, type SourceOptions, valueStage } from "./source.js";

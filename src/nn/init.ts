@@ -7,22 +7,32 @@
 import type { DeviceName } from "../backend/backend.js";
 import { backendOf } from "../backend/devices.js";
 import { dtypes, encode } from "../core/dtype.js";
-import { ConfigError } from "../core/errors.js";
-import { checkOptions, checkWord } from "../core/options.js";
+import { ConfigError, kindOf } from "../core/errors.js";
+import { checkFinite, checkOptions, checkWord, refuseOption } from "../core/options.js";
 import { checkGenerator, type Generator, type RandomCall, randomNormal, randomUniform } from "../core/random.js";
 import { checkShape, type Shape } from "../core/shape.js";
+import { checkTensors, named } from "../ops/define.js";
 import { getDefaultGenerator } from "../tensor/create.js";
 import { Parameter, Tensor } from "../tensor/tensor.js";
-import type { Module } from "./module.js";
+import { checkModule, type Module } from "./module.js";
 
 /** Where the random numbers of a parameter come from, by its name within its module. */
 export type InitialCalls = (parameter: string) => RandomCall;
 
 const nextCall = (): RandomCall => getDefaultGenerator().next("init");
 
-/** Overwrites a tensor with offset + x * factor for numbers made on the host. */
-function store(target: Tensor, x: Float32Array, offset: number, factor: number): Tensor {
+/** Overwrites a tensor with offset + x * factor for numbers x made on the host. */
+function store(
+  where: string,
+  target: Tensor,
+  make: typeof randomNormal,
+  call: RandomCall,
+  { offset, factor }: { offset: number; factor: number },
+): Tensor {
+  // A generator in its place would give the same numbers every time, whatever its seed.
+  if (typeof call?.key0 !== "number") refuseOption(where, "call", 'a random call, as of generator.next("init"),', call);
   const { dtype, size } = target;
+  const x = make(call, size);
   const stored = dtype === "float32" ? x : new dtypes[dtype].array(size);
   for (let i = 0; i < size; i++) stored[i] = encode(dtype, offset + x[i] * factor);
   target.backend.write(target.storage.handle, new Uint8Array(stored.buffer, 0, stored.byteLength));
@@ -30,28 +40,35 @@ function store(target: Tensor, x: Float32Array, offset: number, factor: number):
   return target;
 }
 
-/** Every element becomes `value`. */
-export function constant_(target: Tensor, value: number): Tensor {
+function fill(where: string, target: Tensor, value: number): Tensor {
+  checkTensors(where, { target });
+  if (typeof value !== "number") refuseOption(where, "value", "a number", value);
   target.backend.kernels.fill(target, value);
   target.storage.version++;
   return target;
 }
 
-export const zeros_ = (target: Tensor): Tensor => constant_(target, 0);
-export const ones_ = (target: Tensor): Tensor => constant_(target, 1);
+/** Every element becomes `value`. */
+export const constant_ = (target: Tensor, value: number): Tensor => fill("constant_", target, value);
+export const zeros_ = (target: Tensor): Tensor => fill("zeros_", target, 0);
+export const ones_ = (target: Tensor): Tensor => fill("ones_", target, 1);
 
 /** Uniform in [low, high). */
 export function uniform_(target: Tensor, options: { low?: number; high?: number; call?: RandomCall } = {}): Tensor {
+  checkTensors("uniform_", { target });
   checkOptions("uniform_", options, ["low", "high", "call"]);
   const { low = 0, high = 1, call = nextCall() } = options;
-  return store(target, randomUniform(call, target.size), low, high - low);
+  checkFinite("uniform_", { low, high });
+  return store("uniform_", target, randomUniform, call, { offset: low, factor: high - low });
 }
 
 /** Normal with this mean and standard deviation. */
 export function normal_(target: Tensor, options: { mean?: number; std?: number; call?: RandomCall } = {}): Tensor {
+  checkTensors("normal_", { target });
   checkOptions("normal_", options, ["mean", "std", "call"]);
   const { mean = 0, std = 1, call = nextCall() } = options;
-  return store(target, randomNormal(call, target.size), mean, std);
+  checkFinite("normal_", { mean, std });
+  return store("normal_", target, randomNormal, call, { offset: mean, factor: std });
 }
 
 /** How many inputs and outputs each element of a weight connects: weights are [out, in, …window], or [in, out]. */
@@ -97,21 +114,13 @@ export interface KaimingOptions {
   call?: RandomCall;
 }
 
-function kaimingStd(where: string, shape: Shape, options: KaimingOptions): number {
+function kaimingStd(where: string, target: Tensor, options: KaimingOptions): number {
+  checkTensors(where, { target });
   checkOptions(where, options, ["a", "mode", "nonlinearity", "inOut", "call"]);
   const { a = 0, mode = "fanIn", nonlinearity = "leakyRelu", inOut } = options;
+  checkFinite(where, { a });
   checkWord(where, "mode", mode, ["fanIn", "fanOut"]);
-  return gainOf(where, nonlinearity, a) / Math.sqrt(fans(shape, inOut, where)[mode]);
-}
-
-/** He et al. 2015: normal with standard deviation gain / sqrt(fan). */
-export const kaimingNormal_ = (target: Tensor, options: KaimingOptions = {}): Tensor =>
-  normal_(target, { std: kaimingStd("kaimingNormal_", target.shape, options), call: options.call });
-
-/** He et al. 2015: uniform within sqrt(3) * gain / sqrt(fan) of 0. */
-export function kaimingUniform_(target: Tensor, options: KaimingOptions = {}): Tensor {
-  const high = Math.sqrt(3) * kaimingStd("kaimingUniform_", target.shape, options);
-  return uniform_(target, { low: -high, high, call: options.call });
+  return gainOf(where, nonlinearity, a) / Math.sqrt(fans(target.shape, inOut, where)[mode]);
 }
 
 export interface XavierOptions {
@@ -121,22 +130,42 @@ export interface XavierOptions {
   call?: RandomCall;
 }
 
-function xavierStd(where: string, shape: Shape, options: XavierOptions): number {
+function xavierStd(where: string, target: Tensor, options: XavierOptions): number {
+  checkTensors(where, { target });
   checkOptions(where, options, ["gain", "inOut", "call"]);
   const { gain = 1, inOut } = options;
-  const { fanIn, fanOut } = fans(shape, inOut, where);
+  checkFinite(where, { gain });
+  const { fanIn, fanOut } = fans(target.shape, inOut, where);
   return gain * Math.sqrt(2 / (fanIn + fanOut));
 }
 
+type Std<Options> = (where: string, target: Tensor, options: Options) => number;
+
+const normal =
+  <Options extends { call?: RandomCall }>(where: string, stdOf: Std<Options>) =>
+  (target: Tensor, options: Options = {} as Options): Tensor => {
+    const std = stdOf(where, target, options);
+    return named(where, () => normal_(target, { std, call: options.call }));
+  };
+
+const uniform =
+  <Options extends { call?: RandomCall }>(where: string, stdOf: Std<Options>) =>
+  (target: Tensor, options: Options = {} as Options): Tensor => {
+    const high = Math.sqrt(3) * stdOf(where, target, options);
+    return named(where, () => uniform_(target, { low: -high, high, call: options.call }));
+  };
+
+/** He et al. 2015: normal with standard deviation gain / sqrt(fan). */
+export const kaimingNormal_ = normal<KaimingOptions>("kaimingNormal_", kaimingStd);
+
+/** He et al. 2015: uniform within sqrt(3) * gain / sqrt(fan) of 0. */
+export const kaimingUniform_ = uniform<KaimingOptions>("kaimingUniform_", kaimingStd);
+
 /** Glorot and Bengio 2010: normal with standard deviation gain * sqrt(2 / (fanIn + fanOut)). */
-export const xavierNormal_ = (target: Tensor, options: XavierOptions = {}): Tensor =>
-  normal_(target, { std: xavierStd("xavierNormal_", target.shape, options), call: options.call });
+export const xavierNormal_ = normal<XavierOptions>("xavierNormal_", xavierStd);
 
 /** Glorot and Bengio 2010: uniform within gain * sqrt(6 / (fanIn + fanOut)) of 0. */
-export function xavierUniform_(target: Tensor, options: XavierOptions = {}): Tensor {
-  const high = Math.sqrt(3) * xavierStd("xavierUniform_", target.shape, options);
-  return uniform_(target, { low: -high, high, call: options.call });
-}
+export const xavierUniform_ = uniform<XavierOptions>("xavierUniform_", xavierStd);
 
 /** The initial value of one parameter of a model, by its full name. */
 export type InitialRule = (name: string, parameter: Parameter, call: RandomCall) => void;
@@ -170,9 +199,12 @@ export interface InitializeOptions {
 
 /** Gives every parameter of a model its initial value, a function of the generator's seed and the parameter's name alone. */
 export function initialize(model: Module, options: InitializeOptions = {}): void {
+  checkModule("initialize", model);
   checkOptions("initialize", options, ["generator", "rule"]);
   const { generator = getDefaultGenerator(), rule } = options;
   checkGenerator("initialize", generator);
+  if (rule !== undefined && typeof rule !== "function")
+    refuseOption("initialize", "rule", "a function (name, parameter, call)", rule);
   const callOf = (name: string) => generator.at(`init/${name}`, 0);
   if (rule) {
     for (const [name, parameter] of model.namedParameters()) rule(name, parameter, callOf(name));
@@ -188,6 +220,12 @@ let deferred = false;
 
 /** Builds modules without giving parameters any values: for models whose values are loaded or set by `initialize`. */
 export function deferInit<M extends Module>(build: () => M): M {
+  if (typeof build !== "function") {
+    throw new ConfigError(`deferInit: needs a function that builds a module, got ${kindOf(build)}.`, {
+      where: "deferInit",
+      hint: "For example deferInit(() => new Linear(2, 2)).",
+    });
+  }
   const before = deferred;
   deferred = true;
   try {

@@ -7,11 +7,11 @@
 import type { DeviceName } from "../backend/backend.js";
 import { backendOf } from "../backend/devices.js";
 import { dtypes, encode } from "../core/dtype.js";
-import { ConfigError, kindOf } from "../core/errors.js";
+import { ConfigError } from "../core/errors.js";
 import { checkFinite, checkOptions, checkWord, refuseOption } from "../core/options.js";
 import { checkGenerator, type Generator, type RandomCall, randomNormal, randomUniform } from "../core/random.js";
 import { checkShape, type Shape } from "../core/shape.js";
-import { checkTensors, named } from "../ops/define.js";
+import { checkTensors } from "../ops/define.js";
 import { getDefaultGenerator } from "../tensor/create.js";
 import { Parameter, Tensor } from "../tensor/tensor.js";
 import { checkModule, type Module } from "./module.js";
@@ -21,16 +21,20 @@ export type InitialCalls = (parameter: string) => RandomCall;
 
 const nextCall = (): RandomCall => getDefaultGenerator().next("init");
 
-/** Overwrites a tensor with offset + x * factor for numbers x made on the host. */
-function store(
+/** Overwrites a tensor with numbers made on the host: uniform in [low, high), or normal with a mean and a deviation. */
+function draw(
   where: string,
   target: Tensor,
   make: typeof randomNormal,
-  call: RandomCall,
-  { offset, factor }: { offset: number; factor: number },
+  numbers: Readonly<Record<string, number>>,
+  call = nextCall(),
 ): Tensor {
+  checkTensors(where, { target });
+  checkFinite(where, numbers);
   // A generator in its place would give the same numbers every time, whatever its seed.
-  if (typeof call?.key0 !== "number") refuseOption(where, "call", 'a random call, as of generator.next("init"),', call);
+  if (call.key0 === undefined) refuseOption(where, "call", "a random call", call);
+  const [offset, second] = Object.values(numbers);
+  const factor = make === randomUniform ? second - offset : second;
   const { dtype, size } = target;
   const x = make(call, size);
   const stored = dtype === "float32" ? x : new dtypes[dtype].array(size);
@@ -55,20 +59,16 @@ export const ones_ = (target: Tensor): Tensor => fill("ones_", target, 1);
 
 /** Uniform in [low, high). */
 export function uniform_(target: Tensor, options: { low?: number; high?: number; call?: RandomCall } = {}): Tensor {
-  checkTensors("uniform_", { target });
   checkOptions("uniform_", options, ["low", "high", "call"]);
-  const { low = 0, high = 1, call = nextCall() } = options;
-  checkFinite("uniform_", { low, high });
-  return store("uniform_", target, randomUniform, call, { offset: low, factor: high - low });
+  const { low = 0, high = 1, call } = options;
+  return draw("uniform_", target, randomUniform, { low, high }, call);
 }
 
 /** Normal with this mean and standard deviation. */
 export function normal_(target: Tensor, options: { mean?: number; std?: number; call?: RandomCall } = {}): Tensor {
-  checkTensors("normal_", { target });
   checkOptions("normal_", options, ["mean", "std", "call"]);
-  const { mean = 0, std = 1, call = nextCall() } = options;
-  checkFinite("normal_", { mean, std });
-  return store("normal_", target, randomNormal, call, { offset: mean, factor: std });
+  const { mean = 0, std = 1, call } = options;
+  return draw("normal_", target, randomNormal, { mean, std }, call);
 }
 
 /** How many inputs and outputs each element of a weight connects: weights are [out, in, …window], or [in, out]. */
@@ -139,33 +139,29 @@ function xavierStd(where: string, target: Tensor, options: XavierOptions): numbe
   return gain * Math.sqrt(2 / (fanIn + fanOut));
 }
 
-type Std<Options> = (where: string, target: Tensor, options: Options) => number;
+const normal = (where: string, target: Tensor, std: number, { call }: { call?: RandomCall }): Tensor =>
+  draw(where, target, randomNormal, { mean: 0, std }, call);
 
-const normal =
-  <Options extends { call?: RandomCall }>(where: string, stdOf: Std<Options>) =>
-  (target: Tensor, options: Options = {} as Options): Tensor => {
-    const std = stdOf(where, target, options);
-    return named(where, () => normal_(target, { std, call: options.call }));
-  };
-
-const uniform =
-  <Options extends { call?: RandomCall }>(where: string, stdOf: Std<Options>) =>
-  (target: Tensor, options: Options = {} as Options): Tensor => {
-    const high = Math.sqrt(3) * stdOf(where, target, options);
-    return named(where, () => uniform_(target, { low: -high, high, call: options.call }));
-  };
+function uniform(where: string, target: Tensor, std: number, { call }: { call?: RandomCall }): Tensor {
+  const high = Math.sqrt(3) * std;
+  return draw(where, target, randomUniform, { low: -high, high }, call);
+}
 
 /** He et al. 2015: normal with standard deviation gain / sqrt(fan). */
-export const kaimingNormal_ = normal<KaimingOptions>("kaimingNormal_", kaimingStd);
+export const kaimingNormal_ = (target: Tensor, options: KaimingOptions = {}): Tensor =>
+  normal("kaimingNormal_", target, kaimingStd("kaimingNormal_", target, options), options);
 
 /** He et al. 2015: uniform within sqrt(3) * gain / sqrt(fan) of 0. */
-export const kaimingUniform_ = uniform<KaimingOptions>("kaimingUniform_", kaimingStd);
+export const kaimingUniform_ = (target: Tensor, options: KaimingOptions = {}): Tensor =>
+  uniform("kaimingUniform_", target, kaimingStd("kaimingUniform_", target, options), options);
 
 /** Glorot and Bengio 2010: normal with standard deviation gain * sqrt(2 / (fanIn + fanOut)). */
-export const xavierNormal_ = normal<XavierOptions>("xavierNormal_", xavierStd);
+export const xavierNormal_ = (target: Tensor, options: XavierOptions = {}): Tensor =>
+  normal("xavierNormal_", target, xavierStd("xavierNormal_", target, options), options);
 
 /** Glorot and Bengio 2010: uniform within gain * sqrt(6 / (fanIn + fanOut)) of 0. */
-export const xavierUniform_ = uniform<XavierOptions>("xavierUniform_", xavierStd);
+export const xavierUniform_ = (target: Tensor, options: XavierOptions = {}): Tensor =>
+  uniform("xavierUniform_", target, xavierStd("xavierUniform_", target, options), options);
 
 /** The initial value of one parameter of a model, by its full name. */
 export type InitialRule = (name: string, parameter: Parameter, call: RandomCall) => void;
@@ -203,8 +199,7 @@ export function initialize(model: Module, options: InitializeOptions = {}): void
   checkOptions("initialize", options, ["generator", "rule"]);
   const { generator = getDefaultGenerator(), rule } = options;
   checkGenerator("initialize", generator);
-  if (rule !== undefined && typeof rule !== "function")
-    refuseOption("initialize", "rule", "a function (name, parameter, call)", rule);
+  if (rule && typeof rule !== "function") refuseOption("initialize", "rule", "a function", rule);
   const callOf = (name: string) => generator.at(`init/${name}`, 0);
   if (rule) {
     for (const [name, parameter] of model.namedParameters()) rule(name, parameter, callOf(name));
@@ -220,12 +215,7 @@ let deferred = false;
 
 /** Builds modules without giving parameters any values: for models whose values are loaded or set by `initialize`. */
 export function deferInit<M extends Module>(build: () => M): M {
-  if (typeof build !== "function") {
-    throw new ConfigError(`deferInit: needs a function that builds a module, got ${kindOf(build)}.`, {
-      where: "deferInit",
-      hint: "For example deferInit(() => new Linear(2, 2)).",
-    });
-  }
+  if (typeof build !== "function") refuseOption("deferInit", "build", "a function", build);
   const before = deferred;
   deferred = true;
   try {

@@ -221,7 +221,7 @@ const wrong: [string, () => unknown, string][] = [
   [
     "a list that holds no files",
     () => t.loadModel(any([new Uint8Array(1)])),
-    "folder: needs files in its list, got an Uint8Array at 0.",
+    "folder: needs files in its list, got an Uint8Array.",
   ],
   [
     "the hash of parameters",

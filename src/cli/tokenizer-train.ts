@@ -33,14 +33,7 @@ export const run = withArguments(table, async ({ values, operands }, io: Command
   if (!isFolder(dirname(values.out)))
     throw new ConfigError(`${values.out}: cannot be written, there is no such folder.`);
   async function* files(): AsyncGenerator<string> {
-    let characters = 0;
-    for (const file of operands) {
-      const content = text(await read(file), file);
-      characters += content.length;
-      yield content;
-    }
-    // trainTokenizer learns nothing from nothing, as Hugging Face's trainers do; of files it is a mistake.
-    if (characters === 0) throw new DataError(`${listOf(operands)}: a text to learn from expected, got none.`);
+    for (const file of operands) yield text(await read(file), file);
   }
   // The file is what matters, whoever reads the progress.
   whenReaderLeaves(() => {});
@@ -58,6 +51,9 @@ export const run = withArguments(table, async ({ values, operands }, io: Command
       shown = tenth;
       io.err(`training: ${tenth * 10} %`);
     },
+  }).catch((error) => {
+    // What the texts lack is told of the files.
+    throw error instanceof DataError && error.where === "trainTokenizer" ? error.under(listOf(operands)) : error;
   });
   const wanted = values["vocab-size"] ?? tokenizer.vocabSize;
   if (tokenizer.vocabSize > wanted) {

@@ -2,7 +2,7 @@
 
 import { ConfigError, DataError, type ErrorDetails, FormatError, listOf } from "../core/errors.js";
 import { type DataSource, openBytes } from "./bytes.js";
-import { OpeningDataset } from "./dataset.js";
+import { AwaitableDataset, type OpeningDataset } from "./dataset.js";
 import { decodeText, type TextOptions } from "./decode.js";
 import { parseExactly } from "./json-numbers.js";
 import { lines } from "./lines.js";
@@ -41,7 +41,7 @@ export function fromJsonl(source: DataSource, options: JsonlOptions = {}): Openi
   }
   const step = { jsonl: { encoding: options.encoding ?? null } };
   const source_ = { name, step, rows, contentHash: hashOnce(bytes), repeatable: bytes.repeatable };
-  return new OpeningDataset(valueStage(source_, options));
+  return new AwaitableDataset(valueStage(source_, options));
 }
 
 /** The row of a line, or the rule that it breaks. */
@@ -76,7 +76,7 @@ export function fromJson(source: DataSource, options: JsonOptions = {}): Opening
   }
   const step = { json: { path: options.path ?? null, encoding: options.encoding ?? null } };
   const source_ = { name, step, rows, contentHash: hashOnce(bytes), repeatable: bytes.repeatable };
-  return new OpeningDataset(valueStage(source_, options));
+  return new AwaitableDataset(valueStage(source_, options));
 }
 
 /** Throws FormatError on what is no JSON, with the next step where the text is JSON of another form. */

@@ -111,7 +111,7 @@ describe("tenon", () => {
     const train = (line: string) => call(`tokenizer train ${line} --out small.json`);
     expect(await train("none.txt none.txt")).toMatchObject({
       code: 1,
-      err: "none.txt and none.txt: a text to learn from expected, got none.\n",
+      err: "none.txt and none.txt: needs a text to learn from, got none.\n",
     });
     expect(existsSync(join(dir, "small.json"))).toBe(false);
     const told =

@@ -713,12 +713,12 @@ const wrong: Row[] = [
       ],
     ),
   ),
-  ...[-1, 0, Number.NaN, "1"].map(
+  ...[-1, 0, Number.NaN, Number.POSITIVE_INFINITY, "1"].map(
     (delta): Row => [
       `huberLoss with a delta of ${delta}`,
       t.ConfigError,
       () => t.huberLoss(f(2), f(2), { delta: delta as number }),
-      /^huberLoss: needs a number above 0 for delta, got /,
+      /^huberLoss: needs a finite number above 0 for delta, got /,
     ],
   ),
   [

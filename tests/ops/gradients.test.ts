@@ -5,7 +5,7 @@ import { randomNormal } from "../../src/core/random.js";
 import { testDevices } from "../setup/devices.js";
 import { hostInputs, runSample, samples, upload } from "./samples.js";
 
-const { NaN: nan } = Number;
+const { NaN: nan, POSITIVE_INFINITY: infinity } = Number;
 type Case = [string, (a: t.Tensor, b: t.Tensor) => t.Tensor, number[], number[], number[], number[]?];
 
 const cases: Case[] = [
@@ -18,6 +18,14 @@ const cases: Case[] = [
     [1e14, -1e14, 1e20, -1e20, nan],
     [],
     [1, 0, 1, 0, nan],
+  ],
+  [
+    "huberLoss",
+    (a, b) => t.huberLoss(a, b, { delta: 2, reduction: "none" }),
+    [infinity, -infinity, 0, 1e30, 1, 5, nan, infinity],
+    [0, 0, infinity, 0, 0, 3, 0, infinity],
+    [2, -2, -2, 2, 1, 2, nan, nan],
+    [-2, 2, 2, -2, -1, -2, nan, nan],
   ],
 ];
 

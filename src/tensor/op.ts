@@ -126,7 +126,7 @@ export function checkedKernel(op: string, kernel: Kernel): Kernel {
       if (!(error instanceof TypeError)) throw error;
       throw new RegistryError(`${op}: its kernel failed: ${error.message.replace(/\.$/, "")}.`, {
         where: op,
-        hint: "Kernels in src/backend/kernels.ts says what each is given.",
+        hint: "The type Kernels says what each is given.",
         cause: error,
       });
     }

@@ -1,7 +1,9 @@
 /*
  * A Vulkan layer for a driver without hardware (Mesa's RADV, with RADV_FORCE_FAMILY): memory is the host's, and whatever
- * would be executed is over at once. What is left of the driver is its compiler.
+ * would be executed is over at once. What is left of the driver is its compiler. With TENON_SPIRV, the folder of a
+ * listing, not even that: the card says to be one of NVIDIA's, and modules are written out and not compiled.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <vulkan/vk_layer.h>
@@ -67,6 +69,50 @@ static VkResult signal_made(VkDevice device, const void *info, const void *callb
   return VK_SUCCESS;
 }
 
+/* What Dawn asks an H200 for: its maker, and subgroups that all have 32 threads. */
+static PFN_vkGetPhysicalDeviceProperties2 properties_of_driver;
+static void as_nvidia(VkPhysicalDevice card, VkPhysicalDeviceProperties2 *out) {
+  properties_of_driver(card, out);
+  out->properties.vendorID = 0x10de;
+  out->properties.deviceID = 0x2335;
+  strcpy(out->properties.deviceName, "NVIDIA H200");
+  out->properties.limits.maxComputeSharedMemorySize = 48 << 10;
+  for (VkBaseOutStructure *more = out->pNext; more; more = more->pNext) {
+    if (more->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES) {
+      VkPhysicalDeviceSubgroupSizeControlProperties *sizes = (void *)more;
+      sizes->minSubgroupSize = sizes->maxSubgroupSize = 32;
+    }
+    if (more->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_PROPERTIES) {
+      VkPhysicalDeviceVulkan13Properties *sizes = (void *)more;
+      sizes->minSubgroupSize = sizes->maxSubgroupSize = 32;
+    }
+    if (more->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES)
+      ((VkPhysicalDeviceDriverProperties *)more)->driverID = VK_DRIVER_ID_NVIDIA_PROPRIETARY;
+    if (more->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES)
+      ((VkPhysicalDeviceVulkan12Properties *)more)->driverID = VK_DRIVER_ID_NVIDIA_PROPRIETARY;
+  }
+}
+static void as_nvidia_1(VkPhysicalDevice card, VkPhysicalDeviceProperties *out) {
+  VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
+  as_nvidia(card, &properties);
+  *out = properties.properties;
+}
+static VkResult write_module(VkDevice device, const VkShaderModuleCreateInfo *info, const void *callbacks, VkShaderModule *out) {
+  static size_t number = 0;
+  char path[4096];
+  snprintf(path, sizeof path, "%s/%zu.spv", getenv("TENON_SPIRV"), number++);
+  FILE *file = fopen(path, "wb");
+  if (!file || fwrite(info->pCode, 1, info->codeSize, file) != info->codeSize || fclose(file)) return VK_ERROR_UNKNOWN;
+  fprintf(stderr, "\nspirv: %s\n", path);
+  *out = (VkShaderModule)(16 * number);
+  return VK_SUCCESS;
+}
+static VkResult no_pipelines(VkDevice device, VkPipelineCache cache, uint32_t count, const VkComputePipelineCreateInfo *infos, const void *callbacks, VkPipeline *out) {
+  static size_t next = 0;
+  for (uint32_t i = 0; i < count; i++) out[i] = (VkPipeline)(next += 16);
+  return VK_SUCCESS;
+}
+
 static VkResult create_instance(const VkInstanceCreateInfo *info, const VkAllocationCallbacks *callbacks, VkInstance *out) {
   VkLayerInstanceCreateInfo *link = (void *)info->pNext;
   while (link && !(link->sType == VK_STRUCTURE_TYPE_LOADER_INSTANCE_CREATE_INFO && link->function == VK_LAYER_LINK_INFO))
@@ -75,6 +121,7 @@ static VkResult create_instance(const VkInstanceCreateInfo *info, const VkAlloca
   link->u.pLayerInfo = link->u.pLayerInfo->pNext;
   VkResult result = ((PFN_vkCreateInstance)next_of_instance(NULL, "vkCreateInstance"))(info, callbacks, out);
   instance = *out;
+  properties_of_driver = (PFN_vkGetPhysicalDeviceProperties2)next_of_instance(instance, "vkGetPhysicalDeviceProperties2");
   return result;
 }
 static VkResult create_device(VkPhysicalDevice card, const VkDeviceCreateInfo *info, const VkAllocationCallbacks *callbacks, VkDevice *out) {
@@ -95,6 +142,9 @@ static const struct {
 } replaced[] = {
 #define EXACTLY(name, function) {name, sizeof name, (void *)function}
 #define ALL(name, function) {name, sizeof name - 1, (void *)function}
+    // The first four with TENON_SPIRV alone.
+    EXACTLY("vkCreateShaderModule", write_module), EXACTLY("vkDestroyShaderModule", nothing),
+    EXACTLY("vkCreateComputePipelines", no_pipelines), EXACTLY("vkDestroyPipeline", nothing),
     ALL("vkCmd", nothing), ALL("vkUpdateDescriptorSet", nothing),
     EXACTLY("vkAllocateMemory", allocate), EXACTLY("vkFreeMemory", release),
     EXACTLY("vkMapMemory", map), EXACTLY("vkUnmapMemory", nothing),
@@ -119,7 +169,7 @@ PFN_vkVoidFunction layer_device(VkDevice device, const char *name) {
     requirements_of_driver_2 = (PFN_vkGetBufferMemoryRequirements2)own;
     return (PFN_vkVoidFunction)requirements_2;
   }
-  for (size_t i = 0; i < sizeof replaced / sizeof *replaced; i++)
+  for (size_t i = getenv("TENON_SPIRV") ? 0 : 4; i < sizeof replaced / sizeof *replaced; i++)
     if (!strncmp(name, replaced[i].name, replaced[i].length)) return (PFN_vkVoidFunction)replaced[i].function;
   return own;
 }
@@ -131,5 +181,7 @@ PFN_vkVoidFunction layer_instance(VkInstance given, const char *name) {
   if (!strcmp(name, "vkCreateDevice")) return (PFN_vkVoidFunction)create_device;
   if (!strcmp(name, "vkGetPhysicalDeviceMemoryProperties")) return (PFN_vkVoidFunction)memory_properties;
   if (!strncmp(name, "vkGetPhysicalDeviceMemoryProperties2", 36)) return (PFN_vkVoidFunction)memory_properties_2;
+  if (getenv("TENON_SPIRV") && !strcmp(name, "vkGetPhysicalDeviceProperties")) return (PFN_vkVoidFunction)as_nvidia_1;
+  if (getenv("TENON_SPIRV") && !strncmp(name, "vkGetPhysicalDeviceProperties2", 30)) return (PFN_vkVoidFunction)as_nvidia;
   return next_of_instance ? next_of_instance(given, name) : NULL;
 }

@@ -103,7 +103,11 @@ const isList = (from: object): from is ArrayLike<File> =>
 
 /** Files by name: of a folder that was chosen or dropped those at its top, and not those of folders in it. */
 function topLevel(list: ArrayLike<File>): Map<string, Blob> {
-  const all = Array.from(list, (file) => ({ file, path: file.webkitRelativePath || file.name }));
+  const all = Array.from(list, (file) => {
+    const path = file?.webkitRelativePath || file?.name;
+    if (typeof path === "string") return { file, path };
+    throw new ConfigError(`folder: needs files in its list, got ${kindOf(file)}.`, { where: "folder" });
+  });
   const depth = ({ path }: { path: string }) => path.split("/").length;
   const least = all.reduce((min, each) => Math.min(min, depth(each)), Number.POSITIVE_INFINITY);
   const files = new Map<string, { file: File; path: string }>();

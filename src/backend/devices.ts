@@ -15,6 +15,10 @@ import type { WebGpuBackend } from "./webgpu/backend.js";
 /** Threads that the cpu device may have. */
 export const MAX_THREADS = 64;
 
+/** What may be asked for. */
+export const deviceChoices = ["auto", "cpu", "webgpu", "reference"] as const satisfies (DeviceName | "auto")[];
+export const numericsChoices = ["portable", "fast"] as const satisfies Numerics[];
+
 /** What `init` takes. */
 export interface InitOptions {
   /** `auto`: a hardware WebGPU adapter, else the CPU. */
@@ -289,11 +293,11 @@ function checkInit(options: InitOptions): void {
   const refuse = (name: string, expected: string, got: unknown) => {
     throw new ConfigError(`init: needs ${expected} for ${name}, got ${show(got)}.`, { where: "init" });
   };
-  if (device !== undefined && !["auto", "cpu", "webgpu", "reference"].includes(device)) {
-    refuse("device", '"auto", "cpu", "webgpu" or "reference"', device);
-  }
-  if (numerics !== undefined && numerics !== "portable" && numerics !== "fast")
-    refuse("numerics", '"portable" or "fast"', numerics);
+  const refuseAllBut = (choices: readonly string[], name: string, got: string | undefined) => {
+    if (got !== undefined && !choices.includes(got)) refuse(name, listOf(choices.map(show), "or"), got);
+  };
+  refuseAllBut(deviceChoices, "device", device);
+  refuseAllBut(numericsChoices, "numerics", numerics);
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= MAX_THREADS))
     refuse("threads", `an integer from 1 to ${MAX_THREADS}`, threads);
   if (memoryBudget !== undefined && !(memoryBudget > 0))

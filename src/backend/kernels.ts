@@ -255,6 +255,11 @@ export interface Kernels {
   ): void;
   /** softmax(q k^T * scale) v over key tiles of fixed width from key 0; lse [batch, heads, queries]. See reference/attention.ts. */
   attention(q: Operand, k: Operand, v: Operand, output: Operand, lse: Operand, layout: AttentionLayout): void;
+  /**
+   * `attention` of a single query of each head, whose key and value are not in the cache yet: they lie behind all queries
+   * in qkv, and are written to row keys - 1 of the cache too. In one launch: for devices where each launch costs.
+   */
+  cachedAttention?(qkv: Operand, cache: Operand, output: Operand, lse: Operand, layout: AttentionLayout): void;
   /** Gradients in the layouts of q, k and v. */
   attentionBackward(
     q: Operand,

@@ -2,6 +2,7 @@
 
 import { parseArgs } from "node:util";
 import { listOf, nearest } from "../core/errors.js";
+import type { CommandIo } from "./io.js";
 import { glossary, prose } from "./layout.js";
 
 /** A wrong call: the exit code is 2, and the message is followed by where help is. */
@@ -51,7 +52,9 @@ type ValueOf<K> = K extends "flag"
     ? number | undefined
     : K extends "texts"
       ? readonly string[]
-      : string | undefined;
+      : K extends readonly (infer Word)[]
+        ? Word | undefined
+        : string | undefined;
 
 export type Values<U extends Usage> = { [N in keyof U["options"]]: ValueOf<U["options"][N]["kind"]> };
 
@@ -68,6 +71,16 @@ export interface Parsed<U extends Usage> {
   readonly values: Values<U> & { readonly json: boolean; readonly help: boolean };
   readonly operands: string[];
 }
+
+/** A command by its table: `--help` shows it, else its arguments are worked with. Resolves with the exit code. */
+export const withArguments =
+  <U extends Usage, I extends Pick<CommandIo, "out">>(table: U, work: (given: Parsed<U>, io: I) => Promise<number>) =>
+  async (args: readonly string[], io: I): Promise<number> => {
+    const given = parse(table, args);
+    if (!given.values.help) return work(given, io);
+    io.out(helpOf(table));
+    return 0;
+  };
 
 /** Reads arguments by a command's table. Throws UsageError. With `--help`, operands are not counted. */
 export function parse<U extends Usage>(table: U, args: readonly string[]): Parsed<U> {

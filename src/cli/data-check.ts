@@ -1,15 +1,15 @@
 /** `tenon data check <file>`: schema, counts, missing values, histograms and problems of a data file. */
 
 import { readFile } from "node:fs/promises";
-import { ConfigError } from "../core/errors.js";
+import { ConfigError, listOf } from "../core/errors.js";
 import { parseJson } from "../core/json.js";
 import { type CheckReport, type ColumnSummary, checkDataset } from "../data/check.js";
-import { type DataFormat, type DatasetConfig, formatOfName, openDataset } from "../data/config.js";
+import { type DatasetConfig, dataFormats, formatOfName, openDataset } from "../data/config.js";
 import type { Ratios } from "../data/ratio.js";
 import { expectation, parseSchema, type SchemaInput } from "../data/schema.js";
 import { showValue, violationText } from "../data/violation.js";
 import "../node/platform.js";
-import { helpOf, type Parsed, parse, UsageError, usage } from "./arguments.js";
+import { type Parsed, UsageError, usage, withArguments } from "./arguments.js";
 import type { CommandIo } from "./io.js";
 import { thousands } from "./progress.js";
 
@@ -21,9 +21,9 @@ const table = usage({
   options: {
     schema: { kind: "text", value: "FILE", help: "enforce the schema in this JSON file; inferred unless given" },
     format: {
-      kind: ["csv", "jsonl", "json", "parquet", "text", "idx"],
+      kind: dataFormats,
       value: "NAME",
-      help: "csv, jsonl, json, parquet, text or idx; by the file's name unless given",
+      help: `${listOf(dataFormats, "or")}; by the file's name unless given`,
     },
     labels: { kind: "text", value: "FILE", help: "labels of an idx file" },
     delimiter: { kind: "text", value: "C", help: "character between fields of a CSV file" },
@@ -36,24 +36,19 @@ const table = usage({
 });
 
 /** Exit codes: 0 the data fits its schema, 1 it does not. */
-export async function run(args: string[], io: CommandIo): Promise<number> {
-  const { values, operands } = parse(table, args);
-  if (values.help) {
-    io.out(helpOf(table));
-    return 0;
-  }
+export const run = withArguments(table, async ({ values, operands }, io: CommandIo) => {
   const report = await check(operands[0], values);
   if (values.json) io.json(report);
   else for (const line of describe(report)) io.out(line);
   return report.report.violations.length > 0 ? 1 : 0;
-}
+});
 
 async function check(file: string, values: Parsed<typeof table>["values"]): Promise<CheckReport> {
   const split = values.split === undefined ? undefined : parseSplit(values.split);
-  const format = (values.format ?? formatOfName(file)) as DataFormat | undefined;
+  const format = values.format ?? formatOfName(file);
   if (!format) {
     throw new ConfigError(`${file}: the name tells no format.`, {
-      hint: "Pass --format csv, jsonl, json, parquet, text or idx.",
+      hint: `Pass --format ${listOf(dataFormats, "or")}.`,
     });
   }
   const schema =

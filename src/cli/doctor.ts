@@ -6,7 +6,7 @@ import { type FoundAdapter, factsOf, findAdapter, usedFeatures } from "../backen
 import { platform } from "../core/platform.js";
 import { VERSION } from "../core/version.js";
 import "../node/platform.js";
-import { helpOf, parse, usage } from "./arguments.js";
+import { usage, withArguments } from "./arguments.js";
 import type { Io } from "./io.js";
 import { facts, linesOf, widthOf } from "./layout.js";
 
@@ -18,12 +18,7 @@ const table = usage({
   options: {},
 });
 
-export async function run(args: string[], io: Io): Promise<number> {
-  const { values } = parse(table, args);
-  if (values.help) {
-    io.out(helpOf(table));
-    return 0;
-  }
+export const run = withArguments(table, async ({ values }, io: Io) => {
   await init({ engineFlags: true });
   const found = capabilities();
   const { cores } = platform();
@@ -54,7 +49,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     for (const reason of found.missing) for (const line of linesOf(reason, widthOf(io) - 2)) io.out(`  ${line}`);
   }
   return 0;
-}
+});
 
 /** The graphics card, also one that `auto` passes by. */
 function rowsOf(card: FoundAdapter): [string, string][] {

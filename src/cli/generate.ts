@@ -1,7 +1,7 @@
 /** `tenon generate`: text from a run or a checkpoint, as it is made. */
 
 import { join } from "node:path";
-import { init, MAX_THREADS } from "../backend/devices.js";
+import { deviceChoices, init, MAX_THREADS } from "../backend/devices.js";
 import { describeCapabilities } from "../backend/report.js";
 import { ConfigError, RunError } from "../core/errors.js";
 import { isFetched } from "../core/platform.js";
@@ -9,7 +9,7 @@ import { LanguageModel, loadModel, type Model } from "../models/index.js";
 import "../node/platform.js";
 import { CHECKPOINTS } from "../runs/folder.js";
 import { loadRun } from "../runs/list.js";
-import { helpOf, parse, usage } from "./arguments.js";
+import { usage, withArguments } from "./arguments.js";
 import type { Io } from "./io.js";
 import { sentence } from "./layout.js";
 import { checkPlace, isFolder, isPath, locate, shortPath } from "./locate.js";
@@ -31,23 +31,18 @@ const table = usage({
     "top-k": { kind: { integer: [1, WHOLE] }, value: "K", help: "choose among the K likeliest tokens" },
     "top-p": { kind: { number: [0, 1] }, value: "P", help: "choose among the likeliest that hold this probability" },
     seed: { kind: { integer: [0, WHOLE] }, help: "of the choices; 0 unless told" },
-    device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "auto: a hardware GPU, else the CPU" },
+    device: { kind: deviceChoices, help: "auto: a hardware GPU, else the CPU" },
     threads: { kind: { integer: [1, MAX_THREADS] }, help: "of the CPU; all cores unless told" },
     out: { kind: "text", value: "DIR", help: 'folder that holds the runs; "runs" unless told' },
   },
 });
 
-export async function run(args: string[], io: Io): Promise<number> {
-  const { values, operands } = parse(table, args);
-  if (values.help) {
-    io.out(helpOf(table));
-    return 0;
-  }
+export const run = withArguments(table, async ({ values, operands }, io: Io) => {
   const { device, threads, prompt = "\n" } = values;
   const say = values.json ? io.aside : io;
   const found = await init({
     engineFlags: true,
-    ...(device ? { device: device as "auto" } : {}),
+    ...(device ? { device } : {}),
     ...(threads ? { threads } : {}),
   });
   say.out(sentence(describeCapabilities(found), say));
@@ -81,7 +76,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   } finally {
     model.dispose();
   }
-}
+});
 
 function languageModel(model: Model, folder: string): LanguageModel {
   if (model instanceof LanguageModel) return model;

@@ -3,13 +3,14 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { deviceChoices, numericsChoices } from "../backend/devices.js";
 import { ConfigError, TenonError } from "../core/errors.js";
 import { jsonLine } from "../core/json.js";
 import { setProgram } from "../node/code.js";
 import "../node/platform.js";
 import { runsAtWork } from "../runs/events.js";
 import { run as runClean } from "../tensor/run.js";
-import { helpOf, ProgramError, parse, usage } from "./arguments.js";
+import { ProgramError, usage, withArguments } from "./arguments.js";
 import type { CommandIo, Io } from "./io.js";
 import { isFolder } from "./locate.js";
 
@@ -22,18 +23,13 @@ const table = usage({
     "awaited), and what it returns is shown. With --json, what the program prints goes to standard error.",
   options: {
     seed: { kind: { integer: [0, Number.MAX_SAFE_INTEGER] }, help: "of the default generator; 0 unless told" },
-    device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "cpu unless told" },
-    numerics: { kind: ["portable", "fast"], help: "portable unless told" },
+    device: { kind: deviceChoices, help: "cpu unless told" },
+    numerics: { kind: numericsChoices, help: "portable unless told" },
     deterministic: { kind: ["true", "warn", "false"], help: "what cannot give equal bits is refused, told or let be" },
   },
 });
 
-export async function run(args: string[], io: CommandIo & Pick<Io, "alone">): Promise<number> {
-  const { values, operands } = parse(table, args);
-  if (values.help) {
-    io.out(helpOf(table));
-    return 0;
-  }
+export const run = withArguments(table, async ({ values, operands }, io: CommandIo & Pick<Io, "alone">) => {
   const [file] = operands;
   const path = resolve(file);
   if (!existsSync(path)) throw new ConfigError(`${file}: cannot be run, no such file.`, { where: file });
@@ -52,8 +48,8 @@ export async function run(args: string[], io: CommandIo & Pick<Io, "alone">): Pr
     },
     {
       seed: values.seed,
-      device: values.device as "cpu" | undefined,
-      numerics: values.numerics as "portable" | undefined,
+      device: values.device,
+      numerics: values.numerics,
       deterministic:
         values.deterministic === undefined ? undefined : JSON.parse(values.deterministic.replace("warn", '"warn"')),
     },
@@ -68,7 +64,7 @@ export async function run(args: string[], io: CommandIo & Pick<Io, "alone">): Pr
   if (values.json) io.json({ file, result: result ?? null });
   else if (result !== undefined) io.out(typeof result === "string" ? result : jsonLine(result));
   return 0;
-}
+});
 
 /** What to do where Node's loader of CommonJS met an ES module: its own error shows only the line. */
 function notCommonJs(error: unknown, file: string): ConfigError | undefined {

@@ -11,7 +11,7 @@ import type { MetricRecord } from "../runs/metrics.js";
 import { type ReplayOptions, refuseCode, replay } from "../runs/replay.js";
 import { verify } from "../runs/verify.js";
 import { exportTo, importFrom } from "./archives.js";
-import { helpOf, type Parsed, parse, type Usage, UsageError } from "./arguments.js";
+import { type Parsed, type Usage, UsageError, withArguments } from "./arguments.js";
 import type { CommandIo } from "./io.js";
 import { glossary } from "./layout.js";
 import { checkPlace, locate, type Place, RUNS, toType } from "./locate.js";
@@ -44,15 +44,10 @@ function command<const U extends Usage>(
 ): Command {
   return {
     usage: table,
-    async run(args, io) {
-      const { values, operands } = parse<Usage>(table, args);
-      if (values.help) {
-        io.out(helpOf(table));
-        return 0;
-      }
+    run: withArguments<Usage, CommandIo>(table, async ({ values, operands }, io) => {
       checkPlace(values["dir"] as string | undefined);
       return work({ ...values, io } as Parameters<typeof work>[0], operands);
-    },
+    }),
   };
 }
 
@@ -127,7 +122,7 @@ function help(): string {
 }
 
 /** Runs `tenon runs` with its arguments; returns the exit code: 0 done, 1 failed or not as it was. */
-export async function run(args: string[], io: CommandIo): Promise<number> {
+export async function run(args: readonly string[], io: CommandIo): Promise<number> {
   const [first = "list"] = args;
   if (first === "--help" || first === "-h") {
     io.out(help());

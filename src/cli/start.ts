@@ -1,20 +1,19 @@
 /** What `npm start` runs: about a minute from nothing to a model that writes, with its loss as a plot that grows. */
 
-import { MAX_THREADS } from "../backend/devices.js";
+import { deviceChoices, MAX_THREADS } from "../backend/devices.js";
 import { type Capabilities, describeCapabilities } from "../backend/report.js";
-import { setWarningListener } from "../core/warnings.js";
 import { talesEntropy } from "../data/tales.js";
 import { type LanguageModel, loadModel } from "../models/index.js";
 import "../node/platform.js";
 import type { TrainingConfigInput } from "../runs/config.js";
 import type { TrainingEvent } from "../runs/events.js";
 import { trainConfig } from "../runs/train.js";
-import { helpOf, parse, usage } from "./arguments.js";
+import { usage, withArguments } from "./arguments.js";
 import type { Io } from "./io.js";
 import { block, sentence } from "./layout.js";
 import { plot, thinned } from "./plot.js";
 import { bar, Pace, Screen, thousands, Wrapped } from "./progress.js";
-import { allowEngineFlags, stopOnInterrupt, summary } from "./train.js";
+import { allowEngineFlags, summary, watch } from "./train.js";
 
 const table = usage({
   name: "start",
@@ -27,7 +26,7 @@ const table = usage({
     data: { kind: "text", value: "FILE", help: "a text to learn from, in place of the stories" },
     steps: { kind: { integer: [1, Number.MAX_SAFE_INTEGER] }, help: "optimizer steps; 2000 unless told" },
     seed: { kind: { integer: [0, Number.MAX_SAFE_INTEGER] }, help: "of everything that is random; 1337 unless told" },
-    device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "auto, the CPU, unless told" },
+    device: { kind: deviceChoices, help: "auto, the CPU, unless told" },
     threads: { kind: { integer: [1, MAX_THREADS] }, help: "of the CPU; all cores unless told" },
     out: { kind: "text", value: "DIR", help: 'folder that holds the runs; "runs" unless told' },
   },
@@ -39,12 +38,7 @@ const table = usage({
  */
 const MODEL = { model_type: "gpt2", n_layer: 2, n_head: 4, n_embd: 96 };
 
-export async function run(args: string[], io: Io): Promise<number> {
-  const { values } = parse(table, args);
-  if (values.help) {
-    io.out(helpOf(table));
-    return 0;
-  }
+export const run = withArguments(table, async ({ values }, io: Io) => {
   const { data, steps = 2000, seed = 1337, device, threads, out = "runs" } = values;
   const config: TrainingConfigInput = {
     data:
@@ -65,7 +59,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     },
     seed,
     out,
-    ...(device ? { device: device as "auto" } : {}),
+    ...(device ? { device } : {}),
     ...(threads ? { threads } : {}),
   };
   const say = values.json ? io.aside : io;
@@ -75,16 +69,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const started = trainConfig(config, { clock });
   const screen = new Screen(say, clock);
   const view = new StartView(say, screen, new Pace(clock), data ?? "stories of a small grammar", bound);
-  const release = stopOnInterrupt(started, screen);
-  const listener = setWarningListener(undefined);
-  try {
-    for await (const event of started) view.show(event);
-  } finally {
-    screen.clear();
-    release();
-    setWarningListener(listener);
-  }
-  const result = await started;
+  const result = await watch(started, screen, view);
   say.out(view.plot(true).join("\n"));
   for (const line of comparison(result.valLoss, bound)) say.out(line);
   const text = view.checkpoint && !result.stopped ? await write(await loadModel(view.checkpoint), seed, say) : "";
@@ -92,7 +77,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   for (const line of summary(result)) say.out(line);
   if (values.json) io.json({ ...result, entropy: bound ?? null, text });
   return 0;
-}
+});
 
 /** The loss beside the bound, in nats and as what it means: as unsure as among so many characters, all equally likely. */
 function comparison(valLoss: number, bound: number | undefined): string[] {

@@ -4,7 +4,7 @@ import { FormatError } from "../core/errors.js";
 import "../node/platform.js";
 import { read, text as textOf } from "../tokenizers/files.js";
 import { type CorpusMetrics, loadTokenizer, type Tokenizer, tokenizerMetrics } from "../tokenizers/index.js";
-import { helpOf, parse, UsageError, usage } from "./arguments.js";
+import { UsageError, usage, withArguments } from "./arguments.js";
 import type { CommandIo } from "./io.js";
 
 const table = usage({
@@ -23,12 +23,7 @@ const table = usage({
 /** Longer texts show only their beginning. */
 const MOST_SHOWN = 2000;
 
-export async function run(args: string[], io: CommandIo): Promise<number> {
-  const { values, operands } = parse(table, args);
-  if (values.help) {
-    io.out(helpOf(table));
-    return 0;
-  }
+export const run = withArguments(table, async ({ values, operands }, io: CommandIo) => {
   if ((values.text === undefined) === (values.file === undefined)) {
     throw new UsageError(`needs either --text or --file, the text to cut; ${operands[0]} is read as the tokenizer.`);
   }
@@ -50,7 +45,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   io.out(`${encoding.length} tokens`);
   if (metrics) for (const line of describe(metrics)) io.out(line);
   return 0;
-}
+});
 
 /** A text in the place of the tokenizer is taken for one of the older formats, whose errors say little of the mistake. */
 async function load(address: string): Promise<Tokenizer> {

@@ -6,7 +6,7 @@ import { ConfigError, DataError, listOf } from "../core/errors.js";
 import "../node/platform.js";
 import { read, text } from "../tokenizers/files.js";
 import { trainTokenizer } from "../tokenizers/index.js";
-import { helpOf, parse, UsageError, usage } from "./arguments.js";
+import { UsageError, usage, withArguments } from "./arguments.js";
 import { type CommandIo, whenReaderLeaves } from "./io.js";
 import { isFolder } from "./locate.js";
 
@@ -26,32 +26,20 @@ const table = usage({
   },
 });
 
-export async function run(args: string[], io: CommandIo): Promise<number> {
-  const { values, operands } = parse(table, args);
-  if (values.help) {
-    io.out(helpOf(table));
-    return 0;
-  }
+export const run = withArguments(table, async ({ values, operands }, io: CommandIo) => {
   if (values.out === undefined) throw new UsageError("needs --out, the file to write.");
   // Told before the training and not after it.
   if (isFolder(values.out)) throw new ConfigError(`${values.out}: is a folder, a file to write was expected.`);
   if (!isFolder(dirname(values.out)))
     throw new ConfigError(`${values.out}: cannot be written, there is no such folder.`);
   async function* files(): AsyncGenerator<string> {
-    let characters = 0;
-    for (const file of operands) {
-      const content = text(await read(file), file);
-      characters += content.length;
-      yield content;
-    }
-    // trainTokenizer learns nothing from nothing, as Hugging Face's trainers do; of files it is a mistake.
-    if (characters === 0) throw new DataError(`${listOf(operands)}: a text to learn from expected, got none.`);
+    for (const file of operands) yield text(await read(file), file);
   }
   // The file is what matters, whoever reads the progress.
   whenReaderLeaves(() => {});
   let shown = -1;
   const tokenizer = await trainTokenizer(files(), {
-    model: values.model as "bpe" | "unigram" | "wordpiece" | undefined,
+    model: values.model,
     vocabSize: values["vocab-size"],
     minFrequency: values["min-frequency"],
     limitAlphabet: values["limit-alphabet"],
@@ -63,6 +51,9 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
       shown = tenth;
       io.err(`training: ${tenth * 10} %`);
     },
+  }).catch((error) => {
+    // What the texts lack is told of the files.
+    throw error instanceof DataError && error.where === "trainTokenizer" ? error.under(listOf(operands)) : error;
   });
   const wanted = values["vocab-size"] ?? tokenizer.vocabSize;
   if (tokenizer.vocabSize > wanted) {
@@ -83,4 +74,4 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   if (values.json) io.json(summary);
   else io.out(`${values.out}: ${vocabSize} tokens${merges ? `, ${merges.length} merges` : ""}\nhash ${hash}`);
   return 0;
-}
+});

@@ -2,7 +2,7 @@
 
 import { dirname } from "node:path";
 import { sourceText } from "../artifacts/sources.js";
-import { init, MAX_THREADS } from "../backend/devices.js";
+import { deviceChoices, init, MAX_THREADS, numericsChoices } from "../backend/devices.js";
 import { type Capabilities, describeCapabilities } from "../backend/report.js";
 import { showBytes } from "../backend/storage.js";
 import { parseJson } from "../core/json.js";
@@ -13,13 +13,34 @@ import { override, type TrainingConfigInput } from "../runs/config.js";
 import type { TrainingEvent, TrainingResult, TrainingRun } from "../runs/events.js";
 import { showNumber } from "../runs/sinks.js";
 import { trainConfig } from "../runs/train.js";
-import { helpOf, parse, UsageError, usage } from "./arguments.js";
+import { type Option, UsageError, usage, withArguments } from "./arguments.js";
 import { type Io, whenReaderLeaves } from "./io.js";
 import { block, sentence } from "./layout.js";
 import { locate, shellWord, shortPath, toType } from "./locate.js";
 import { bar, Pace, Screen, thousands } from "./progress.js";
 
 const WHOLE = Number.MAX_SAFE_INTEGER;
+
+/** Flags that set a field of the config, by its path. A run that is resumed is what it was: only `free` ones may change. */
+const fields = {
+  steps: { path: "training.steps", kind: { integer: [1, WHOLE] }, help: "optimizer steps" },
+  seed: { path: "seed", kind: { integer: [0, WHOLE] }, help: "of everything that is random" },
+  device: { path: "device", kind: deviceChoices, help: "auto: the CPU; with fast numerics a hardware GPU" },
+  threads: {
+    path: "threads",
+    free: true,
+    kind: { integer: [1, MAX_THREADS] },
+    help: "of the CPU; all cores unless told, the result is the same",
+  },
+  numerics: { path: "numerics", kind: numericsChoices, help: "portable: the same bits on every machine" },
+  "memory-budget": {
+    path: "memoryBudget",
+    free: true,
+    kind: { bytes: true },
+    help: "bytes that all tensors together may use, e.g. 500MB",
+  },
+  out: { path: "out", free: true, kind: "text", value: "DIR", help: "folder that holds the runs" },
+} as const satisfies Record<string, Option & { path: string; free?: true }>;
 
 const table = usage({
   name: "train",
@@ -29,56 +50,34 @@ const table = usage({
     "Trains a model as the config says and keeps the run in a folder of its own. Ctrl-C saves a checkpoint and says " +
     "how to go on; a second Ctrl-C ends at once. Of a resumed run only threads and memory can change.",
   options: {
-    steps: { kind: { integer: [1, WHOLE] }, help: "optimizer steps" },
-    seed: { kind: { integer: [0, WHOLE] }, help: "of everything that is random" },
-    device: { kind: ["auto", "cpu", "webgpu", "reference"], help: "auto: the CPU; with fast numerics a hardware GPU" },
-    threads: { kind: { integer: [1, MAX_THREADS] }, help: "of the CPU; all cores unless told, the result is the same" },
-    numerics: { kind: ["portable", "fast"], help: "portable: the same bits on every machine" },
-    "memory-budget": { kind: { bytes: true }, help: "bytes that all tensors together may use, e.g. 500MB" },
-    out: { kind: "text", value: "DIR", help: "folder that holds the runs" },
+    ...fields,
     resume: { kind: "text", value: "RUN", help: "go on with this run from its last checkpoint" },
   },
 });
 
-/** Where each flag goes in the config. */
-const paths = {
-  steps: "training.steps",
-  seed: "seed",
-  device: "device",
-  threads: "threads",
-  numerics: "numerics",
-  "memory-budget": "memoryBudget",
-  out: "out",
-} as const;
-
-/** Flags that change what a run is; a resumed one is what it was. */
-const identity = ["steps", "seed", "device", "numerics"] as const;
-
-export async function run(args: string[], io: Io): Promise<number> {
-  const { values, operands } = parse(table, args);
-  if (values.help) {
-    io.out(helpOf(table));
-    return 0;
-  }
+export const run = withArguments(table, async ({ values, operands }, io: Io) => {
   const { resume } = values;
   if (operands.length === 0 && resume === undefined) throw new UsageError("needs <config.json>, or --resume RUN.");
-  const changed = resume === undefined ? undefined : identity.find((name) => values[name] !== undefined);
-  if (changed) throw new UsageError(`--${changed} cannot change in a run that is resumed.`);
+  const given = Object.entries(fields).filter(([flag]) => values[flag as keyof typeof fields] !== undefined);
+  const changed = resume === undefined ? undefined : given.find(([, field]) => !("free" in field));
+  if (changed) throw new UsageError(`--${changed[0]} cannot change in a run that is resumed.`);
   let config = operands.length === 0 ? {} : await readConfig(operands[0]);
-  for (const [flag, path] of Object.entries(paths) as [keyof typeof paths, string][]) {
-    if (values[flag] !== undefined) config = override(config, path, values[flag]);
-  }
+  for (const [flag, { path }] of given) config = override(config, path, values[flag as keyof typeof fields]);
   const [name, store] = resume === undefined ? [] : locate(resume, config?.["out"] as string | undefined);
   await allowEngineFlags();
+  const say = values.json ? io.aside : io;
+  const clock = () => performance.now();
   const started = trainConfig(config as unknown as TrainingConfigInput, {
     ...(name === undefined ? {} : { resume: name, store }),
-    clock: () => performance.now(),
+    clock,
     where: operands[0] ?? "config",
   });
-  const result = await watch(started, values.json ? io.aside : io);
+  const screen = new Screen(say, clock);
+  const result = await watch(started, screen, new View(say, screen, new Pace(clock)));
+  for (const line of summary(result)) say.out(line);
   if (values.json) io.json(result);
   return 0;
-}
+});
 
 async function readConfig(path: string): Promise<Record<string, unknown>> {
   const source = await platform().openFile!(path);
@@ -94,7 +93,7 @@ export async function allowEngineFlags(): Promise<void> {
  * Stops the run at Ctrl-C, once: a second one has its usual effect; and when nobody reads what it tells. Returns what
  * ends that.
  */
-export function stopOnInterrupt(run: TrainingRun, screen: Screen): () => void {
+function stopOnInterrupt(run: TrainingRun, screen: Screen): () => void {
   // Whoever reads the events sees how it ended.
   const stop = () => void run.stop().catch(() => undefined);
   const interrupt = () => {
@@ -115,19 +114,18 @@ export function stopOnInterrupt(run: TrainingRun, screen: Screen): () => void {
   };
 }
 
-/** Shows a run until it ends. */
-async function watch(run: TrainingRun, io: Io): Promise<TrainingResult> {
-  const clock = () => performance.now();
-  const screen = new Screen(io, clock);
-  const view = new View(io, screen, new Pace(clock));
+/** Gives the events of a run to who shows them until it ends; Ctrl-C stops it. */
+export async function watch(
+  run: TrainingRun,
+  screen: Screen,
+  view: { show(event: TrainingEvent): void },
+): Promise<TrainingResult> {
   const release = stopOnInterrupt(run, screen);
   // Warnings arrive as events.
   const listener = setWarningListener(undefined);
   try {
     for await (const event of run) view.show(event);
-    const result = await run;
-    for (const line of summary(result)) screen.line(line);
-    return result;
+    return await run;
   } finally {
     screen.clear();
     release();

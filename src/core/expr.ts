@@ -4,7 +4,7 @@
  * equal bits on `reference` and `cpu`. Nodes are float32, int32 or bool lanes; each operation rounds once.
  */
 
-import { TenonError } from "./errors.js";
+import { kindOf, TenonError } from "./errors.js";
 
 export type LaneType = "f32" | "i32" | "bool";
 
@@ -47,14 +47,17 @@ function fail(message: string): never {
 }
 
 function pair(a: ExprLike, b: ExprLike): [Expr, Expr] {
-  const type = typeof a !== "number" ? a.type : typeof b !== "number" ? b.type : "f32";
-  const left = typeof a === "number" ? constant(a, type) : a;
-  const right = typeof b === "number" ? constant(b, type) : b;
+  const type = typeof a !== "number" ? a?.type : typeof b !== "number" ? b?.type : "f32";
+  const [left, right] = [lift(a, type), lift(b, type)];
   if (left.type !== right.type) fail(`operands must have one lane type, got ${left.type} and ${right.type}.`);
   return [left, right];
 }
 
-const lift = (a: ExprLike, type: LaneType = "f32"): Expr => (typeof a === "number" ? constant(a, type) : a);
+function lift(a: ExprLike, type: LaneType = "f32"): Expr {
+  if (typeof a === "number") return constant(a, type);
+  if (a?.type) return a;
+  throw new TenonError(`expr: needs expressions and numbers, got ${kindOf(a)}.`);
+}
 
 function typed(op: ExprOp, a: Expr, allowed: readonly LaneType[]): Expr {
   if (!allowed.includes(a.type)) fail(`${op} takes ${allowed.join(" or ")} lanes, got ${a.type}.`);
@@ -118,7 +121,7 @@ export const shrU = shift("shrU");
 /** a where the condition holds, else b. Both are computed. */
 export function select(condition: Expr, a: ExprLike, b: ExprLike): Expr {
   const [x, y] = pair(a, b);
-  return node("select", x.type, [typed("select", condition, ["bool"]), x, y]);
+  return node("select", x.type, [typed("select", lift(condition), ["bool"]), x, y]);
 }
 
 /** a * b + c: two roundings in portable numerics; one where fast numerics and the hardware allow. */

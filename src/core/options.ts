@@ -16,6 +16,13 @@ export function checkCounts(where: string, counts: Readonly<Record<string, unkno
   }
 }
 
+/** Throws unless all of these are finite numbers: bounds, scales. */
+export function checkFinite(where: string, numbers: Readonly<Record<string, unknown>>): void {
+  for (const name in numbers) {
+    if (!Number.isFinite(numbers[name])) refuseOption(where, name, "a finite number", numbers[name]);
+  }
+}
+
 /** Throws unless both are whole numbers from 1 up and the first is divisible by the second: `{ inChannels, groups }`. */
 export function checkDivisible(where: string, counts: Readonly<Record<string, number>>): void {
   checkCounts(where, counts);

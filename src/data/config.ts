@@ -25,18 +25,13 @@ const FORMATS = {
 } satisfies Record<string, (source: DataSource, options: object) => OpeningDataset>;
 
 export type DataFormat = keyof typeof FORMATS;
+export const dataFormats = Object.keys(FORMATS) as DataFormat[];
 
 /**
  * Exactly one of the format keys names the source (path, URL, or in code any `DataSource`). What training alone reads
  * (split, collate, columns) may stand here too.
  */
-export interface DatasetConfig extends TableOptions {
-  csv?: DataSource;
-  jsonl?: DataSource;
-  json?: DataSource;
-  parquet?: DataSource;
-  text?: DataSource;
-  idx?: DataSource;
+export interface DatasetConfig extends TableOptions, Partial<Record<DataFormat, DataSource>> {
   /** Labels of an idx file. */
   labels?: DataSource;
   schema?: SchemaInput;
@@ -54,7 +49,7 @@ export interface DatasetConfig extends TableOptions {
 }
 
 const KEYS = [
-  ...Object.keys(FORMATS),
+  ...dataFormats,
   "labels",
   "schema",
   "split",
@@ -71,7 +66,7 @@ const KEYS = [
 ];
 
 /** The format a config names. Throws ConfigError on none, several, or unknown keys. */
-export function dataFormat(config: DatasetConfig): DataFormat {
+function dataFormat(config: DatasetConfig): DataFormat {
   for (const key of Object.keys(config)) {
     if (KEYS.includes(key)) continue;
     const near = nearest(key, KEYS);
@@ -80,15 +75,12 @@ export function dataFormat(config: DatasetConfig): DataFormat {
       hint: near ? `Did you mean "${near}"?` : `Known: ${KEYS.join(", ")}.`,
     });
   }
-  const named = (Object.keys(FORMATS) as DataFormat[]).filter((key) => config[key] !== undefined);
+  const named = dataFormats.filter((key) => config[key] !== undefined);
   if (named.length === 1) return named[0];
-  throw new ConfigError(
-    `data: needs one of ${Object.keys(FORMATS).join(", ")}, got ${named.join(" and ") || "none"}.`,
-    {
-      where: "data",
-      hint: 'For example { "csv": "iris.csv", "target": "species" }.',
-    },
-  );
+  throw new ConfigError(`data: needs one of ${dataFormats.join(", ")}, got ${named.join(" and ") || "none"}.`, {
+    where: "data",
+    hint: 'For example { "csv": "iris.csv", "target": "species" }.',
+  });
 }
 
 /** The dataset that a config names, before any split. */

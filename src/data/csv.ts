@@ -5,7 +5,7 @@ import type { Json } from "./batch-source.js";
 import { type DataSource, openBytes } from "./bytes.js";
 import { type CsvDialect, type CsvHead, nullSet, readHead, sampleRows } from "./csv-head.js";
 import { CsvParser } from "./csv-parser.js";
-import { OpeningDataset } from "./dataset.js";
+import { AwaitableDataset, type OpeningDataset } from "./dataset.js";
 import { decodeText, type TextOptions } from "./decode.js";
 import { inferText, SAMPLE_ROWS } from "./infer.js";
 import { checkSourceOptions } from "./options.js";
@@ -131,7 +131,7 @@ export function fromCsv(source: DataSource, options: CsvOptions = {}): OpeningDa
   const dialect = { delimiter, quote, comment, skipRows, header, columns, nullValues, decimal, encoding };
   const format = { ...dialect, onViolation, extraColumns };
   const step = { csv: JSON.parse(JSON.stringify(format)) as Json };
-  return new OpeningDataset(sourceStage({ name, step, infer, read, contentHash: hashOnce(bytes) }, options.schema));
+  return new AwaitableDataset(sourceStage({ name, step, infer, read, contentHash: hashOnce(bytes) }, options.schema));
 }
 
 const emptyFile = (name: string): DataError =>

@@ -230,8 +230,14 @@ export class Dataset<T = Row> implements AsyncIterable<T> {
   }
 }
 
-/** A dataset whose schema is still to be read: usable at once in a pipeline, complete after `await`. */
-export class OpeningDataset<T = Row> extends Dataset<T> implements PromiseLike<Dataset<T>> {
+/**
+ * What readers give: usable at once in a pipeline; after `await` its schema is known. A variable that holds one may hold
+ * what steps and splits make of it too.
+ */
+export type OpeningDataset<T = Row> = Dataset<T> | AwaitableDataset<T>;
+
+/** A dataset whose schema is still to be read: complete after `await`. */
+export class AwaitableDataset<T = Row> extends Dataset<T> implements PromiseLike<Dataset<T>> {
   // biome-ignore lint/suspicious/noThenProperty: awaiting a dataset is how its schema becomes known
   then<A = Dataset<T>, B = never>(
     resolve?: ((dataset: Dataset<T>) => A | PromiseLike<A>) | null,

@@ -3,7 +3,7 @@
 import { DataError } from "../core/errors.js";
 import { sha256Hex } from "../core/sha256.js";
 import { type Bytes, type DataSource, openBytes, readAll } from "./bytes.js";
-import { OpeningDataset } from "./dataset.js";
+import { AwaitableDataset, type OpeningDataset } from "./dataset.js";
 import { once } from "./once.js";
 import { BYTES_KINDS, checkKinds } from "./options.js";
 import type { Row } from "./row.js";
@@ -107,7 +107,7 @@ export function fromIdx(source: DataSource, options: IdxOptions = {}): OpeningDa
       yield* chunksOf(await access(), skip);
     },
   };
-  return new OpeningDataset(stage);
+  return new AwaitableDataset(stage);
 }
 
 const readArray = async (bytes: Bytes): Promise<IdxArray> =>

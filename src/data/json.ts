@@ -2,9 +2,10 @@
 
 import { ConfigError, DataError, type ErrorDetails, FormatError, listOf } from "../core/errors.js";
 import { type DataSource, openBytes } from "./bytes.js";
-import { OpeningDataset } from "./dataset.js";
+import { AwaitableDataset, type OpeningDataset } from "./dataset.js";
 import { decodeText, type TextOptions } from "./decode.js";
 import { parseExactly } from "./json-numbers.js";
+import { lines } from "./lines.js";
 import { checkSourceOptions } from "./options.js";
 import type { Row } from "./row.js";
 import { hashOnce, type SourceOptions, UnreadableRow, valueStage } from "./source.js";
@@ -40,7 +41,7 @@ export function fromJsonl(source: DataSource, options: JsonlOptions = {}): Openi
   }
   const step = { jsonl: { encoding: options.encoding ?? null } };
   const source_ = { name, step, rows, contentHash: hashOnce(bytes), repeatable: bytes.repeatable };
-  return new OpeningDataset(valueStage(source_, options));
+  return new AwaitableDataset(valueStage(source_, options));
 }
 
 /** The row of a line, or the rule that it breaks. */
@@ -52,47 +53,6 @@ function parseLine(text: string): Row | UnreadableRow {
     const rule = maxDepth ? `, nested at most ${maxDepth} deep` : key ? `, without the key "${key}"` : "";
     return new UnreadableRow(showValue(text), `one JSON object per line${rule}`);
   }
-}
-
-/** Lines of a text in arrays; line ends are LF, CR LF and CR. Throws DataError on a line that is too long. */
-export async function* lines(
-  pieces: AsyncIterable<string>,
-  name: string,
-  maxLength = Number.POSITIVE_INFINITY,
-): AsyncGenerator<string[]> {
-  /** The beginning of a line in the pieces that it came in: joined once, so that long lines cost no more than short ones. */
-  let held: string[] = [];
-  let length = 0;
-  let count = 0;
-  const check = (characters: number, line: number) => {
-    if (characters <= maxLength) return;
-    throw new DataError(`${name}: line ${line} is longer than ${maxLength} characters.`, {
-      where: name,
-      line,
-      hint: "Pass a larger maxRowLength, if the file is meant to be so.",
-    });
-  };
-  /** A CR at the end waits: an LF may follow in the next piece. */
-  let waiting = "";
-  for await (const piece of pieces) {
-    const text = waiting + piece;
-    waiting = text.endsWith("\r") ? "\r" : "";
-    const parts = (waiting ? text.slice(0, -1) : text).split(/\r\n|\n|\r/);
-    const last = parts.pop()!;
-    if (parts.length > 0) {
-      parts[0] = [...held, parts[0]].join("");
-      for (let i = 0; i < parts.length; i++) check(parts[i].length, count + i + 1);
-      held = [];
-      length = 0;
-      count += parts.length;
-      yield parts;
-    }
-    held.push(last);
-    length += last.length;
-    check(length, count + 1);
-  }
-  const end = held.join("");
-  if (end !== "" || waiting) yield [end];
 }
 
 export interface JsonOptions extends SourceOptions, TextOptions {
@@ -116,7 +76,7 @@ export function fromJson(source: DataSource, options: JsonOptions = {}): Opening
   }
   const step = { json: { path: options.path ?? null, encoding: options.encoding ?? null } };
   const source_ = { name, step, rows, contentHash: hashOnce(bytes), repeatable: bytes.repeatable };
-  return new OpeningDataset(valueStage(source_, options));
+  return new AwaitableDataset(valueStage(source_, options));
 }
 
 /** Throws FormatError on what is no JSON, with the next step where the text is JSON of another form. */

@@ -195,11 +195,7 @@ export const instructionStep = (tokenizer: TextTokenizer, version: string | numb
 });
 
 /** Ids of parts end to end. Each part is encoded by itself, so that what is learnt begins at a token's start. */
-export function encodeParts(
-  parts: readonly TextPart[],
-  tokenizer: TextTokenizer,
-  endOfText?: number,
-): InstructionExample {
+function encodeParts(parts: readonly TextPart[], tokenizer: TextTokenizer, endOfText?: number): InstructionExample {
   const ids: number[] = [];
   const labels: number[] = [];
   for (const { text, train } of parts) {

@@ -5,7 +5,7 @@ import { DataError, listOf, nearest } from "../core/errors.js";
 import type { ByteSource } from "../core/platform.js";
 import type { Json } from "./batch-source.js";
 import { checkSignal, type DataSource, openBytes, sequentially } from "./bytes.js";
-import { OpeningDataset } from "./dataset.js";
+import { AwaitableDataset, type OpeningDataset } from "./dataset.js";
 import { SAMPLE_ROWS } from "./infer.js";
 import { once } from "./once.js";
 import { checkSourceOptions } from "./options.js";
@@ -86,7 +86,7 @@ export function fromParquet(source: DataSource, options: ParquetOptions = {}): O
     };
     stage = sourceStage(source, undefined);
   }
-  return new OpeningDataset(stage);
+  return new AwaitableDataset(stage);
 }
 
 /** Footers in clear may speak of columns that are encrypted. */

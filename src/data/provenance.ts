@@ -18,7 +18,7 @@ export interface Provenance {
 }
 
 /** The sources at the roots of a pipeline. */
-export function rootsOf(stage: Stage): Stage[] {
+function rootsOf(stage: Stage): Stage[] {
   return stage.parents.length === 0 ? [stage] : stage.parents.flatMap(rootsOf);
 }
 

@@ -3,7 +3,7 @@
 import { ConfigError, DataError, show } from "../core/errors.js";
 import { canonicalJson } from "../core/json.js";
 import { createHasher } from "../core/sha256.js";
-import { Dataset, OpeningDataset } from "./dataset.js";
+import { AwaitableDataset, Dataset, type OpeningDataset } from "./dataset.js";
 import { inferRows, SAMPLE_ROWS } from "./infer.js";
 import { once } from "./once.js";
 import { checkSourceOptions } from "./options.js";
@@ -98,7 +98,7 @@ function openedRows(open: RowOpener, name: string, options: SourceOptions): Open
     for await (const rows of chunks()) yield { rows };
   }
   const contentHash = once(() => hashRows(chunks()));
-  return new OpeningDataset(
+  return new AwaitableDataset(
     valueStage({ name, step: { rows: "opened" }, repeatable: true, contentHash, rows }, options),
   );
 }

@@ -3,7 +3,7 @@
 import { ConfigError, listOf, nearest } from "../core/errors.js";
 import type { Ratios } from "./ratio.js";
 
-export const FIELD_TYPES = [
+const FIELD_TYPES = [
   "float32",
   "int32",
   "string",

@@ -3,9 +3,9 @@
 import { ConfigError, DataError } from "../core/errors.js";
 import { type DataSource, openBytes } from "./bytes.js";
 import { trimEnds } from "./coerce.js";
-import { OpeningDataset } from "./dataset.js";
+import { AwaitableDataset, type OpeningDataset } from "./dataset.js";
 import { decodeText, type TextOptions } from "./decode.js";
-import { lines } from "./json.js";
+import { lines } from "./lines.js";
 import { checkSourceOptions } from "./options.js";
 import type { Row } from "./row.js";
 import { hashOnce, type SourceOptions, valueStage } from "./source.js";
@@ -49,7 +49,7 @@ export function fromText(source: DataSource, options: TextSourceOptions = {}): O
   const schema = options.schema ?? { fields: [{ name: "text", type: "string" as const, modality: "text" }] };
   const step = { text: { by, separator, keepEmpty, encoding: options.encoding ?? null } };
   const source_ = { name, step, rows, contentHash: hashOnce(bytes), repeatable: bytes.repeatable };
-  return new OpeningDataset(valueStage(source_, { ...options, schema }));
+  return new AwaitableDataset(valueStage(source_, { ...options, schema }));
 }
 
 async function* documents(

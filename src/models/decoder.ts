@@ -3,7 +3,7 @@
 import { backendOf } from "../backend/devices.js";
 import { inference } from "../nn/inference.js";
 import type { Module } from "../nn/module.js";
-import { argmax, copy_, reshape } from "../ops/index.js";
+import { argmaxInto } from "../ops/argmax-into.js";
 import { Repeated, writeInts } from "../tensor/repeated.js";
 import { keep, tidy } from "../tensor/scope.js";
 import { Tensor } from "../tensor/tensor.js";
@@ -70,13 +70,13 @@ export class Decoder {
   }
 
   private pass(ids: Tensor): Tensor {
-    const { model, modules, cache, rows } = this;
+    const { model, modules, cache } = this;
     return inference(
       model,
       () => {
         writeInts(ids, () => this.given);
         const logits = model.nextLogits(ids, cache);
-        if (this.findsLikeliest) copy_(this.oneEach(), reshape(argmax(logits, { dim: 1 }), [rows, 1]));
+        if (this.findsLikeliest) argmaxInto(logits, this.oneEach());
         return logits;
       },
       modules,

@@ -4,7 +4,7 @@ import type { DeviceName } from "../backend/backend.js";
 import { ShapeError, showShape } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import type { InitialRule, Module } from "../nn/index.js";
-import { linear, linearCrossEntropy, narrow, reshape, select } from "../ops/index.js";
+import { linear, linearCrossEntropy, narrow, reshape, select, squeeze } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { loadTokenizer, type Tokenizer, type TokenizerSource } from "../tokenizers/index.js";
 import type { KeyValueCache } from "./cache.js";
@@ -70,7 +70,9 @@ export abstract class LanguageModel extends Model {
   nextLogits(ids: Tensor, cache: KeyValueCache): Tensor {
     const states = this.hidden(ids, cache);
     cache.grow(ids.shape[1]);
-    return linear(select(states, 1, ids.shape[1] - 1), this.head);
+    // A single row is its own last, without a copy.
+    const [, length] = ids.shape;
+    return linear(length === 1 ? squeeze(states, 1) : select(states, 1, length - 1), this.head);
   }
 
   /**

@@ -6,7 +6,7 @@ import { safetensorsChunks, type TensorsToWrite, weightsHash } from "../artifact
 import { type DType, isDType } from "../core/dtype.js";
 import { ConfigError, DTypeError, kindOf } from "../core/errors.js";
 import type { HostTensor, LoadReport, StateValue } from "../nn/index.js";
-import { Module } from "../nn/module.js";
+import { checkModule, Module } from "../nn/module.js";
 import type { Tensor } from "../tensor/tensor.js";
 
 /** Dtypes as the format spells them. */
@@ -30,7 +30,7 @@ export type Weights = Readonly<
  */
 export async function saveWeights(from: Module | Readonly<Record<string, Tensor>>): Promise<Uint8Array<ArrayBuffer>> {
   const pieces: Uint8Array<ArrayBuffer>[] = [];
-  const tensors = from instanceof Module ? from.stateDict() : from;
+  const tensors = from instanceof Module ? from.stateDict() : byName("saveWeights", from);
   for await (const piece of safetensorsChunks(tensorsToWrite(tensors))) pieces.push(piece.slice());
   return new Uint8Array(await new Blob(pieces).arrayBuffer());
 }
@@ -43,7 +43,16 @@ export const loadWeights = (
   module: Module,
   file: Uint8Array | ArrayBuffer,
   options: { strict?: boolean } = {},
-): LoadReport => module.loadStateDict(stateValues(readSafetensors(file, "loadWeights").tensors), options);
+): LoadReport => {
+  checkModule("loadWeights", module);
+  return module.loadStateDict(stateValues(readSafetensors(file, "loadWeights").tensors), options);
+};
+
+/** The same, unless it is no object of values by name. */
+function byName<Values extends object>(where: string, values: Values): Values {
+  if (typeof values === "object" && values !== null && !Array.isArray(values)) return values;
+  throw new ConfigError(`${where}: needs tensors by name, got ${kindOf(values)}.`, { where });
+}
 
 /** A state as entries of a safetensors file; data are read when their turn comes. */
 export function tensorsToWrite(state: Readonly<Record<string, Tensor>>): TensorsToWrite {
@@ -56,11 +65,16 @@ export function tensorsToWrite(state: Readonly<Record<string, Tensor>>): Tensors
 }
 
 /** SHA-256 of the canonical `model.safetensors` of a module: what `sha256sum` prints for the saved file. */
-export const hashWeights = (model: Module): Promise<string> => weightsHash(tensorsToWrite(model.stateDict()));
+export async function hashWeights(model: Module): Promise<string> {
+  checkModule("hashWeights", model);
+  return weightsHash(tensorsToWrite(model.stateDict()));
+}
 
 /** Tensors of a safetensors file (`readSafetensors(file).tensors`) as the `loadStateDict` of modules and optimizers takes them. */
 export const stateValues = (tensors: Readonly<Record<string, unknown>>): Record<string, StateValue> =>
-  Object.fromEntries(Object.entries(tensors).map(([name, value]) => [name, hostTensor(name, value)]));
+  Object.fromEntries(
+    Object.entries(byName("stateValues", tensors)).map(([name, value]) => [name, hostTensor(name, value)]),
+  );
 
 /** Values of a file as the module takes them. I64 and F64 are narrowed where every value fits. */
 function hostTensor(name: string, value: unknown): StateValue {

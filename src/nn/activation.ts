@@ -1,6 +1,6 @@
 /** Activations as modules, for `Sequential`; the functions are ops of the same names. */
 
-import { checkOptions } from "../core/options.js";
+import { checkFinite, checkOptions, checkWord, refuseOption } from "../core/options.js";
 import { gelu, leakyRelu, logSoftmax, relu, sigmoid, silu, softmax, softplus, tanh } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { Module } from "./module.js";
@@ -16,6 +16,7 @@ export class ReLU extends Module {
 export class LeakyReLU extends Module {
   constructor(readonly negativeSlope = 0.01) {
     super();
+    checkFinite("LeakyReLU", { negativeSlope });
   }
 
   forward(x: Tensor): Tensor {
@@ -31,6 +32,7 @@ export class GELU extends Module {
     super();
     checkOptions("GELU", options, ["approximate"]);
     this.approximate = options.approximate ?? "none";
+    checkWord("GELU", "approximate", this.approximate, ["none", "tanh"]);
   }
 
   forward(x: Tensor): Tensor {
@@ -66,14 +68,20 @@ export class Softplus extends Module {
   }
 }
 
+function dimOf(where: string, options: { dim?: number }): number {
+  checkOptions(where, options, ["dim"]);
+  const { dim = -1 } = options;
+  if (!Number.isSafeInteger(dim)) refuseOption(where, "dim", "a whole number", dim);
+  return dim;
+}
+
 /** Softmax along a dim, the last unless given. */
 export class Softmax extends Module {
   readonly dim: number;
 
   constructor(options: { dim?: number } = {}) {
     super();
-    checkOptions("Softmax", options, ["dim"]);
-    this.dim = options.dim ?? -1;
+    this.dim = dimOf("Softmax", options);
   }
 
   forward(x: Tensor): Tensor {
@@ -87,8 +95,7 @@ export class LogSoftmax extends Module {
 
   constructor(options: { dim?: number } = {}) {
     super();
-    checkOptions("LogSoftmax", options, ["dim"]);
-    this.dim = options.dim ?? -1;
+    this.dim = dimOf("LogSoftmax", options);
   }
 
   forward(x: Tensor): Tensor {

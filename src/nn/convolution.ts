@@ -3,7 +3,7 @@
 import type { DeviceName } from "../backend/backend.js";
 import { checkDivisible, checkOptions } from "../core/options.js";
 import { avgPool2d, type ConvOptions, conv1d, conv2d, flatten, maxPool2d, type PoolOptions } from "../ops/index.js";
-import { both, checkWindow, type Pair } from "../ops/window.js";
+import { both, checkLine, checkWindow, type Pair } from "../ops/window.js";
 import type { Parameter, Tensor } from "../tensor/tensor.js";
 import { fans, type InitialCalls, initializeAlone, kaimingUniform_, parameter, uniform_ } from "./init.js";
 import { Module } from "./module.js";
@@ -30,6 +30,7 @@ abstract class Convolution<Options extends ConvOptions> extends Module {
     where: string,
     inChannels: number,
     outChannels: number,
+    check: (where: string, sizes: Readonly<Record<string, Pair>>) => void,
     { kernelSize, window }: { kernelSize: Pair; window: readonly number[] },
     given: LayerOptions & Options,
   ) {
@@ -39,7 +40,7 @@ abstract class Convolution<Options extends ConvOptions> extends Module {
     const { stride = 1, padding = 0, dilation = 1, groups = 1 } = given;
     checkDivisible(where, { inChannels, groups });
     checkDivisible(where, { outChannels, groups });
-    checkWindow(where, { kernelSize, stride, padding, dilation });
+    check(where, { kernelSize, stride, padding, dilation });
     this.options = options as unknown as Options;
     this.weight = parameter([outChannels, inChannels / groups, ...window], device);
     if (bias) this.bias = parameter([outChannels], device);
@@ -68,7 +69,7 @@ interface Conv1dOptions {
 /** 1-d convolution: [N, C, L] to [N, O, L']. */
 export class Conv1d extends Convolution<Conv1dOptions> {
   constructor(inChannels: number, outChannels: number, kernelSize: number, options: LayerOptions & Conv1dOptions = {}) {
-    super("Conv1d", inChannels, outChannels, { kernelSize, window: [kernelSize] }, options);
+    super("Conv1d", inChannels, outChannels, checkLine, { kernelSize, window: [kernelSize] }, options);
   }
 
   forward(x: Tensor): Tensor {
@@ -79,7 +80,7 @@ export class Conv1d extends Convolution<Conv1dOptions> {
 /** 2-d convolution: [N, C, H, W] to [N, O, H', W']. */
 export class Conv2d extends Convolution<ConvOptions> {
   constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: LayerOptions & ConvOptions = {}) {
-    super("Conv2d", inChannels, outChannels, { kernelSize, window: both(kernelSize) }, options);
+    super("Conv2d", inChannels, outChannels, checkWindow, { kernelSize, window: both(kernelSize) }, options);
   }
 
   forward(x: Tensor): Tensor {

@@ -1,10 +1,10 @@
 /** Dropout as a module. */
 
 import { checkDropout } from "../core/options.js";
-import type { Generator } from "../core/random.js";
+import { checkGenerator, type Generator } from "../core/random.js";
 import { dropout } from "../ops/index.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { Module } from "./module.js";
+import { checkModule, Module } from "./module.js";
 
 /** While training, zeroes elements with probability p and scales the others by 1 / (1 - p) (Srivastava et al. 2014). */
 export class Dropout extends Module {
@@ -27,5 +27,7 @@ export class Dropout extends Module {
 
 /** Makes every dropout of a model draw from this generator. */
 export function setGenerator(model: Module, generator: Generator | undefined): void {
+  checkModule("setGenerator", model);
+  checkGenerator("setGenerator", generator);
   for (const module of model.modules()) if (module instanceof Dropout) module.generator = generator;
 }

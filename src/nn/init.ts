@@ -8,21 +8,35 @@ import type { DeviceName } from "../backend/backend.js";
 import { backendOf } from "../backend/devices.js";
 import { dtypes, encode } from "../core/dtype.js";
 import { ConfigError } from "../core/errors.js";
-import { checkOptions, checkWord } from "../core/options.js";
+import { checkFinite, checkOptions, checkWord, refuseOption } from "../core/options.js";
 import { checkGenerator, type Generator, type RandomCall, randomNormal, randomUniform } from "../core/random.js";
 import { checkShape, type Shape } from "../core/shape.js";
+import { checkTensors } from "../ops/define.js";
 import { getDefaultGenerator } from "../tensor/create.js";
 import { Parameter, Tensor } from "../tensor/tensor.js";
-import type { Module } from "./module.js";
+import { checkModule, type Module } from "./module.js";
 
 /** Where the random numbers of a parameter come from, by its name within its module. */
 export type InitialCalls = (parameter: string) => RandomCall;
 
 const nextCall = (): RandomCall => getDefaultGenerator().next("init");
 
-/** Overwrites a tensor with offset + x * factor for numbers made on the host. */
-function store(target: Tensor, x: Float32Array, offset: number, factor: number): Tensor {
+/** Overwrites a tensor with numbers made on the host: uniform in [low, high), or normal with a mean and a deviation. */
+function draw(
+  where: string,
+  target: Tensor,
+  make: typeof randomNormal,
+  numbers: Readonly<Record<string, number>>,
+  call = nextCall(),
+): Tensor {
+  checkTensors(where, { target });
+  checkFinite(where, numbers);
+  // A generator in its place would give the same numbers every time, whatever its seed.
+  if (call.key0 === undefined) refuseOption(where, "call", "a random call", call);
+  const [offset, second] = Object.values(numbers);
+  const factor = make === randomUniform ? second - offset : second;
   const { dtype, size } = target;
+  const x = make(call, size);
   const stored = dtype === "float32" ? x : new dtypes[dtype].array(size);
   for (let i = 0; i < size; i++) stored[i] = encode(dtype, offset + x[i] * factor);
   target.backend.write(target.storage.handle, new Uint8Array(stored.buffer, 0, stored.byteLength));
@@ -30,28 +44,31 @@ function store(target: Tensor, x: Float32Array, offset: number, factor: number):
   return target;
 }
 
-/** Every element becomes `value`. */
-export function constant_(target: Tensor, value: number): Tensor {
+function fill(where: string, target: Tensor, value: number): Tensor {
+  checkTensors(where, { target });
+  if (typeof value !== "number") refuseOption(where, "value", "a number", value);
   target.backend.kernels.fill(target, value);
   target.storage.version++;
   return target;
 }
 
-export const zeros_ = (target: Tensor): Tensor => constant_(target, 0);
-export const ones_ = (target: Tensor): Tensor => constant_(target, 1);
+/** Every element becomes `value`. */
+export const constant_ = (target: Tensor, value: number): Tensor => fill("constant_", target, value);
+export const zeros_ = (target: Tensor): Tensor => fill("zeros_", target, 0);
+export const ones_ = (target: Tensor): Tensor => fill("ones_", target, 1);
 
 /** Uniform in [low, high). */
 export function uniform_(target: Tensor, options: { low?: number; high?: number; call?: RandomCall } = {}): Tensor {
   checkOptions("uniform_", options, ["low", "high", "call"]);
-  const { low = 0, high = 1, call = nextCall() } = options;
-  return store(target, randomUniform(call, target.size), low, high - low);
+  const { low = 0, high = 1, call } = options;
+  return draw("uniform_", target, randomUniform, { low, high }, call);
 }
 
 /** Normal with this mean and standard deviation. */
 export function normal_(target: Tensor, options: { mean?: number; std?: number; call?: RandomCall } = {}): Tensor {
   checkOptions("normal_", options, ["mean", "std", "call"]);
-  const { mean = 0, std = 1, call = nextCall() } = options;
-  return store(target, randomNormal(call, target.size), mean, std);
+  const { mean = 0, std = 1, call } = options;
+  return draw("normal_", target, randomNormal, { mean, std }, call);
 }
 
 /** How many inputs and outputs each element of a weight connects: weights are [out, in, …window], or [in, out]. */
@@ -97,21 +114,13 @@ export interface KaimingOptions {
   call?: RandomCall;
 }
 
-function kaimingStd(where: string, shape: Shape, options: KaimingOptions): number {
+function kaimingStd(where: string, target: Tensor, options: KaimingOptions): number {
+  checkTensors(where, { target });
   checkOptions(where, options, ["a", "mode", "nonlinearity", "inOut", "call"]);
   const { a = 0, mode = "fanIn", nonlinearity = "leakyRelu", inOut } = options;
+  checkFinite(where, { a });
   checkWord(where, "mode", mode, ["fanIn", "fanOut"]);
-  return gainOf(where, nonlinearity, a) / Math.sqrt(fans(shape, inOut, where)[mode]);
-}
-
-/** He et al. 2015: normal with standard deviation gain / sqrt(fan). */
-export const kaimingNormal_ = (target: Tensor, options: KaimingOptions = {}): Tensor =>
-  normal_(target, { std: kaimingStd("kaimingNormal_", target.shape, options), call: options.call });
-
-/** He et al. 2015: uniform within sqrt(3) * gain / sqrt(fan) of 0. */
-export function kaimingUniform_(target: Tensor, options: KaimingOptions = {}): Tensor {
-  const high = Math.sqrt(3) * kaimingStd("kaimingUniform_", target.shape, options);
-  return uniform_(target, { low: -high, high, call: options.call });
+  return gainOf(where, nonlinearity, a) / Math.sqrt(fans(target.shape, inOut, where)[mode]);
 }
 
 export interface XavierOptions {
@@ -121,22 +130,38 @@ export interface XavierOptions {
   call?: RandomCall;
 }
 
-function xavierStd(where: string, shape: Shape, options: XavierOptions): number {
+function xavierStd(where: string, target: Tensor, options: XavierOptions): number {
+  checkTensors(where, { target });
   checkOptions(where, options, ["gain", "inOut", "call"]);
   const { gain = 1, inOut } = options;
-  const { fanIn, fanOut } = fans(shape, inOut, where);
+  checkFinite(where, { gain });
+  const { fanIn, fanOut } = fans(target.shape, inOut, where);
   return gain * Math.sqrt(2 / (fanIn + fanOut));
 }
 
+const normal = (where: string, target: Tensor, std: number, { call }: { call?: RandomCall }): Tensor =>
+  draw(where, target, randomNormal, { mean: 0, std }, call);
+
+function uniform(where: string, target: Tensor, std: number, { call }: { call?: RandomCall }): Tensor {
+  const high = Math.sqrt(3) * std;
+  return draw(where, target, randomUniform, { low: -high, high }, call);
+}
+
+/** He et al. 2015: normal with standard deviation gain / sqrt(fan). */
+export const kaimingNormal_ = (target: Tensor, options: KaimingOptions = {}): Tensor =>
+  normal("kaimingNormal_", target, kaimingStd("kaimingNormal_", target, options), options);
+
+/** He et al. 2015: uniform within sqrt(3) * gain / sqrt(fan) of 0. */
+export const kaimingUniform_ = (target: Tensor, options: KaimingOptions = {}): Tensor =>
+  uniform("kaimingUniform_", target, kaimingStd("kaimingUniform_", target, options), options);
+
 /** Glorot and Bengio 2010: normal with standard deviation gain * sqrt(2 / (fanIn + fanOut)). */
 export const xavierNormal_ = (target: Tensor, options: XavierOptions = {}): Tensor =>
-  normal_(target, { std: xavierStd("xavierNormal_", target.shape, options), call: options.call });
+  normal("xavierNormal_", target, xavierStd("xavierNormal_", target, options), options);
 
 /** Glorot and Bengio 2010: uniform within gain * sqrt(6 / (fanIn + fanOut)) of 0. */
-export function xavierUniform_(target: Tensor, options: XavierOptions = {}): Tensor {
-  const high = Math.sqrt(3) * xavierStd("xavierUniform_", target.shape, options);
-  return uniform_(target, { low: -high, high, call: options.call });
-}
+export const xavierUniform_ = (target: Tensor, options: XavierOptions = {}): Tensor =>
+  uniform("xavierUniform_", target, xavierStd("xavierUniform_", target, options), options);
 
 /** The initial value of one parameter of a model, by its full name. */
 export type InitialRule = (name: string, parameter: Parameter, call: RandomCall) => void;
@@ -170,9 +195,11 @@ export interface InitializeOptions {
 
 /** Gives every parameter of a model its initial value, a function of the generator's seed and the parameter's name alone. */
 export function initialize(model: Module, options: InitializeOptions = {}): void {
+  checkModule("initialize", model);
   checkOptions("initialize", options, ["generator", "rule"]);
   const { generator = getDefaultGenerator(), rule } = options;
   checkGenerator("initialize", generator);
+  if (rule && typeof rule !== "function") refuseOption("initialize", "rule", "a function", rule);
   const callOf = (name: string) => generator.at(`init/${name}`, 0);
   if (rule) {
     for (const [name, parameter] of model.namedParameters()) rule(name, parameter, callOf(name));
@@ -188,6 +215,7 @@ let deferred = false;
 
 /** Builds modules without giving parameters any values: for models whose values are loaded or set by `initialize`. */
 export function deferInit<M extends Module>(build: () => M): M {
+  if (typeof build !== "function") refuseOption("deferInit", "build", "a function", build);
   const before = deferred;
   deferred = true;
   try {

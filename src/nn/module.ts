@@ -142,10 +142,7 @@ export abstract class Module {
 
   /** Puts another module in the place of the one at a path: an adapter around it, a quantised form of it. */
   setSubmodule(path: string, module: Module): void {
-    if (!(module instanceof Module))
-      throw new ConfigError(`setSubmodule: needs a module for ${path}, got ${kindOf(module)}.`, {
-        where: "setSubmodule",
-      });
+    checkModule("setSubmodule", module, `a module for ${path}`);
     const { owner, key } = this.placeOf(path) ?? this.noModule("setSubmodule", path);
     owner[key] = module;
   }
@@ -307,4 +304,10 @@ export abstract class Module {
     const head = `${this.constructor.name}(${this.describe()}`;
     return lines.length ? `${head}\n${lines.join("\n")}\n)` : `${head})`;
   }
+}
+
+/** Throws unless it is a module: one that is built, and not its class or its parameters. */
+export function checkModule(where: string, module: unknown, expected = "a module"): void {
+  if (module instanceof Module) return;
+  throw new ConfigError(`${where}: needs ${expected}, got ${kindOf(module)}.`, { where });
 }

@@ -2,7 +2,7 @@
 
 import type { DeviceName } from "../backend/backend.js";
 import { misfit, showShape } from "../core/errors.js";
-import { checkDivisible, checkOptions } from "../core/options.js";
+import { checkDivisible, checkFinite, checkOptions } from "../core/options.js";
 import { checkShape, type Shape, sameShape, sizeOf } from "../core/shape.js";
 import { checkTensors } from "../ops/define.js";
 import { groupNorm, layerNorm, reshape, rmsNorm } from "../ops/index.js";
@@ -48,6 +48,7 @@ export class LayerNorm extends Module {
     checkOptions("LayerNorm", options, ["eps", "elementwiseAffine", "bias", "device"]);
     const { eps = 1e-5, elementwiseAffine = true, bias = true, device } = options;
     this.normalizedShape = shapeOf("LayerNorm", normalizedShape);
+    checkFinite("LayerNorm", { eps });
     this.eps = eps;
     if (elementwiseAffine) this.weight = parameter(this.normalizedShape, device);
     if (elementwiseAffine && bias) this.bias = parameter(this.normalizedShape, device);
@@ -81,6 +82,7 @@ export class RMSNorm extends Module {
     checkOptions("RMSNorm", options, ["eps", "elementwiseAffine", "device"]);
     const { eps = 1e-6, elementwiseAffine = true, device } = options;
     this.normalizedShape = shapeOf("RMSNorm", normalizedShape);
+    checkFinite("RMSNorm", { eps });
     this.eps = eps;
     if (elementwiseAffine) this.weight = parameter(this.normalizedShape, device);
     initializeAlone(this);
@@ -116,6 +118,7 @@ export class GroupNorm extends Module {
     checkOptions("GroupNorm", options, ["eps", "affine", "device"]);
     checkDivisible("GroupNorm", { numChannels, numGroups });
     const { eps = 1e-5, affine = true, device } = options;
+    checkFinite("GroupNorm", { eps });
     this.eps = eps;
     if (affine) {
       this.weight = parameter([numChannels], device);

@@ -49,6 +49,17 @@ const cachedAttentionOp = registerOp<CacheAttrs>({
     live([qkv, cache, out, lse], ([qkv, cache, out, lse]) => {
       const position = before.length;
       const [batch, queries, width] = out.shape;
+      const dim = width / heads;
+      const layout = {
+        ...{ batch, heads, kvHeads: heads, queries, keys: position + queries, dim },
+        ...{ scale: 1 / Math.sqrt(dim), causal: true },
+        ...{ q: within(qkv.shape, dim), k: within(cache.shape, dim), v: within(cache.shape, dim, width) },
+        out: within(out.shape, dim),
+      };
+      if (queries === 1 && kernels.cachedAttention) {
+        kernels.cachedAttention(qkv, cache, out, lse, layout);
+        return;
+      }
       kernels.stridedCopy(qkv, cache, {
         shape: [batch, queries, 2 * width],
         inputOffset: width,
@@ -56,13 +67,7 @@ const cachedAttentionOp = registerOp<CacheAttrs>({
         outputOffset: position * 2 * width,
         outputStrides: contiguousStrides(cache.shape),
       });
-      const dim = width / heads;
-      kernels.attention(qkv, cache, cache, out, lse, {
-        ...{ batch, heads, kvHeads: heads, queries, keys: position + queries, dim },
-        ...{ scale: 1 / Math.sqrt(dim), causal: true },
-        ...{ q: within(qkv.shape, dim), k: within(cache.shape, dim), v: within(cache.shape, dim, width) },
-        out: within(out.shape, dim),
-      });
+      kernels.attention(qkv, cache, cache, out, lse, layout);
     }),
 });
 

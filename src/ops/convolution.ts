@@ -13,7 +13,7 @@ import { matmul } from "./matmul.js";
 import { reshape, squeeze, unsqueeze } from "./movement.js";
 import { amax, mean } from "./reduce.js";
 import { pad } from "./region.js";
-import { both, checkWindow, type Pair } from "./window.js";
+import { both, checkLine, checkWindow, type Pair } from "./window.js";
 
 /** One number, or one each for height and width; 1, 0, 1 and 1 unless given. */
 export interface ConvOptions {
@@ -102,8 +102,7 @@ export function conv1d(
   checkOptions("conv1d", options, ["stride", "padding", "dilation", "groups"]);
   checkTensors("conv1d", bias ? { x, weight, bias } : { x, weight });
   const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
-  checkCounts("conv1d", { groups, stride, dilation });
-  checkCounts("conv1d", { padding }, 0);
+  checkLine("conv1d", { groups, stride, padding, dilation });
   const [o, perGroup, k] = weight.shape;
   const fits = x.ndim === 3 && weight.ndim === 3 && x.shape[1] === perGroup * groups && o % groups === 0;
   if (!fits || (bias && !sameShape(bias.shape, [o]))) {

@@ -6,7 +6,15 @@
 import { dtypes, isDType } from "../core/dtype.js";
 import { GradientError, kindOf, listOf, RegistryError, show, TenonError } from "../core/errors.js";
 import { checkOptions, checkWord } from "../core/options.js";
-import { type AttrSpec, type Attrs, hasOp, type OpDefinition, type TensorSpec } from "../tensor/op.js";
+import {
+  type AttrSpec,
+  type Attrs,
+  checkedKernel,
+  hasOp,
+  type InputKind,
+  type OpDefinition,
+  type TensorSpec,
+} from "../tensor/op.js";
 import { Tensor } from "../tensor/tensor.js";
 
 const fields: Readonly<Record<keyof OpDefinition, true>> = {
@@ -37,10 +45,15 @@ const attrTypes: Readonly<Record<AttrSpec["type"], true>> = {
   object: true,
 };
 
+const kinds: Readonly<Record<InputKind, true>> = { float: true, int: true, number: true, bool: true, any: true };
+const rules = ["expr", "derivative", "infer", "run", "composition", "backward"] as const;
+
 /** The definition with its functions checked. Refuses one that could not run, or whose name is taken unless `override: true`. */
 export function checkedDefinition<A extends Attrs>(definition: OpDefinition<A>): OpDefinition<A> {
   refuseDefinition(definition);
-  const { name, expr, derivative, infer, composition, backward, saves } = definition;
+  const { name, expr, derivative, infer, run, composition, backward, saves } = definition;
+  const kernel =
+    run && checkedKernel(name, (inputs, outputs, attrs, kernels) => run(kernels, inputs, outputs, attrs as A));
   return {
     ...definition,
     ...(expr && {
@@ -72,6 +85,7 @@ export function checkedDefinition<A extends Attrs>(definition: OpDefinition<A>):
         });
       },
     }),
+    ...(kernel && { run: (kernels, inputs, outputs, attrs) => kernel(inputs, outputs, attrs, kernels) }),
     ...(composition && {
       composition: (inputs, attrs) => {
         const result = composition(inputs, attrs);
@@ -127,6 +141,14 @@ function refuseDefinition(definition: OpDefinition<any>): void {
   if (hasOp(name) && !override)
     refuse(`the name "${name}" is taken.`, "Choose another name, or pass override: true to replace it.");
   if (!Array.isArray(inputs) || inputs.length === 0) refuse(`"${name}" needs at least one input.`);
+  for (const input of inputs)
+    if (typeof input !== "string")
+      checkWord("defineOp", `the kind of ${show(input?.name)} of "${name}"`, input?.kind, Object.keys(kinds));
+  checkWord("defineOp", `the promotion of "${name}"`, promotion, ["common", "float", "none"]);
+  for (const rule of rules) {
+    const given = definition[rule];
+    if (given && typeof given !== "function") refuse(`"${name}" needs a function for ${rule}, got ${kindOf(given)}.`);
+  }
   if (!expr && !infer && !composition) refuse(`"${name}" needs expr, infer with run or a kernel, or composition.`);
   if (run && !infer) refuse(`"${name}" has run but no infer.`, "infer gives the shapes and dtypes of the outputs.");
   if (mutates && promotion !== "none") refuse(`"${name}" mutates inputs, which promotion would copy.`);

@@ -45,8 +45,10 @@ export const huberLoss = pointwise<LossOptions & { delta?: number }>(
   (input, target, { delta = 1 }) => {
     const difference = sub(input, target);
     const size = abs(difference);
-    const near = mul(square(difference), 0.5);
-    return where(le(size, delta), near, mul(sub(size, 0.5 * delta), delta));
+    const isNear = le(size, delta);
+    // Squares of what is far are left out: beside an infinity their gradient of 0 would be NaN.
+    const near = mul(square(where(isNear, difference, 0)), 0.5);
+    return where(isNear, near, mul(sub(size, 0.5 * delta), delta));
   },
   ["delta"],
 );

@@ -28,6 +28,12 @@ const range = (shape: Shape, from: number, to: number) => ({
   inner: sizeOf(shape.slice(to)),
 });
 
+/** A shape whose dims `from` to `to` - 1 are 1. */
+const kept = (shape: Shape, from: number, to: number): Shape => shape.map((n, i) => (i >= from && i < to ? 1 : n));
+
+/** One whose dims `from` to `to` - 1 are gone. */
+const reducedBy = (shape: Shape, from: number, to: number): Shape => [...shape.slice(0, from), ...shape.slice(to)];
+
 /** Sum of all products but one, for `prod`: safe where elements are 0. */
 function prodGradient(grad: Tensor, x: Tensor, from: number, to: number): Tensor {
   const zero = eq(x, 0);
@@ -47,18 +53,16 @@ const reduceOp = registerOp({
     from: { type: "integer" },
     to: { type: "integer" },
   },
-  infer: ([x], { from, to }: RangeAttrs) => [
-    { shape: [...x.shape.slice(0, from), ...x.shape.slice(to)], dtype: x.dtype },
-  ],
+  infer: ([x], { from, to }: RangeAttrs) => [{ shape: reducedBy(x.shape, from, to), dtype: x.dtype }],
   run: (kernels, [x], [out], { kind, from, to }) => kernels.reduce(kind, x, out, range(x.shape, from, to)),
   saves: { inputs: [0], outputs: [0] },
   backward: ({ grad, inputs: [x], outputs: [out], attrs: { kind, from, to } }) => {
-    const kept = x.shape.map((n, i) => (i >= from && i < to ? 1 : n));
-    const wide = reshape(grad, kept);
+    const shape = kept(x.shape, from, to);
+    const wide = reshape(grad, shape);
     if (kind === "prod") return [prodGradient(wide, x, from, to)];
     // Equal extremes share the gradient evenly, as in PyTorch's amax.
-    const hit = eq(x, reshape(out, kept)).to({ dtype: "float32" });
-    const count = reshape(dispatchOne(sumOp, [hit], { from, to }), kept);
+    const hit = eq(x, reshape(out, shape)).to({ dtype: "float32" });
+    const count = reshape(dispatchOne(sumOp, [hit], { from, to }), shape);
     return [mul(hit, div(wide, count))];
   },
 });
@@ -68,19 +72,9 @@ const sumOp = registerOp({
   doc: "the sum over adjacent dims",
   inputs: ["x"],
   attrs: { from: { type: "integer" }, to: { type: "integer" } },
-  infer: ([x], { from, to }: { from: number; to: number }) => [
-    { shape: [...x.shape.slice(0, from), ...x.shape.slice(to)], dtype: x.dtype },
-  ],
+  infer: ([x], { from, to }: { from: number; to: number }) => [{ shape: reducedBy(x.shape, from, to), dtype: x.dtype }],
   run: (kernels, [x], [out], { from, to }) => kernels.reduce("sum", x, out, range(x.shape, from, to)),
-  backward: ({ grad, shapes: [shape], attrs: { from, to } }) => [
-    expand(
-      reshape(
-        grad,
-        shape.map((n, i) => (i >= from && i < to ? 1 : n)),
-      ),
-      shape,
-    ),
-  ],
+  backward: ({ grad, shapes: [shape], attrs: { from, to } }) => [expand(reshape(grad, kept(shape, from, to)), shape)],
 });
 
 /** Small integers and truth values are reduced as int32, whose kernels there are. */
@@ -200,8 +194,8 @@ function argReduce(name: "argmax" | "argmin", doc: string) {
     const at = dim === undefined ? 0 : normalizeDim(name, dim, x.ndim);
     const whole = dim === undefined || x.ndim === 0;
     const result = dispatchOne(op, [whole ? reshape(input, [x.size]) : input], { dim: at });
-    const kept = x.shape.map((n, i) => (whole || i === at ? 1 : n));
-    return keepdim ? reshape(result, kept) : result;
+    const [from, to] = whole ? [0, x.ndim] : [at, at + 1];
+    return keepdim ? reshape(result, kept(x.shape, from, to)) : result;
   };
 }
 

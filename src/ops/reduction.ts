@@ -34,7 +34,7 @@ export function checkLoss(
   if (!Number.isSafeInteger(ignoreIndex)) refuseOption(op, "ignoreIndex", "a whole number", ignoreIndex);
   if (!(typeof labelSmoothing === "number" && labelSmoothing >= 0 && labelSmoothing <= 1))
     refuseOption(op, "labelSmoothing", "a number from 0 to 1", labelSmoothing);
-  if (!(typeof delta === "number" && delta > 0)) refuseOption(op, "delta", "a number above 0", delta);
+  if (!(Number.isFinite(delta) && (delta as number) > 0)) refuseOption(op, "delta", "a finite number above 0", delta);
   checkWord(op, "reduction", reduction, ["mean", "sum", "none", ...also]);
 }
 

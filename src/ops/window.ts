@@ -1,6 +1,7 @@
 /** Windows that slide over height and width: what their sizes must be. */
 
 import { misfit, show } from "../core/errors.js";
+import { checkCounts } from "../core/options.js";
 
 /** One number, or one each for height and width. */
 export type Pair = number | readonly [number, number];
@@ -15,4 +16,10 @@ export function checkWindow(op: string, sizes: Readonly<Record<string, Pair>>): 
     if (Array.isArray(pair) && pair.length === 2 && pair.every((n) => Number.isSafeInteger(n) && n >= least)) continue;
     throw misfit(op, `needs whole numbers from ${least} up for ${name}, one or two, got ${show(value)}.`);
   }
+}
+
+/** The same for windows over one dim, of which each is one number. */
+export function checkLine(op: string, { padding, ...sizes }: Readonly<Record<string, unknown>>): void {
+  checkCounts(op, sizes);
+  checkCounts(op, { padding }, 0);
 }

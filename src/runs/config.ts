@@ -20,13 +20,20 @@ import {
   type Schema,
   text,
 } from "../artifacts/schema.js";
-import { MAX_THREADS } from "../backend/devices.js";
+import type { DeviceName } from "../backend/backend.js";
+import { deviceChoices, MAX_THREADS, numericsChoices } from "../backend/devices.js";
+import type { Numerics } from "../backend/report.js";
 import { ConfigError } from "../core/errors.js";
+import { type ScheduleName, schedules } from "../optim/schedule.js";
 import { type DataConfig, dataSchema, dataUse, isTable } from "./data-config.js";
 import { belowOne, type ModelConfig, modelSchema, resolveModel } from "./model-config.js";
 import type { DataInput } from "./stored-data.js";
 
 export type TokenizerConfig = string | { readonly train: "bpe" | "unigram" | "wordpiece"; readonly vocabSize: number };
+
+/** What a config may name; `makeOptimizer` makes them. */
+const optimizerNames = ["adamw", "adam", "sgd", "muon"] as const;
+export type OptimizerName = (typeof optimizerNames)[number];
 
 export interface TrainingOptions {
   /** Optimizer steps. */
@@ -37,13 +44,13 @@ export interface TrainingOptions {
   readonly blockSize: number;
   /** Micro-batches whose gradients one step sums. */
   readonly accumulate: number;
-  readonly optimizer: "adamw" | "adam" | "sgd" | "muon";
+  readonly optimizer: OptimizerName;
   readonly learningRate: number;
   /** Of `muon`: the rate of what AdamW trains; the same unless told. */
   readonly adamwLearningRate?: number;
   /** Where the cosine and linear schedules end. */
   readonly minLearningRate: number;
-  readonly schedule: "constant" | "linear" | "cosine";
+  readonly schedule: ScheduleName;
   readonly warmupSteps: number;
   readonly weightDecay: number;
   readonly betas: readonly [number, number];
@@ -70,8 +77,8 @@ export interface RunSettings {
   readonly training: TrainingOptions;
   readonly precision: "float32";
   readonly seed: number;
-  readonly device: "auto" | "cpu" | "webgpu" | "reference";
-  readonly numerics: "portable" | "fast";
+  readonly device: DeviceName | "auto";
+  readonly numerics: Numerics;
   readonly deterministic: boolean | "warn";
   readonly threads?: number;
   /** Bytes. */
@@ -122,11 +129,11 @@ const trainingSchema = object(
     batchSize: optional(integer({ min: 1 })),
     blockSize: integer({ min: 1, default: 64 }),
     accumulate: integer({ min: 1, default: 1 }),
-    optimizer: oneOf(["adamw", "adam", "sgd", "muon"], { default: "adamw" }),
+    optimizer: oneOf(optimizerNames, { default: "adamw" }),
     learningRate: number({ above: 0, default: 1e-3 }),
     adamwLearningRate: optional(number({ above: 0 })),
     minLearningRate: optional(number({ min: 0 })),
-    schedule: oneOf(["constant", "linear", "cosine"], { default: "cosine" }),
+    schedule: oneOf(Object.keys(schedules) as ScheduleName[], { default: "cosine" }),
     warmupSteps: optional(integer({ min: 0 })),
     weightDecay: optional(number({ min: 0 })),
     betas: list(belowOne(), { length: 2, default: [0.9, 0.99] }) as unknown as Schema<readonly [number, number]>,
@@ -161,8 +168,8 @@ const settingsFields = {
   training: trainingSchema,
   precision: precisionSchema,
   seed: integer({ min: 0, default: 1337 }),
-  device: oneOf(["auto", "cpu", "webgpu", "reference"], { default: "auto" }),
-  numerics: oneOf(["portable", "fast"], { default: "portable" }),
+  device: oneOf(deviceChoices, { default: "auto" }),
+  numerics: oneOf(numericsChoices, { default: "portable" }),
   deterministic: oneOf([true, false, "warn"], { default: "warn" }),
   threads: optional(integer({ min: 1, max: MAX_THREADS })),
   memoryBudget: optional(integer({ min: 1 })),

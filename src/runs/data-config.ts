@@ -19,29 +19,38 @@ import { blobSource, urlSource } from "../artifacts/sources.js";
 import { listOf } from "../core/errors.js";
 import { type ByteSource, isFetched, platform } from "../core/platform.js";
 import type { CollateOptions } from "../data/collate.js";
+import type { DataFormat } from "../data/config.js";
 import { parseSchema, type SchemaInput } from "../data/schema.js";
 import type { ViolationPolicy } from "../data/violation.js";
 
 /** Where data come from: a path, a URL, or in code a Blob or File; several are read one after the other. */
 export type DataPlace = string | URL | Blob;
 
-export const DATA_KINDS = ["text", "tokens", "csv", "jsonl", "json", "parquet", "idx", "corpus"] as const;
-export type DataKind = (typeof DATA_KINDS)[number];
+/** The keys that may name the data: the formats of `tenon/data`, and what is for language models alone. */
+export type DataKind = DataFormat | "tokens" | "corpus";
 
 /** What rows are to a language model; without one of these, rows of columns are a table. */
-const FORMATS = ["documents", "prompt-response", "chat"] as const;
+const ROW_FORMATS = ["documents", "prompt-response", "chat"] as const;
 
 /** What is learnt from data, which decides what their config may say. */
 export type DataUse = "text" | "tokens" | "documents" | "instructions" | "table";
 
-export interface DataConfig {
-  /** Exactly one of these names the data. `corpus` is a built-in one ("tales"). */
-  readonly text?: DataPlace | readonly DataPlace[];
-  readonly csv?: DataPlace | readonly DataPlace[];
-  readonly jsonl?: DataPlace | readonly DataPlace[];
-  readonly json?: DataPlace | readonly DataPlace[];
-  readonly parquet?: DataPlace | readonly DataPlace[];
-  readonly idx?: DataPlace | readonly DataPlace[];
+/** What is learnt where no `format` says how rows are read. */
+const kinds: Record<DataKind, DataUse> = {
+  text: "text",
+  tokens: "tokens",
+  csv: "table",
+  jsonl: "table",
+  json: "table",
+  parquet: "table",
+  idx: "table",
+  corpus: "text",
+};
+export const DATA_KINDS = Object.keys(kinds) as DataKind[];
+
+/** Exactly one of the formats, `corpus` and `tokens` names the data. */
+export interface DataConfig extends Readonly<Partial<Record<DataFormat, DataPlace | readonly DataPlace[]>>> {
+  /** A built-in one ("tales"). */
   readonly corpus?: string;
   /** A file of token ids (`tokenFileBytes`), read by range. */
   readonly tokens?: DataPlace;
@@ -54,7 +63,7 @@ export interface DataConfig {
 
   // Of rows for language models.
   /** A text per row, or examples of which the response is learnt. Without it rows are a table. */
-  readonly format?: (typeof FORMATS)[number];
+  readonly format?: (typeof ROW_FORMATS)[number];
   /** Column that holds the text of documents; `text` unless told. */
   readonly column?: string;
   /** Columns of examples; `instruction`, `input` (may be absent), `output`, and `messages` unless told. */
@@ -105,9 +114,7 @@ export const dataKindOf = (data: Partial<DataConfig>): DataKind =>
 
 export function dataUse(data: Partial<DataConfig>): DataUse {
   const kind = dataKindOf(data);
-  if (kind === "tokens") return "tokens";
-  if (kind === "idx") return "table";
-  if (data.format === undefined || kind === "corpus") return kind === "text" || kind === "corpus" ? "text" : "table";
+  if (data.format === undefined || ["tokens", "corpus", "idx"].includes(kind)) return kinds[kind];
   return data.format === "documents" ? "documents" : "instructions";
 }
 
@@ -130,7 +137,7 @@ export async function openPlace(place: DataPlace): Promise<ByteSource> {
 const LONGEST_PLACE = 2000;
 
 /** Why a text cannot be a place, or undefined when it can: pasted texts are not fetched. */
-export const placeProblem = (text: string): string | undefined =>
+const placeProblem = (text: string): string | undefined =>
   /[\r\n]/.test(text)
     ? "without line breaks"
     : text.length > LONGEST_PLACE && !/^(data|blob):/i.test(text)
@@ -189,7 +196,7 @@ const normalization = () => oneOf(["standard", "minmax", "none"]);
 
 const split = optional(object({ train: share(), val: share(), test: optional(share()) }));
 const columnName = () => optional(text());
-const fields = object({
+const naming = {
   text: optional(places),
   tokens: optional(place),
   corpus: optional(text()),
@@ -198,10 +205,14 @@ const fields = object({
   json: optional(places),
   parquet: optional(places),
   idx: optional(places),
+} satisfies Record<DataKind, unknown>;
+
+const fields = object({
+  ...naming,
   split,
   length: optional(integer({ min: 1 })),
   dtype: optional(oneOf(["uint16", "uint32", "int32"])),
-  format: optional(oneOf([...FORMATS])),
+  format: optional(oneOf([...ROW_FORMATS])),
   column: columnName(),
   columns: optional(
     object({ prompt: columnName(), input: columnName(), response: columnName(), messages: columnName() }),

@@ -11,6 +11,7 @@ import { setGenerator } from "../nn/index.js";
 import type { TrainingConfig } from "./config.js";
 import { type LanguageData, openLanguageData } from "./language-data.js";
 import { meanLoss } from "./loop.js";
+import { languageModelConfig } from "./model-config.js";
 import type { Evaluation, MicroBatch, Setup, Task } from "./task.js";
 
 /** Everything a config names, loaded and checked. */
@@ -25,16 +26,12 @@ export async function languageSetup(config: TrainingConfig, generator: Generator
     const expects = `at least the ${tokenizer.idBound} ids of the tokenizer`;
     refuse(at, expects, vocabulary, "Leave it out: the tokenizer says it.");
   }
-  const modelConfig = {
-    vocab_size: tokenizer?.idBound,
-    n_positions: blockSize,
-    bos_token_id: null,
-    eos_token_id: endOfText ?? null,
-    embd_pdrop: dropout,
-    attn_pdrop: dropout,
-    resid_pdrop: dropout,
-    ...config.model,
-  };
+  const modelConfig = languageModelConfig(config.model, {
+    vocabSize: tokenizer?.idBound,
+    endOfText,
+    blockSize,
+    dropout,
+  });
   const model = await createModel(modelConfig, undefined, { seed: config.seed, device }).catch(async (error) => {
     await data.close?.();
     throw error;

@@ -62,9 +62,26 @@ const convnet = object({
   kernel_size: optional(integer({ min: 1 })),
 });
 
-/** The models that a config may name. */
-const modelSchemas: Record<string, { schema: Schema<unknown>; learnsTables: boolean }> = {
-  gpt2: { schema: gpt2, learnsTables: false },
+/** What a run of text says of its model. */
+export interface RunOfText {
+  readonly vocabSize: number | undefined;
+  readonly endOfText: number | null | undefined;
+  readonly blockSize: number;
+  readonly dropout: number;
+}
+
+interface ModelKind {
+  readonly schema: Schema<unknown>;
+  readonly learnsTables: boolean;
+  /** Checks what depends on more than one field, and fills in what the context decides. */
+  resolve?(model: ModelConfig, blockSize: number, at: Place): ModelConfig;
+  /** What the run says, in the family's words; what the section says goes before it. */
+  ofRun?(run: RunOfText): Record<string, unknown>;
+}
+
+/** The models that a config may name: each of those that `createModel` knows. */
+const models: Record<string, ModelKind> = {
+  gpt2: { schema: gpt2, learnsTables: false, resolve: resolveGpt2, ofRun: gpt2OfRun },
   mlp: { schema: mlp, learnsTables: true },
   convnet: { schema: convnet, learnsTables: true },
 };
@@ -80,18 +97,36 @@ export function resolveModel(given: ModelConfig, data: DataConfig, blockSize: nu
   const at: Place = { where, path: "model", errorType: ConfigError };
   const table = isTable(data);
   const type = text().check(given.model_type ?? (table ? "mlp" : "gpt2"), inside(at, "model_type"));
-  const fitting = Object.keys(modelSchemas).filter((name) => modelSchemas[name].learnsTables === table);
+  const fitting = Object.keys(models).filter((name) => models[name].learnsTables === table);
   if (!fitting.includes(type)) {
     const near = nearest(type, fitting);
     const hint = near && `Did you mean "${near}"?`;
     refuse(inside(at, "model_type"), `${listOf(fitting, "or")}, as the data are ${dataKindOf(data)}`, type, hint);
   }
-  const checked = modelSchemas[type].schema.check({ ...given, model_type: type }, at) as ModelConfig;
-  return type === "gpt2" ? resolveGpt2(checked, blockSize, where) : checked;
+  const { schema, resolve } = models[type];
+  const checked = schema.check({ ...given, model_type: type }, at) as ModelConfig;
+  return resolve?.(checked, blockSize, at) ?? checked;
 }
 
-function resolveGpt2(model: ModelConfig, blockSize: number, where: string): ModelConfig {
-  const at: Place = { where, path: "model", errorType: ConfigError };
+/** The config of a language model that a run of text trains. */
+export const languageModelConfig = (model: ModelConfig, run: RunOfText): ModelConfig => ({
+  ...models[model.model_type].ofRun?.(run),
+  ...model,
+});
+
+function gpt2OfRun({ vocabSize, endOfText, blockSize, dropout }: RunOfText) {
+  return {
+    vocab_size: vocabSize,
+    n_positions: blockSize,
+    bos_token_id: null,
+    eos_token_id: endOfText ?? null,
+    embd_pdrop: dropout,
+    attn_pdrop: dropout,
+    resid_pdrop: dropout,
+  };
+}
+
+function resolveGpt2(model: ModelConfig, blockSize: number, at: Place): ModelConfig {
   const { n_embd: width, n_head: heads, n_positions: positions = blockSize } = model as Record<string, number>;
   if (width % heads !== 0) refuse(inside(at, "n_embd"), `a multiple of n_head (${heads})`, width);
   if (positions < blockSize) refuse(inside(at, "n_positions"), `at least blockSize (${blockSize})`, positions);

@@ -1,32 +1,39 @@
 /** The optimizer and the schedule that a config describes. */
 
+import type { Module } from "../nn/module.js";
 import type { StateValue } from "../nn/state.js";
 import {
   Adam,
   AdamW,
-  constantSchedule,
-  cosineSchedule,
+  createSchedule,
   decayGroups,
-  linearSchedule,
   type OptimizerState,
   type Schedule,
   SGD,
   type StepOptions,
 } from "../optim/index.js";
-import type { TrainingOptions } from "./config.js";
+import type { OptimizerName, TrainingOptions } from "./config.js";
 import type { LoopOptimizer } from "./loop.js";
 import { MuonWithAdamW } from "./muon.js";
 import type { CodeConfig } from "./options.js";
 import type { Task } from "./task.js";
 
 /** Weight decay falls on matrices alone, as `decayGroups` tells them from biases and norms. */
-export function makeOptimizer({ model }: Task, options: TrainingOptions): LoopOptimizer {
-  const { optimizer, learningRate: lr, weightDecay, betas, eps, momentum } = options;
-  const groups = decayGroups(model.namedParameters(), weightDecay).filter(({ params }) => params.length > 0);
-  if (optimizer === "sgd") return new SGD(groups, { lr, momentum });
-  if (optimizer === "muon") return new MuonWithAdamW(model, options);
-  return optimizer === "adam" ? new Adam(groups, { lr, betas, eps }) : new AdamW(groups, { lr, betas, eps });
-}
+const groupsOf = (model: Module, { weightDecay }: TrainingOptions) =>
+  decayGroups(model.namedParameters(), weightDecay).filter(({ params }) => params.length > 0);
+
+const optimizers: Record<OptimizerName, (model: Module, options: TrainingOptions) => LoopOptimizer> = {
+  adamw: (model, options) => new AdamW(groupsOf(model, options), adamOptions(options)),
+  adam: (model, options) => new Adam(groupsOf(model, options), adamOptions(options)),
+  sgd: (model, options) => new SGD(groupsOf(model, options), { lr: options.learningRate, momentum: options.momentum }),
+  muon: (model, options) => new MuonWithAdamW(model, options),
+};
+
+const adamOptions = ({ learningRate: lr, betas, eps }: TrainingOptions) => ({ lr, betas, eps });
+
+/** The optimizer that a config names. */
+export const makeOptimizer = ({ model }: Task, options: TrainingOptions): LoopOptimizer =>
+  optimizers[options.optimizer](model, options);
 
 /**
  * An optimizer of the user's while a run uses it: the run sets the rate of the first group, and others keep their ratio
@@ -76,7 +83,5 @@ export class LentOptimizer implements LoopOptimizer {
 
 /** Factors of the learning rate by step. */
 export function scheduleOf({ schedule, steps, warmupSteps, learningRate, minLearningRate }: TrainingOptions): Schedule {
-  const options = { steps, warmupSteps, minFactor: minLearningRate / learningRate };
-  if (schedule === "constant") return constantSchedule(options);
-  return schedule === "linear" ? linearSchedule(options) : cosineSchedule(options);
+  return createSchedule(schedule, { steps, warmupSteps, minFactor: minLearningRate / learningRate });
 }

@@ -3,11 +3,11 @@
  * or composition, local gradient); `dispatch` does the rest. Built-in and user ops come through the same call.
  */
 
-import type { Kernels, Operand } from "../backend/kernels.js";
+import type { Kernels, Operand, Split } from "../backend/kernels.js";
 import type { DType } from "../core/dtype.js";
 import { ConfigError, GradientError, kindOf, listOf, nearest, oneWordOf, RegistryError, show } from "../core/errors.js";
 import type { Expr } from "../core/expr.js";
-import { checkOptions, refuseOption } from "../core/options.js";
+import { checkOptions, checkWord, refuseOption } from "../core/options.js";
 import type { Shape } from "../core/shape.js";
 import type { Tensor } from "./tensor.js";
 
@@ -107,6 +107,31 @@ export interface OpDefinition<A extends Attrs = Attrs> {
 
 /** A kernel that a user registers for one op and device: reads inputs, writes outputs. */
 export type Kernel = (inputs: readonly Operand[], outputs: readonly Operand[], attrs: Attrs, kernels: Kernels) => void;
+
+/** Names that kernels take as a string: one that no device knows would run another reduction, or none. */
+const KINDS = { reduce: ["sum", "prod", "max", "min"], argReduce: ["argmax", "argmin"] } as const;
+
+/** A kernel of a user's: where what it does ends in a TypeError, which has its reason in what kernels take, its op is named. */
+export function checkedKernel(op: string, kernel: Kernel): Kernel {
+  return (inputs, outputs, attrs, kernels) => {
+    const checked = Object.create(kernels);
+    for (const name of ["reduce", "argReduce"] as const)
+      checked[name] = (kind: never, ...rest: [Operand, Operand, Split]) => {
+        checkWord(op, `the kind of ${name}`, kind, KINDS[name]);
+        kernels[name](kind, ...rest);
+      };
+    try {
+      kernel(inputs, outputs, attrs, checked);
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      throw new RegistryError(`${op}: its kernel failed: ${error.message.replace(/\.$/, "")}.`, {
+        where: op,
+        hint: "The type Kernels says what each is given.",
+        cause: error,
+      });
+    }
+  };
+}
 
 /** A defined op. Its functions hold this object, so that `override: true` replaces what they run. */
 export class Op {
@@ -279,7 +304,7 @@ export function registerKernel(
       hint: "Pass { override: true } to replace it.",
     });
   }
-  op.kernels.set(device, kernel);
+  op.kernels.set(device, checkedKernel(name, kernel));
   kernelsGiven++;
 }
 

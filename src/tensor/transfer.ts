@@ -52,7 +52,7 @@ async function stored(tensor: Tensor): Promise<NumericArray> {
 }
 
 /** Nested lists of a flat array. */
-export function nest(flat: ArrayLike<number>, shape: readonly number[], dtype: DType): NestedArray {
+function nest(flat: ArrayLike<number>, shape: readonly number[], dtype: DType): NestedArray {
   let at = 0;
   const build = (dim: number): NestedArray => {
     if (dim === shape.length) {

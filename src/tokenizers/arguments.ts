@@ -1,6 +1,6 @@
 /** What callers hand over is looked at before it is encoded: a wrong option would only show in the ids. */
 
-import { ConfigError, show } from "../core/errors.js";
+import { ConfigError, DataError, show } from "../core/errors.js";
 import { checkOptions } from "../core/options.js";
 import type { DecodeOptions, EncodeOptions } from "./tokenizer.js";
 
@@ -61,6 +61,11 @@ export function checkCorpusText(item: unknown): void {
   if (typeof item !== "string" && !(item instanceof Blob)) {
     throw wrong("trainTokenizer", "a corpus of texts and Blobs", item);
   }
+}
+
+/** Throws DataError where a tokenizer would be made of nothing. */
+export function checkLearns(where: string, characters: number): void {
+  if (characters === 0) throw new DataError(`${where}: needs a text to learn from, got none.`, { where });
 }
 
 /** UTF-16 units of a text or a pair. */

@@ -1,6 +1,6 @@
 /** Tokenizers that need no file. */
 
-import { checkText } from "./arguments.js";
+import { checkLearns, checkText } from "./arguments.js";
 import { blank, blankBpe } from "./blank.js";
 import { byteCharacters } from "./byte-alphabet.js";
 import { Bpe } from "./models/bpe.js";
@@ -12,6 +12,7 @@ import { Tokenizer } from "./tokenizer.js";
  */
 export function charTokenizer(text: string): Tokenizer {
   checkText("charTokenizer", text);
+  checkLearns("charTokenizer", text.length);
   const codes = new Set<number>();
   for (let i = 0; i < text.length; i++) {
     const code = text.codePointAt(i) as number;

@@ -30,7 +30,7 @@ const bytes = /* @__PURE__ */ invert(byteCharacters);
 const utf8 = /* @__PURE__ */ new TextEncoder();
 
 /** The byte that a UTF-16 unit stands for, or -1. */
-export const byteOfUnit = (unit: number): number => (unit < bytes.length ? bytes[unit] : -1);
+const byteOfUnit = (unit: number): number => (unit < bytes.length ? bytes[unit] : -1);
 
 /** The bytes that tokens spell; of one that holds a character outside the alphabet its UTF-8. */
 export function bytesOfTokens(tokens: readonly string[]): Uint8Array {

@@ -30,7 +30,7 @@ export async function load(settings: Component): Promise<Builds<Normalizer>> {
 }
 
 /** A normalizer of which only the edits are written down. */
-export function byEdits(edit: Edit): Normalizer {
+function byEdits(edit: Edit): Normalizer {
   return { text: (text) => edit(text)?.characters.join("") ?? text, edit };
 }
 

@@ -126,6 +126,15 @@ describe("steps", () => {
   });
 });
 
+test("one variable holds what is read, its steps and its parts", async () => {
+  let data = fromJsonl({ text: '{"a":1}\n{"a":2}\n{"a":3}\n' });
+  data = data.filter(({ a }) => a !== 3);
+  data = data.split({ train: 1 }).train;
+  expect(await data.toArray()).toEqual([{ a: 1 }, { a: 2 }]);
+  data = await fromJsonl({ text: '{"b":"x"}\n' });
+  expect(data.schema.fields.map(({ name }) => name)).toEqual(["b"]);
+});
+
 describe("shuffle", () => {
   test("the permutation without memory is one, for every length", () => {
     for (const n of [1, 2, 3, 4, 5, 7, 16, 17, 100, 101, 1000]) {

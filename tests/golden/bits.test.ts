@@ -9,7 +9,7 @@ import { testDevices } from "../setup/devices.js";
 import { babySteps } from "./baby.js";
 
 const rule =
-  "results have changed: if that is meant, say why in docs/decisions.md and run `npm run golden`; replay of every older run breaks";
+  "results have changed, and replay of every older run breaks: if that is meant, say why in docs/decisions.md and run `npm run golden`, which also takes in operations that are new";
 
 /** SHA-256 over results and gradients, in order. */
 async function hashOf(name: string, device: t.DeviceName): Promise<string> {

@@ -218,6 +218,29 @@ const wrong: [string, () => unknown, string][] = [
     },
     "files: needs exactly the keys of its own state, got missing transformer.h.1.ln_1.weight, ",
   ],
+  [
+    "a list that holds no files",
+    () => t.loadModel(any([new Uint8Array(1)])),
+    "folder: needs files in its list, got an Uint8Array.",
+  ],
+  [
+    "the hash of parameters",
+    () => t.hashWeights(any(layer.stateDict())),
+    "hashWeights: needs a module, got an object.",
+  ],
+  [
+    "weights into nothing",
+    () => t.loadWeights(any(undefined), new Uint8Array()),
+    "loadWeights: needs a module, got un",
+  ],
+  ["saving a list", () => t.saveWeights(any([x()])), "saveWeights: needs tensors by name, got an array."],
+  ["values of no file", () => t.stateValues(any(undefined)), "stateValues: needs tensors by name, got undefined."],
+  [
+    "dropout of nothing",
+    () => nn.setGenerator(any(undefined), undefined),
+    "setGenerator: needs a module, got undefined",
+  ],
+  ["a seed as a generator", () => nn.setGenerator(new nn.Dropout(), any(5)), "needs a Generator for generator, got 5."],
   ["an optimizer's name", () => model.trainStep({ ids: [[1, 2]] }, { optimizer: any("adam") }), 'got "adam".'],
 ];
 

@@ -53,6 +53,42 @@ test("options in PyTorch's places, or misspelt, are refused", () => {
   );
 });
 
+test("what is no tensor, no number, no random call or no module is refused, under the function's own name", () => {
+  const loose = init as unknown as Record<string, (...args: unknown[]) => unknown>;
+  const names = Object.keys(init).filter((name) => name.endsWith("_"));
+  expect(names.length).toBe(9);
+  for (const name of names) {
+    for (const [given, got] of [
+      [undefined, "undefined"],
+      [[1, 2], "an array"],
+      [{ shape: [2, 2] }, "an object"],
+    ] as const)
+      expect(() => loose[name](given)).toThrow(`${name}: needs a tensor for target, got ${got}.`);
+    if (/^(constant|zeros|ones)_$/.test(name)) continue;
+    expect(() => loose[name](zeros([2, 2]), { call: new Generator(5) })).toThrow(
+      `${name}: needs a random call for call, got a Generator.`,
+    );
+  }
+  const target = zeros([2, 2]);
+  expect(() => loose["constant_"](target)).toThrow("constant_: needs a number for value, got undefined.");
+  for (const [name, option] of [
+    ["uniform_", "low"],
+    ["uniform_", "high"],
+    ["normal_", "mean"],
+    ["normal_", "std"],
+    ["kaimingNormal_", "a"],
+    ["xavierUniform_", "gain"],
+  ])
+    expect(() => loose[name](target, { [option]: "1" })).toThrow(
+      `${name}: needs a finite number for ${option}, got "1".`,
+    );
+  expect(() => initialize(Linear as never)).toThrow("initialize: needs a module, got a function.");
+  expect(() => initialize(new Linear(2, 2), { rule: init.normal_(target) } as never)).toThrow(
+    "initialize: needs a function for rule, got a Tensor.",
+  );
+  expect(() => deferInit(new Linear(2, 2) as never)).toThrow("deferInit: needs a function for build, got a Linear.");
+});
+
 describe("distributions", () => {
   const weight = () => zeros([200, 50]);
   test("normal and uniform", async () => {

@@ -2,10 +2,11 @@
 import * as t from "tenon";
 import "tenon/optim";
 import { beforeAll, describe, expect, test } from "vitest";
+import { argmaxInto } from "../../src/ops/argmax-into.js";
 import { cachedAttention } from "../../src/ops/cache.js";
 import * as ops from "../../src/ops/index.js";
 import { dispatchOne } from "../../src/tensor/dispatch.js";
-import { hostInputs, runSample, samples, upload } from "./samples.js";
+import { hostInputs, reductions, runSample, samples, upload } from "./samples.js";
 
 beforeAll(async () => void (await t.init({ device: "cpu", threads: 1 })));
 
@@ -251,22 +252,7 @@ const wrong: Row[] = [
     'clamp: needs a number for min, got "0".',
   ],
   // reductions
-  ...[
-    "sum",
-    "prod",
-    "amax",
-    "amin",
-    "mean",
-    "var",
-    "std",
-    "logsumexp",
-    "argmax",
-    "argmin",
-    "cumsum",
-    "softmax",
-    "logSoftmax",
-    "sort",
-  ].map(
+  ...[...reductions, "argmax", "argmin", "cumsum", "softmax", "logSoftmax", "sort"].map(
     (name): Row => [
       `${name} over a dim that is not there`,
       t.ShapeError,
@@ -274,7 +260,7 @@ const wrong: Row[] = [
       `${name}: needs dim from -2 to 1 for a 2-d tensor, got 2. Negative dims count from the end.`,
     ],
   ),
-  ...["sum", "prod", "amax", "amin", "mean", "var", "std", "logsumexp"].map(
+  ...reductions.map(
     (name): Row => [
       `${name} over a dim twice`,
       t.ShapeError,
@@ -727,12 +713,12 @@ const wrong: Row[] = [
       ],
     ),
   ),
-  ...[-1, 0, Number.NaN, "1"].map(
+  ...[-1, 0, Number.NaN, Number.POSITIVE_INFINITY, "1"].map(
     (delta): Row => [
       `huberLoss with a delta of ${delta}`,
       t.ConfigError,
       () => t.huberLoss(f(2), f(2), { delta: delta as number }),
-      /^huberLoss: needs a number above 0 for delta, got /,
+      /^huberLoss: needs a finite number above 0 for delta, got /,
     ],
   ),
   [
@@ -813,6 +799,12 @@ const wrong: Row[] = [
     t.ShapeError,
     () => cachedAttention(f(1, 2, 6), f(1, 2, 4), { heads: 1, before: { length: 1 } }),
     "cachedAttention: needs qkv [B, T, 3 * H * D] for H = 1 and a cache [B, S, 2 * H * D] with room for T rows at position 1, got [1, 2, 6] and [1, 2, 4].",
+  ],
+  [
+    "argmaxInto",
+    t.ShapeError,
+    () => argmaxInto(f(2, 3), t.zeros([3], { dtype: "int32" })),
+    "argmaxInto: needs float32 x [..., N] and int32 out of one number for each N, got [2, 3] and [3].",
   ],
 ];
 

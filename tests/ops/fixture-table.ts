@@ -3,17 +3,15 @@ import { readSafetensors } from "tenon/artifacts";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { TestDevice } from "../setup/devices.js";
 import { readFixture, readJson } from "../setup/fixture.js";
-import { calls, type FixtureCase, largestError, runCase, type StoredTensor } from "./fixture-cases.js";
+import { type FixtureCase, largestError, runCase, type StoredTensor } from "./fixture-cases.js";
 
 const { cases } = await readJson<{ cases: FixtureCase[] }>("ops/ops.json");
 const stored = readSafetensors(await readFixture("ops/ops.safetensors")).tensors as Record<string, StoredTensor>;
 
 export function testFixtures(devices: readonly TestDevice[]): void {
-  test("the fixture has the 167 cases of 87 operations, and each operation a row", () => {
+  test("the fixture has the 167 cases of 87 operations", () => {
     expect(cases.length).toBe(167);
-    const operations = [...new Set(cases.map((c) => c.op))];
-    expect(operations.length).toBe(87);
-    expect(operations.filter((op) => !(op in calls))).toEqual([]);
+    expect(new Set(cases.map((c) => c.op)).size).toBe(87);
   });
 
   describe.each(devices)("PyTorch's values and gradients on $name", ({ device, slack = 1, open }) => {

@@ -35,10 +35,11 @@ const unary =
   "neg abs square sign floor ceil round trunc exp sin cos tanh erf sigmoid relu silu softplus logicalNot isnan isfinite";
 const ofPositive = "reciprocal sqrt rsqrt log log1p";
 const binary = "add sub mul div maximum minimum eq ne lt le gt ge logicalAnd logicalOr";
-const perDim = "prod amax amin var std logsumexp sum mean any all";
+/** Over one dim, several or all. */
+export const reductions = "prod amax amin var std logsumexp sum mean any all".split(" ");
 const library = t as unknown as Record<string, (...args: any[]) => Tensor>;
-const each = (names: string, make: (name: string) => Sample): Record<string, Sample> =>
-  Object.fromEntries(names.split(" ").map((name) => [name, make(name)]));
+const each = (names: string | readonly string[], make: (name: string) => Sample): Record<string, Sample> =>
+  Object.fromEntries((typeof names === "string" ? names.split(" ") : names).map((name) => [name, make(name)]));
 
 const cell = (gates: number) => [
   f32("B", 4),
@@ -60,7 +61,7 @@ export const samples: Record<string, Sample> = {
   clamp: takes([f32("B", 7)], ([x], o) => t.clamp(x, { min: -0.5, max: 0.5, ...o })),
   maskedFill: bare([f32("B", 7), bool("B", 7)], ([x, mask]) => t.maskedFill(x, mask, -1)),
   where: bare([bool("B", 7), f32("B", 7), f32("B", 7)], ([c, a, b]) => t.where(c, a, b)),
-  ...each(perDim, (name) => takes([f32("B", 37)], ([x], o) => library[name](x, { dim: 1, ...o }))),
+  ...each(reductions, (name) => takes([f32("B", 37)], ([x], o) => library[name](x, { dim: 1, ...o }))),
   argmax: takes([f32("B", 9)], ([x], o) => t.argmax(x, { dim: 1, ...o })),
   argmin: takes([f32("B", 9)], ([x], o) => t.argmin(x, { dim: 1, ...o })),
   cumsum: takes([f32("B", 9)], ([x], o) => t.cumsum(x, { dim: 1, ...o })),

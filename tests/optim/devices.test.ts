@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import type { DeviceName } from "../../src/backend/backend.js";
 import { Generator, randomNormal } from "../../src/core/random.js";
 import { Dropout, init, setGenerator } from "../../src/nn/index.js";
+import * as optim from "../../src/optim/index.js";
 import { Adam, AdamW, clipCoefficient, gradNorm, Muon, type Optimizer, SGD } from "../../src/optim/index.js";
 import { fromData, ones } from "../../src/tensor/create.js";
 import { Parameter } from "../../src/tensor/tensor.js";
@@ -20,6 +21,12 @@ const optimizers: [string, (p: Parameter) => Optimizer<{ lr: number }>][] = [
   ["AdamW", (p) => new AdamW([p])],
   ["Muon", (p) => new Muon([p])],
 ];
+
+test("every optimizer is among them", () => {
+  const classes = Object.values<any>(optim).filter((value) => Object(value).prototype instanceof optim.Optimizer);
+  const named = new Set(optimizers.map(([name]) => name.split(" ")[0]));
+  expect([...named].sort()).toEqual(classes.map(({ name }) => name).sort());
+});
 
 test.each(optimizers)("%s, with clipping", async (_, make) => {
   const run = async (device: DeviceName) => {

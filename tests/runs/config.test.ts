@@ -216,6 +216,22 @@ describe("the training config", () => {
     expect(() => resolveConfig(config, "c.json")).toThrow(message);
   });
 
+  it("takes every family that createModel knows", async () => {
+    const refusal = await createModel({ model_type: "?" }).catch(({ message }: Error) => message);
+    const families = /Known are (.*)\.$/.exec(refusal as string)![1].split(/, | and /);
+    const of = (data: object, name: string) => resolveConfig({ data, model: { model_type: name } }).model.model_type;
+    const takes = (name: string) =>
+      [data, { csv: "a" }].some((kind) => {
+        try {
+          return of(kind, name) === name;
+        } catch {
+          return false;
+        }
+      });
+    expect(families.filter((name) => !takes(name))).toEqual([]);
+    expect(families.length).toBeGreaterThan(2);
+  });
+
   it("takes no model that could not be made", async () => {
     const small = { n_layer: 1, n_head: 1, n_embd: 8, vocab_size: 8 };
     const values = [-1, 0, 1e-9, 0.5, 1, 2, 1.5, 64, Number.NaN, "1", "gelu", "tanh", true, null, [1]];

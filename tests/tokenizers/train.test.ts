@@ -1,6 +1,6 @@
 /** Trainers: merges of reference implementations, determinism, options. */
 import { readFileSync } from "node:fs";
-import { loadTokenizer, type TrainOptions, trainTokenizer } from "tenon/tokenizers";
+import { charTokenizer, loadTokenizer, type TrainOptions, trainTokenizer } from "tenon/tokenizers";
 import { describe, expect, test } from "vitest";
 import { data, hasData } from "./data.js";
 
@@ -124,6 +124,15 @@ test("a character that a limit drops counts where it is a special token, as in H
   const options = { vocabSize: 6, limitAlphabet: 2, byteLevel: false, preTokenizer: { type: "WhitespaceSplit" } };
   const tokenizer = await trainTokenizer("abab abab cc", { ...options, specialTokens: ["c"], unknownToken: "a" });
   expect(tokenizer.toJSON().model.merges).toContainEqual(["c", "c"]);
+});
+
+test("no tokenizer is made of nothing", async () => {
+  for (const empty of ["", [], ["", new Blob([])], (async function* () {})()])
+    for (const model of ["bpe", "wordpiece", "unigram"] as const)
+      await expect(trainTokenizer(empty, { model })).rejects.toThrow(
+        /^trainTokenizer: needs a text to learn from, got none\.$/,
+      );
+  expect(() => charTokenizer("")).toThrow("charTokenizer: needs a text to learn from, got none.");
 });
 
 test("options that make no sense are refused", async () => {

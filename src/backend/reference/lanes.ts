@@ -15,14 +15,14 @@ export type FloatCompare = Loop<Int32Array, Float32Array>;
 const { fround } = Math;
 
 /** The nearest integer, ties to even; the sign of zero stays. 2^52 + a leaves no room for a fraction. */
-export function nearestEven(x: number): number {
+function nearestEven(x: number): number {
   const a = Math.abs(x);
   const rounded = a < 2 ** 23 ? a + 2 ** 52 - 2 ** 52 : a;
   return x < 0 || Object.is(x, -0) ? -rounded : rounded;
 }
 
 /** Toward zero; values outside int32 become the nearest int32, NaN becomes 0. */
-export const toInt32 = (x: number): number => (x >= 2147483647 ? 2147483647 : x <= -2147483648 ? -2147483648 : x | 0);
+const toInt32 = (x: number): number => (x >= 2147483647 ? 2147483647 : x <= -2147483648 ? -2147483648 : x | 0);
 
 /** float32 lanes to float32 lanes. */
 export const floatLoops: { readonly [op in ExprOp]?: FloatLoop } = {

@@ -1,7 +1,8 @@
 /**
  * One linear memory for all tensors, and the allocator on it: a stack of free blocks per size class. Freed blocks are
  * kept (the first touch of a page costs far more than anything else here); when nothing fits and the memory cannot grow,
- * free neighbours are merged and cut anew before the request is refused.
+ * a block of just the size that was asked for will do, and free neighbours are merged and cut anew before the request is
+ * refused.
  */
 
 import { MemoryBudgetError } from "../../core/errors.js";
@@ -35,10 +36,13 @@ export interface MemoryStatistics {
  * is lost.
  */
 export function classBytes(bytes: number): number {
-  if (bytes <= 256) return bytes <= ALIGNMENT ? ALIGNMENT : (bytes + ALIGNMENT - 1) & -ALIGNMENT;
+  if (bytes <= 256) return aligned(bytes);
   const step = powers[(29 - Math.clz32(bytes - 1)) & 31]; // whatever it is above 4 GiB, a number
   return Math.ceil(bytes / step) * step;
 }
+
+/** The smallest block that holds a request. */
+const aligned = (bytes: number): number => Math.max(1, Math.ceil(bytes / ALIGNMENT)) * ALIGNMENT;
 
 /** 2^n by n: the operator `**` is a function call. */
 const powers = Array.from({ length: 33 }, (_, n) => 2 ** n);
@@ -63,6 +67,8 @@ export class LinearMemory {
   private readonly free: number[][] = [];
   /** Memory never cut yet, or merged back from freed blocks. The last one ends where the memory ends. */
   private regions: Region[];
+  /** Bytes of the blocks in use that are smaller than their class, by address. */
+  private readonly exact = new Map<number, number>();
   private live = 0;
   private pooled = 0;
   private peak = 0;
@@ -111,11 +117,15 @@ export class LinearMemory {
    * Throws MemoryBudgetError when the engine's maximum is reached; everything stays usable.
    */
   alloc(bytes: number): number {
-    const size = classBytes(bytes);
+    let size = classBytes(bytes);
     const stack = this.free[classIndex(size)];
     let address: number | undefined = stack?.pop();
     if (address !== undefined) this.pooled -= size;
-    else address = this.cut(size);
+    else {
+      const block = this.cut(size, aligned(bytes));
+      if (block.bytes < size) this.exact.set(block.address, (size = block.bytes));
+      address = block.address;
+    }
     this.live += size;
     if (this.live > this.peak) this.peak = this.live;
     return address;
@@ -123,6 +133,13 @@ export class LinearMemory {
 
   /** Gives back a block; `bytes` is what it was asked for. */
   release(address: number, bytes: number): void {
+    const exact = this.exact.get(address);
+    if (exact !== undefined) {
+      this.exact.delete(address);
+      this.regions.unshift({ address, bytes: exact });
+      this.live -= exact;
+      return;
+    }
     const size = classBytes(bytes);
     const index = classIndex(size);
     (this.free[index] ??= []).push(address);
@@ -132,7 +149,7 @@ export class LinearMemory {
 
   /** A block that is never given back and not counted as in use: kernels' code, small tables. */
   allocForever(bytes: number): number {
-    return this.cut(classBytes(bytes));
+    return this.cut(aligned(bytes)).address;
   }
 
   statistics(): MemoryStatistics {
@@ -150,35 +167,39 @@ export class LinearMemory {
     this.peak = this.live;
   }
 
-  /** A new block: from the regions, from a grown memory, or from merged free blocks, in this order of cost. */
-  private cut(size: number): number {
+  /** A new block of `size` bytes, or else of `least`: from regions, a grown memory, or merged blocks, in this order of cost. */
+  private cut(size: number, least = size): Region {
+    const fit = () => this.takeOrGrow(size) ?? this.takeOrGrow(least);
     // Blocks merged at the end may need only the rest of the memory.
-    const address = this.takeOrGrow(size) ?? (this.merge() ? this.takeOrGrow(size) : undefined);
-    if (address !== undefined) return address;
-    const [needed, most, maximum, live] = [size, this.largestPiece(size), this.maximumPages * PAGE, this.live].map(
+    const block = fit() ?? (this.merge() ? fit() : undefined);
+    if (block) return block;
+    const [needed, most, maximum, live] = [least, this.largestPiece(least), this.maximumPages * PAGE, this.live].map(
       showBytes,
     );
     throw new MemoryBudgetError(
       `cpu: an allocation needs ${needed} in one piece, got at most ${most} of ${maximum} (${live} in use).`,
       {
         where: "cpu",
-        bytes: size,
+        bytes: least,
         hint: "Use a smaller batch or model, or dispose of tensors that are no longer needed.",
       },
     );
   }
 
-  private takeOrGrow(size: number): number | undefined {
+  private takeOrGrow(size: number): Region | undefined {
     return this.take(size) ?? (this.grow(size) ? this.take(size) : undefined);
   }
 
-  private take(size: number): number | undefined {
-    const region = this.regions.find((candidate) => candidate.bytes >= size);
-    if (!region) return undefined;
+  private take(size: number): Region | undefined {
+    const at = this.regions.findIndex((candidate) => candidate.bytes >= size);
+    if (at < 0) return undefined;
+    const region = this.regions[at];
     const { address } = region;
     region.address += size;
     region.bytes -= size;
-    return address;
+    // The last one is there to be grown.
+    if (region.bytes === 0 && at < this.regions.length - 1) this.regions.splice(at, 1);
+    return { address, bytes: size };
   }
 
   /** What there is for a request that is refused: the largest region, or the last one grown, if that would be too little. */
@@ -207,11 +228,10 @@ export class LinearMemory {
     return false;
   }
 
-  /** Turns all pooled blocks back into regions, merging neighbours. True when there was anything to merge. */
+  /** Turns all pooled blocks back into regions, merging neighbours. True when there may have been anything to merge. */
   private merge(): boolean {
-    if (this.pooled === 0) return false;
-    const end = this.regions[this.regions.length - 1];
-    const pieces = this.regions.filter((region) => region.bytes > 0 || region === end);
+    if (this.pooled === 0 && this.regions.length === 1) return false;
+    const pieces = [...this.regions];
     for (const [index, stack] of this.free.entries()) {
       if (!stack) continue;
       const bytes = bytesOfClass(index);

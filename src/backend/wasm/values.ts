@@ -213,8 +213,6 @@ export class V128 {
 }
 
 export type Value = I32 | F32 | V128;
-/** What a parameter of a type accepts. */
-export type Like<T extends Value> = T extends I32 ? IntLike : T extends F32 ? FloatLike : V128;
 
 /** The code of a value, or of a constant of the given type. */
 export const codeOf = (type: TypeName, value: Value | number): Code =>

@@ -5,7 +5,7 @@ import type { Backend } from "../backend.js";
 import type { Kernels } from "../kernels.js";
 import { type FoundAdapter, factsOf, findAdapter, fragmentsOf, openDevice } from "./adapter.js";
 import { Gpu } from "./gpu.js";
-import { attention } from "./kernels/attention.js";
+import { attention, cachedAttention } from "./kernels/attention.js";
 import { attentionBackward } from "./kernels/attention-backward.js";
 import { fill, stridedCopy } from "./kernels/copy.js";
 import { elementwise } from "./kernels/elementwise.js";
@@ -49,6 +49,7 @@ const all = {
   linearCrossEntropy,
   linearCrossEntropyBackward,
   attention,
+  cachedAttention,
   attentionBackward,
   sumOfSquares,
   randomUniform,

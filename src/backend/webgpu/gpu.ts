@@ -66,7 +66,7 @@ export class Gpu {
       (scope, bytes, asker) => this.failures.watchAllocation(scope, bytes, asker),
       (slot) => this.launches.bindGroups.forget(slot),
     );
-    this.pipelines = new Pipelines(device, this.failures, this.pool.range, this.abilities.subgroups);
+    this.pipelines = new Pipelines(device, this.failures, this.pool.range, this.abilities);
     this.launches = new Launches(device, this.failures, this.abilities, this.pool, this.pipelines, this.commands);
     this.report = this.pool.own(REPORT_BYTES);
     this.write(this.report, new Uint8Array(REPORT_BYTES));

@@ -1,5 +1,6 @@
 /** Pipelines: one for each kernel and way in which its buffers are bound, made at first use or ahead of it. */
 
+import type { Abilities } from "./adapter.js";
 import type { Failures } from "./failures.js";
 import { type Kernel, type Layout, type Variant, wgsl } from "./shader.js";
 
@@ -14,7 +15,7 @@ export class Pipelines {
     private readonly failures: Failures,
     /** Bytes of a range, of buffers that are bound by several. */
     private readonly range: number,
-    private readonly subgroups: boolean,
+    private readonly abilities: Abilities,
   ) {}
 
   get count(): number {
@@ -72,7 +73,7 @@ export class Pipelines {
       paramBytes,
     );
     const module = this.device.createShaderModule({
-      code: wgsl(source, shared, this.subgroups, { counts: ranges, bytes: this.range }),
+      code: wgsl(source, shared, this.abilities, { counts: ranges, bytes: this.range }),
       label: source.name,
     });
     return { descriptor: { layout, compute: { module, entryPoint: "main" }, label: source.name }, layout: bind, bound };

@@ -53,7 +53,7 @@ export const onShelf = (piece: Piece): number => Math.ceil(piece.bytes / SHELF_S
 const SMALLEST = 256;
 
 /** Buffers come in four sizes per power of two, so above 1 KiB at most a fifth of one is unused. */
-export function sizeClass(bytes: number): number {
+function sizeClass(bytes: number): number {
   if (bytes <= SMALLEST) return SMALLEST;
   let step = SMALLEST;
   while (step * 8 <= bytes) step *= 2;

@@ -1,5 +1,6 @@
 /** Kernels as text: their buffers, parameters and WGSL, and the pipelines made of them. */
 
+import type { Abilities } from "./adapter.js";
 import { byRanges, rangeNames } from "./ranges.js";
 
 /** A storage buffer: the type of its elements, and whether the kernel writes it. */
@@ -113,6 +114,9 @@ export interface Variant {
   readonly bound: readonly { readonly operand: number; readonly range: number }[];
 }
 
+/** What a kernel's text depends on of the device. */
+type Subgroups = Pick<Abilities, "subgroups" | "subgroupSize">;
+
 /**
  * The text of a kernel in which buffer i is buffer `shared[i]`; with subgroups where the device has them, and with
  * buffers bound by as many ranges, of so many bytes, as `ranges` says.
@@ -120,7 +124,7 @@ export interface Variant {
 export function wgsl(
   { buffers, params, code, enables = [], across = [], threads = THREADS, combined = threads }: KernelSource,
   shared: readonly number[],
-  subgroups: boolean,
+  { subgroups, subgroupSize }: Subgroups,
   ranges: { readonly counts: readonly number[]; readonly bytes: number },
 ): string {
   const own = buffers.map((_, i) => i).filter((i) => shared[i] === i);
@@ -136,7 +140,9 @@ export function wgsl(
   lines.push(`@group(0) @binding(${lines.length - 1}) var<uniform> p: Params;`);
   const bySubgroups = subgroups && across.length > 0;
   const functions = across
-    .map((one) => (bySubgroups ? acrossSubgroups : acrossMemory)(one, threads, combined))
+    .map((one) =>
+      bySubgroups ? acrossSubgroups(one, threads, combined, subgroupSize) : acrossMemory(one, threads, combined),
+    )
     .join("");
   let body = `${bySubgroups ? `${subgroupState}${functions}${code.replace(entryInputs, subgroupInputs)}` : `${functions}${code}`}`;
   buffers.forEach((spec, i) => {
@@ -177,12 +183,8 @@ export interface Across {
 }
 
 /** A few threads combine a share of the values each, then every thread combines what those have. */
-export function acrossMemory(
-  { name, type, combine }: Omit<Across, "empty">,
-  threads = THREADS,
-  combined = threads,
-): string {
-  const parts = combined <= 64 ? 8 : 16;
+function acrossMemory({ name, type, combine }: Omit<Across, "empty">, threads = THREADS, combined = threads): string {
+  const parts = combined <= 64 ? 8 : combined <= 256 ? 16 : 32;
   return `
 var<workgroup> ${name}_all: array<${type}, ${threads}>;
 var<workgroup> ${name}_part: array<${type}, ${parts}>;
@@ -203,15 +205,36 @@ fn ${name}(lane: u32, own: ${type}) -> ${type} {
 `;
 }
 
+/** Values of one thread that are read with no loop around: more make the text long. */
+const MOST_READ = 32;
+
 /**
  * The threads of a subgroup exchange values in a fixed tree, the first of each leaves theirs, and every subgroup combines
- * those in the same way. Which threads are a subgroup does not matter; WGSL does not say.
+ * those in the same way. Which threads are a subgroup does not matter; WGSL does not say. Where all subgroups have `size`
+ * threads, loops are written out: their reads need not wait for each other.
  */
-const acrossSubgroups = ({ name, type, empty, combine }: Across, threads: number, combined: number): string => `
+function acrossSubgroups(
+  { name, type, empty, combine }: Across,
+  threads: number,
+  combined: number,
+  size: number | undefined,
+): string {
+  const exchange = (s: string) => `total = ${combine("total", `subgroupShuffleXor(total, ${s})`)};`;
+  const add = (at: string) => `total = ${combine("total", `${name}_all[${at}]`)};`;
+  const exchanges = size
+    ? upTo(31 - Math.clz32(Math.min(size, threads))).map((i) => exchange(`${1 << i}u`))
+    : [`for (var s = 1u; s < min(subgroup_threads, ${threads}u); s *= 2u) { ${exchange("s")} }`];
+  const adds =
+    size && combined % size === 0 && combined <= MOST_READ * size
+      ? upTo(combined / size)
+          .slice(1)
+          .map((i) => add(`subgroup_lane + ${i * size}u`))
+      : [`for (var i = subgroup_lane + subgroup_threads; i < ${combined}u; i += subgroup_threads) { ${add("i")} }`];
+  return `
 var<workgroup> ${name}_all: array<${type}, ${threads}>;
 fn ${name}_subgroup(own: ${type}) -> ${type} {
   var total = own;
-  for (var s = 1u; s < min(subgroup_threads, ${threads}u); s *= 2u) { total = ${combine("total", "subgroupShuffleXor(total, s)")}; }
+  ${exchanges.join("\n  ")}
   return total;
 }
 fn ${name}(lane: u32, own: ${type}) -> ${type} {
@@ -219,12 +242,13 @@ fn ${name}(lane: u32, own: ${type}) -> ${type} {
   ${name}_all[lane] = select(${empty}, total, subgroup_lane == 0u);
   workgroupBarrier();
   total = ${name}_all[subgroup_lane];
-  for (var i = subgroup_lane + subgroup_threads; i < ${combined}u; i += subgroup_threads) { total = ${combine("total", `${name}_all[i]`)}; }
+  ${adds.join("\n  ")}
   total = ${name}_subgroup(total);
   workgroupBarrier();
   return total;
 }
 `;
+}
 
 /** The size of subgroups is the same for all threads of a launch, which compilers cannot see in a variable. */
 const subgroupState = `

@@ -26,7 +26,7 @@ export type Node =
   | { kind: "group"; node: Node; index: number }
   | { kind: "reference"; index: number; ignoreCase: boolean };
 
-export const EMPTY: Node = { kind: "all", nodes: [] };
+const EMPTY: Node = { kind: "all", nodes: [] };
 
 interface Flags {
   ignoreCase: boolean;

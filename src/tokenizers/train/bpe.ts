@@ -80,7 +80,7 @@ export function trainBpe(wordCounts: Map<string, number>, options: BpeTrainerOpt
 }
 
 /** The characters of all words in the order of their code points, without the rarest where there is a limit. */
-export function alphabetOf(
+function alphabetOf(
   wordCounts: Map<string, number>,
   {
     limitAlphabet = Number.POSITIVE_INFINITY,

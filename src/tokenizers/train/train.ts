@@ -1,6 +1,6 @@
 /** `trainTokenizer`: from texts to a tokenizer. */
 
-import { checkCorpusText } from "../arguments.js";
+import { checkCorpusText, checkLearns } from "../arguments.js";
 import { blank, blankBpe, emptyVocab, specialToken } from "../blank.js";
 import { createTokenizer } from "../create.js";
 import type { Component, TokenizerDefinition } from "../definition.js";
@@ -53,7 +53,8 @@ export interface TrainOptions {
 
 /**
  * Trains a tokenizer. The result depends on the texts and options alone. BPE learns the merges of Hugging Face's
- * trainer; WordPiece is BPE with a prefix, as there. Throws ConfigError for options that make no sense.
+ * trainer; WordPiece is BPE with a prefix, as there. Throws ConfigError for options that make no sense, and DataError for
+ * a corpus without a character (from which Hugging Face's trainers make a tokenizer that knows nothing).
  */
 export async function trainTokenizer(corpus: Corpus, options: TrainOptions = {}): Promise<Tokenizer> {
   const settings = await trainSettings(options);
@@ -69,6 +70,7 @@ export async function trainTokenizer(corpus: Corpus, options: TrainOptions = {})
     read += text.length;
     onProgress?.({ phase: "reading", done: read, total: undefined });
   }
+  checkLearns("trainTokenizer", read);
   const words = counter.counts();
   const training = (done: number, total: number) => onProgress?.({ phase: "training", done, total });
   const definition = blank({ normalizer, pre_tokenizer: preTokenizer, decoder: settings.decoder, model: {} });

@@ -71,6 +71,24 @@ describe.each([true, false])("linear memory (shared: %s)", (shared) => {
     expect(memory.statistics().reserved).toBeGreaterThan(reserved);
   });
 
+  test("a request that fits where its size class does not is served, counted as it is, and given back", () => {
+    const memory = new LinearMemory({ shared, maximumBytes: 40 * MIB });
+    const first = memory.alloc(MIB);
+    for (let round = 0; round < 3; round++) {
+      expect(classBytes(36 * MIB)).toBe(40 * MIB);
+      const large = memory.alloc(36 * MIB - 1);
+      expect(memory.statistics()).toMatchObject({ live: 37 * MIB, peak: 37 * MIB });
+      expect(() => memory.alloc(3 * MIB)).toThrow(/needs 3\.0 MiB in one piece, got at most 3\.0 MiB of 40\.0 MiB/);
+      memory.f32[(large >>> 2) + 9 * MIB - 1] = 1;
+      memory.release(large, 36 * MIB - 1);
+      expect(memory.statistics().live).toBe(MIB);
+      // What was given back serves small requests too, and is whole again after them.
+      const small = Array.from({ length: 36 }, () => memory.alloc(MIB));
+      expect(new Set([first, ...small]).size).toBe(37);
+      for (const address of small) memory.release(address, MIB);
+    }
+  });
+
   test("a refused request leaves everything usable", () => {
     const memory = new LinearMemory({ shared, maximumBytes: 32 * MIB });
     const kept = memory.alloc(100);

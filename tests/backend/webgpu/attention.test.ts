@@ -47,6 +47,57 @@ describe.skipIf(!gpu)("attention beside the reference", () => {
     ),
   );
 
+  test.each([
+    { batch: 2, heads: 3, keys: 1, dim: 8 },
+    { batch: 2, heads: 3, keys: 150, dim: 8 },
+    { batch: 1, heads: 2, keys: 9, dim: 7 },
+    { batch: 1, heads: 2, keys: 257, dim: 64, card: true },
+    { batch: 2, heads: 1, keys: 513, dim: 7, card: true },
+    { batch: 1, heads: 2, keys: 769, dim: 64, card: true },
+    { batch: 1, heads: 1, keys: 5, dim: 264 },
+  ])(
+    "a row that is not in the cache yet: bits and cache as if it were copied first, $keys keys, $dim wide",
+    async ({ card: onCard, ...c }) => {
+      const { batch, heads, keys, dim } = c;
+      const width = heads * dim;
+      const rows = { batch: keys + 3, row: 2 * width };
+      const cached = { batch: rows.batch * rows.row, head: dim, row: rows.row };
+      const layout: AttentionLayout = {
+        ...{ ...c, kvHeads: heads, queries: 1, scale: 0.3, causal: true },
+        q: { offset: 0, batch: 3 * width, head: dim, row: 3 * width },
+        ...{ k: { offset: 0, ...cached }, v: { offset: width, ...cached } },
+        out: { offset: 0, batch: width, head: dim, row: width },
+      };
+      // What lies where the row goes must not count, whatever it is.
+      const before = noise(batch * cached.batch, 2);
+      for (let b = 0; b < batch; b++)
+        before.fill(NaN, b * cached.batch + (keys - 1) * rows.row, b * cached.batch + keys * rows.row);
+      const ways: number[][][] = [[], []];
+      for (const [copied, kept] of ways.entries())
+        await compare(
+          2e-5,
+          (kernels, make, out) => {
+            const [qkv, cache] = [make(noise(batch * 3 * width)), make(before)];
+            const [y, lse] = [out([batch * width]), out([batch * heads])];
+            if (kernels.cachedAttention && !copied) kernels.cachedAttention(qkv, cache, y, lse, layout);
+            else {
+              const shape = [batch, 2 * width];
+              const place = { inputOffset: width, outputOffset: (keys - 1) * rows.row };
+              kernels.stridedCopy(qkv, cache, {
+                ...{ shape, ...place },
+                ...{ inputStrides: [3 * width, 1], outputStrides: [cached.batch, 1] },
+              });
+              kernels.attention(qkv, cache, cache, y, lse, layout);
+            }
+            return [y, lse, cache];
+          },
+          onCard ? card! : gpu!,
+          kept,
+        );
+      expect(ways[0]).toEqual(ways[1]);
+    },
+  );
+
   test("NaN and infinity among keys and values of a single query are seen, also in a part that counts for nothing", async () => {
     const [keys, dim] = [600, 8];
     const place = { offset: 0, batch: 0, head: 0, row: dim };

@@ -79,6 +79,27 @@ describe.skipIf(!card)("work on the result of a product", () => {
     expect(joined.values[1].some((value, i) => value !== joined.values[0][i])).toBe(true);
   });
 
+  test("rows of a table, added to others: one launch, the bits of two", async () => {
+    const table = make(9 * 12, 1);
+    const positions = operand(device, [3, 0, 8, 3], [4], "int32");
+    const ways = [];
+    for (const apart of [false, true]) {
+      const [picked, finished] = [out(48), out(48)];
+      const others = make(48, 2);
+      gpu.flush();
+      before = gpu.counters.dispatches;
+      kernels.indexSelect(table, positions, picked, { outer: 1, size: 9, inner: 12, count: 4 });
+      if (apart) gpu.flush();
+      kernels.elementwise(add, [others, picked], [finished], []);
+      ways.push({ values: [await read(picked), await read(finished)], launches: launches() });
+    }
+    const [joined, separate] = ways;
+    // Indices are checked once.
+    expect([joined.launches, separate.launches]).toEqual([2, 2]);
+    expect(joined.values).toEqual(separate.values);
+    expect(joined.values[0].slice(0, 12)).toEqual((await read(table)).slice(36, 48));
+  });
+
   test.each<[string, (made: Operand) => void]>([
     [
       "rows that are no whole vectors",

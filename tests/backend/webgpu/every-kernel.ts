@@ -251,8 +251,10 @@ export const everyKernel: readonly EveryKernel[] = [
           const t = () => out(100 * dim);
           const lse = out(10);
           device.kernels.attention(t(), t(), t(), t(), lse, layout);
-          for (const keys of [7, 1000])
+          for (const keys of [7, 1000]) {
             device.kernels.attention(t(), t(), t(), t(), lse, { ...layout, queries: 1, keys });
+            device.kernels.cachedAttention!(t(), t(), t(), lse, { ...layout, queries: 1, keys });
+          }
           device.kernels.attentionBackward(t(), t(), t(), t(), lse, t(), t(), t(), t(), layout);
           // Gradients side by side in one tensor, as those of packed q, k and v.
           const packed = t();
@@ -268,7 +270,7 @@ export async function refusedByRanges(gpu: Gpu): Promise<string[]> {
   const modules = gpu.sources().map((source) => {
     const own = source.buffers.map((_, i) => i);
     const counts = source.buffers.map(({ inStep, type }) => (inStep || type.startsWith("atomic") ? 1 : 2));
-    const code = wgsl(source, own, gpu.device.features.has("subgroups"), { counts, bytes: 4096 });
+    const code = wgsl(source, own, gpu.abilities, { counts, bytes: 4096 });
     return { name: source.name, module: gpu.device.createShaderModule({ code }) };
   });
   const refused: string[] = [];

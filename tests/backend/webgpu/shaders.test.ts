@@ -86,7 +86,7 @@ test("products by subgroup matrices, of every size that is known", async () => {
             for (const tile of [64, 128] as const) {
               const product: Product = {
                 ...{ transposeA, transposeB, bias: !split, accumulate: !split && wide, sums: "", split },
-                ...{ wideA: wide, wideB: !wide, wideOut: wide, wholeK: wide },
+                ...{ wideA: wide, wideB: !wide, wideOut: wide, wholeK: wide ? 32 : 1 },
                 ...{ left: "float16", right: "float16", f16: true },
                 ...(wide && !split && { epilogue }),
               };

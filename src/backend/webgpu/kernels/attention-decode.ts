@@ -35,13 +35,17 @@ export function decode(
   output: Operand,
   lse: Operand,
   layout: AttentionLayout,
+  /** The last key and its value lie behind all queries of `q`, and go to `k` and `v` as well. */
+  fresh = false,
 ): void {
   const { batch, heads, keys, dim } = layout;
   const wide = isWide(layout);
   const rows = batch * heads;
-  const kernel = gpu.kernel(`attention decode ${dim} ${wide}`, () => decodeSource(dim, wide, gpu.software));
+  const kernel = gpu.kernel(`attention decode ${dim} ${wide} ${fresh}`, () =>
+    decodeSource(dim, wide, fresh, gpu.software),
+  );
   const run = (out: OnGpu | Piece, outLse: OnGpu | Piece, place: HeadLayout, parts: number, partKeys: number) => {
-    const numbers = [...layoutNumbers({ ...layout, out: place }, parts), partKeys];
+    const numbers = [...layoutNumbers({ ...layout, out: place }, parts), partKeys, ...(fresh ? [heads * dim] : [])];
     gpu.run(kernel, [q, k, v, out, outLse], numbers, rows * parts);
   };
   const most = gpu.software || keys <= WHOLE_KEYS ? 1 : Math.min(THREADS, Math.floor(BUSY / rows));
@@ -60,7 +64,7 @@ export function decode(
   gpu.pool.release(lses);
 }
 
-function decodeSource(dim: number, wide: boolean, software: boolean): KernelSource {
+function decodeSource(dim: number, wide: boolean, fresh: boolean, software: boolean): KernelSource {
   const vectors = vectorsOf(dim);
   // All that a thread loads of a chunk is in flight at once: a pair of vectors of eight keys and of their values. Where
   // barriers cost much, few threads meet at them, and shorter texts are made faster.
@@ -81,9 +85,23 @@ function decodeSource(dim: number, wide: boolean, software: boolean): KernelSour
     each
       .flatMap((n) => [
         `    let ${buffer}${n}_at = ${buffer}_at(b, kv, min(first + slot + ${n * slots}u, end - 1u));`,
-        ...own.map((m) => `    let ${buffer}${n}_${m} = ${buffer}_vector(${buffer}${n}_at, ${last(m)});`),
+        ...own.map((m) => `    let ${buffer}${n}_${m}${there} = ${buffer}_vector(${buffer}${n}_at, ${last(m)});`),
       ])
       .join("\n");
+  // The last row is not there yet. What is in its place is passed over once everything is in flight.
+  const there = fresh ? "_there" : "";
+  const isFresh = (n: number) => `first + slot + ${n * slots}u == p.keys - 1u`;
+  const replaced = (buffer: string) =>
+    each.flatMap((n) =>
+      own.map(
+        (m) => `    let ${buffer}${n}_${m} = select(${buffer}${n}_${m}_there, fresh_${buffer}${m}, ${isFresh(n)});`,
+      ),
+    );
+  const behind = (m: number, widths: number) => `q_vector(q_at(b, h, 0u) + ${widths}u * p.width, ${last(m)})`;
+  const reads = own.map((m) => `  let fresh_k${m} = ${behind(m, 1)};\n  let fresh_v${m} = ${behind(m, 2)};`);
+  const writes = ["k", "v"].flatMap((buffer) =>
+    own.map((m) => `    put_${buffer}(${buffer}_at(b, kv, p.keys - 1u), ${vector(m)}, fresh_${buffer}${m});`),
+  );
   // The last key stands for those past it, whose weight is 0: an infinite value of it must not count a second time.
   const value = (n: number, m: number) => `select(vec4f(), v${n}_${m}, key${n >> 2}[${n & 3}] < end)`;
   const type = bufferType(wide);
@@ -91,14 +109,15 @@ function decodeSource(dim: number, wide: boolean, software: boolean): KernelSour
     name: "attention",
     buffers: [
       { name: "q", type },
-      { name: "k", type },
-      { name: "v", type },
+      { name: "k", type, writes: fresh },
+      { name: "v", type, writes: fresh },
       { name: "out", type, writes: true },
       { name: "lse", type: "f32", writes: true },
     ],
-    params: { ...layoutParams(), part_keys: "u32" },
+    params: { ...layoutParams(), part_keys: "u32", ...(fresh ? ({ width: "u32" } as const) : {}) },
     code: `${attentionFunctions}
-${["q", "k", "v"].map((buffer) => reader(buffer, dim, wide)).join("")}${writer("out", dim, wide)}
+${["q", "k", "v"].map((buffer) => reader(buffer, dim, wide)).join("")}
+${["out", ...(fresh ? ["k", "v"] : [])].map((buffer) => writer(buffer, dim, wide)).join("")}
 var<workgroup> products: array<vec4f, ${quads.length * threads}>;
 var<workgroup> sums: array<vec4f, ${threads}>;
 var<workgroup> mosts: array<f32, ${slots}>;
@@ -112,11 +131,13 @@ ${entry(threads)}
   let column = lane % ${lanes}u;
   let slot = lane / ${lanes}u;
 ${own.map((m) => `  let q${m} = ${query(m)};\n  var o${m} = vec4f();`).join("\n")}
+${fresh ? reads.join("\n") : ""}
   var most = -infinity();
   var total = 0.0;
   for (var first = part * p.part_keys; first < end; first += ${slots * each.length}u) {
 ${rows("k")}
 ${rows("v")}
+${fresh ? [...replaced("k"), ...replaced("v")].join("\n") : ""}
 ${quads
   .map((quad) => {
     const dots = upTo(4).map((i) => own.map((m) => `dot(q${m}, k${4 * quad + i}_${m})`).join(" + "));
@@ -170,6 +191,7 @@ ${own
   workgroupBarrier();`,
   )
   .join("\n")}
+${fresh ? `  if (slot == 0u && end == p.keys) {\n${writes.join("\n")}\n  }` : ""}
   if (lane == 0u) { lse[group] = log_of_sum(shift, total); }
 }`,
   };

@@ -47,6 +47,18 @@ export function attention(
   gpu.run(kernel, [q, k, v, output, lse], layoutNumbers(layout, tiles), batch * heads * tiles);
 }
 
+export function cachedAttention(
+  gpu: Gpu,
+  qkv: Operand,
+  cache: Operand,
+  output: Operand,
+  lse: Operand,
+  layout: AttentionLayout,
+): void {
+  checkDim(layout.dim);
+  decode(gpu, qkv, cache, cache, output, lse, layout, true);
+}
+
 /** That of software adapters, where they have one for such heads. */
 export function ownAttention({ only: { software } }: Gpu, { dim }: AttentionLayout) {
   return software && dim <= software.longestHead ? software.attention : undefined;

@@ -8,7 +8,7 @@ import type { Operand, Split } from "../../kernels.js";
 import { pieceOf } from "../bindings.js";
 import { REPORTED } from "../failures.js";
 import type { Gpu } from "../gpu.js";
-import { entry, groupsOf, THREADS, upTo } from "../shader.js";
+import { type Epilogue, entry, groupsOf, type KernelSource, THREADS, upTo } from "../shader.js";
 import { cells, numberType } from "./cells.js";
 import { aheadOf, gathering } from "./loops.js";
 
@@ -58,6 +58,11 @@ ${gathering(
   if (!gpu.rehearsing) piece.checked = { below: size, except, reports };
 }
 
+/** Indices that a kernel has just made, all of them below `size`, need no check. */
+export function noteIndices(gpu: Gpu, index: Operand, size: number): void {
+  if (!gpu.rehearsing) pieceOf(index).checked = { below: size, reports: gpu.failures.reports };
+}
+
 /** out[o, j, i] = input[o, index, i], in words of 4 bytes; smaller elements are gathered into whole words. */
 function pick(gpu: Gpu, op: string, input: Operand, index: Operand, output: Operand, split: Indexed, own: boolean) {
   checkIndices(gpu, gpu.operation || op, index, split.size);
@@ -70,15 +75,16 @@ function pick(gpu: Gpu, op: string, input: Operand, index: Operand, output: Oper
   const perWord = 4 / bytes;
   const wide = bytes === 4 && !own && split.inner % 4 === 0;
   const type = wide ? "vec4u" : "u32";
-  const kernel = gpu.kernel(`pick ${own} ${type} ${bytes}`, () => ({
+  const source = (epilogue?: Epilogue): KernelSource => ({
     name: op,
     buffers: [
       { name: "source", type },
       { name: "indices", type: "i32" },
       { name: "picked", type, writes: true },
+      ...(epilogue?.buffers ?? []),
     ],
-    params: { total: "u32", words: "u32", size: "u32", inner: "u32", count: "u32" },
-    code: `
+    params: { total: "u32", words: "u32", size: "u32", inner: "u32", count: "u32", ...epilogue?.params },
+    code: `${epilogue?.code ?? ""}
 fn element(at: u32) -> ${type} {
   if (at >= p.total) { return ${type}(0u); }
   let i = at % p.inner;
@@ -95,14 +101,22 @@ ${entry(THREADS)}
 ${upTo(perWord - 1)
   .map((n) => `  word |= element(thread * ${perWord}u + ${n + 1}u) << ${8 * bytes * (n + 1)}u;`)
   .join("\n")}
+${(epilogue?.reads ?? []).map((name) => `  let there_${name} = ${name}[thread];`).join("\n")}
   picked[thread] = word;
+${epilogue ? `  finish(thread, bitcast<vec4f>(word)${epilogue.reads.map((name) => `, there_${name}`).join("")});` : ""}
 }`,
-  }));
+  });
+  const kernelOf = (epilogue?: Epilogue) =>
+    gpu.kernel(`pick ${own} ${type} ${bytes} ${epilogue?.key}`, () => source(epilogue));
   const lanes = wide ? 4 : 1;
   const total = output.size / lanes;
   const words = Math.ceil(total / perWord);
   const numbers = [total, words, split.size, split.inner / lanes, split.count];
-  gpu.run(kernel, [input, index, output], numbers, groupsOf(words));
+  const groups = groupsOf(words);
+  // What rows of a table are added to joins their launch.
+  if (wide && !gpu.software && output.dtype === "float32")
+    gpu.hold(kernelOf(), [input, index, output], output, numbers, groups, { finish: kernelOf });
+  else gpu.run(kernelOf(), [input, index, output], numbers, groups);
 }
 
 /** The rows of a table of 16-bit floats as float32: out[j, i] = table[index[j], i]. */

@@ -7,9 +7,10 @@ import type { Operand, ReduceKind, Split } from "../../kernels.js";
 import type { OnGpu } from "../bindings.js";
 import type { Gpu } from "../gpu.js";
 import type { Piece } from "../pool.js";
-import { acrossMemory, entry, floatFunctions, groupsOf, type KernelSource, THREADS } from "../shader.js";
+import { entry, floatFunctions, groupsOf, type KernelSource, THREADS } from "../shader.js";
 import { type NumberType, numberType } from "./cells.js";
 import { acrossColumns, COLUMNS, columnsEntry } from "./columns.js";
+import { noteIndices } from "./indexing.js";
 import { aheadOf, gathering } from "./loops.js";
 import { ascending } from "./sort.js";
 
@@ -138,15 +139,24 @@ ${step("slice", 16)}
 }
 
 /** The first NaN wins, else the first of the largest (smallest) elements. */
+/** A few long lines (logits) are a few workgroups, which hide the time that memory takes by their threads alone. */
+function searchersFor(gpu: Gpu, { outer, size }: Split): number {
+  const most = 1024;
+  return !gpu.software && gpu.abilities.threads >= most && outer <= 32 && size >= 8 * most
+    ? most
+    : threadsFor(gpu, size);
+}
+
 export function argReduce(gpu: Gpu, kind: "argmax" | "argmin", input: Operand, output: Operand, split: Split): void {
   const type = numberType(input);
   const byGroups = split.inner === 1 && split.size > SHORT;
-  const threads = byGroups ? threadsFor(gpu, split.size) : 1;
+  const threads = byGroups ? searchersFor(gpu, split) : 1;
   const ahead = aheadOf(gpu, split.size / threads);
   const kernel = gpu.kernel(`${kind} ${type} ${threads} ${ahead}`, () => argSource(kind, type, threads, ahead));
   const lines = split.outer * split.inner;
   const groups = byGroups ? lines : groupsOf(lines);
   gpu.run(kernel, [input, output], [lines, split.size, split.inner], groups);
+  noteIndices(gpu, output, split.size);
 }
 
 /** A line is the work of so many threads. */
@@ -154,6 +164,7 @@ function argSource(kind: "argmax" | "argmin", type: NumberType, threads: number,
   const byGroups = threads > 1;
   const line = byGroups ? "group" : "thread";
   const lowest = "(-2147483647 - 1)";
+  const none = "2147483647";
   // Without branches, into which compilers would move the loads.
   const key =
     kind === "argmax" ? "ascending(x)" : `select(~ascending(x), 0x7fffffff, ${type === "f32" ? "is_nan(x)" : "false"})`;
@@ -164,24 +175,25 @@ function argSource(kind: "argmax" | "argmin", type: NumberType, threads: number,
       { name: "results", type: "i32", writes: true },
     ],
     params: { count: "u32", size: "u32", inner: "u32" },
+    ...(byGroups && {
+      across: [
+        { name: "best", type: "vec2i", empty: `vec2i(${lowest}, ${none})`, combine: (a, b) => `better(${a}, ${b})` },
+      ],
+      threads,
+    }),
     code: `${floatFunctions}${ascending(type)}
-struct Best { key: i32, index: u32 }
-/** The larger key, NaN's being the largest; of equals the lower index. */
-fn better(a: Best, b: Best) -> Best {
-  let other = (b.key > a.key) | ((b.key == a.key) & (b.index < a.index));
-  return Best(select(a.key, b.key, other), select(a.index, b.index, other));
-}
-${byGroups ? acrossMemory({ name: "best", type: "Best", combine: (a, b) => `better(${a}, ${b})` }, threads) : ""}
+/** Of two keys and their places the larger key, NaN's being the largest; of equals the lower place. */
+fn better(a: vec2i, b: vec2i) -> vec2i { return select(a, b, (b.x > a.x) | ((b.x == a.x) & (b.y < a.y))); }
 ${entry(byGroups ? threads : THREADS)}
   if (${line} >= p.count) { return; }
   let start = (${line} / p.inner) * p.size * p.inner + ${line} % p.inner;
-  var own = Best(${lowest}, 0xffffffffu);
+  var own = vec2i(${lowest}, ${none});
 ${gathering(
   { first: byGroups ? "lane" : "0u", end: "p.size", by: threads, ahead },
   { x: (s) => `values[start + ${s} * p.inner]` },
-  `own = better(own, Best(select(${lowest}, ${key}, inside), select(0xffffffffu, i, inside)));`,
+  `own = better(own, select(vec2i(${lowest}, ${none}), vec2i(${key}, i32(i)), inside));`,
 )}
-  ${byGroups ? `let all = best(lane, own);\n  if (lane == 0u) { results[group] = i32(all.index); }` : "results[thread] = i32(own.index);"}
+  ${byGroups ? `let all = best(lane, own);\n  if (lane == 0u) { results[group] = all.y; }` : "results[thread] = own.y;"}
 }`,
   };
 }

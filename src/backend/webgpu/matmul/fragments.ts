@@ -96,12 +96,15 @@ export function fragmentSource(
         names.map((name, v) => `    ${name} = ${blocks.read(v, `(${from} + ${outer(i)})`, `${depth} + step`)};`),
       )
       .join("\n");
+  const whole = product.wholeK === DEPTH;
   const keep = all.map(
     ({ of, blocks, i, names }) => `    {
       let block = ${blocks.byLines(names)};
       let at = ${outer(i)} * ${LINE}u + step / 4u;
 ${upTo(4)
-  .map((r) => `      ${of}s[at + ${r * LINE}u] = select(vec4<f16>(), block[${r}], inside);`)
+  .map(
+    (r) => `      ${of}s[at + ${r * LINE}u] = ${whole ? `block[${r}]` : `select(vec4<f16>(), block[${r}], inside)`};`,
+  )
   .join("\n")}
     }`,
   );
@@ -161,7 +164,7 @@ ${all.flatMap(({ blocks, names }) => names.map((name) => `  var ${name}: ${block
 ${pairs.map(([r, c]) => `  var t${r}_${c} = subgroup_matrix_result<f32, ${N}, ${M}>();`).join("\n")}
 ${fetch("first")}
   for (var depth = first; depth < last; depth += ${DEPTH}u) {
-    let inside = vec4u(depth + step) + vec4u(0, 1, 2, 3) < vec4u(p.k);
+${whole ? "" : "    let inside = vec4u(depth + step) + vec4u(0, 1, 2, 3) < vec4u(p.k);"}
 ${keep.join("\n")}
     workgroupBarrier();
     let following = depth + ${DEPTH}u;

@@ -73,7 +73,7 @@ function multiply(gpu: Gpu, a: Operand, b: Operand, output: Operand, layout: Mat
     wideA: (transposeA ? m : k) % 4 === 0,
     wideB: (transposeB ? k : n) % 4 === 0,
     wideOut: n % 4 === 0,
-    wholeK: k % 4 === 0,
+    wholeK: k % 32 === 0 ? 32 : k % 4 === 0 ? 4 : 1,
     sums: sums?.of ?? "",
     split: false,
     left: a.dtype,

@@ -13,8 +13,8 @@ export interface Product {
   readonly wideA: boolean;
   readonly wideB: boolean;
   readonly wideOut: boolean;
-  /** k is a multiple of 4. */
-  readonly wholeK: boolean;
+  /** k is a multiple of this many steps, so that blocks of as many end where it does. */
+  readonly wholeK: 1 | 4 | 32;
   /** Also gives the sums over k of the columns of b, or of the rows of a: a bias's gradient beside its weight's. */
   readonly sums: "" | "a" | "b";
   /** A workgroup takes `part` steps of k; matrix i of the output is made of part i. */

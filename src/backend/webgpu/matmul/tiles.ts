@@ -29,8 +29,11 @@ export interface Tile {
 export const SIDE = 16;
 /** Blocks of the larger factor that a workgroup loads at once; each thread loads one of either. */
 const BLOCKS = 128;
-/** Steps of k whose text is written out: addresses become constants, loads of several steps run side by side. */
-const UNROLLED = 4;
+/**
+ * Steps of k whose text is written out: addresses become constants, loads of several steps run side by side. Tiles of
+ * 8 x 8 results have half as many: with more in flight than 128 registers hold, a card keeps one workgroup, not two.
+ */
+const unrolled = ({ rows, columns }: Tile): number => (rows * columns > 32 ? 2 : 4);
 
 /** A workgroup of 16 x 16 threads loads blocks of a and b for some steps of k, then every thread uses them. */
 export function sharedSource(product: Product, tile: Tile): KernelSource {
@@ -38,6 +41,7 @@ export function sharedSource(product: Product, tile: Tile): KernelSource {
   const [lefts, rights] = [(SIDE * tile.rows) / 4, (SIDE * tile.columns) / 4];
   /** Steps that it holds. */
   const depth = (4 * BLOCKS) / Math.max(lefts, rights);
+  const together = unrolled(tile);
   const [leftBlocks, allBlocks] = [(lefts * depth) / 4, ((lefts + rights) * depth) / 4];
   const [down, across] = [upTo(tile.rows / 4), upTo(tile.columns / 4)];
   const results = upTo(tile.rows).flatMap((r) => across.map((q) => ({ r, q, name: `t${r}_${q}` })));
@@ -65,11 +69,13 @@ ${results.map(({ r, q, name }) => `        ${name} += a${r >> 2}[${r & 3}] * b${
   const other = allBlocks < SIDE * SIDE ? `if (lane < ${allBlocks}u) ` : "";
   const fetch = (depth: string) => `if (of_left) { ${read(a, left, "(row + outer)", depth)} }
     else ${other}{ ${read(b, right, "(column + outer)", depth)} }`;
+  const kept = (value: string, step: string) =>
+    product.wholeK === 32 ? value : `select(vec4f(), ${value}, ${step} < p.k)`;
   const keep = (to: string, perStep: number, blocks: Blocks, vectors: string[]) => `
       let block = ${blocks.bySteps(vectors)};
       let at = step * ${perStep}u + outer / 4u;
       ${upTo(4)
-        .map((i) => `${to}[at + ${i * perStep}u] = select(vec4f(), block[${i}], depth + step + ${i}u < p.k);`)
+        .map((i) => `${to}[at + ${i * perStep}u] = ${kept(`block[${i}]`, `depth + step + ${i}u`)};`)
         .join("\n      ")}`;
   const summed = sums === "a" ? { buffer: "lefts", perStep: lefts } : { buffer: "rights", perStep: rights };
   return {
@@ -104,10 +110,10 @@ ${sums ? `  var own_sums = vec4f();\n  let summing = ${sums === "a" ? "column" :
     workgroupBarrier();
     let following = depth + ${depth}u;
     if (following < last) { ${fetch("following")} }
-    for (var c = 0u; c < ${depth / UNROLLED}u; c++) {
-      let from_left = c * ${UNROLLED * lefts}u + y;
-      let from_right = c * ${UNROLLED * rights}u + x;
-${upTo(UNROLLED).map(step).join("\n")}
+    for (var c = 0u; c < ${depth / together}u; c++) {
+      let from_left = c * ${together * lefts}u + y;
+      let from_right = c * ${together * rights}u + x;
+${upTo(together).map(step).join("\n")}
     }
 ${sums ? `    if (summing) { for (var c = 0u; c < ${depth}u; c++) { own_sums += ${summed.buffer}[c * ${summed.perStep}u + lane]; } }` : ""}
     workgroupBarrier();

@@ -58,7 +58,7 @@ function ownSource(product: Product, tile: OwnTile, share: boolean): KernelSourc
   const { transposeA, transposeB, wideA, wideB, wholeK, sums } = product;
   const [rowFours, columnFours] = [upTo(tile.rows / 4), upTo(tile.columns / (4 * LANES))];
   /** Nothing counts beyond the last step: neither factor, since one may be infinite there. */
-  const step = (value: string, inside: string) => (wholeK ? value : `select(vec4f(), ${value}, ${inside})`);
+  const step = (value: string, inside: string) => (wholeK > 1 ? value : `select(vec4f(), ${value}, ${inside})`);
   const before: string[] = [];
   const loads: string[] = [];
 
@@ -131,7 +131,7 @@ ${stepsOf(product)}
   ${before.join("\n  ")}
   ${begin(product, tile).join("\n  ")}
   for (var depth = first; depth < last; depth += 4u) {
-    ${wholeK ? "" : "let inside = vec4u(depth, depth + 1u, depth + 2u, depth + 3u) < vec4u(p.k);"}
+    ${wholeK > 1 ? "" : "let inside = vec4u(depth, depth + 1u, depth + 2u, depth + 3u) < vec4u(p.k);"}
     ${[...loads, ...products].join("\n    ")}
   }
   ${end(product, tile).join("\n  ")}

@@ -8,7 +8,7 @@ import { f32x4, i32x4, v128 } from "../vectors.js";
 import { eachStrip, lineParameters, runLines } from "./lines.js";
 import { sumColumns } from "./norm.js";
 import { addressOf } from "./operands.js";
-import { rowAt, rowScratch, sumRow, sumTree, termsOf } from "./rows.js";
+import { foldFour, HALVES, rowAt, rowScratch, sumRow, sumTree, termsOf } from "./rows.js";
 import { runRows, withMemory } from "./run.js";
 
 type NumberType = "float32" | "int32";
@@ -120,15 +120,27 @@ function defineFold(module: ModuleBuilder, combine: (a: V128, b: V128) => V128, 
       const at = f.let(x.add(row.mul(size).shl(2)));
       const left = f.let(size);
       const total = f.let(at.splat());
+      const four = (q = 0) => f.let(at.v128(16 * q));
       const fours = () => {
-        f.set(total, at.v128());
-        f.doWhile(left.ge(8), () => {
+        f.set(total, four());
+        // Four chains side by side: one alone waits for its last step.
+        f.if(left.ge(32), () => {
+          const chains = [total, four(1), four(2), four(3)];
+          f.doWhile(left.ge(32), () => {
+            f.inc(at, 64);
+            f.inc(left, -16);
+            for (const [q, chain] of chains.entries()) f.set(chain, combine(chain, four(q)));
+          });
+          for (const chain of chains.slice(1)) f.set(total, combine(total, chain));
+          f.inc(at, 48);
+          f.inc(left, -12);
+        });
+        f.while(left.ge(8), () => {
           f.inc(at, 16);
           f.inc(left, -4);
-          f.set(total, combine(total, at.v128()));
+          f.set(total, combine(total, four()));
         });
-        f.set(total, combine(total, v128.shuffle(total, total, 2, 3, 0, 1)));
-        f.set(total, combine(total, v128.shuffle(total, total, 1, 0, 3, 2)));
+        f.set(total, foldFour(f, total, combine));
         f.inc(at, 12);
         f.inc(left, -3);
       };
@@ -181,23 +193,42 @@ function defineArgReduce(module: ModuleBuilder): void {
           const at = f.let(p.x.add(row.mul(p.size).shl(2)));
           const s = f.i32(1);
           const [held, best] = [f.let(at.splat()), f.let(i32x4.const(0))];
+          /** Of equal ones the first stays. */
+          const join = (x: V128, position: V128) => {
+            const earlier = v128.andNot(i32x4.ltS(position, best), better(held, x));
+            take(f, v128.or(better(x, held), earlier), [held, best], [x, position]);
+          };
+          const four = (q = 0) => f.let(at.add(s.shl(2)).v128(16 * q));
+          const positions = (q = 0) =>
+            f.let(i32x4.add(i32x4.splat(s), i32x4.consts(4 * q, 4 * q + 1, 4 * q + 2, 4 * q + 3)));
           f.if(p.size.ge(8), () => {
-            f.set(s, 4);
-            f.set(held, at.v128());
-            f.set(best, i32x4.consts(0, 1, 2, 3));
-            f.doWhile(s.add(3).lt(p.size), () => {
-              const x = f.let(at.add(s.shl(2)).v128());
-              take(f, better(x, held), [held, best], [x, i32x4.add(i32x4.splat(s), i32x4.consts(0, 1, 2, 3))]);
+            f.set(s, 0);
+            f.set(held, four());
+            f.set(best, positions());
+            // Four chains side by side: one alone waits for its last step.
+            f.if(p.size.ge(32), () => {
+              const chains = [[held, best], ...[1, 2, 3].map((q) => [four(q), positions(q)])];
+              f.set(s, 16);
+              f.doWhile(s.add(15).lt(p.size), () => {
+                for (const [q, chain] of chains.entries()) {
+                  const x = four(q);
+                  take(f, better(x, chain[0]), chain, [x, positions(q)]);
+                }
+                f.inc(s, 16);
+              });
+              for (const [x, position] of chains.slice(1)) join(x, position);
+              f.inc(s, -4);
+            });
+            f.inc(s, 4);
+            f.while(s.add(3).lt(p.size), () => {
+              const x = four();
+              take(f, better(x, held), [held, best], [x, positions()]);
               f.inc(s, 4);
             });
-            // Lanes are folded in halves; of equal ones the first stays.
-            for (const half of [
-              (of: V128) => f.let(v128.shuffle(of, of, 2, 3, 0, 1)),
-              (of: V128) => f.let(v128.shuffle(of, of, 1, 0, 3, 2)),
-            ]) {
-              const [x, position] = [half(held), half(best)];
-              const earlier = v128.andNot(i32x4.ltS(position, best), better(held, x));
-              take(f, v128.or(better(x, held), earlier), [held, best], [x, position]);
+            // Lanes are folded in halves.
+            for (const order of HALVES) {
+              const [x, position] = [held, best].map((of) => f.let(v128.shuffle(of, of, ...order)));
+              join(x, position);
             }
           });
           f.while(s.lt(p.size), () => {

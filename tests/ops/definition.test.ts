@@ -6,8 +6,8 @@ import {
   type OpFunction,
   ones,
   registerKernel,
-  type Tensor,
   TenonError,
+  type Tensor,
   tensor,
   tidy,
 } from "tenon";

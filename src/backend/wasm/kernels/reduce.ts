@@ -120,26 +120,26 @@ function defineFold(module: ModuleBuilder, combine: (a: V128, b: V128) => V128, 
       const at = f.let(x.add(row.mul(size).shl(2)));
       const left = f.let(size);
       const total = f.let(at.splat());
-      const four = (q = 0) => f.let(at.v128(16 * q));
+      const four = (q: number) => f.let(at.v128(16 * q));
+      const walk = (...chains: V128[]) => {
+        const n = chains.length;
+        f.while(left.ge(8 * n), () => {
+          f.inc(at, 16 * n);
+          f.inc(left, -4 * n);
+          for (const [q, chain] of chains.entries()) f.set(chain, combine(chain, four(q)));
+        });
+      };
       const fours = () => {
-        f.set(total, four());
+        f.set(total, four(0));
         // Four chains side by side: one alone waits for its last step.
         f.if(left.ge(32), () => {
-          const chains = [total, four(1), four(2), four(3)];
-          f.doWhile(left.ge(32), () => {
-            f.inc(at, 64);
-            f.inc(left, -16);
-            for (const [q, chain] of chains.entries()) f.set(chain, combine(chain, four(q)));
-          });
-          for (const chain of chains.slice(1)) f.set(total, combine(total, chain));
+          const others = [four(1), four(2), four(3)];
+          walk(total, ...others);
+          for (const chain of others) f.set(total, combine(total, chain));
           f.inc(at, 48);
           f.inc(left, -12);
         });
-        f.while(left.ge(8), () => {
-          f.inc(at, 16);
-          f.inc(left, -4);
-          f.set(total, combine(total, four()));
-        });
+        walk(total);
         f.set(total, foldFour(f, total, combine));
         f.inc(at, 12);
         f.inc(left, -3);
@@ -194,42 +194,38 @@ function defineArgReduce(module: ModuleBuilder): void {
           const s = f.i32(1);
           const [held, best] = [f.let(at.splat()), f.let(i32x4.const(0))];
           /** Of equal ones the first stays. */
-          const join = (x: V128, position: V128) => {
+          const join = ([x, position]: V128[]) => {
             const earlier = v128.andNot(i32x4.ltS(position, best), better(held, x));
             take(f, v128.or(better(x, held), earlier), [held, best], [x, position]);
           };
-          const four = (q = 0) => f.let(at.add(s.shl(2)).v128(16 * q));
-          const positions = (q = 0) =>
-            f.let(i32x4.add(i32x4.splat(s), i32x4.consts(4 * q, 4 * q + 1, 4 * q + 2, 4 * q + 3)));
+          const four = (q: number) => [
+            f.let(at.add(s.shl(2)).v128(16 * q)),
+            f.let(i32x4.add(i32x4.splat(s), i32x4.consts(4 * q, 4 * q + 1, 4 * q + 2, 4 * q + 3))),
+          ];
+          const walk = (...chains: V128[][]) => {
+            const n = 4 * chains.length;
+            f.while(s.add(n - 1).lt(p.size), () => {
+              for (const [q, chain] of chains.entries()) {
+                const next = four(q);
+                take(f, better(next[0], chain[0]), chain, next);
+              }
+              f.inc(s, n);
+            });
+          };
           f.if(p.size.ge(8), () => {
-            f.set(s, 0);
-            f.set(held, four());
-            f.set(best, positions());
+            f.set(held, at.v128());
+            f.set(best, i32x4.consts(0, 1, 2, 3));
+            f.set(s, 4);
             // Four chains side by side: one alone waits for its last step.
             f.if(p.size.ge(32), () => {
-              const chains = [[held, best], ...[1, 2, 3].map((q) => [four(q), positions(q)])];
+              const others = [four(0), four(1), four(2)];
               f.set(s, 16);
-              f.doWhile(s.add(15).lt(p.size), () => {
-                for (const [q, chain] of chains.entries()) {
-                  const x = four(q);
-                  take(f, better(x, chain[0]), chain, [x, positions(q)]);
-                }
-                f.inc(s, 16);
-              });
-              for (const [x, position] of chains.slice(1)) join(x, position);
-              f.inc(s, -4);
+              walk([held, best], ...others);
+              for (const chain of others) join(chain);
             });
-            f.inc(s, 4);
-            f.while(s.add(3).lt(p.size), () => {
-              const x = four();
-              take(f, better(x, held), [held, best], [x, positions()]);
-              f.inc(s, 4);
-            });
+            walk([held, best]);
             // Lanes are folded in halves.
-            for (const order of HALVES) {
-              const [x, position] = [held, best].map((of) => f.let(v128.shuffle(of, of, ...order)));
-              join(x, position);
-            }
+            for (const order of HALVES) join([held, best].map((of) => f.let(v128.shuffle(of, of, ...order))));
           });
           f.while(s.lt(p.size), () => {
             const x = f.let(at.add(s.shl(2)).splat());

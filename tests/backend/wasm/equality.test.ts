@@ -305,6 +305,8 @@ describe("copies", () => {
       { shape: [], inputStrides: [], outputStrides: [], inputOffset: 3, outputOffset: 1 },
       { shape: [0, 3], inputStrides: [3, 1], outputStrides: [3, 1] },
       { shape: [9, 11], inputStrides: [1, 9], outputStrides: [11, 1] },
+      { shape: [21, 5], inputStrides: [1, 21], outputStrides: [5, 1] },
+      { shape: [2, 13, 4], inputStrides: [52, 1, 13], outputStrides: [52, 4, 1] },
     ];
     for (const dtype of dtypes) {
       for (const c of cases) {
@@ -378,12 +380,19 @@ describe("reductions", () => {
 
   test("the first of equal extremes, of NaNs and of zeros, wherever it lies", () => {
     const values = [1, 3, 3, Number.NaN, 0, -0, -5, Number.NEGATIVE_INFINITY];
-    for (const size of [7, 8, 9, 12, 13, 29]) {
+    // Around one vector, and around four that are walked side by side.
+    for (const size of [7, 8, 9, 12, 13, 29, 31, 32, 33, 36, 47, 48, 51, 100]) {
+      const split = { outer: 40, size, inner: 1 };
       for (const kept of [2, 3, 5, values.length]) {
         const some = ints(40 * size, kept, kept).map((v) => values[v]);
+        for (const kind of ["max", "min"] as const) {
+          same(`${kind} of ${kept} values, rows of ${size}`, { x: given(some), y: out([40]) }, (backend, t) =>
+            backend.kernels.reduce(kind, t.x, t.y, split),
+          );
+        }
         for (const kind of ["argmax", "argmin"] as const) {
           same(`${kind} of ${kept} values, rows of ${size}`, { x: given(some), y: out([40], "int32") }, (backend, t) =>
-            backend.kernels.argReduce(kind, t.x, t.y, { outer: 40, size, inner: 1 }),
+            backend.kernels.argReduce(kind, t.x, t.y, split),
           );
         }
       }

@@ -10,7 +10,7 @@ import { f32x4, i32x4, v128 } from "../vectors.js";
 import { commonArguments, commonParameters, headAt, paddedDim } from "./attention-call.js";
 import { countOf, defineAttentionTiles, queryBlock, SCORE_ROW } from "./attention-tiles.js";
 import { vectorFunction } from "./program.js";
-import { foldLanes, scalarFunction } from "./rows.js";
+import { foldFour, foldLanes, scalarFunction } from "./rows.js";
 import { runRows } from "./run.js";
 
 export function attention(
@@ -126,8 +126,7 @@ function defineSoftmaxRows(module: ModuleBuilder, fused: boolean): FunctionRef {
           f.set(left, i32x4.sub(left, i32x4.const(16)));
           f.inc(at, 64);
         });
-        f.set(largest, f32x4.pmax(largest, v128.shuffle(largest, largest, 2, 3, 0, 1)));
-        f.set(largest, f32x4.pmax(largest, v128.shuffle(largest, largest, 1, 0, 3, 2)));
+        f.set(largest, foldFour(f, largest, f32x4.pmax));
         const next = f.let(f32x4.lane(largest, 0));
         const acc = range(4).map(() => f.v128(f32x4.const(0)));
         f.set(at, start);

@@ -60,14 +60,17 @@ export function stridedCopy(engine: Engine, input: Operand, output: Operand, cop
   // The longer of the two outer dims is divided; the kernel sees it as `slow`.
   const swap = middle.size > slow.size && !isTransposition;
   const [divided, inside] = swap ? [middle, slow] : [slow, middle];
+  // One matrix, or few, are divided by blocks of rows.
+  const byRows = isTransposition && slow.size < middle.size / 4;
   for (let index = 0; index < positions; index++) {
     const [i, o] = offsetsAt(index, outer);
-    const args = [0, 0, from + i * bytes, to + o * bytes];
+    const args = [0, divided.size, 0, inside.size, from + i * bytes, to + o * bytes];
     for (const dim of [divided, inside, fast]) args.push(dim.size, dim.input * bytes, dim.output * bytes);
     engine.pool.run(kernel, args, {
-      rangeArgument: 0,
-      total: divided.size,
-      cost: (total / positions) * (contiguous ? 0.3 : 1),
+      rangeArgument: byRows ? 2 : 0,
+      total: byRows ? inside.size : divided.size,
+      granule: byRows ? 4 : 1,
+      cost: (total / positions) * (kernel === family.single ? 1 : 0.3),
     });
   }
 }
@@ -83,10 +86,12 @@ function offsetsAt(index: number, dims: readonly Dim[]): [number, number] {
   return [input, output];
 }
 
-/** Strides in bytes; the divided range is the first dim. */
+/** Strides in bytes; the divided range is the first dim, or the rows of matrices that are transposed. */
 const parameters = {
   start: "i32",
   end: "i32",
+  row0: "i32",
+  row1: "i32",
   from: "i32",
   to: "i32",
   size0: "i32",
@@ -153,11 +158,11 @@ function defineTransposed(module: ModuleBuilder): void {
     f.for(p.start, p.end, 1, (i) => {
       const fromMatrix = f.let(p.from.add(i.mul(p.in0)));
       const toMatrix = f.let(p.to.add(i.mul(p.out0)));
-      const wholeRows = f.let(p.size1.and(-4));
+      const wholeRows = f.let(p.row1.and(-4));
       const wholeColumns = f.let(p.size2.and(-4));
       const single = (y: I32, x: I32) =>
         f.storeI32(toMatrix.add(y.mul(p.out1)).add(x.shl(2)), fromMatrix.add(y.shl(2)).add(x.mul(p.in2)).i32());
-      f.for(0, wholeRows, 4, (y) => {
+      f.for(p.row0, wholeRows, 4, (y) => {
         const from = f.let(fromMatrix.add(y.shl(2)));
         const to = f.let(toMatrix.add(y.mul(p.out1)));
         f.for(0, wholeColumns, 4, () => {
@@ -171,7 +176,7 @@ function defineTransposed(module: ModuleBuilder): void {
         });
         f.for(y, y.add(4), 1, (row) => f.for(wholeColumns, p.size2, 1, (x) => single(row, x)));
       });
-      f.for(wholeRows, p.size1, 1, (y) => f.for(0, p.size2, 1, (x) => single(y, x)));
+      f.for(wholeRows, p.row1, 1, (y) => f.for(0, p.size2, 1, (x) => single(y, x)));
     }),
   );
 }

@@ -8,7 +8,7 @@ import { f32x4, i32x4, v128 } from "../vectors.js";
 import { eachStrip, lineParameters, runLines } from "./lines.js";
 import { sumColumns } from "./norm.js";
 import { addressOf } from "./operands.js";
-import { rowAt, rowScratch, sumRow, sumTree, termsOf } from "./rows.js";
+import { foldFour, HALVES, rowAt, rowScratch, sumRow, sumTree, termsOf } from "./rows.js";
 import { runRows, withMemory } from "./run.js";
 
 type NumberType = "float32" | "int32";
@@ -120,15 +120,27 @@ function defineFold(module: ModuleBuilder, combine: (a: V128, b: V128) => V128, 
       const at = f.let(x.add(row.mul(size).shl(2)));
       const left = f.let(size);
       const total = f.let(at.splat());
-      const fours = () => {
-        f.set(total, at.v128());
-        f.doWhile(left.ge(8), () => {
-          f.inc(at, 16);
-          f.inc(left, -4);
-          f.set(total, combine(total, at.v128()));
+      const four = (q: number) => f.let(at.v128(16 * q));
+      const walk = (...chains: V128[]) => {
+        const n = chains.length;
+        f.while(left.ge(8 * n), () => {
+          f.inc(at, 16 * n);
+          f.inc(left, -4 * n);
+          for (const [q, chain] of chains.entries()) f.set(chain, combine(chain, four(q)));
         });
-        f.set(total, combine(total, v128.shuffle(total, total, 2, 3, 0, 1)));
-        f.set(total, combine(total, v128.shuffle(total, total, 1, 0, 3, 2)));
+      };
+      const fours = () => {
+        f.set(total, four(0));
+        // Four chains side by side: one alone waits for its last step.
+        f.if(left.ge(32), () => {
+          const others = [four(1), four(2), four(3)];
+          walk(total, ...others);
+          for (const chain of others) f.set(total, combine(total, chain));
+          f.inc(at, 48);
+          f.inc(left, -12);
+        });
+        walk(total);
+        f.set(total, foldFour(f, total, combine));
         f.inc(at, 12);
         f.inc(left, -3);
       };
@@ -181,24 +193,39 @@ function defineArgReduce(module: ModuleBuilder): void {
           const at = f.let(p.x.add(row.mul(p.size).shl(2)));
           const s = f.i32(1);
           const [held, best] = [f.let(at.splat()), f.let(i32x4.const(0))];
+          /** Of equal ones the first stays. */
+          const join = ([x, position]: V128[]) => {
+            const earlier = v128.andNot(i32x4.ltS(position, best), better(held, x));
+            take(f, v128.or(better(x, held), earlier), [held, best], [x, position]);
+          };
+          const four = (q: number) => [
+            f.let(at.add(s.shl(2)).v128(16 * q)),
+            f.let(i32x4.add(i32x4.splat(s), i32x4.consts(4 * q, 4 * q + 1, 4 * q + 2, 4 * q + 3))),
+          ];
+          const walk = (...chains: V128[][]) => {
+            const n = 4 * chains.length;
+            f.while(s.add(n - 1).lt(p.size), () => {
+              for (const [q, chain] of chains.entries()) {
+                const next = four(q);
+                take(f, better(next[0], chain[0]), chain, next);
+              }
+              f.inc(s, n);
+            });
+          };
           f.if(p.size.ge(8), () => {
-            f.set(s, 4);
             f.set(held, at.v128());
             f.set(best, i32x4.consts(0, 1, 2, 3));
-            f.doWhile(s.add(3).lt(p.size), () => {
-              const x = f.let(at.add(s.shl(2)).v128());
-              take(f, better(x, held), [held, best], [x, i32x4.add(i32x4.splat(s), i32x4.consts(0, 1, 2, 3))]);
-              f.inc(s, 4);
+            f.set(s, 4);
+            // Four chains side by side: one alone waits for its last step.
+            f.if(p.size.ge(32), () => {
+              const others = [four(0), four(1), four(2)];
+              f.set(s, 16);
+              walk([held, best], ...others);
+              for (const chain of others) join(chain);
             });
-            // Lanes are folded in halves; of equal ones the first stays.
-            for (const half of [
-              (of: V128) => f.let(v128.shuffle(of, of, 2, 3, 0, 1)),
-              (of: V128) => f.let(v128.shuffle(of, of, 1, 0, 3, 2)),
-            ]) {
-              const [x, position] = [half(held), half(best)];
-              const earlier = v128.andNot(i32x4.ltS(position, best), better(held, x));
-              take(f, v128.or(better(x, held), earlier), [held, best], [x, position]);
-            }
+            walk([held, best]);
+            // Lanes are folded in halves.
+            for (const order of HALVES) join([held, best].map((of) => f.let(v128.shuffle(of, of, ...order))));
           });
           f.while(s.lt(p.size), () => {
             const x = f.let(at.add(s.shl(2)).splat());

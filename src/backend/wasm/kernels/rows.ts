@@ -83,12 +83,21 @@ export function walkRow(
 
 const lanesFrom = (first: number) => [first, first + 1, first + 2, first + 3] as const;
 
+/** Lanes in the orders that bring their halves, then their neighbours, together. */
+export const HALVES: readonly [number, number, number, number][] = [
+  [2, 3, 0, 1],
+  [1, 0, 3, 2],
+];
+
+/** The four lanes of a local folded in halves; the first lane has the result. */
+export const foldFour = (f: FunctionBuilder, lanes: V128, combine: (a: V128, b: V128) => V128): V128 =>
+  HALVES.reduce((left, order) => f.let(combine(left, v128.shuffle(left, left, ...order))), lanes);
+
 /** The sixteen lanes of four vectors folded in halves: 8, 4, 2, 1. */
 export function foldLanes(f: FunctionBuilder, acc: readonly V128[]): F32 {
   const eight = [f32x4.add(acc[0], acc[2]), f32x4.add(acc[1], acc[3])].map((lanes) => f.let(lanes));
   const four = f.let(f32x4.add(eight[0], eight[1]));
-  const two = f.let(f32x4.add(four, v128.shuffle(four, four, 2, 3, 0, 1)));
-  return f.let(f32x4.lane(f32x4.add(two, v128.shuffle(two, two, 1, 0, 3, 2)), 0));
+  return f.let(f32x4.lane(foldFour(f, four, f32x4.add), 0));
 }
 
 /**
@@ -164,8 +173,7 @@ export function maxRow(f: FunctionBuilder, row: I32, bytes: I32, scratch: I32): 
     }
   });
   const four = f.let(f32x4.pmax(f32x4.pmax(acc[0], acc[1]), f32x4.pmax(acc[2], acc[3])));
-  const two = f.let(f32x4.pmax(four, v128.shuffle(four, four, 2, 3, 0, 1)));
-  return f.let(f32x4.lane(f32x4.pmax(two, v128.shuffle(two, two, 1, 0, 3, 2)), 0));
+  return f.let(f32x4.lane(foldFour(f, four, f32x4.pmax), 0));
 }
 
 /** The address of row `row` of a matrix of `bytes` bytes per row. */
